@@ -1,0 +1,94 @@
+"""What the user sees while a command runs: bars on a terminal, plain lines elsewhere, and errors."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from impasto.types import Step
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+def fail(error: object, code: int) -> int:
+    """Write one sentence to stderr and return ``code``."""
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    return code
+
+
+class RunDisplay:
+    """Shows the steps of one run on stderr, so that stdout stays free for pictures and JSON."""
+
+    def __init__(self, name: str, *, quiet: bool) -> None:
+        """Show the run ``name``; nothing at all if ``quiet``, not even notes."""
+        self._name = name
+        self._quiet = quiet
+        console = Console(stderr=True)
+        self._bar: Progress | None = None
+        if console.is_terminal and not quiet:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TaskProgressColumn(),
+                TextColumn("{task.fields[state]}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=console,
+                speed_estimate_period=120,
+            )
+            self._task = self._bar.add_task(escape(name), total=1.0, state="")
+        self._started = self._last_line = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def download(self, done: int, total: int | None) -> None:
+        """Show how far a download of weights is."""
+        self._show(f"fetching weights: {done // 2**20} of {total // 2**20 if total else '?'} MiB", done == total)
+
+    def step(self, step: Step) -> None:
+        """Show a step of an engine."""
+        if step.note:
+            self.note(f"step {step.done}: {step.note}")
+        state = f"step {step.done}/{step.total} at {step.scale[0]}x{step.scale[1]}"
+        if "total" in step.losses:
+            state += f" loss {step.losses['total']:.4g}"
+        if self._bar:
+            self._bar.update(self._task, completed=step.fraction, state=state)
+            return
+        elapsed = time.monotonic() - self._started
+        left = elapsed * (1 - step.fraction) / max(step.fraction, 1e-9)
+        self._show(f"{state}, {left:.0f} s left", step.done == step.total)
+
+    def note(self, text: str) -> None:
+        """Say what the user should know."""
+        if self._quiet:
+            return
+        if self._bar:
+            self._bar.console.print(escape(f"{self._name}: {text}"))
+        else:
+            print(f"{self._name}: {text}", file=sys.stderr)
+
+    def _show(self, state: str, last: bool) -> None:
+        if self._bar:
+            self._bar.update(self._task, state=state)
+        elif last or time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            self.note(state)

@@ -1,0 +1,55 @@
+"""The ``impasto`` program: finds the command, and turns errors into one sentence and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import cyclopts
+from pydantic import ValidationError
+
+from impasto.cli.console import fail
+from impasto.errors import ImpastoError, Interrupted, UsageError
+from impasto.options import usage_error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DONE, FAILED, USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+
+app = cyclopts.App(
+    name="impasto",
+    help="Neural style transfer: paints one image in the style of another.",
+    help_flags=["--help", "-h"],
+    version_flags=["--version"],
+)
+# By name: a command's module, and what it needs, is imported when the command is used.
+app.command("impasto.cli.stylize:app", name="stylize")
+app.command("impasto.cli.reconstruct:app", name="reconstruct")
+app.command("impasto.cli.compare:app", name="compare")
+app.command("impasto.cli.models:app", name="models")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program with ``arguments`` (``sys.argv`` by default) and exit."""
+    sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the program and return its exit code: 0 done, 1 failed, 2 usage, 3 some inputs failed, 130 interrupted."""
+    try:
+        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except cyclopts.CycloptsError as error:
+        cause = error.__cause__
+        if isinstance(cause, ValidationError):
+            return fail(usage_error(cause), USAGE)
+        return fail(error, USAGE)
+    except UsageError as error:
+        return fail(error, USAGE)
+    except (Interrupted, KeyboardInterrupt):
+        return fail("interrupted", INTERRUPTED)
+    except ImpastoError as error:
+        return fail(error, FAILED)
+    except BrokenPipeError:
+        return FAILED
+    return code if isinstance(code, int) else DONE

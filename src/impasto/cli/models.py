@@ -1,0 +1,184 @@
+"""``impasto models``: the descriptor weights on this machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from dataclasses import asdict
+from pathlib import Path  # noqa: TC003 - cyclopts reads the annotation at run time
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+from impasto.errors import MissingDependencyError, WeightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from impasto.descriptors.weights.store import StoredWeights, WeightsStore
+
+app = App(name="models", help="List, fetch, check, add and remove descriptor weights.")
+
+_MIB = 1024 * 1024
+
+
+@app.command(name="list")
+def list_models(*, json_output: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:
+    """List the weights on this machine, and those that can be fetched.
+
+    Parameters
+    ----------
+    json_output
+        Write JSON, for machines.
+    """
+    store = _store()
+    entries = store.entries()
+    missing = sorted(set(store.remote) - {entry.name for entry in entries})
+    if json_output:
+        print(json.dumps({"stored": [_plain(entry) for entry in entries], "fetchable": missing}, indent=2))
+        return
+    print(f"in {store.folder}:")
+    for entry in entries:
+        print(_line(entry))
+    for name in missing:
+        print(f"  {name:<16} not on this machine; impasto models fetch {name}")
+
+
+@app.command
+def fetch(name: str) -> None:
+    """Download weights, verify them, and keep them on this machine.
+
+    Parameters
+    ----------
+    name
+        One of the names that 'impasto models list' shows.
+    """
+    store = _store()
+    if sys.stdout.isatty():
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        columns = (
+            "{task.description}",
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns) as progress:
+            task = progress.add_task(name, total=None)
+            entry = store.fetch(name, lambda done, total: progress.update(task, completed=done, total=total))
+    else:
+        entry = store.fetch(name, _lines(name))
+    print(f"{entry.name}: {entry.size / _MIB:.0f} MiB in {entry.path}")
+
+
+@app.command
+def verify(*names: str, json_output: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
+    """Check stored weights byte by byte; exit code 1 if any are damaged.
+
+    Parameters
+    ----------
+    names
+        The weights to check; all of them, if none is given.
+    json_output
+        Write JSON, for machines.
+    """
+    store = _store()
+    problems: dict[str, str] = {}
+    for name in names or [entry.name for entry in store.entries()]:
+        try:
+            store.verify(name)
+        except WeightsError as error:
+            problems[name] = str(error)
+        else:
+            problems[name] = ""
+    if json_output:
+        print(json.dumps({name: {"ok": not problem, "problem": problem} for name, problem in problems.items()}))
+    else:
+        for name, problem in problems.items():
+            print(f"{name}: {problem or 'ok'}")
+    return int(any(problems.values()))
+
+
+@app.command
+def add(
+    file: Path,
+    *,
+    name: str | None = None,
+    preprocessing: Literal["torchvision", "caffe"] | None = None,
+    replace: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Add weights of VGG16 or VGG19 from a file: safetensors, PyTorch .pth, Keras .h5, MatConvNet .mat.
+
+    Parameters
+    ----------
+    file
+        The file; its content tells the format.
+    name
+        The name to keep it under; the architecture (vgg16, vgg19), if that is free.
+    preprocessing
+        What the network was trained to see, for files that do not tell: torchvision (RGB of unit variance) or
+        caffe (BGR from 0 to 255).
+    replace
+        Replace weights of the same name.
+    """
+    print(f"added\n{_line(_store().add(file, name, preprocessing, replace=replace))}")
+
+
+@app.command
+def remove(name: str) -> None:
+    """Delete weights from this machine.
+
+    Parameters
+    ----------
+    name
+        One of the names that 'impasto models list' shows.
+    """
+    _store().remove(name)
+    print(f"removed {name}")
+
+
+def _store() -> WeightsStore:
+    try:
+        from impasto.descriptors.weights.store import default_store
+    except ModuleNotFoundError as error:
+        if error.name not in {"torch", "safetensors", "filelock"}:
+            raise
+        raise MissingDependencyError("impasto models", "PyTorch", "torch") from error
+    return default_store()
+
+
+def _plain(entry: StoredWeights) -> dict[str, Any]:
+    return {**asdict(entry), "path": str(entry.path)}
+
+
+def _line(entry: StoredWeights) -> str:
+    if entry.problem:
+        return f"  {entry.name:<16} unusable: {entry.problem}"
+    origin = textwrap.shorten(entry.origin, 40, placeholder=" ...")
+    source = f"from {entry.source_format:<12} sha256 {entry.sha256[:8]}  {origin}"
+    return f"  {entry.name:<16} {entry.architecture}  {entry.size / _MIB:4.0f} MiB  {source}".rstrip()
+
+
+def _lines(name: str) -> Callable[[int, int | None], None]:
+    """Progress for logs and pipes: a line at every tenth."""
+    shown = -1
+
+    def on_progress(done: int, total: int | None) -> None:
+        nonlocal shown
+        tenth = done * 10 // total if total else done // (50 * _MIB)
+        if tenth != shown:
+            shown = tenth
+            print(
+                f"{name}: {done / _MIB:.0f} MiB" + (f" of {total / _MIB:.0f} MiB" if total else ""),
+                flush=True,
+            )
+
+    return on_progress

@@ -1,0 +1,1 @@
+"""Frozen feature networks, and the files their weights come in."""

@@ -1,0 +1,55 @@
+"""Gatys' rescaling: filters scaled so that each has a mean activation of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import torch
+
+from impasto.descriptors.vgg import VGG
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from impasto.descriptors.convolution import FrozenConvolution
+
+_FAINTEST = 0.01  # of the layer's mean activation
+
+
+def rescale_activations(network: VGG, images: Sequence[Tensor]) -> VGG:
+    """Build a network whose rectified filters have mean 1 over ``images`` and positions.
+
+    Gatys et al. (2016), section 2: with ReLU and pooling, dividing a filter by its mean activation and multiplying the
+    filters that read it by the same leaves the function as it was, up to the scale of each channel. It makes the
+    weights of losses comparable between layers and between networks. Differs from the paper in the images: there the
+    validation set of ImageNet, here ``images``, each (1, 3, H, W); and a filter that they hardly excite is not raised
+    beyond 1/100 of its layer's mean.
+    """
+    layers = [layer for layer in network.layers if layer.startswith("relu")]
+    with torch.no_grad():
+        sums = [network.forward(image, layers) for image in images]
+        means = {
+            layer: torch.stack([features[layer].float().mean((0, 2, 3)) for features in sums]).mean(0)
+            for layer in layers
+        }
+    tensors: dict[str, Tensor] = {}
+    read = torch.ones(3, device=network.mean.device)
+    for layer in layers:
+        mean = means[layer].clamp_min(_FAINTEST * float(means[layer].mean()))
+        name = layer.replace("relu", "conv")
+        convolution = cast("FrozenConvolution", network.convolutions[name])
+        tensors[f"{name}.weight"] = convolution.weight.float() * (read / mean.view(-1, 1)).view(len(mean), -1, 1, 1)
+        tensors[f"{name}.bias"] = convolution.bias.float() / mean
+        read = mean
+    return VGG(
+        network.architecture,
+        tensors,
+        mean=network.mean.flatten().tolist(),
+        std=network.std.flatten().tolist(),
+        name=network.name,
+        identity=network.identity,
+        pooling=network.pooling,
+        precision=network.precision,
+    ).to(network.mean.device)

@@ -1,0 +1,144 @@
+"""VGG16 and VGG19 (Simonyan and Zisserman 2014) as descriptor networks, by the field's layer names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, get_args
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the customary name
+from torch import Tensor, nn
+
+from impasto.descriptors.base import check_size
+from impasto.descriptors.convolution import Edges, FrozenConvolution, Precision
+from impasto.errors import UnknownNameError, WeightsFormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from impasto.types import Features
+
+Pooling = Literal["max", "average"]
+
+CONVOLUTIONS_PER_BLOCK = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+
+
+def layer_names(architecture: str) -> tuple[str, ...]:
+    """List ``conv1_1, relu1_1, conv1_2, relu1_2, pool1, conv2_1, ...`` of 'vgg16' or 'vgg19'."""
+    names = []
+    for block, convolutions in enumerate(CONVOLUTIONS_PER_BLOCK[architecture], start=1):
+        for index in range(1, convolutions + 1):
+            names += [f"conv{block}_{index}", f"relu{block}_{index}"]
+        names.append(f"pool{block}")
+    return tuple(names)
+
+
+class VGG(nn.Module):
+    """The convolutional part of a VGG network with constant weights.
+
+    Preprocessing lives in here: images are RGB in [0, 1], and ``(image - mean) / std`` is the first thing done.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        architecture: str,
+        tensors: Mapping[str, Tensor],
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        name: str | None = None,
+        identity: str = "",
+        pooling: Pooling = "max",
+        precision: Precision = "float32",
+    ) -> None:
+        """Build 'vgg16' or 'vgg19' from ``tensors``.
+
+        Args:
+            architecture: 'vgg16' or 'vgg19'.
+            tensors: ``convB_I.weight`` (C_out, C_in, 3, 3) and ``convB_I.bias`` (C_out), for RGB input. They may end
+                early: then so do the layers.
+            mean: of R, G, B in [0, 1].
+            std: of R, G, B in [0, 1].
+            name: as written into results; the architecture if not given.
+            identity: sha256 of the weights, as written into results.
+            pooling: Gatys et al. (2016), section 2, prefer 'average'; the networks were trained with 'max'.
+            precision: of the convolutions; the weights are kept in it.
+
+        Raises:
+            UnknownNameError: no such architecture or pooling.
+            WeightsFormatError: not even conv1_1 is there.
+        """
+        super().__init__()
+        if architecture not in CONVOLUTIONS_PER_BLOCK:
+            raise UnknownNameError("architecture", architecture, CONVOLUTIONS_PER_BLOCK)
+        if pooling not in get_args(Pooling):
+            raise UnknownNameError("pooling", pooling, get_args(Pooling))
+        self.name = name or architecture
+        self.identity = identity
+        self.architecture = architecture
+        self.pooling = pooling
+        self.precision: Precision = precision
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+        self.convolutions = nn.ModuleDict()
+        available = []
+        for layer in layer_names(architecture):
+            if layer.startswith("conv"):
+                if f"{layer}.weight" not in tensors:
+                    break
+                weight, bias = tensors[f"{layer}.weight"].float(), tensors[f"{layer}.bias"].float()
+                # Differs from the network as it was trained: zeros around the picture are seen as a line there, and
+                # style transfer paints it as a frame.
+                edges: Edges = "replicate" if layer == "conv1_1" else "zeros"
+                self.convolutions[layer] = FrozenConvolution(weight, bias, precision, edges)
+            available.append(layer)
+        if not available:
+            raise WeightsFormatError(f"the weights hold no conv1_1.weight; {architecture} starts with it")
+        self.layers = tuple(available)
+
+    def minimum_size(self, layer: str) -> int:
+        """Smallest height and width in pixels for which ``layer`` has 2x2 positions."""
+        poolings = sum(name.startswith("pool") for name in self.layers[: self._depth([layer])])
+        return int(2 ** (poolings + 1))
+
+    def forward(self, image: Tensor, layers: Iterable[str]) -> Features:
+        """Compute activations.
+
+        Args:
+            image: (N, 3, H, W), sRGB in [0, 1].
+            layers: names such as 'conv4_2' (before the rectification), 'relu4_2', 'pool4'.
+
+        Returns:
+            Each layer's activations, (N, C, H / 2^p, W / 2^p) after p poolings, in the precision of the network.
+
+        Raises:
+            UnknownNameError: a layer that this network does not have.
+            ImageSizeError: ``image`` is too small for the deepest layer.
+        """
+        wanted = set(layers)
+        deepest = self._depth(wanted)
+        check_size(self, image.shape[3], image.shape[2], wanted)
+        x = (image - self.mean) / self.std
+        if self.precision == "bfloat16":
+            x = x.to(torch.bfloat16, memory_format=torch.channels_last)
+        features: dict[str, Tensor] = {}
+        for layer in self.layers[:deepest]:
+            if layer.startswith("conv"):
+                x = self.convolutions[layer](x)
+            elif layer.startswith("relu"):
+                # In place halves the memory, unless the activation before it is wanted too.
+                x = F.relu(x, inplace=layer.replace("relu", "conv") not in wanted)
+            else:
+                x = F.max_pool2d(x, 2) if self.pooling == "max" else F.avg_pool2d(x, 2)
+            if layer in wanted:
+                features[layer] = x
+        return features
+
+    def _depth(self, layers: Iterable[str]) -> int:
+        """How many of ``self.layers`` have to be computed for ``layers``."""
+        for layer in layers:
+            if layer not in self.layers:
+                raise UnknownNameError(f"layer of {self.name}", layer, self.layers)
+        return max((self.layers.index(layer) + 1 for layer in layers), default=0)

@@ -1,0 +1,128 @@
+"""The one form in which descriptor weights reach a network, whatever file they came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from impasto.descriptors.vgg import CONVOLUTIONS_PER_BLOCK
+from impasto.errors import WeightsFormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+PreprocessingName = Literal["torchvision", "caffe"]
+
+_CHANNELS_PER_BLOCK = (64, 128, 256, 512, 512)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a network was trained to see: ``(image - mean) / std`` with R, G, B in [0, 1], in some order."""
+
+    mean: tuple[float, float, float]
+    """Of R, G, B in [0, 1]."""
+    std: tuple[float, float, float]
+    """Of R, G, B in [0, 1]."""
+    bgr: bool = False
+    """Whether the first convolution expects its input channels as B, G, R."""
+
+
+TORCHVISION = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+CAFFE = Preprocessing(mean=(123.68 / 255, 116.779 / 255, 103.939 / 255), std=(1 / 255, 1 / 255, 1 / 255), bgr=True)
+PREPROCESSINGS: Mapping[PreprocessingName, Preprocessing] = {"torchvision": TORCHVISION, "caffe": CAFFE}
+
+
+@dataclass(frozen=True, eq=False)
+class DescriptorWeights:
+    """Weights of a VGG network's convolutions, for RGB input, with the preprocessing that belongs to them."""
+
+    architecture: str
+    """'vgg16' or 'vgg19'."""
+    tensors: Mapping[str, torch.Tensor]
+    """``conv1_1.weight`` (C_out, C_in, 3, 3), ``conv1_1.bias`` (C_out), ...: float32, finite, all layers."""
+    mean: tuple[float, float, float]
+    """Subtracted from R, G, B in [0, 1]."""
+    std: tuple[float, float, float]
+    """Divides R, G, B in [0, 1] after the subtraction."""
+    source_format: str
+    """What the weights were read from: 'safetensors', 'torch', 'keras' or 'matconvnet'."""
+    sha256: str
+    """Hex digest of the file that the weights were first read from."""
+    origin: str = ""
+    """Who trained the weights, if known."""
+    license: str = ""
+    """The licence of the weights, if known."""
+
+
+@dataclass(frozen=True, eq=False)
+class FileContents:
+    """What a reader found in a file: named and laid out as ours, everything else as it came."""
+
+    source_format: str
+    tensors: Mapping[str, torch.Tensor]
+    """Convolutions by canonical names, (C_out, C_in, H, W), any floating type."""
+    preprocessing: Preprocessing | None = None
+    """What the format, or the file's own metadata, says; None if neither does."""
+    hint: Preprocessing | None = None
+    """What to assume if the numbers do not tell either."""
+    origin: str = ""
+    license: str = ""
+    sha256: str = ""
+    """Digest of the file that the weights first came from, if that was another one."""
+
+
+def convolution_names(architecture: str) -> tuple[str, ...]:
+    """List ``conv1_1, conv1_2, conv2_1, ...`` of 'vgg16' or 'vgg19'."""
+    return tuple(
+        f"conv{block}_{index}"
+        for block, count in enumerate(CONVOLUTIONS_PER_BLOCK[architecture], start=1)
+        for index in range(1, count + 1)
+    )
+
+
+def tensor_shapes(architecture: str) -> dict[str, tuple[int, ...]]:
+    """Shape of every tensor of 'vgg16' or 'vgg19' by its canonical name."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    channels = 3
+    for name in convolution_names(architecture):
+        width = _CHANNELS_PER_BLOCK[int(name[4]) - 1]
+        shapes[f"{name}.weight"] = (width, channels, 3, 3)
+        shapes[f"{name}.bias"] = (width,)
+        channels = width
+    return shapes
+
+
+def architecture_of(names: Iterable[str]) -> str:
+    """Tell 'vgg19' from 'vgg16' by the tensors' canonical names."""
+    return "vgg19" if {"conv3_4.weight", "conv4_4.weight", "conv5_4.weight"} & set(names) else "vgg16"
+
+
+def check_tensors(source: str, architecture: str, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Refuse tensors that are not the convolutions of ``architecture``; ``source`` names them in errors.
+
+    Raises:
+        WeightsFormatError: a layer is missing, has another shape or type, or holds no finite number.
+    """
+    shapes = tensor_shapes(architecture)
+    missing = [name for name in shapes if name not in tensors]
+    if missing:
+        raise WeightsFormatError(
+            f"{source} lacks {len(missing)} of the {len(shapes)} tensors of {architecture} "
+            f"(first {missing[0]}); only complete plain VGG16 and VGG19 networks can be used"
+        )
+    for name, shape in shapes.items():
+        tensor = tensors[name]
+        if tuple(tensor.shape) != shape:
+            raise WeightsFormatError(
+                f"{source} has {name} of shape {tuple(tensor.shape)}, {architecture} needs {shape}; "
+                "use weights of an unchanged VGG16 or VGG19"
+            )
+        if not tensor.is_floating_point():
+            raise WeightsFormatError(f"{source} has {name} as {tensor.dtype}; use unquantised weights")
+        if not torch.isfinite(tensor).all():
+            raise WeightsFormatError(
+                f"{source} has values in {name} that are not finite; the file is damaged, get it again"
+            )

@@ -1,0 +1,128 @@
+"""Reads descriptor weights from any file that the field uses; the content tells the format, not the name."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import torch
+
+from impasto.descriptors.weights.canonical import (
+    CAFFE,
+    PREPROCESSINGS,
+    TORCHVISION,
+    DescriptorWeights,
+    FileContents,
+    Preprocessing,
+    PreprocessingName,
+    architecture_of,
+    check_tensors,
+)
+from impasto.descriptors.weights.evidence import deep_filter_ratio, recognise_preprocessing
+from impasto.descriptors.weights.keras_file import read_keras
+from impasto.descriptors.weights.matconvnet_file import read_matconvnet
+from impasto.descriptors.weights.safetensors_file import read_safetensors
+from impasto.descriptors.weights.torch_file import read_torch
+from impasto.errors import UnknownNameError, WeightsError, WeightsFormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_MAX_SAFETENSORS_HEADER = 100_000_000  # the format's own limit
+
+# The files that everybody has, by the first digits of their SHA-256, which their publishers put in the names.
+_KNOWN_FILES = {
+    "dcbb9e9d": TORCHVISION,  # vgg19
+    "397923af": TORCHVISION,  # vgg16
+    "d01eb7cb": CAFFE,  # vgg19
+    "00b39a1b": CAFFE,  # vgg16
+}
+
+
+def read_weights(path: Path, preprocessing: PreprocessingName | None = None) -> DescriptorWeights:
+    """Read the convolutions of VGG16 or VGG19 from safetensors, PyTorch, Keras HDF5 or MatConvNet files.
+
+    Args:
+        path: the file; its name does not matter.
+        preprocessing: overrides what the file and its numbers say: 'torchvision' (RGB of unit variance) or
+            'caffe' (BGR from 0 to 255).
+
+    Raises:
+        WeightsError: the file cannot be read.
+        WeightsFormatError: it is damaged, no plain VGG16 or VGG19, or leaves its preprocessing open.
+        MissingDependencyError: h5py or scipy is needed and not installed.
+        UnknownNameError: no such ``preprocessing``.
+    """
+    if preprocessing is not None and preprocessing not in PREPROCESSINGS:
+        raise UnknownNameError("preprocessing", preprocessing, PREPROCESSINGS)
+    try:
+        reader = _recognise(path)
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"cannot read weights {path}: {error.strerror or error}") from error
+    contents = reader(path)
+    architecture = architecture_of(contents.tensors)
+    check_tensors(path.name, architecture, contents.tensors)
+    explicit = PREPROCESSINGS[preprocessing] if preprocessing else None
+    seen = explicit or contents.preprocessing or _deduce(path, sha256, contents)
+    tensors = {name: tensor.to(torch.float32, copy=True) for name, tensor in contents.tensors.items()}
+    if seen.bgr:
+        tensors["conv1_1.weight"] = tensors["conv1_1.weight"].flip(1)
+    return DescriptorWeights(
+        architecture=architecture,
+        tensors={name: tensor.contiguous() for name, tensor in tensors.items()},
+        mean=seen.mean,
+        std=seen.std,
+        source_format=contents.source_format,
+        sha256=contents.sha256 or sha256,
+        origin=contents.origin,
+        license=contents.license,
+    )
+
+
+def _recognise(path: Path) -> Callable[[Path], FileContents]:
+    with path.open("rb") as file:
+        head = file.read(64)
+        size = file.seek(0, 2)
+    if size == 0:
+        raise WeightsFormatError(f"{path.name} is empty; get the weights again")
+    if head.startswith(b"MATLAB 7.3"):
+        raise WeightsFormatError(
+            f"{path.name} is a MATLAB 7.3 file; save it in MATLAB with save(..., '-v7') and add it again"
+        )
+    if head.startswith(b"MATLAB 5.0"):
+        return read_matconvnet
+    if head.startswith(_HDF5_SIGNATURE):
+        return read_keras
+    # Eight bytes with the length of a JSON header, then the header.
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _MAX_SAFETENSORS_HEADER:
+        return read_safetensors
+    # A zip archive, or a pickle as torch.save wrote it before version 1.6.
+    if head.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
+        return read_torch
+    if head.lstrip()[:1] == b"<":
+        raise WeightsFormatError(f"{path.name} is a web page, not weights; download the file behind the page")
+    raise WeightsFormatError(
+        f"{path.name} ({size} bytes) is none of the formats that can be read: "
+        "safetensors, PyTorch .pth, Keras .h5, MatConvNet .mat"
+    )
+
+
+def _deduce(path: Path, sha256: str, contents: FileContents) -> Preprocessing:
+    seen = (
+        _KNOWN_FILES.get(sha256[:8])
+        or recognise_preprocessing(contents.tensors)
+        # After the numbers, as some scripts rename the classifier's keys from one convention to the other.
+        or contents.hint
+    )
+    if seen is None:
+        ratio = deep_filter_ratio(contents.tensors)
+        raise WeightsFormatError(
+            f"the numbers in {path.name} do not tell its preprocessing (its deep filters have {ratio:.2f} "
+            "of He's initial size; torchvision's have 0.8, Caffe's 0.4): "
+            "state it with --preprocessing torchvision or --preprocessing caffe (preprocessing= in Python)"
+        )
+    return seen

@@ -1,0 +1,308 @@
+"""The weights that are on this machine, by name: one verified safetensors file each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import platformdirs
+from filelock import FileLock
+from safetensors import SafetensorError
+
+from impasto.descriptors.weights.canonical import DescriptorWeights, PreprocessingName
+from impasto.descriptors.weights.download import download
+from impasto.descriptors.weights.formats import read_weights
+from impasto.descriptors.weights.safetensors_file import (
+    describe,
+    open_safetensors,
+    read_metadata,
+    stated_preprocessing,
+    write_safetensors,
+)
+from impasto.errors import UnknownNameError, UsageError, WeightsError, WeightsFormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import torch
+
+    from impasto.descriptors.weights.download import OnProgress
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class RemoteWeights:
+    """Weights that anybody may download."""
+
+    url: str
+    sha256: str
+    """Of the file behind ``url``: the whole hex digest or its first digits."""
+    origin: str
+    license: str
+
+
+def _torchvision(file: str, network: str) -> RemoteWeights:
+    return RemoteWeights(
+        url=f"https://download.pytorch.org/models/{file}.pth",
+        sha256=file.rpartition("-")[2],
+        origin=f"torchvision {network} IMAGENET1K_V1",
+        license="BSD-3-Clause",
+    )
+
+
+REMOTE_WEIGHTS: Mapping[str, RemoteWeights] = MappingProxyType(
+    {"vgg19": _torchvision("vgg19-dcbb9e9d", "VGG19"), "vgg16": _torchvision("vgg16-397923af", "VGG16")}
+)
+
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """What a stored file says of itself, without its tensors."""
+
+    name: str
+    path: Path
+    size: int
+    """In bytes."""
+    architecture: str = ""
+    source_format: str = ""
+    sha256: str = ""
+    """Of the file that the weights came from."""
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    origin: str = ""
+    license: str = ""
+    problem: str = ""
+    """Why the file cannot be used, as far as its header tells (``verify`` looks at all of it); else empty."""
+
+
+class WeightsStore:
+    """A folder of weights; several processes may use it at once."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        remote: Mapping[str, RemoteWeights] = REMOTE_WEIGHTS,
+        mirrors: Sequence[str] = (),
+    ) -> None:
+        """Use ``folder``, which need not exist.
+
+        ``mirrors`` are base addresses with the files of ``remote`` under their own names, tried first.
+        """
+        self.folder = folder
+        self.remote = remote
+        self.mirrors = tuple(mirrors)
+
+    def entries(self) -> list[StoredWeights]:
+        """List what is stored, by name; reads headers only."""
+        return [self._entry(path) for path in sorted(self.folder.glob(f"*{_SUFFIX}")) if path.name[0] != "."]
+
+    def add(
+        self,
+        path: Path,
+        name: str | None = None,
+        preprocessing: PreprocessingName | None = None,
+        *,
+        replace: bool = False,
+    ) -> StoredWeights:
+        """Read ``path``, in any known format, and store it as ``name`` (its architecture, if not given).
+
+        Raises:
+            UsageError: the name is no name, or taken and ``replace`` is not set.
+            WeightsError: as ``read_weights``; or the folder cannot be written.
+        """
+        if name is not None:
+            self._check_free(name, replace)  # before the seconds of reading
+        weights = read_weights(path, preprocessing)
+        name = name or weights.architecture
+        self._check_free(name, replace)
+        return self._write(name, weights)
+
+    def remove(self, name: str) -> None:
+        """Delete ``name`` from this machine.
+
+        Raises:
+            UnknownNameError: nothing is stored under that name.
+            WeightsError: the folder cannot be written.
+        """
+        path = self._stored(name)
+        with _writing(path):
+            path.unlink()
+
+    def verify(self, name: str) -> None:
+        """Check every byte of ``name`` against the digest taken when it was stored.
+
+        Raises:
+            UnknownNameError: nothing is stored under that name.
+            WeightsError: the file is damaged.
+        """
+        path = self._stored(name)
+        remedy = f"run 'impasto models remove {name}' and fetch or add it again"
+        try:
+            metadata, tensors = open_safetensors(path)
+        except WeightsFormatError as error:
+            raise WeightsError(f"weights {name!r} are damaged ({error}); {remedy}") from error
+        recorded = metadata.pop("content_sha256", "")
+        digest = _content_digest(metadata, tensors)
+        if digest != recorded:
+            raise WeightsError(
+                f"weights {name!r} are damaged (sha256 {digest[:16]}, recorded {recorded[:16] or 'none'}); {remedy}"
+            )
+
+    def fetch(self, name: str, on_progress: OnProgress | None = None) -> StoredWeights:
+        """Download, convert and store ``name``; does nothing if it is stored already.
+
+        Raises:
+            UnknownNameError: no such weights can be downloaded.
+            DownloadError: no address gave the right file.
+            WeightsError: the folder cannot be written.
+        """
+        if name not in self.remote:
+            raise UnknownNameError("descriptor", name, self.remote)
+        source = self.remote[name]
+        file = source.url.rpartition("/")[2]
+        urls = [f"{mirror.rstrip('/')}/{file}" for mirror in self.mirrors] + [source.url]
+        with _writing(self.folder), self._lock(name):
+            if not self._path(name).exists():
+                downloaded = download(
+                    urls, self.folder / "downloads" / file, sha256=source.sha256, on_progress=on_progress
+                )
+                weights = read_weights(downloaded)
+                entry = self._write(name, weights, origin=source.origin, license=source.license)
+                downloaded.unlink()
+                return entry
+        return self._entry(self._path(name))
+
+    def load(self, name: str, *, fetch_missing: bool, on_progress: OnProgress | None = None) -> DescriptorWeights:
+        """Return the weights of ``name``, mapped from disk: at once, whatever their size.
+
+        Raises:
+            UnknownNameError: neither stored nor known.
+            DownloadError: known, not stored, and cannot be downloaded.
+            WeightsError: known and not stored, and ``fetch_missing`` is not set; or the file is damaged.
+        """
+        if not self._path(name).exists():
+            if name not in self.remote:
+                raise UnknownNameError("descriptor", name, {*self.remote, *(entry.name for entry in self.entries())})
+            if not fetch_missing:
+                raise WeightsError(
+                    f"weights {name!r} are not on this machine; run 'impasto models fetch {name}', "
+                    "or 'impasto models add FILE' with a file that you have"
+                )
+            self.fetch(name, on_progress)
+        path = self._path(name)
+        metadata, tensors = open_safetensors(path)
+        preprocessing = stated_preprocessing(path.name, metadata)
+        if preprocessing is None or "architecture" not in metadata:
+            raise WeightsError(
+                f"{path} was not written by impasto; move it elsewhere and run 'impasto models add FILE --name NAME'"
+            )
+        return DescriptorWeights(
+            architecture=metadata["architecture"],
+            tensors=tensors,
+            mean=preprocessing.mean,
+            std=preprocessing.std,
+            source_format=metadata.get("source_format", ""),
+            sha256=metadata.get("source_sha256", ""),
+            origin=metadata.get("origin", ""),
+            license=metadata.get("license", ""),
+        )
+
+    def _path(self, name: str) -> Path:
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"{name!r} is no name for weights; use small letters, digits, '.', '_' and '-', a letter or digit first"
+            )
+        return self.folder / f"{name}{_SUFFIX}"
+
+    def _stored(self, name: str) -> Path:
+        path = self._path(name)
+        if not path.exists():
+            raise UnknownNameError("stored descriptor", name, [entry.name for entry in self.entries()])
+        return path
+
+    def _check_free(self, name: str, replace: bool) -> None:
+        if self._path(name).exists() and not replace:
+            raise UsageError(f"weights {name!r} are stored already; choose another name with --name, or --replace them")
+
+    def _lock(self, name: str) -> FileLock:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.folder / f".{name}.lock")
+
+    def _write(self, name: str, weights: DescriptorWeights, *, origin: str = "", license: str = "") -> StoredWeights:
+        """Write to a temporary name of our own, then rename: readers see the old file or the new one."""
+        path = self._path(name)
+        extra = {"origin": weights.origin or origin, "license": weights.license or license}
+        extra["content_sha256"] = _content_digest({**describe(weights), **extra}, weights.tensors)
+        temporary = self.folder / f".{name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+        with _writing(path):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                write_safetensors(weights, temporary, extra)
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        return self._entry(path)
+
+    def _entry(self, path: Path) -> StoredWeights:
+        name, size = path.name.removesuffix(_SUFFIX), path.stat().st_size
+        try:
+            metadata = read_metadata(path)
+            preprocessing = stated_preprocessing(path.name, metadata)
+        except WeightsFormatError as error:
+            return StoredWeights(name, path, size, problem=str(error))
+        return StoredWeights(
+            name,
+            path,
+            size,
+            architecture=metadata.get("architecture", ""),
+            source_format=metadata.get("source_format", ""),
+            sha256=metadata.get("source_sha256", ""),
+            mean=preprocessing.mean if preprocessing else (),
+            std=preprocessing.std if preprocessing else (),
+            origin=metadata.get("origin", ""),
+            license=metadata.get("license", ""),
+            problem="" if preprocessing else f"{path.name} was not written by impasto",
+        )
+
+
+def default_store() -> WeightsStore:
+    """Return the user's store: ``IMPASTO_WEIGHTS_DIR``, else the platform's folder for data.
+
+    ``IMPASTO_WEIGHTS_MIRRORS`` lists base addresses, separated by commas, that downloads try first.
+    """
+    folder = os.environ.get("IMPASTO_WEIGHTS_DIR", "")
+    mirrors = os.environ.get("IMPASTO_WEIGHTS_MIRRORS", "").split(",")
+    return WeightsStore(
+        Path(folder) if folder else platformdirs.user_data_path("impasto") / "weights",
+        mirrors=[mirror.strip() for mirror in mirrors if mirror.strip()],
+    )
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses into a sentence."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:  # the latter for a full disk, too
+        reason = getattr(error, "strerror", None) or error
+        raise WeightsError(f"cannot write {path}: {reason}; make room there or set IMPASTO_WEIGHTS_DIR") from error
+
+
+def _content_digest(metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of everything in a file but itself: it lies in the same file, so both change in one rename."""
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Picture(s) in, picture out."""

@@ -1,0 +1,139 @@
+"""Minimising an objective over several sizes of one picture, with progress and checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from impasto.engines.checkpoints import RunState
+from impasto.engines.descent import Descent
+from impasto.engines.memory import freed_blocks_kept
+from impasto.errors import Interrupted
+from impasto.images.scale import resize_pixels
+from impasto.types import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from torch import Tensor
+
+    from impasto.engines.checkpoints import Checkpoint
+    from impasto.engines.scales import Scale
+    from impasto.types import FloatArray, OnStep, Picture
+
+    Objective = Callable[[Tensor], Mapping[str, Tensor]]
+
+
+def to_tensor(pixels: FloatArray, device: torch.device) -> Tensor:
+    """Turn pixels (H, W, 3) into an image (1, 3, H, W) on ``device``."""
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None].to(device)
+
+
+def to_pixels(image: Tensor) -> FloatArray:
+    """Turn an image (1, 3, H, W) into pixels (H, W, 3)."""
+    pixels: FloatArray = np.ascontiguousarray(image[0].permute(1, 2, 0).cpu().numpy())
+    return pixels
+
+
+@dataclass(frozen=True)
+class CoarseToFine:
+    """An optimisation that has its sizes, its objective at each, and its algorithm, but no picture yet."""
+
+    scales: Sequence[Scale]
+    objective_at: Callable[[Scale], Objective]
+    """Builds the objective of a scale; its targets are computed here, once."""
+    optimizer: str
+    learning_rate: float | None
+    device: torch.device
+    checkpoint_every: int = 0
+    fingerprint: str = ""
+    """Of everything that determines the run; a checkpoint with another one is refused."""
+
+    def minimize(
+        self,
+        start: FloatArray,
+        *,
+        finish: Callable[[FloatArray], Picture],
+        on_step: OnStep,
+        checkpoint: Checkpoint | None = None,
+    ) -> FloatArray:
+        """Run through all scales.
+
+        Args:
+            start: pixels (H, W, 3) of the size of the first scale.
+            finish: makes the picture that the user sees from pixels of any scale.
+            on_step: called after every step.
+            checkpoint: where to keep the state, and whether to continue from there.
+
+        Returns:
+            Pixels with the lowest loss, of the size of the last scale.
+
+        Raises:
+            Interrupted: KeyboardInterrupt arrived; carries the best picture so far.
+            DivergedError: no finite loss could be had.
+            CheckpointError: the checkpoint belongs to another run.
+        """
+        state = checkpoint.load(self.fingerprint) if checkpoint else None
+        first = state.scale if state else 0
+        done = state.done if state else 0
+        pixels = start
+        with freed_blocks_kept():
+            for index, scale in list(enumerate(self.scales))[first:]:
+                resized = resize_pixels(pixels, scale.height, scale.width)
+                descent = Descent(
+                    to_tensor(resized, self.device),
+                    self.objective_at(scale),
+                    optimizer=self.optimizer,
+                    learning_rate=self.learning_rate,
+                )
+                done_before = done
+                if state and index == first:
+                    descent.restore(state.tensors, state.course)
+                    done_before -= state.done_at_scale
+                try:
+                    done = self._descend(descent, index, done_before, done, finish, on_step, checkpoint)
+                except KeyboardInterrupt:
+                    raise Interrupted(finish(to_pixels(descent.best))) from None
+                pixels = to_pixels(descent.best)
+        if checkpoint:
+            checkpoint.discard()
+        return pixels
+
+    def _descend(
+        self,
+        descent: Descent,
+        index: int,
+        done_before: int,
+        done: int,
+        finish: Callable[[FloatArray], Picture],
+        on_step: OnStep,
+        checkpoint: Checkpoint | None,
+    ) -> int:
+        """Take the steps of the scale ``index`` that are left; return the steps done in all."""
+        scale = self.scales[index]
+        total = done_before + sum(later.steps for later in self.scales[index:])
+        done_work = sum(earlier.work for earlier in self.scales[:index])
+        all_work = sum(each.work for each in self.scales)
+        while done - done_before < scale.steps and not descent.converged:
+            losses, note = descent.step()
+            done += 1
+            if checkpoint and self.checkpoint_every and done % self.checkpoint_every == 0:
+                tensors, course = descent.state()
+                state = RunState(index, done, done - done_before, course, tensors)
+                checkpoint.save(state, self.fingerprint)
+            work = done_work + (done - done_before) * scale.width * scale.height
+            on_step(
+                Step(
+                    done=done,
+                    total=total,
+                    fraction=work / all_work,
+                    scale=(scale.width, scale.height),
+                    losses=losses,
+                    preview=lambda: finish(to_pixels(descent.best)),
+                    note=note,
+                )
+            )
+        return done

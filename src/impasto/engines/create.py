@@ -1,0 +1,38 @@
+"""The engines by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from impasto.options import EngineOptions, GatysOptions
+from impasto.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from impasto.engines.base import Engine
+
+ENGINES = Registry("engine", [("gatys", "impasto.engines.optimization:OptimizationEngine")])
+
+OPTIONS: dict[str, type[EngineOptions]] = {"gatys": GatysOptions}
+
+
+def create_engine(
+    name: str,
+    options: EngineOptions,
+    *,
+    on_download: Callable[[int, int | None], None] | None = None,
+) -> Engine:
+    """Make the engine ``name`` with ``options`` of its own model.
+
+    Args:
+        name: 'gatys'.
+        options: an instance of ``OPTIONS[name]``.
+        on_download: called with bytes done and in all if weights have to be fetched.
+
+    Raises:
+        UnknownNameError: no such engine.
+        MissingDependencyError: the engine needs an extra that is not installed.
+    """
+    engine: Engine = ENGINES.load(name)(options, on_download=on_download)
+    return engine

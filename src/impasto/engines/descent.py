@@ -1,0 +1,165 @@
+"""Minimising an objective over one image, with a guard against losses that explode and algorithms that stall."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from impasto.engines.optimizers import DEFAULT_LEARNING_RATE, Optimizer, build_optimizer
+from impasto.errors import DivergedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from torch import Tensor
+
+_EXPLOSION = 100.0  # times the first loss
+_MAX_ROLLBACKS = 8
+_ROLLBACKS_BEFORE_ADAM = 3
+_PATIENCE = 25  # steps without progress
+_PROGRESS = 1e-4  # of the loss, within the patience
+
+
+@dataclass
+class _Course:
+    """Where a descent stands, apart from tensors."""
+
+    optimizer: str
+    learning_rate: float
+    first_loss: float = math.nan
+    best_loss: float = math.inf
+    milestone: float = math.inf
+    steps_since_milestone: int = 0
+    rollbacks: int = 0
+    restarts: int = 0
+    converged: bool = False
+
+
+class Descent:
+    """The steps of an optimisation at one scale.
+
+    Attributes:
+        image: (1, 3, H, W) in [0, 1], as it stands.
+        best: the image with the lowest loss so far.
+    """
+
+    def __init__(
+        self,
+        start: Tensor,
+        objective: Callable[[Tensor], Mapping[str, Tensor]],
+        *,
+        optimizer: str,
+        learning_rate: float | None,
+    ) -> None:
+        """Start from ``start`` (1, 3, H, W); ``objective`` returns losses by name, the one to minimise as 'total'."""
+        self.image = start.detach().clone()
+        self.best = self.image.clone()
+        self._objective = objective
+        self._course = _Course(optimizer, learning_rate or DEFAULT_LEARNING_RATE[optimizer])
+        self._optimizer = self._build()
+
+    @property
+    def converged(self) -> bool:
+        """Whether the gradient has vanished, so that no further step can change anything."""
+        return self._course.converged
+
+    def step(self) -> tuple[dict[str, float], str]:
+        """Evaluate the losses, and move if they are sound.
+
+        Returns:
+            The losses before the move, and a sentence about what was out of the ordinary (mostly empty).
+
+        Raises:
+            DivergedError: the losses are not finite at the start, or again and again in spite of smaller steps.
+        """
+        course = self._course
+        losses, gradient = self._evaluate()
+        total = losses["total"]
+        sound = math.isfinite(total) and bool(torch.isfinite(gradient).all())
+        if math.isnan(course.first_loss):
+            if not sound:
+                raise DivergedError(
+                    f"the loss of the starting picture is {total}; lower the weights of the losses or "
+                    "use --normalization relative or --precision float32"
+                )
+            course.first_loss = total
+        if not sound or total > _EXPLOSION * course.first_loss:
+            return losses, self._roll_back(total)
+        if total < course.best_loss:
+            course.best_loss = total
+            self.best.copy_(self.image)
+        course.converged = not bool(gradient.any())
+        if course.converged:
+            return losses, "the gradient is zero: nothing is left to change"
+        note = self._watch_progress(total)
+        if not note:
+            self._optimizer.step(gradient)
+        return losses, note
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, float | int | str | bool]]:
+        """Everything needed to continue: tensors, and plain values."""
+        tensors = {"image": self.image, "best": self.best}
+        tensors |= {f"optimizer.{name}": value for name, value in self._optimizer.state().items()}
+        return tensors, asdict(self._course)
+
+    def restore(self, tensors: Mapping[str, Tensor], course: Mapping[str, float | int | str | bool]) -> None:
+        """Continue from what `state` returned."""
+        self._course = _Course(**course)  # type: ignore[arg-type]  # JSON carries no types
+        self.image.copy_(tensors["image"])
+        self.best.copy_(tensors["best"])
+        self._optimizer = self._build()
+        device = self.image.device
+        prefix = "optimizer."
+        self._optimizer.restore(
+            {name.removeprefix(prefix): value.to(device) for name, value in tensors.items() if name.startswith(prefix)}
+        )
+
+    def _build(self) -> Optimizer:
+        return build_optimizer(self._course.optimizer, self.image, self._course.learning_rate)
+
+    def _evaluate(self) -> tuple[dict[str, float], Tensor]:
+        leaf = self.image.detach().requires_grad_(True)
+        losses = self._objective(leaf)
+        (gradient,) = torch.autograd.grad(losses["total"], leaf)
+        return {name: float(loss.detach()) for name, loss in losses.items()}, gradient
+
+    def _roll_back(self, total: float) -> str:
+        course = self._course
+        course.rollbacks += 1
+        if course.rollbacks > _MAX_ROLLBACKS:
+            raise DivergedError(
+                f"the loss is {total:g} again after {_MAX_ROLLBACKS} roll-backs; lower --learning-rate "
+                f"(last tried: {course.learning_rate:g}) or --style-weight"
+            )
+        self.image.copy_(self.best)
+        course.learning_rate /= 4
+        remedy = "steps are 4 times smaller now"
+        if course.optimizer == "lbfgs" and course.rollbacks >= _ROLLBACKS_BEFORE_ADAM:
+            self._change_to_adam()
+            remedy = "Adam goes on"
+        self._optimizer = self._build()
+        return f"the loss was {total:g}; rolled back to the best picture, {remedy}"
+
+    def _watch_progress(self, total: float) -> str:
+        course = self._course
+        if total < course.milestone * (1 - _PROGRESS):
+            course.milestone, course.steps_since_milestone = total, 0
+            return ""
+        course.steps_since_milestone += 1
+        if course.optimizer != "lbfgs" or course.steps_since_milestone < _PATIENCE:
+            return ""
+        self.image.copy_(self.best)
+        course.steps_since_milestone = 0
+        course.restarts += 1
+        if course.restarts > 1:
+            self._change_to_adam()
+        self._optimizer = self._build()
+        went_on = "Adam goes on" if course.restarts > 1 else "restarted"
+        return f"L-BFGS made no progress in {_PATIENCE} steps; {went_on} from the best picture"
+
+    def _change_to_adam(self) -> None:
+        self._course.optimizer = "adam"
+        self._course.learning_rate = DEFAULT_LEARNING_RATE["adam"] / 4

@@ -1,0 +1,60 @@
+"""The picture that an optimisation starts from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from impasto.errors import UsageError
+from impasto.images import read_picture
+from impasto.images.scale import resize_pixels
+
+if TYPE_CHECKING:
+    from impasto.types import FloatArray
+
+_NOISE_SHARE = 0.6
+_NOISE_AMPLITUDE = 20 / 255
+
+
+def initial_pixels(init: str, content: FloatArray, style: FloatArray, height: int, width: int, seed: int) -> FloatArray:
+    """Make the starting picture, (height, width, 3) in [0, 1].
+
+    Args:
+        init: 'content'; 'noise': uniform white noise; 'content+noise': 40 % content and 60 % noise of +-20/255 around
+            mid-grey, as in the TensorFlow scripts of this method; 'style': the middle of the style image; or a file.
+        content: pixels of the content image, any size.
+        style: pixels of the first style image, any size.
+        height: in pixels.
+        width: in pixels.
+        seed: of the noise.
+
+    Raises:
+        UsageError: ``init`` is neither a name nor a file.
+        ImageError: the file cannot be read.
+    """
+    noise = np.random.default_rng(seed).random((height, width, 3), dtype=np.float32)
+    if init == "noise":
+        return noise
+    if init == "content":
+        return resize_pixels(content, height, width)
+    if init == "content+noise":
+        quiet_noise = 0.5 + _NOISE_AMPLITUDE * (2 * noise - 1)
+        return (1 - _NOISE_SHARE) * resize_pixels(content, height, width) + _NOISE_SHARE * quiet_noise
+    if init == "style":
+        return resize_pixels(_crop_to_aspect(style, height, width), height, width)
+    if not Path(init).is_file():
+        raise UsageError(
+            f"init is {init!r}, which is no file; choose 'content', 'noise', 'content+noise', 'style' or a file"
+        )
+    return resize_pixels(_crop_to_aspect(read_picture(init).pixels, height, width), height, width)
+
+
+def _crop_to_aspect(pixels: FloatArray, height: int, width: int) -> FloatArray:
+    """Cut the largest middle part of ``pixels`` with the aspect of ``height`` x ``width``."""
+    rows, columns = pixels.shape[:2]
+    kept_rows = min(rows, max(1, round(columns * height / width)))
+    kept_columns = min(columns, max(1, round(rows * width / height)))
+    top, left = (rows - kept_rows) // 2, (columns - kept_columns) // 2
+    return pixels[top : top + kept_rows, left : left + kept_columns]

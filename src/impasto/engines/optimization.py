@@ -1,0 +1,194 @@
+"""The classical engine: Gatys, Ecker and Bethge (2016), "Image Style Transfer Using Convolutional Neural Networks"."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import torch
+
+from impasto.descriptors.base import Descriptor, check_size
+from impasto.descriptors.catalog import load_descriptor
+from impasto.descriptors.convolution import native_precision
+from impasto.descriptors.rescaling import rescale_activations
+from impasto.engines.checkpoints import Checkpoint, fingerprint_run
+from impasto.engines.coarse_to_fine import CoarseToFine, to_tensor
+from impasto.engines.initialization import initial_pixels
+from impasto.engines.scales import plan_scales
+from impasto.errors import Interrupted, UsageError
+from impasto.images.color import prepare_style, restore_colors
+from impasto.images.scale import fit_size, resize_picture, resize_pixels
+from impasto.losses.catalog import STYLE_LOSSES
+from impasto.losses.content import content_losses
+from impasto.losses.objective import LayerLosses, Objective
+from impasto.losses.style import style_losses
+from impasto.options import GatysOptions, layer_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from impasto.engines.base import StylizeInputs
+    from impasto.engines.scales import Scale
+    from impasto.types import FloatArray, OnStep, Picture
+
+_LARGEST_UNASKED = 1024
+"""Long side in pixels beyond which each pixel is painted only if --size asks for it: the time grows with the area."""
+
+
+class OptimizationEngine:
+    """Paints by changing the pixels until content and style losses are small."""
+
+    def __init__(
+        self,
+        options: GatysOptions,
+        *,
+        on_download: Callable[[int, int | None], None] | None = None,
+    ) -> None:
+        """Load the descriptor.
+
+        Args:
+            options: of the method.
+            on_download: called with bytes done and in all if the descriptor's weights have to be fetched.
+
+        Raises:
+            UsageError: there is no such descriptor, layer or device.
+            WeightsError: the descriptor's weights cannot be fetched or read.
+        """
+        self._options = options
+        self._device = choose_device(options.device)
+        self._content_weights = layer_weights(options.content_layers)
+        self._style_weights = layer_weights(options.style_layers)
+        self._descriptor = load_descriptor(
+            options.descriptor,
+            pooling=options.pooling,
+            precision=native_precision(self._device) if options.precision == "auto" else options.precision,
+            on_download=on_download,
+        ).to(self._device)
+        self._layers = [*self._content_weights, *self._style_weights]
+        self._minimum = max(self._descriptor.minimum_size(layer) for layer in self._layers)
+
+    def stylize(self, inputs: StylizeInputs, *, on_step: OnStep, checkpoint: Checkpoint | None = None) -> Picture:
+        """Paint: see `impasto.engines.base.Engine`.
+
+        Raises:
+            ImageSizeError: a picture is too small for the layers.
+            DivergedError: no finite loss could be had.
+            CheckpointError: the checkpoint belongs to another run.
+            Interrupted: KeyboardInterrupt arrived; carries the best picture so far.
+        """
+        options, mode = self._options, self._options.keep_colors
+        result = inputs.content
+        if options.size is not None:
+            result = resize_picture(result, *fit_size(result.width, result.height, options.size))
+        check_size(self._descriptor, result.width, result.height, self._layers, "content image")
+        for style in inputs.styles:
+            size = style.picture.width, style.picture.height
+            check_size(self._descriptor, *size, self._style_weights, "style image")
+
+        content = result.pixels
+        if options.size is None and max(result.width, result.height) > _LARGEST_UNASKED:
+            width, height = fit_size(result.width, result.height, _LARGEST_UNASKED)
+            content = resize_pixels(content, height, width)
+        styles = [prepare_style(style.picture.pixels, content, mode) for style in inputs.styles]
+        if mode == "luminance":
+            content = prepare_style(content, content, mode)
+
+        scales = plan_scales(content.shape[1], content.shape[0], options.scales, options.steps, self._minimum)
+        start = initial_pixels(options.init, content, styles[0], scales[0].height, scales[0].width, options.seed)
+        network = self._network(content, styles)
+
+        def finish(pixels: FloatArray) -> Picture:
+            return self._finished(pixels, result)
+
+        run = CoarseToFine(
+            scales,
+            lambda scale: self._objective(network, scale, content, styles, inputs.shares),
+            optimizer=options.optimizer,
+            learning_rate=options.learning_rate,
+            device=self._device,
+            checkpoint_every=options.checkpoint_every,
+            fingerprint=self._fingerprint([content, *styles, start], inputs.shares),
+        )
+        try:
+            painted = run.minimize(start, finish=finish, on_step=on_step, checkpoint=checkpoint)
+        except Interrupted as stop:
+            raise Interrupted(finish(resize_pixels(stop.picture.pixels, result.height, result.width))) from None
+        return finish(resize_pixels(painted, result.height, result.width))
+
+    def _network(self, content: FloatArray, styles: Sequence[FloatArray]) -> Descriptor:
+        if not self._options.rescale_activations:
+            return self._descriptor
+        side = max(self._minimum, 256)
+        samples = []
+        for pixels in (content, *styles):
+            width, height = self._fitting(pixels, side)
+            samples.append(to_tensor(resize_pixels(pixels, height, width), self._device))
+        return rescale_activations(self._descriptor, samples)
+
+    def _objective(
+        self,
+        network: Descriptor,
+        scale: Scale,
+        content: FloatArray,
+        styles: Sequence[FloatArray],
+        shares: Sequence[float],
+    ) -> Objective:
+        """Compute the targets for ``scale``: the only time that its content and style pass through the network."""
+        options = self._options
+        parts = {}
+        with torch.no_grad():
+            if options.content_weight:
+                resized = resize_pixels(content, scale.height, scale.width)
+                features = network.forward(to_tensor(resized, self._device), self._content_weights)
+                losses = content_losses(features, options.normalization)
+                parts["content"] = LayerLosses(losses, self._content_weights, options.content_weight)
+            if options.style_weight:
+                seen = []
+                for style in styles:
+                    width, height = self._fitting(style, max(scale.width, scale.height) * options.stroke_size)
+                    resized = resize_pixels(style, height, width)
+                    seen.append(network.forward(to_tensor(resized, self._device), self._style_weights))
+                kind = STYLE_LOSSES.load(options.style_loss)
+                losses = style_losses(kind, seen, shares, options.normalization)
+                parts["style"] = LayerLosses(losses, self._style_weights, options.style_weight)
+        return Objective(network, parts, options.tv_weight)
+
+    def _fitting(self, pixels: FloatArray, long_side: float) -> tuple[int, int]:
+        """The (width, height) with this long side, or with the smallest short side that the layers can take."""
+        height, width = pixels.shape[:2]
+        narrowest = self._minimum * max(width, height) / min(width, height)
+        return fit_size(width, height, round(max(long_side, narrowest)))
+
+    def _finished(self, pixels: FloatArray, result: Picture) -> Picture:
+        """Give ``pixels``, of any size, the alpha, colours and file properties of ``result``."""
+        height, width = pixels.shape[:2]
+        scaled = resize_picture(result, width, height)
+        colored = restore_colors(pixels, scaled.pixels, self._options.keep_colors)
+        return replace(scaled, pixels=colored, metadata=self._metadata())
+
+    def _metadata(self) -> dict[str, str]:
+        return {
+            "software": f"impasto {version('impasto')}",
+            "engine": "gatys",
+            "options": self._options.model_dump_json(exclude={"save_every", "checkpoint_every"}),
+            "descriptor": f"{self._descriptor.name} sha256:{self._descriptor.identity}",
+        }
+
+    def _fingerprint(self, arrays: Sequence[FloatArray], shares: Sequence[float]) -> str:
+        return fingerprint_run({**self._metadata(), "shares": list(shares)}, arrays)
+
+
+def choose_device(name: str) -> torch.device:
+    """Take 'auto' as the fastest device there is, and try any other before the work starts.
+
+    Raises:
+        UsageError: PyTorch cannot use the device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"device {name!r} cannot be used by this PyTorch; choose --device auto or cpu") from error
+    return torch.device(name)

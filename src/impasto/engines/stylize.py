@@ -1,0 +1,58 @@
+"""The Python front: one call from picture to picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from impasto.engines.base import Style, StylizeInputs
+from impasto.engines.create import OPTIONS, create_engine
+from impasto.errors import UnknownNameError
+from impasto.images import PictureSource, as_picture
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from impasto.types import OnStep, Picture
+
+StyleSource: TypeAlias = "PictureSource | tuple[PictureSource, float]"
+
+
+def stylize(
+    content: PictureSource,
+    style: StyleSource | Sequence[StyleSource],
+    *,
+    engine: str = "gatys",
+    on_step: OnStep | None = None,
+    **options: Any,
+) -> Picture:
+    """Paint ``content`` in the style of ``style``.
+
+    Args:
+        content: the content image: a path, the bytes of a file, a PIL image, an array (H, W[, 3 or 4]) or a Picture.
+        style: the style image; or ``(image, weight)``; or a list of these, to be mixed.
+        engine: how: 'gatys'.
+        on_step: called after every step with an `impasto.Step`.
+        **options: of the engine, by the names of its options model (`impasto.GatysOptions`); unknown ones are refused.
+
+    Returns:
+        The stylized image, as large as the content image unless ``size`` says otherwise.
+
+    Raises:
+        ImpastoError: with one sentence about what is wrong; `impasto.errors` lists the kinds.
+
+    Example:
+        ``impasto.write_picture(impasto.stylize("photo.jpg", "painting.jpg", size=512), "out.png")``
+    """
+    if engine not in OPTIONS:
+        raise UnknownNameError("engine", engine, OPTIONS)
+    chosen = OPTIONS[engine].parse(options)
+    sources = style if isinstance(style, list) else [style]
+    inputs = StylizeInputs(as_picture(content), tuple(_as_style(source) for source in sources))
+    return create_engine(engine, chosen).stylize(inputs, on_step=on_step or (lambda step: None))
+
+
+def _as_style(source: Any) -> Style:
+    if isinstance(source, tuple):
+        picture, weight = source
+        return Style(as_picture(picture), float(weight))
+    return Style(as_picture(source))

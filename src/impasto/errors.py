@@ -1,0 +1,107 @@
+"""Everything impasto can refuse to do, as one tree.
+
+* ImpastoError
+  x UsageError                 an option or argument is wrong; nothing was started
+    + UnknownNameError         a name that is not in a catalog, with the nearest that is
+    + MissingDependencyError   a feature needs an extra that is not installed
+  x ImageError                 a picture cannot be read, used or written
+    + ImageReadError           broken, truncated, or not a picture at all
+    + ImageLimitError          more bytes or pixels than we agree to open
+    + ImageSizeError           too small for the layers that were asked for
+    + ImageWriteError          the format cannot be written, or the disk refused
+  x WeightsError               weights cannot be found, recognised or trusted
+    + WeightsFormatError       the content matches none of the formats we know
+    + DownloadError            the network, the server or the checksum failed
+  x DivergedError              the optimisation produced no finite number any more
+  x CheckpointError            a run cannot be resumed from what is on disk
+  x Interrupted                the user stopped the run; carries the best picture so far
+
+The library raises; only ``cli/`` prints and exits, and only the web layer turns an error into a status.
+Every message is one sentence that names the numbers and the remedy.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from impasto.types import Picture
+
+
+class ImpastoError(Exception):
+    """Base class of every error that impasto raises on purpose."""
+
+
+class UsageError(ImpastoError):
+    """An option or argument is wrong; nothing was started."""
+
+
+class UnknownNameError(UsageError):
+    """A name is not in its catalog; the message suggests the nearest one that is."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        """Say that ``name`` is no ``kind`` (a singular noun), given the ``known`` names."""
+        names = sorted(known)
+        nearest = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(names) or 'none'}"
+        super().__init__(f"unknown {kind} {name!r}; {hint}")
+
+
+class MissingDependencyError(UsageError):
+    """A feature needs an optional dependency that is not installed."""
+
+    def __init__(self, feature: str, package: str, extra: str) -> None:
+        """Say that ``feature`` needs ``package``, which the extra ``extra`` installs."""
+        super().__init__(f"{feature} needs {package}: pip install 'impasto[{extra}]'")
+
+
+class ImageError(ImpastoError):
+    """A picture cannot be read, used or written."""
+
+
+class ImageReadError(ImageError):
+    """A file is broken, truncated, or not a picture at all."""
+
+
+class ImageLimitError(ImageError):
+    """A picture has more bytes or pixels than we agree to open."""
+
+
+class ImageSizeError(ImageError):
+    """A picture is too small for the layers that were asked for."""
+
+
+class ImageWriteError(ImageError):
+    """A picture cannot be written where, or in the format, that was asked for."""
+
+
+class WeightsError(ImpastoError):
+    """Weights cannot be found, recognised or trusted."""
+
+
+class WeightsFormatError(WeightsError):
+    """The content of a weights file matches none of the formats we know."""
+
+
+class DownloadError(WeightsError):
+    """A download failed: network, server, or checksum."""
+
+
+class DivergedError(ImpastoError):
+    """The optimisation produced no finite number any more, also after smaller steps."""
+
+
+class CheckpointError(ImpastoError):
+    """A run cannot be resumed from what is on disk."""
+
+
+class Interrupted(ImpastoError):  # noqa: N818 - not a failure: the user asked for it
+    """The user stopped the run."""
+
+    def __init__(self, picture: Picture) -> None:
+        """Carry the best ``picture`` so far, finished to the size and colours of a complete run."""
+        super().__init__("interrupted; the best picture so far is kept")
+        self.picture = picture

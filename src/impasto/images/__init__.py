@@ -1,0 +1,29 @@
+"""Pixels, nothing neural: files in and out, colours, sizes, sheets and animations."""
+
+from impasto.images.animation import write_animation
+from impasto.images.codec import encode_picture, output_format, read_picture, write_picture
+from impasto.images.color import ColorPreservation, luminance, prepare_style, restore_colors
+from impasto.images.limits import Limits
+from impasto.images.scale import fit_size, resize_picture, resize_pixels
+from impasto.images.sheet import Cell, sheet
+from impasto.images.sources import PictureSource, as_picture
+
+__all__ = [
+    "Cell",
+    "ColorPreservation",
+    "Limits",
+    "PictureSource",
+    "as_picture",
+    "encode_picture",
+    "fit_size",
+    "luminance",
+    "output_format",
+    "prepare_style",
+    "read_picture",
+    "resize_picture",
+    "resize_pixels",
+    "restore_colors",
+    "sheet",
+    "write_animation",
+    "write_picture",
+]

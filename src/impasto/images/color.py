@@ -1,0 +1,118 @@
+"""Keeping the colours of the content image, and giving one picture the colours of another.
+
+All functions take and return float32 arrays of shape (H, W, 3), sRGB in [0, 1].
+
+References: Gatys et al. (2016), "Preserving Color in Neural Artistic Style Transfer"; Sun et al. (2016),
+"Return of Frustratingly Easy Domain Adaptation" (CORAL).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from impasto.types import FloatArray
+
+ColorPreservation: TypeAlias = Literal["none", "luminance", "histogram", "coral"]
+
+_Matrix: TypeAlias = npt.NDArray[np.float64]
+
+_LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # the Y of YIQ
+_NOISE = 1e-4
+"""Variance of JPEG noise in a flat colour; a direction with less holds no colour and is not amplified."""
+
+
+def prepare_style(style: FloatArray, content: FloatArray, mode: ColorPreservation) -> FloatArray:
+    """Return the pixels to use as style, so that the result has the colours of ``content``."""
+    match mode:
+        case "luminance":
+            # Grey: colours that are thrown away afterwards must not steer the optimisation.
+            return np.repeat(luminance(match_luminance(style, content))[:, :, None], 3, axis=2)
+        case "histogram":
+            return match_histogram(style, content)
+        case "coral":
+            return match_covariance(style, content)
+        case "none":
+            return style
+
+
+def restore_colors(stylized: FloatArray, content: FloatArray, mode: ColorPreservation) -> FloatArray:
+    """Return the ``stylized`` pixels with the colours of ``content``, as far as ``mode`` works afterwards."""
+    return with_luminance_of(content, stylized) if mode == "luminance" else stylized
+
+
+def luminance(pixels: FloatArray) -> FloatArray:
+    """Return the luminance (H, W), the Y of YIQ."""
+    result: FloatArray = pixels @ _LUMINANCE
+    return result
+
+
+def with_luminance_of(content: FloatArray, stylized: FloatArray) -> FloatArray:
+    """Return the luminance of ``stylized`` with the chroma of ``content``, of the same shape.
+
+    Differs from Gatys et al. (2016): a colour outside of the gamut is greyed until it fits, where clipping
+    would change the luminance.
+    """
+    target = luminance(stylized)[:, :, None]
+    # I and Q stay the same if one number is added to R, G and B alike.
+    chroma = content - luminance(content)[:, :, None]
+    room = np.where(chroma > 0, 1 - target, target)
+    share = np.divide(room, np.abs(chroma), out=np.ones_like(chroma), where=np.abs(chroma) > room)
+    mixed: FloatArray = target + chroma * share.min(axis=2, keepdims=True)
+    return mixed.clip(0, 1)
+
+
+def match_luminance(style: FloatArray, content: FloatArray) -> FloatArray:
+    """Return ``style`` with the mean and standard deviation of the luminance of ``content``; chroma stays."""
+    source, reference = luminance(style), luminance(content)
+    gain = reference.std() / source.std() if source.var() > _NOISE else 1.0
+    target = ((source - source.mean()) * gain + reference.mean()).clip(0, 1).astype(np.float32)
+    return with_luminance_of(style, np.repeat(target[:, :, None], 3, axis=2))
+
+
+def match_histogram(source: FloatArray, reference: FloatArray) -> FloatArray:
+    """Return ``source`` with the colour distribution of ``reference``, up to its mean and covariance.
+
+    This is the linear histogram matching of Gatys et al. (2016), in the form of image analogies:
+    x -> A (x - mean_source) + mean_reference with A = cov_reference^(1/2) cov_source^(-1/2).
+    """
+    # Matching the whole distribution (Pitie et al. 2005) was tried: it spreads flat grounds into blotches.
+    mean, covariance = _moments(source)
+    target_mean, target_covariance = _moments(reference)
+    transfer = _power(target_covariance, 0.5) @ _power(covariance, -0.5, floor=_NOISE)
+    return _affine(source, transfer, mean, target_mean)
+
+
+def match_covariance(source: FloatArray, reference: FloatArray) -> FloatArray:
+    """Return ``source`` with the mean and covariance of ``reference``, by CORAL on standardised channels."""
+    mean, covariance = _moments(source)
+    target_mean, target_covariance = _moments(reference)
+    scale = np.sqrt(np.maximum(np.diag(covariance), _NOISE))
+    target_scale = np.sqrt(np.maximum(np.diag(target_covariance), _NOISE))
+    correlation = covariance / np.outer(scale, scale)
+    target_correlation = target_covariance / np.outer(target_scale, target_scale)
+    floor = _NOISE / float(np.mean(scale**2))
+    transfer = _power(target_correlation, 0.5) @ _power(correlation, -0.5, floor=floor)
+    return _affine(source, target_scale[:, None] * transfer / scale, mean, target_mean)
+
+
+def _affine(pixels: FloatArray, matrix: _Matrix, mean: _Matrix, target_mean: _Matrix) -> FloatArray:
+    moved = (pixels - mean.astype(np.float32)) @ matrix.T.astype(np.float32) + target_mean.astype(np.float32)
+    return moved.clip(0, 1).astype(np.float32)
+
+
+def _moments(pixels: FloatArray) -> tuple[_Matrix, _Matrix]:
+    values = pixels.reshape(-1, 3).astype(np.float64)
+    mean = values.mean(axis=0)
+    centred = values - mean
+    return mean, centred.T @ centred / len(values)
+
+
+def _power(symmetric: _Matrix, exponent: float, *, floor: float = 0.0) -> _Matrix:
+    """Return a power of a symmetric matrix, with no eigenvalue below ``floor``."""
+    eigenvalues, vectors = np.linalg.eigh(symmetric)
+    result: _Matrix = vectors * np.maximum(eigenvalues, floor) ** exponent @ vectors.T
+    return result

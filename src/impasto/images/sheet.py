@@ -1,0 +1,126 @@
+"""Labelled contact sheets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape
+
+import numpy as np
+import pyvips
+
+from impasto.errors import MissingDependencyError
+from impasto.images.scale import fit_size, resize_picture
+from impasto.types import FloatArray, Picture
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_INK = 0.13
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One picture of a sheet and the words below it."""
+
+    picture: Picture | None
+    """None leaves the place empty."""
+    caption: str = ""
+    """Wrapped to the width of the cell; may hold line breaks."""
+
+
+def sheet(
+    rows: Sequence[Sequence[Cell]],
+    *,
+    title: str,
+    column_labels: Sequence[str] = (),
+    row_labels: Sequence[str] = (),
+    cell_side: int = 320,
+) -> Picture:
+    """Return a contact sheet, dark words on white, the longer side of every picture ``cell_side`` pixels.
+
+    Raises:
+        MissingDependencyError: matplotlib, whose font is used, is not installed.
+    """
+    text, gap = max(12, cell_side // 20), max(8, cell_side // 16)
+    tiles = [[_tile(cell.picture, cell_side) for cell in row] for row in rows]
+    columns = max([len(column_labels), *map(len, rows)])
+    box = max((tile.shape[1] for row in tiles for tile in row), default=0) or cell_side
+    captions = [[_write(cell.caption, text, box, "centre") for cell in row] for row in rows]
+    heads = [_write(label, text * 9 // 8, box, "centre") for label in column_labels]
+    sides = [_write(label, text * 9 // 8, cell_side * 2 // 3, "low") for label in row_labels]
+    sides += [_blank()] * (len(rows) - len(sides))
+    margin = max(side.shape[1] + gap if side.size else 0 for side in [_blank(), *sides])
+
+    def line(side: FloatArray, blocks: Sequence[FloatArray], vertical: float) -> FloatArray:
+        height = max((block.shape[0] for block in [side, *blocks]), default=0)
+        padded = [*blocks, *[_blank()] * (columns - len(blocks))]
+        boxes = [_boxed(block, height, box + gap, vertical, 0.5) for block in padded]
+        return np.concatenate([_boxed(side, height, margin, 0.5, 0), *boxes], axis=1)
+
+    lines = [line(_blank(), heads, 1.0), _blank(gap // 2)]
+    for side, row_tiles, row_captions in zip(sides, tiles, captions, strict=True):
+        lines += [
+            line(side, row_tiles, 0.5),
+            _blank(gap // 3),
+            line(_blank(), row_captions, 0.0),
+            _blank(gap),
+        ]
+    width = margin + columns * (box + gap)
+    lines = [_write(title, text * 3 // 2, width, "low"), _blank(gap), *lines]
+    canvas = np.concatenate([_boxed(block, block.shape[0], width, 0, 0) for block in lines])
+    frame = ((2 * gap, gap), (2 * gap, 2 * gap), (0, 0))
+    return Picture(pixels=np.pad(canvas, frame, constant_values=1))
+
+
+def _blank(height: int = 0) -> FloatArray:
+    return np.ones((height, 0, 3), dtype=np.float32)
+
+
+def _boxed(block: FloatArray, height: int, width: int, vertical: float, horizontal: float) -> FloatArray:
+    """Return ``block`` on a white box; 0 puts it at the top or left, 1 at the bottom or right."""
+    result = np.ones((height, width, 3), dtype=np.float32)
+    top, left = int((height - block.shape[0]) * vertical), int((width - block.shape[1]) * horizontal)
+    result[top : top + block.shape[0], left : left + block.shape[1]] = block
+    return result
+
+
+def _tile(picture: Picture | None, side: int) -> FloatArray:
+    """Return the pixels of a picture over white, its longer side ``side``; no pixels for None."""
+    if picture is None:
+        return _blank()
+    scaled = resize_picture(picture, *fit_size(picture.width, picture.height, side))
+    if scaled.alpha is None:
+        return scaled.pixels
+    over_white: FloatArray = 1 - (1 - scaled.pixels) * scaled.alpha[:, :, None]
+    return over_white
+
+
+def _write(words: str, size: int, width: int, align: str) -> FloatArray:
+    """Return dark words on white, wrapped to ``width`` pixels, of ``size`` pixels; no pixels for ''."""
+    if not words.strip():
+        return _blank()
+    ink = pyvips.Image.text(
+        escape(words),
+        font=f"DejaVu Sans {size}",
+        fontfile=str(_font()),
+        dpi=72,
+        width=width,
+        wrap="word-char",
+        align=align,
+    )
+    mask = np.asarray(ink.numpy(), dtype=np.float32) / 255
+    # libvips cuts the image to its ink; in whole lines again, neighbours share their baselines.
+    top, line = max(ink.yoffset, 0), size * 5 // 4
+    mask = np.pad(mask, ((top, -(top + ink.height) % line), (0, 0)))[:, :width]
+    return np.repeat(1 - mask[:, :, None] * np.float32(1 - _INK), 3, axis=2)
+
+
+def _font() -> Path:
+    """Return a font file, since a server may have no fonts at all."""
+    try:
+        import matplotlib
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError("a labelled sheet", "matplotlib", "torch") from error
+    return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"

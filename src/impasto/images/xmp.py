@@ -1,0 +1,46 @@
+"""What made a picture, as the XMP packet of its file.
+
+The mapping stands as one JSON text in one property, because XML cannot hold every character that a value may.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+XMP_FIELD = "xmp-data"
+
+_NAMESPACE = "urn:impasto:metadata:1#"
+_PROPERTY = f"{{{_NAMESPACE}}}madeBy"
+_PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description rdf:about="" xmlns:impasto="{namespace}"><impasto:madeBy>{text}</impasto:madeBy>
+</rdf:Description></rdf:RDF></x:xmpmeta>
+<?xpacket end="w"?>"""
+
+
+def pack(metadata: Mapping[str, str]) -> bytes:
+    """Return the XMP packet that holds ``metadata``."""
+    text = escape(json.dumps(dict(metadata)))
+    return _PACKET.format(namespace=_NAMESPACE, text=text).encode()
+
+
+def unpack(image: Any) -> dict[str, str]:
+    """Return the metadata that impasto wrote into the XMP packet of a libvips image; {} if there is none."""
+    packet: bytes = image.get(XMP_FIELD) if XMP_FIELD in image.get_fields() else b""
+    if b"<!DOCTYPE" in packet:  # entities can be made to expand without end, and no XMP writer uses them
+        return {}
+    try:
+        root = ElementTree.fromstring(packet.strip(b"\0"))
+        # Tools that rewrite a packet may turn the element into an attribute.
+        texts = [node.text or "" for node in root.iter(_PROPERTY)]
+        texts += [node.attrib[_PROPERTY] for node in root.iter() if _PROPERTY in node.attrib]
+        metadata = json.loads(texts[0]) if texts else {}
+    except (ElementTree.ParseError, ValueError):
+        return {}
+    return {str(key): str(value) for key, value in metadata.items()} if isinstance(metadata, dict) else {}

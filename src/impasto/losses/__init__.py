@@ -1,0 +1,1 @@
+"""What an optimisation or a training makes small."""

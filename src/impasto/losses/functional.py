@@ -1,0 +1,100 @@
+"""The mathematics of the losses as pure functions.
+
+Features are (N, C, H, W); every loss is the mean over the N images of a batch, computed in float32. Two
+normalisations are offered throughout (``Normalization``):
+
+- ``paper``: as printed in the paper that each function cites. Loss weights then depend on the descriptor, the layer
+  and (for content) on the size of the picture.
+- ``relative``: the squared distance divided by the squared norm of its target, ``||x - t||^2 / ||t||^2``. 0 is the
+  target itself and 1 is as far as an all-zero activation, for every layer, descriptor and picture size, so that a
+  weight keeps its meaning. Differs from the papers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+Normalization = Literal["relative", "paper"]
+
+
+class _Gram(torch.autograd.Function):
+    """``F F^T`` whose gradient ``(D + D^T) F`` takes one matrix product; autograd's own takes two."""
+
+    @staticmethod
+    def forward(ctx: Any, flat: Tensor) -> Tensor:
+        ctx.save_for_backward(flat)
+        gram: Tensor = flat @ flat.transpose(1, 2)
+        return gram
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (flat,) = ctx.saved_tensors
+        gradient: Tensor = (grads[0] + grads[0].transpose(1, 2)) @ flat
+        return gradient
+
+
+def gram_matrix(features: Tensor) -> Tensor:
+    """Correlate the channels of ``features`` (N, C, H, W) over all positions: (N, C, C), float32.
+
+    ``G_ij = sum_k F_ik F_jk / M`` with M = H W positions: Gatys et al. (2016), eq. 3, divided by M. Differs from the
+    paper, which divides by M in the loss: so pictures of different sizes can be compared.
+    """
+    positions = features.shape[2] * features.shape[3]
+    gram: Tensor = _Gram.apply(features.flatten(2))  # type: ignore[no-untyped-call]  # PyTorch has none for apply
+    return gram.float() / positions
+
+
+def mean_and_std(features: Tensor) -> Tensor:
+    """Mean and standard deviation of each channel of ``features`` (N, C, H, W): (N, 2, C), float32.
+
+    Huang and Belongie (2017), eq. 5. The small constant keeps the gradient of the root finite where a channel is flat.
+    """
+    variance, mean = torch.var_mean(features.float(), dim=(2, 3), correction=0)
+    return torch.stack([mean, (variance + 1e-6).sqrt()], dim=1)
+
+
+def content_loss(features: Tensor, target: Tensor, normalization: Normalization) -> Tensor:
+    """Compare ``features`` with ``target``, both (N, C, H, W): a scalar.
+
+    ``paper``: ``1/2 sum (F - P)^2``, Gatys et al. (2016), eq. 1.
+    """
+    return _squared_distance(features, target, normalization, paper_factor=0.5)
+
+
+def gram_loss(statistics: Tensor, target: Tensor, normalization: Normalization) -> Tensor:
+    """Compare Gram matrices from `gram_matrix`, (N, C, C) against (N or 1, C, C): a scalar.
+
+    ``paper``: ``1 / (4 C^2) sum (G - A)^2``, Gatys et al. (2016), eq. 4, where its M^2 is in our Gram matrices already.
+    """
+    return _squared_distance(statistics, target, normalization, paper_factor=1 / (4 * statistics.shape[1] ** 2))
+
+
+def mean_std_loss(statistics: Tensor, target: Tensor, normalization: Normalization) -> Tensor:
+    """Compare statistics from `mean_and_std`, (N, 2, C) against (N or 1, 2, C): a scalar.
+
+    ``paper``: ``||mu - mu_t||^2 + ||sigma - sigma_t||^2``. Differs from Huang and Belongie (2017), eq. 13, which takes
+    the norms without the square.
+    """
+    return _squared_distance(statistics, target, normalization, paper_factor=1.0)
+
+
+def total_variation(image: Tensor) -> Tensor:
+    """Mean squared difference between neighbouring pixels of ``image`` (N, 3, H, W): a scalar.
+
+    Mahendran and Vedaldi (2015), eq. 3 with beta = 2. Differs from it, and from Johnson et al. (2016), in taking the
+    mean and not the sum: the weight does not depend on the size of the picture. A checkerboard of 0 and 1 has 2.
+    """
+    vertical = (image[:, :, 1:, :] - image[:, :, :-1, :]).square().mean()
+    horizontal = (image[:, :, :, 1:] - image[:, :, :, :-1]).square().mean()
+    return vertical + horizontal
+
+
+def _squared_distance(x: Tensor, target: Tensor, normalization: Normalization, paper_factor: float) -> Tensor:
+    distance = (x.float() - target).square().flatten(1).sum(1)
+    if normalization == "paper":
+        return distance.mean() * paper_factor
+    # A layer that does not respond to the target at all (a black picture) has no scale of its own.
+    return (distance / target.square().flatten(1).sum(1).clamp_min(1e-12)).mean()

@@ -1,0 +1,76 @@
+"""Style losses: how far the statistics of activations are from those of the style images.
+
+The target of several weighted styles is the weighted mean of their statistics. As the losses are squares, this has the
+same gradient as the weighted sum of one loss per style, at the cost of one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from impasto.losses import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from impasto.losses.functional import Normalization
+
+
+class StyleLoss(nn.Module):
+    """Distance of one layer's statistics from a target; the subclasses say which statistics."""
+
+    target: Tensor
+
+    @staticmethod
+    def statistics(features: Tensor) -> Tensor:
+        """Reduce ``features`` (N, C, H, W) to what makes a style."""
+        raise NotImplementedError
+
+    @staticmethod
+    def distance(statistics: Tensor, target: Tensor, normalization: Normalization) -> Tensor:
+        """Compare two results of `statistics`: a scalar."""
+        raise NotImplementedError
+
+    def __init__(self, styles: Sequence[Tensor], weights: Sequence[float], normalization: Normalization) -> None:
+        """Blend the statistics of ``styles``.
+
+        Args:
+            styles: per style image its activations (1, C, H, W); the sizes may differ.
+            weights: one per style, with sum 1.
+            normalization: of the distance.
+        """
+        super().__init__()
+        self.normalization: Normalization = normalization
+        blend = [weight * self.statistics(style) for style, weight in zip(styles, weights, strict=True)]
+        self.register_buffer("target", torch.stack(blend).sum(0).detach())
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Compare the statistics of ``features`` (N, C, H, W) with the target: a scalar."""
+        return self.distance(self.statistics(features), self.target, self.normalization)
+
+
+class GramLoss(StyleLoss):
+    """Gram matrices: Gatys et al. (2016), eq. 3 to 5."""
+
+    statistics = staticmethod(functional.gram_matrix)
+    distance = staticmethod(functional.gram_loss)
+
+
+class MeanStdLoss(StyleLoss):
+    """Mean and standard deviation of each channel: Huang and Belongie (2017), eq. 13."""
+
+    statistics = staticmethod(functional.mean_and_std)
+    distance = staticmethod(functional.mean_std_loss)
+
+
+def style_losses(
+    kind: type[StyleLoss],
+    styles: Sequence[Mapping[str, Tensor]],
+    weights: Sequence[float],
+    normalization: Normalization,
+) -> dict[str, nn.Module]:
+    """Build one loss per layer, given the activations of each style image by layer and the weight of each style."""
+    return {layer: kind([features[layer] for features in styles], weights, normalization) for layer in styles[0]}

@@ -1,0 +1,226 @@
+"""One frozen model of options per engine: the only place where a default, a limit or an explanation is written.
+
+The command line's flags and help, the HTTP schema and the reference in the docs are derived from these models.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from impasto.errors import UnknownNameError, UsageError
+
+ALL_STYLE_LAYERS = "relu1_1:1,relu2_1:1,relu3_1:1,relu4_1:1,relu5_1:1"
+
+
+def layer_weights(text: str) -> dict[str, float]:
+    """Read ``"relu1_1:0.5,relu2_1"`` as ``{"relu1_1": 0.5, "relu2_1": 1.0}``.
+
+    Raises:
+        ValueError: a weight is no positive number, or a layer is empty or named twice.
+    """
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        name, colon, number = part.strip().partition(":")
+        try:
+            weight = float(number) if colon else 1.0
+        except ValueError:
+            weight = math.nan
+        if not name or not (0 < weight < math.inf):
+            raise ValueError(f"{part.strip()!r} is not LAYER or LAYER:WEIGHT with a positive weight, like relu4_2:0.5")
+        if name in weights:
+            raise ValueError(f"layer {name!r} is named twice")
+        weights[name] = weight
+    return weights
+
+
+def _canonical_layer_weights(value: object) -> str:
+    if isinstance(value, Mapping):
+        value = ",".join(f"{layer}:{weight}" for layer, weight in value.items())
+    elif isinstance(value, Iterable) and not isinstance(value, str):
+        value = ",".join(map(str, value))
+    weights = layer_weights(str(value))
+    return ",".join(f"{layer}:{weight:g}" for layer, weight in weights.items())
+
+
+LayerWeights = Annotated[str, BeforeValidator(_canonical_layer_weights)]
+"""``LAYER[:WEIGHT],...``; from Python also a mapping or a sequence of names. `layer_weights` takes it apart."""
+
+
+class EngineOptions(BaseModel):
+    """What every engine understands."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: int | None = Field(
+        None,
+        ge=16,
+        le=100_000,
+        description="Long side of the result in pixels. Not given: the size of the content image.",
+    )
+    keep_colors: Literal["none", "luminance", "histogram", "coral"] = Field(
+        "none",
+        description="Keep the colours of the content image: paint its luminance only, or first give the style image "
+        "the content's colours (histogram: the whole distribution; coral: mean and covariance).",
+    )
+    stroke_size: float = Field(
+        1.0,
+        ge=0.1,
+        le=10,
+        description="Size of the style's strokes: the style image is seen this many times as large.",
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same processor: same picture, to the byte.")
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """Check ``values`` by option name.
+
+        Raises:
+            UnknownNameError: there is no such option.
+            UsageError: one sentence about the first wrong value.
+        """
+        for name in values:
+            if name not in cls.model_fields:
+                raise UnknownNameError("option", name, cls.model_fields)
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise usage_error(error) from None
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # Gatys, Ecker and Bethge (2016), section 3 and figure 2: alpha / beta = 1e-3 there, for activations of mean one.
+    "gatys2016": {
+        "init": "noise",
+        "optimizer": "lbfgs",
+        "pooling": "average",
+        "rescale_activations": True,
+        "normalization": "paper",
+        "content_layers": "relu4_2:1",
+        "style_layers": ALL_STYLE_LAYERS,
+        "content_weight": 1.0,
+        "style_weight": 1000.0,
+        "tv_weight": 0.0,
+        "scales": 1,
+        "steps": 500,
+    },
+    # The theses' scripts: Adam from the content image mixed with noise, 20 epochs of 100 steps, a picture after each.
+    "thesis": {
+        "init": "content+noise",
+        "optimizer": "adam",
+        "content_layers": "relu4_2:1",
+        "style_layers": "relu1_1:0.1,relu2_1:0.1,relu3_1:0.2,relu4_1:0.3,relu5_1:0.3",
+        "scales": 1,
+        "steps": 2000,
+        "save_every": 100,
+    },
+    # The thesis that takes its features after the pooling layers.
+    "thesis-pooling": {
+        "init": "content+noise",
+        "optimizer": "adam",
+        "content_layers": "pool4:1",
+        "style_layers": "pool1:0.1,pool2:0.1,pool3:0.2,pool4:0.3,pool5:0.3",
+        "scales": 1,
+        "steps": 2000,
+        "save_every": 100,
+    },
+}
+
+
+class GatysOptions(EngineOptions):
+    """The classical optimisation of Gatys et al. (2016): the pixels themselves are what is trained."""
+
+    preset: Literal["gatys2016", "thesis", "thesis-pooling"] | None = Field(
+        None, description="Settings of a publication; options given beside it win."
+    )
+
+    # what is compared
+    content_layers: LayerWeights = Field(
+        "relu4_2:1",
+        description="LAYER[:WEIGHT],... whose activations the picture should share with the content.",
+    )
+    style_layers: LayerWeights = Field(
+        ALL_STYLE_LAYERS,
+        description="LAYER[:WEIGHT],... whose statistics the picture should share with the style.",
+    )
+    content_weight: float = Field(1.0, ge=0, description="Weight of the content loss.")
+    style_weight: float = Field(10.0, ge=0, description="Weight of the style loss.")
+    tv_weight: float = Field(1.0, ge=0, description="Weight of the total variation: more is smoother.")
+    style_loss: Literal["gram", "mean-std"] = Field(
+        "gram", description="Statistics to match: Gram matrices, or mean and standard deviation per channel."
+    )
+    normalization: Literal["relative", "paper"] = Field(
+        "relative",
+        description="Losses relative to the size of their targets (a weight means the same for every layer, descriptor "
+        "and size), or as printed in the papers.",
+    )
+
+    # the descriptor
+    descriptor: str = Field("vgg19", description="Descriptor network: a name from 'impasto models list', or a file.")
+    pooling: Literal["max", "average"] = Field("max", description="Pooling of the descriptor network.")
+    rescale_activations: bool = Field(
+        False,
+        description="Scale the descriptor's filters so that each has a mean activation of one (Gatys et al. 2016).",
+    )
+
+    # the optimisation
+    init: Literal["content", "noise", "content+noise", "style"] | str = Field(
+        "content", description="Picture to start from; also a file."
+    )
+    optimizer: Literal["lbfgs", "adam", "sgd"] = Field("lbfgs", description="Optimisation algorithm.")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="Step length. Not given: 1 for lbfgs, 0.02 for adam, 0.01 for sgd (in units of pixel values).",
+    )
+    steps: int = Field(300, ge=1, le=1_000_000, description="Steps in all, over all scales.")
+    scales: int = Field(
+        0,
+        ge=0,
+        le=12,
+        description="Coarse-to-fine scales, each twice the last; 1 is none, 0 chooses by the size.",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Arithmetic of the descriptor; auto takes bfloat16 where the processor has it."
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute.")
+
+    # what is kept on the way
+    save_every: int = Field(0, ge=0, description="Also save the picture after every so many steps; 0 is never.")
+    checkpoint_every: int = Field(
+        50, ge=0, description="Keep the state for --resume after every so many steps; 0 is never."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_preset(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and values.get("preset") in PRESETS:
+            return {**PRESETS[values["preset"]], **values}
+        return values
+
+    @model_validator(mode="after")
+    def _something_to_minimise(self) -> Self:
+        if not self.content_weight and not self.style_weight:
+            raise ValueError("content_weight and style_weight are both 0; nothing is left to optimise")
+        return self
+
+
+def usage_error(error: ValidationError) -> UsageError:
+    """Say the first thing that ``error`` found wrong in one sentence, with the option, the value and the limit."""
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else ""
+    if first["type"] == "literal_error" and (choices := first.get("ctx", {}).get("expected")):
+        return UsageError(f"{name} is {first['input']!r}; choose {choices}")
+    message = first["msg"].removeprefix("Value error, ")
+    message = message.replace("Input should be", "it should be", 1)
+    return UsageError(f"{name} is {first['input']!r}; {message}" if name else message)

@@ -1,0 +1,51 @@
+"""A table from names to code that is imported on first use."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from impasto.errors import MissingDependencyError, UnknownNameError
+
+
+class Registry:
+    """Names of one kind (engines, descriptors, losses) and the ``module:attribute`` behind each."""
+
+    def __init__(self, kind: str, entries: list[tuple[str, str]], *, extra: str = "torch") -> None:
+        """Take ``(name, "module:attribute")`` rows for one ``kind``, a singular noun.
+
+        ``extra`` is named as the remedy if a module's dependency is missing.
+
+        Raises:
+            ValueError: a name stands twice.
+        """
+        self.kind = kind
+        self.extra = extra
+        self._targets: dict[str, str] = {}
+        for name, target in entries:
+            if name in self._targets:
+                raise ValueError(f"{kind} {name!r} is registered twice")
+            self._targets[name] = target
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names, in the order of the table."""
+        return tuple(self._targets)
+
+    def load(self, name: str) -> Any:
+        """Import and return what stands behind ``name``.
+
+        Raises:
+            UnknownNameError: no such name; the message suggests the nearest.
+            MissingDependencyError: the code needs a package that is not installed.
+        """
+        if name not in self._targets:
+            raise UnknownNameError(self.kind, name, self._targets)
+        module, _, attribute = self._targets[name].partition(":")
+        try:
+            return getattr(import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.startswith("impasto"):
+                raise
+            package = "PyTorch" if error.name == "torch" else error.name
+            raise MissingDependencyError(f"{self.kind} {name!r}", package, self.extra) from error

@@ -1,0 +1,202 @@
+"""``impasto models`` as a user calls it, on a folder of its own."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import json
+import math
+import os
+import pty
+import re
+import subprocess
+import sys
+import threading
+
+import pytest
+import torch
+
+from impasto.cli.models import app
+from impasto.descriptors.vgg import layer_names
+from impasto.descriptors.weights.canonical import tensor_shapes
+from impasto.descriptors.weights.store import RemoteWeights, WeightsStore
+from impasto.errors import UnknownNameError, UsageError, WeightsFormatError
+
+
+@pytest.fixture
+def weights_dir(tmp_path, monkeypatch):
+    folder = tmp_path / "weights"
+    monkeypatch.setenv("IMPASTO_WEIGHTS_DIR", str(folder))
+    # A mirror that cannot exist: no test may reach the real address.
+    monkeypatch.setenv("IMPASTO_WEIGHTS_MIRRORS", "")
+    yield folder
+    for path in folder.glob("*.safetensors"):
+        path.unlink()  # 60 MB each
+
+
+@pytest.fixture
+def pth(tmp_path):
+    """VGG16 in torchvision's form; all filters of a layer are one number, so the file is small."""
+
+    def write(ratio):
+        layers = layer_names("vgg16")
+        state = {}
+        for name, shape in tensor_shapes("vgg16").items():
+            layer, kind = name.split(".")
+            size = 0.2 if layer == "conv1_1" else ratio * math.sqrt(2 / (9 * shape[0]))
+            state[f"features.{layers.index(layer)}.{kind}"] = torch.full((1,), size).expand(shape)
+        path = tmp_path / "network.pth"
+        torch.save(state, path)
+        return path
+
+    return write
+
+
+def run(*arguments):
+    return app([str(a) for a in arguments], exit_on_error=False, result_action="return_value")
+
+
+def test_the_life_of_a_file(weights_dir, pth, capsys):
+    run("list")
+    assert capsys.readouterr().out.splitlines() == [
+        f"in {weights_dir}:",
+        "  vgg16            not on this machine; impasto models fetch vgg16",
+        "  vgg19            not on this machine; impasto models fetch vgg19",
+    ]
+    run("add", pth(0.8))
+    added = capsys.readouterr().out
+    assert re.search(r"^added\n  vgg16 +vgg16 +56 MiB  from torch +sha256 [0-9a-f]{8}$", added, re.MULTILINE)
+    run("list")
+    listed = capsys.readouterr().out
+    assert added.splitlines()[1] in listed
+    assert "impasto models fetch vgg16" not in listed
+    assert run("verify") == 0
+    assert capsys.readouterr().out == "vgg16: ok\n"
+    run("remove", "vgg16")
+    assert capsys.readouterr().out == "removed vgg16\n"
+    assert not (weights_dir / "vgg16.safetensors").exists()
+
+
+def test_json(weights_dir, pth, capsys):
+    run("add", pth(0.8), "--name", "mine", "--preprocessing", "caffe")
+    capsys.readouterr()
+    run("list", "--json")
+    listed = json.loads(capsys.readouterr().out)
+    assert listed["fetchable"] == ["vgg16", "vgg19"]
+    (entry,) = listed["stored"]
+    assert (entry["name"], entry["architecture"], entry["problem"]) == ("mine", "vgg16", "")
+    assert entry["path"] == str(weights_dir / "mine.safetensors")
+    assert entry["mean"][0] == pytest.approx(123.68 / 255)
+    assert run("verify", "mine", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"mine": {"ok": True, "problem": ""}}
+
+
+def test_verify_exits_with_1_on_damage(weights_dir, pth, capsys):
+    run("add", pth(0.8), "--name", "good")
+    run("add", pth(0.8), "--name", "bad")
+    path = weights_dir / "bad.safetensors"
+    with path.open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x7f")
+    capsys.readouterr()
+    assert run("verify") == 1
+    bad, good = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"bad: weights 'bad' are damaged .* run 'impasto models remove bad' and .*", bad)
+    assert good == "good: ok"
+    assert run("verify", "good") == 0
+    assert run("verify", "bad", "good", "--json") == 1
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["bad"]["ok"] is False
+    run("list")
+    assert "good" in capsys.readouterr().out
+
+
+def test_list_shows_what_is_unusable(weights_dir, capsys):
+    weights_dir.mkdir()
+    (weights_dir / "vgg19.safetensors").write_text("nonsense")
+    run("list")
+    assert "vgg19            unusable: vgg19.safetensors is no complete safetensors file" in capsys.readouterr().out
+
+
+def test_errors_reach_the_caller(weights_dir, pth):
+    unclear = pth(0.55)
+    with pytest.raises(WeightsFormatError, match="state it with --preprocessing torchvision or"):
+        run("add", unclear)
+    run("add", unclear, "--preprocessing", "torchvision")
+    with pytest.raises(UsageError, match="stored already; choose another name with --name, or --replace"):
+        run("add", unclear, "--preprocessing", "torchvision")
+    run("add", unclear, "--preprocessing", "torchvision", "--replace")
+    with pytest.raises(UnknownNameError, match="unknown descriptor 'vgg20'; did you mean 'vgg1"):
+        run("fetch", "vgg20")
+    with pytest.raises(UnknownNameError, match="unknown stored descriptor 'vgg19'; did you mean 'vgg16'"):
+        run("remove", "vgg19")
+    with pytest.raises(UnknownNameError, match="unknown stored descriptor 'vgg19'"):
+        run("verify", "vgg19")
+
+
+def test_fetch_of_what_is_there_needs_no_network(weights_dir, pth, capsys):
+    run("add", pth(0.8))
+    capsys.readouterr()
+    run("fetch", "vgg16")
+    assert capsys.readouterr().out == f"vgg16: 56 MiB in {weights_dir / 'vgg16.safetensors'}\n"
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(pth):
+    """A real server with a small VGG16; gives address and digest."""
+    path = pth(0.8)
+    handler = functools.partial(Quiet, directory=str(path.parent))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/{path.name}", hashlib.sha256(path.read_bytes()).hexdigest()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_fetch_writes_lines_into_a_pipe(weights_dir, server, capsys, monkeypatch):
+    remote = {"vgg16": RemoteWeights(*server, origin="made up", license="CC0-1.0")}
+    store = WeightsStore(weights_dir, remote=remote)
+    monkeypatch.setattr("impasto.descriptors.weights.store.default_store", lambda: store)
+    run("fetch", "vgg16")
+    *progress, last = capsys.readouterr().out.splitlines()
+    assert all(re.fullmatch(r"vgg16: 0 MiB of 0 MiB", line) for line in progress)
+    assert progress
+    assert last == f"vgg16: 56 MiB in {weights_dir / 'vgg16.safetensors'}"
+    run("list")
+    assert "made up" in capsys.readouterr().out
+
+
+def test_fetch_draws_a_bar_on_a_terminal(weights_dir, server):
+    url, sha256 = server
+    code = (
+        "import sys, pathlib\n"
+        "from impasto.cli.models import app\n"
+        "from impasto.descriptors.weights import store\n"
+        "url, sha256, folder = sys.argv[1:]\n"
+        "remote = {'vgg16': store.RemoteWeights(url, sha256, '', '')}\n"
+        "own = store.WeightsStore(pathlib.Path(folder), remote=remote)\n"
+        "store.default_store = lambda: own\n"
+        "app(['fetch', 'vgg16'])\n"
+    )
+    outer, inner = pty.openpty()
+    command = [sys.executable, "-c", code, url, sha256, str(weights_dir)]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    with subprocess.Popen(command, stdout=inner, env=environment) as process:
+        os.close(inner)
+        shown = b""
+        try:
+            while piece := os.read(outer, 4096):
+                shown += piece
+        except OSError:  # how Linux says that the other side has closed the terminal
+            pass
+    os.close(outer)
+    assert process.returncode == 0
+    assert "━" in shown.decode()
+    assert "vgg16: 56 MiB in" in shown.decode()
