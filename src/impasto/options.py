@@ -31,7 +31,7 @@ def layer_weights(text: str) -> dict[str, float]:
     """
     weights: dict[str, float] = {}
     for part in text.split(","):
-        name, colon, number = part.strip().partition(":")
+        name, colon, number = map(str.strip, part.partition(":"))
         try:
             weight = float(number) if colon else 1.0
         except ValueError:
@@ -49,7 +49,9 @@ def _canonical_layer_weights(value: object) -> str:
         value = ",".join(f"{layer}:{weight}" for layer, weight in value.items())
     elif isinstance(value, Iterable) and not isinstance(value, str):
         value = ",".join(map(str, value))
-    weights = layer_weights(str(value))
+    if not isinstance(value, str):
+        raise ValueError("it should be LAYER:WEIGHT,... or a mapping or sequence of layers")
+    weights = layer_weights(value)
     return ",".join(f"{layer}:{weight:g}" for layer, weight in weights.items())
 
 
@@ -57,10 +59,59 @@ LayerWeights = Annotated[str, BeforeValidator(_canonical_layer_weights)]
 """``LAYER[:WEIGHT],...``; from Python also a mapping or a sequence of names. `layer_weights` takes it apart."""
 
 
-class EngineOptions(BaseModel):
-    """What every engine understands."""
+def layer_names(text: str) -> list[str]:
+    """Read ``"relu1_1,relu2_1"`` as ``["relu1_1", "relu2_1"]``, and ``"none"`` as no names at all.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Raises:
+        ValueError: a layer is empty or named twice.
+    """
+    if text == "none":
+        return []
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if not name:
+            raise ValueError("a layer has no name; write LAYER,LAYER,... or none")
+        if names.count(name) > 1:
+            raise ValueError(f"layer {name!r} is named twice")
+    return names
+
+
+def _canonical_layer_names(value: object) -> str:
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        value = ",".join(map(str, value)) or "none"
+    return ",".join(layer_names(str(value))) or "none"
+
+
+LayerNames = Annotated[str, BeforeValidator(_canonical_layer_names)]
+"""``LAYER,...`` or ``none``; from Python also a sequence of names. `layer_names` takes it apart."""
+
+
+class Options(BaseModel):
+    """What every run understands."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same processor: same picture, to the byte.")
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """Check ``values`` by option name.
+
+        Raises:
+            UnknownNameError: there is no such option.
+            UsageError: one sentence about the first wrong value.
+        """
+        for name in values:
+            if name not in cls.model_fields:
+                raise UnknownNameError("option", name, cls.model_fields)
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise usage_error(error) from None
+
+
+class EngineOptions(Options):
+    """What every engine understands."""
 
     size: int | None = Field(
         None,
@@ -79,23 +130,26 @@ class EngineOptions(BaseModel):
         le=10,
         description="Size of the style's strokes: the style image is seen this many times as large.",
     )
-    seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same processor: same picture, to the byte.")
 
-    @classmethod
-    def parse(cls, values: Mapping[str, Any]) -> Self:
-        """Check ``values`` by option name.
 
-        Raises:
-            UnknownNameError: there is no such option.
-            UsageError: one sentence about the first wrong value.
-        """
-        for name in values:
-            if name not in cls.model_fields:
-                raise UnknownNameError("option", name, cls.model_fields)
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            raise usage_error(error) from None
+class DescentOptions(Options):
+    """What it takes to change pixels until a descriptor network sees what it should."""
+
+    descriptor: str = Field("vgg19", description="Descriptor network: a name from 'impasto models list', or a file.")
+    pooling: Literal["max", "average"] = Field("max", description="Pooling of the descriptor network.")
+    style_loss: Literal["gram", "mean-std"] = Field(
+        "gram", description="Statistics to match: Gram matrices, or mean and standard deviation per channel."
+    )
+    optimizer: Literal["lbfgs", "adam", "sgd"] = Field("lbfgs", description="Optimisation algorithm.")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="Step length. Not given: 1 for lbfgs, 0.02 for adam, 0.01 for sgd (in units of pixel values).",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Arithmetic of the descriptor; auto takes bfloat16 where the processor has it."
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute.")
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -137,7 +191,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-class GatysOptions(EngineOptions):
+class GatysOptions(DescentOptions, EngineOptions):
     """The classical optimisation of Gatys et al. (2016): the pixels themselves are what is trained."""
 
     preset: Literal["gatys2016", "thesis", "thesis-pooling"] | None = Field(
@@ -156,18 +210,11 @@ class GatysOptions(EngineOptions):
     content_weight: float = Field(1.0, ge=0, description="Weight of the content loss.")
     style_weight: float = Field(10.0, ge=0, description="Weight of the style loss.")
     tv_weight: float = Field(1.0, ge=0, description="Weight of the total variation: more is smoother.")
-    style_loss: Literal["gram", "mean-std"] = Field(
-        "gram", description="Statistics to match: Gram matrices, or mean and standard deviation per channel."
-    )
     normalization: Literal["relative", "paper"] = Field(
         "relative",
         description="Losses relative to the size of their targets (a weight means the same for every layer, descriptor "
         "and size), or as printed in the papers.",
     )
-
-    # the descriptor
-    descriptor: str = Field("vgg19", description="Descriptor network: a name from 'impasto models list', or a file.")
-    pooling: Literal["max", "average"] = Field("max", description="Pooling of the descriptor network.")
     rescale_activations: bool = Field(
         False,
         description="Scale the descriptor's filters so that each has a mean activation of one (Gatys et al. 2016).",
@@ -177,12 +224,6 @@ class GatysOptions(EngineOptions):
     init: Literal["content", "noise", "content+noise", "style"] | str = Field(
         "content", description="Picture to start from; also a file."
     )
-    optimizer: Literal["lbfgs", "adam", "sgd"] = Field("lbfgs", description="Optimisation algorithm.")
-    learning_rate: float | None = Field(
-        None,
-        gt=0,
-        description="Step length. Not given: 1 for lbfgs, 0.02 for adam, 0.01 for sgd (in units of pixel values).",
-    )
     steps: int = Field(300, ge=1, le=1_000_000, description="Steps in all, over all scales.")
     scales: int = Field(
         0,
@@ -190,10 +231,6 @@ class GatysOptions(EngineOptions):
         le=12,
         description="Coarse-to-fine scales, each twice the last; 1 is none, 0 chooses by the size.",
     )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="Arithmetic of the descriptor; auto takes bfloat16 where the processor has it."
-    )
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute.")
 
     # what is kept on the way
     save_every: int = Field(0, ge=0, description="Also save the picture after every so many steps; 0 is never.")
@@ -204,14 +241,42 @@ class GatysOptions(EngineOptions):
     @model_validator(mode="before")
     @classmethod
     def _fill_in_preset(cls, values: Any) -> Any:
-        if isinstance(values, Mapping) and values.get("preset") in PRESETS:
-            return {**PRESETS[values["preset"]], **values}
+        preset = values.get("preset") if isinstance(values, Mapping) else None
+        if isinstance(preset, str) and preset in PRESETS:
+            return {**PRESETS[preset], **values}
         return values
 
     @model_validator(mode="after")
     def _something_to_minimise(self) -> Self:
         if not self.content_weight and not self.style_weight:
             raise ValueError("content_weight and style_weight are both 0; nothing is left to optimise")
+        return self
+
+
+class ReconstructOptions(DescentOptions):
+    """Figure 1 of Gatys et al. (2016): what the layers of a descriptor network know of one image."""
+
+    size: int = Field(256, ge=16, le=4096, description="Long side of the reconstructions in pixels.")
+    content: LayerNames = Field(
+        "relu1_2,relu2_2,relu3_2,relu4_2,relu5_2",
+        description="LAYER,... to reconstruct the image from the activations of, one picture per layer; or none.",
+    )
+    style: LayerNames = Field(
+        "relu1_1,relu2_1,relu3_1,relu4_1,relu5_1",
+        description="LAYER,... to reconstruct the style from the statistics of: from the first, the first two, and so "
+        "on; or none.",
+    )
+    tv_weight: float = Field(
+        4.0,
+        ge=0,
+        description="Weight of the total variation, against the grain that deep layers do not see: more is smoother.",
+    )
+    steps: int = Field(200, ge=1, le=1_000_000, description="Steps for each reconstruction.")
+
+    @model_validator(mode="after")
+    def _something_to_reconstruct(self) -> Self:
+        if self.content == self.style == "none":
+            raise ValueError("content and style are both none; nothing is left to reconstruct")
         return self
 
 

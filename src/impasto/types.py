@@ -40,7 +40,9 @@ class Picture:
         if self.pixels.ndim != 3 or self.pixels.shape[2] != 3 or self.pixels.dtype != np.float32:
             raise ValueError(f"pixels must be float32 (H, W, 3), not {self.pixels.dtype} {self.pixels.shape}")
         if self.alpha is not None and (self.alpha.shape != self.pixels.shape[:2] or self.alpha.dtype != np.float32):
-            raise ValueError(f"alpha must be float32 {self.pixels.shape[:2]}, not {self.alpha.shape}")
+            raise ValueError(
+                f"alpha must be float32 {self.pixels.shape[:2]}, not {self.alpha.dtype} {self.alpha.shape}"
+            )
 
     @property
     def height(self) -> int:

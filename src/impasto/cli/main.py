@@ -22,6 +22,7 @@ app = cyclopts.App(
     help="Neural style transfer: paints one image in the style of another.",
     help_flags=["--help", "-h"],
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,  # `run` says it
 )
 # By name: a command's module, and what it needs, is imported when the command is used.
 app.command("impasto.cli.stylize:app", name="stylize")
@@ -52,4 +53,6 @@ def run(arguments: Sequence[str]) -> int:
         return fail(error, FAILED)
     except BrokenPipeError:
         return FAILED
+    except OSError as error:
+        return fail(error, FAILED)
     return code if isinstance(code, int) else DONE

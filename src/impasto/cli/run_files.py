@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import itertools
+import math
 from typing import TYPE_CHECKING
 
 from impasto.errors import UsageError
 from impasto.images import resize_picture, write_animation, write_picture
+from impasto.images.atomic import check_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,13 +32,21 @@ class RunFiles:
             output: the picture's file, beside which pictures on the way are put; None if it goes to stdout.
             save_every: steps between these; 0 for none.
             animation: a GIF or WebP file of the pictures on the way, or of about 40 if none are saved.
-            losses: a CSV file of every step; its plot goes beside it as NAME-curves.png.
+            losses: a CSV file that gets a row at every step; its plot goes beside it as NAME-curves.png.
             resume: whether the CSV file may be of the first part of this run.
+
+        Raises:
+            UsageError: a name without the right suffix, or pictures on the way beside nothing.
+            ImageWriteError: a folder that does not exist.
         """
         if save_every and output is None:
             raise UsageError("--save-every needs an output file to put its pictures beside; -o - has none")
         if losses is not None and losses.suffix.lower() != ".csv":
             raise UsageError(f"--losses is {str(losses)!r}; its name must end in .csv")
+        if animation is not None and animation.suffix.lower() not in (".gif", ".webp"):
+            raise UsageError(f"--animation is {str(animation)!r}; its name must end in .gif or .webp")
+        for path in filter(None, (animation, losses)):
+            check_folder(path)
         self._output = output
         self._save_every = save_every
         self._animation = animation
@@ -54,23 +64,32 @@ class RunFiles:
         if self._animation is not None and (step.done % every == 0 or step.done == 1):
             self._frames.append(step.preview())
         if self._losses is not None:
-            if not self._rows and self._resume and self._losses.exists():
-                self._rows = [row for row in _read_rows(self._losses) if row["step"] < step.done]
-            width, height = step.scale
-            self._rows.append({"step": step.done, "width": width, "height": height, **step.losses})
+            self._add_row(self._losses, step)
 
     def close(self, picture: Picture) -> None:
-        """Write the animation, which ends in ``picture``, and the curves."""
+        """Write the animation, which ends in ``picture``, and the plot."""
         if self._animation is not None:
             largest = max([*self._frames, picture], key=lambda frame: frame.width)
             frames = [resize_picture(frame, largest.width, largest.height) for frame in [*self._frames, picture]]
             write_animation(frames, self._animation, frame_seconds=_FRAME_SECONDS)
         if self._losses is not None and self._rows:
-            with self._losses.open("w", newline="") as file:
-                writer = csv.DictWriter(file, list(self._rows[-1]))
-                writer.writeheader()
-                writer.writerows(self._rows)
             plot_losses(self._rows, self._losses.with_name(f"{self._losses.stem}-curves.png"))
+
+    def _add_row(self, path: Path, step: Step) -> None:
+        """Write the losses of ``step`` at once, so that a run that is killed leaves those it had."""
+        width, height = step.scale
+        row = {"step": step.done, "width": width, "height": height, **step.losses}
+        if self._rows:
+            new, mode = [row], "a"
+        else:
+            earlier = _read_rows(path, list(row), step.done) if self._resume and path.exists() else []
+            new, mode = [*earlier, row], "w"
+        with path.open(mode, newline="") as file:
+            writer = csv.DictWriter(file, list(row))
+            if mode == "w":
+                writer.writeheader()
+            writer.writerows(new)
+        self._rows += new
 
 
 def plot_losses(rows: list[dict[str, float]], path: Path) -> None:
@@ -83,7 +102,8 @@ def plot_losses(rows: list[dict[str, float]], path: Path) -> None:
     steps = [row["step"] for row in rows]
     for name in rows[-1]:
         if name not in ("step", "width", "height"):
-            axes.semilogy(steps, [max(row[name], 1e-12) for row in rows], label=name)
+            # A logarithmic axis has no 0, and no small number in its place should stretch it.
+            axes.semilogy(steps, [row[name] or math.nan for row in rows], label=name)
     for before, after in itertools.pairwise(rows):
         if after["width"] != before["width"]:
             axes.axvline(after["step"], color="0.8", linewidth=1)
@@ -103,6 +123,11 @@ def plot_losses(rows: list[dict[str, float]], path: Path) -> None:
     figure.savefig(path)
 
 
-def _read_rows(path: Path) -> list[dict[str, float]]:
+def _read_rows(path: Path, columns: list[str], end: int) -> list[dict[str, float]]:
+    """Read the rows of the steps before ``end``; none if the file has other columns, and so is of another run."""
     with path.open(newline="") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        reader = csv.DictReader(file)
+        if reader.fieldnames != columns:
+            return []
+        rows = itertools.takewhile(lambda row: int(row["step"]) < end, reader)
+        return [{name: int(value) if value.isdigit() else float(value) for name, value in row.items()} for row in rows]

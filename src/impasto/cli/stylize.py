@@ -16,7 +16,7 @@ from impasto.cli.run_files import RunFiles
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.create import OPTIONS, create_engine
 from impasto.errors import ImpastoError, Interrupted, UnknownNameError, UsageError
-from impasto.images import encode_picture, output_format, read_picture, write_picture
+from impasto.images import encode_picture, output_format, read_picture, resize_picture, write_picture
 from impasto.options import GatysOptions
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ _SOME_FAILED = 3
 
 @app.default
 def stylize(
-    *content: str,
+    *content: Annotated[str, Parameter(allow_leading_hyphen=True)],
     style: Annotated[list[str], Parameter(name=("--style", "-s"), negative="")],
-    output: Annotated[str, Parameter(name=("--output", "-o"))],
+    output: Annotated[str, Parameter(name=("--output", "-o"), allow_leading_hyphen=True)],
     engine: str = "gatys",
     resume: Annotated[bool, Parameter(negative="")] = False,
     animation: Path | None = None,
@@ -79,23 +79,27 @@ def stylize(
         raise UsageError("--json and -o - both write to stdout; choose one")
     chosen = options or GatysOptions()
     pairs = _pair_outputs(_expand(content), output)
-    styles = tuple(_read_style(text) for text in style)
+    for flag, file in (("--animation", animation), ("--losses", losses)):
+        if file is not None and len(pairs) > 1:
+            raise UsageError(f"{flag} names one file and {len(pairs)} pictures are given; paint them one by one")
+    styles = tuple(read_style(text) for text in style)
     failures = 0
     painter: Engine | None = None
     for source, target in pairs:
         name = target.name if target else "stdout"
         with RunDisplay(name, quiet=quiet) as display:
             try:
-                if target is not None:
-                    output_format(target)  # before the work, not after it
                 files = RunFiles(
                     target, save_every=chosen.save_every, animation=animation, losses=losses, resume=resume
                 )
                 inputs = StylizeInputs(_read_content(source), styles)
+                # What cannot be written is refused now, not after the work.
+                form = output_format(target) if target else inputs.content.format or "png"
+                encode_picture(resize_picture(inputs.content, 1, 1), form, quality=quality)
                 painter = painter or create_engine(engine, chosen, on_download=display.download)
                 report = _paint(painter, inputs, target, files, display, resume, keep_profile, quality)
             except ImpastoError as error:
-                if len(pairs) == 1 or isinstance(error, Interrupted):
+                if len(pairs) == 1 or isinstance(error, (Interrupted, UsageError)):
                     raise
                 failures += 1
                 fail(f"{source}: {error}", 1)
@@ -163,6 +167,10 @@ def _expand(arguments: tuple[str, ...]) -> list[str]:
     sources: list[str] = []
     for argument in arguments:
         path = Path(argument)
+        if argument.startswith("-") and argument != "-" and not path.exists():
+            # That '-' may stand for stdin, the parser leaves everything with a hyphen to us.
+            names = [name for known in app.assemble_argument_collection() for name in known.names]
+            raise UnknownNameError("option", argument, (name for name in names if name.startswith("-")))
         if path.is_dir():
             found = sorted(str(file) for file in path.iterdir() if file.suffix.lower() in _PICTURE_SUFFIXES)
             if not found:
@@ -198,7 +206,7 @@ def _pair_outputs(sources: list[str], output: str) -> list[tuple[str, Path | Non
     for source, path in pairs:
         if names.count(path.name) > 1:
             raise UsageError(f"two pictures are called {path.name!r}; paint them into different folders")
-        if path.exists() and path.samefile(source):
+        if path.exists() and Path(source).exists() and path.samefile(source):
             raise UsageError(f"the result of {source!r} would replace it; name another folder with -o")
     return list(pairs)
 
@@ -207,12 +215,15 @@ def _read_content(source: str) -> Picture:
     return read_picture(sys.stdin.buffer.read() if source == "-" else source)
 
 
-def _read_style(text: str) -> Style:
+def read_style(text: str) -> Style:
     """Read ``FILE`` or ``FILE:WEIGHT``."""
     name, colon, number = text.rpartition(":")
-    if colon and not Path(text).exists():
-        try:
-            return Style(read_picture(name), float(number))
-        except ValueError:
-            pass  # a colon in a file name, or a drive letter
-    return Style(read_picture(text))
+    if not colon or Path(text).exists():
+        return Style(read_picture(text))
+    try:
+        weight = float(number)
+    except ValueError:
+        if Path(name).is_file():
+            raise UsageError(f"style weight is {number!r}; it must be a positive number, like {name}:0.5") from None
+        return Style(read_picture(text))  # a colon in a file name, or a drive letter
+    return Style(read_picture(name), weight)

@@ -64,6 +64,7 @@ class FrozenConvolution(nn.Module):
     def __init__(self, weight: Tensor, bias: Tensor, precision: Precision, edges: Edges = "zeros") -> None:
         super().__init__()
         self._edges = edges
+        weight, bias = weight.detach(), bias.detach()
         if precision == "bfloat16":
             weight, bias = weight.to(torch.bfloat16), bias.to(torch.bfloat16)
             weight = weight.contiguous(memory_format=torch.channels_last)

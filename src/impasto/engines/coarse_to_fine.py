@@ -79,13 +79,19 @@ class CoarseToFine:
         state = checkpoint.load(self.fingerprint) if checkpoint else None
         first = state.scale if state else 0
         done = state.done if state else 0
-        pixels = start
+        pixels = to_pixels(state.tensors["best"]) if state else start
         with freed_blocks_kept():
             for index, scale in list(enumerate(self.scales))[first:]:
-                resized = resize_pixels(pixels, scale.height, scale.width)
+                pixels = resize_pixels(pixels, scale.height, scale.width)
+                try:
+                    objective = self.objective_at(scale)
+                except KeyboardInterrupt:
+                    if index == 0:
+                        raise  # nothing is painted yet
+                    raise Interrupted(finish(pixels)) from None
                 descent = Descent(
-                    to_tensor(resized, self.device),
-                    self.objective_at(scale),
+                    to_tensor(pixels, self.device),
+                    objective,
                     optimizer=self.optimizer,
                     learning_rate=self.learning_rate,
                 )
@@ -114,26 +120,28 @@ class CoarseToFine:
     ) -> int:
         """Take the steps of the scale ``index`` that are left; return the steps done in all."""
         scale = self.scales[index]
-        total = done_before + sum(later.steps for later in self.scales[index:])
+        later_steps = sum(later.steps for later in self.scales[index + 1 :])
         done_work = sum(earlier.work for earlier in self.scales[:index])
         all_work = sum(each.work for each in self.scales)
         while done - done_before < scale.steps and not descent.converged:
             losses, note = descent.step()
             done += 1
-            if checkpoint and self.checkpoint_every and done % self.checkpoint_every == 0:
-                tensors, course = descent.state()
-                state = RunState(index, done, done - done_before, course, tensors)
-                checkpoint.save(state, self.fingerprint)
-            work = done_work + (done - done_before) * scale.width * scale.height
+            left = 0 if descent.converged else scale.steps - (done - done_before)
+            left_work = left * scale.width * scale.height
             on_step(
                 Step(
                     done=done,
-                    total=total,
-                    fraction=work / all_work,
+                    total=done + left + later_steps,
+                    fraction=(done_work + scale.work - left_work) / all_work,
                     scale=(scale.width, scale.height),
                     losses=losses,
                     preview=lambda: finish(to_pixels(descent.best)),
                     note=note,
                 )
             )
+            # Last, so that a run killed before this line repeats the step, and on_step misses none.
+            if checkpoint and self.checkpoint_every and done % self.checkpoint_every == 0:
+                tensors, course = descent.state()
+                state = RunState(index, done, done - done_before, course, tensors)
+                checkpoint.save(state, self.fingerprint)
         return done

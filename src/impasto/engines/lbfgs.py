@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -44,7 +45,11 @@ class LBFGS:
         if self._last is not None:
             self._remember(move=self._last[0], change=gradient - self._last[1])
         before = self._image.clone()
-        self._image.sub_(self._direction(gradient), alpha=self._learning_rate).clamp_(0, 1)
+        # What the gradient presses against a bound stays there, and must not bend the direction of the rest: otherwise
+        # the steps end beside the minimum (Bertsekas 1982, "Projected Newton methods").
+        held = ((before <= 0) & (gradient > 0)) | ((before >= 1) & (gradient < 0))
+        direction = self._direction(gradient.masked_fill(held, 0)).masked_fill(held, 0)
+        self._image.sub_(direction, alpha=self._learning_rate).clamp_(0, 1)
         self._last = (self._image - before, gradient.clone())
 
     def state(self) -> dict[str, Tensor]:
@@ -89,13 +94,17 @@ class LBFGS:
 
 
 def spread_over_scales(gradient: Tensor, scales: int = 5) -> Tensor:
-    """Add to ``gradient`` (1, 3, H, W) its own averages over 2x2, 4x4, ... pixels: symmetric and positive.
+    """Add to ``gradient`` (N, C, H, W) its own averages over 2x2, 4x4, ... pixels: linear, symmetric and positive.
 
     Style is matched by shifting whole areas; with plain gradients, each pixel is moved as if alone.
     """
-    spread, average = gradient, gradient
-    for _ in range(1, scales):
-        # An odd last row or column is repeated, so that the averages of small pictures exist too.
-        average = F.avg_pool2d(average, 2, ceil_mode=True)
-        spread = spread + F.interpolate(average, gradient.shape[2:], mode="bilinear", align_corners=False)
-    return spread
+    if scales == 1:
+        return gradient
+    size = gradient.shape[2:]
+    coarse = [(side + 1) // 2 for side in size]
+    # The transpose of the enlargement below. Other averages, such as avg_pool2d, are not symmetric with it, and on odd
+    # sizes they turn some gradients uphill.
+    averages = torch.ops.aten.upsample_bilinear2d_backward(gradient, size, [*gradient.shape[:2], *coarse], False)
+    averages *= math.prod(coarse) / math.prod(size)
+    spread = spread_over_scales(averages, scales - 1)
+    return gradient + F.interpolate(spread, size, mode="bilinear", align_corners=False)

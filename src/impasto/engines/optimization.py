@@ -15,7 +15,7 @@ from impasto.descriptors.rescaling import rescale_activations
 from impasto.engines.checkpoints import Checkpoint, fingerprint_run
 from impasto.engines.coarse_to_fine import CoarseToFine, to_tensor
 from impasto.engines.initialization import initial_pixels
-from impasto.engines.scales import plan_scales
+from impasto.engines.scales import fit_layers, plan_scales
 from impasto.errors import Interrupted, UsageError
 from impasto.images.color import prepare_style, restore_colors
 from impasto.images.scale import fit_size, resize_picture, resize_pixels
@@ -23,13 +23,15 @@ from impasto.losses.catalog import STYLE_LOSSES
 from impasto.losses.content import content_losses
 from impasto.losses.objective import LayerLosses, Objective
 from impasto.losses.style import style_losses
-from impasto.options import GatysOptions, layer_weights
+from impasto.options import layer_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from impasto.descriptors.vgg import VGG
     from impasto.engines.base import StylizeInputs
     from impasto.engines.scales import Scale
+    from impasto.options import DescentOptions, GatysOptions
     from impasto.types import FloatArray, OnStep, Picture
 
 _LARGEST_UNASKED = 1024
@@ -44,12 +46,14 @@ class OptimizationEngine:
         options: GatysOptions,
         *,
         on_download: Callable[[int, int | None], None] | None = None,
+        descriptor: VGG | None = None,
     ) -> None:
         """Load the descriptor.
 
         Args:
             options: of the method.
             on_download: called with bytes done and in all if the descriptor's weights have to be fetched.
+            descriptor: what `load_network` returned for equal options, to share it between engines.
 
         Raises:
             UsageError: there is no such descriptor, layer or device.
@@ -59,12 +63,7 @@ class OptimizationEngine:
         self._device = choose_device(options.device)
         self._content_weights = layer_weights(options.content_layers)
         self._style_weights = layer_weights(options.style_layers)
-        self._descriptor = load_descriptor(
-            options.descriptor,
-            pooling=options.pooling,
-            precision=native_precision(self._device) if options.precision == "auto" else options.precision,
-            on_download=on_download,
-        ).to(self._device)
+        self._descriptor = descriptor or load_network(options, on_download)
         self._layers = [*self._content_weights, *self._style_weights]
         self._minimum = max(self._descriptor.minimum_size(layer) for layer in self._layers)
 
@@ -155,10 +154,7 @@ class OptimizationEngine:
         return Objective(network, parts, options.tv_weight)
 
     def _fitting(self, pixels: FloatArray, long_side: float) -> tuple[int, int]:
-        """The (width, height) with this long side, or with the smallest short side that the layers can take."""
-        height, width = pixels.shape[:2]
-        narrowest = self._minimum * max(width, height) / min(width, height)
-        return fit_size(width, height, round(max(long_side, narrowest)))
+        return fit_layers(pixels.shape[1], pixels.shape[0], long_side, self._minimum)
 
     def _finished(self, pixels: FloatArray, result: Picture) -> Picture:
         """Give ``pixels``, of any size, the alpha, colours and file properties of ``result``."""
@@ -177,6 +173,22 @@ class OptimizationEngine:
 
     def _fingerprint(self, arrays: Sequence[FloatArray], shares: Sequence[float]) -> str:
         return fingerprint_run({**self._metadata(), "shares": list(shares)}, arrays)
+
+
+def load_network(options: DescentOptions, on_download: Callable[[int, int | None], None] | None = None) -> VGG:
+    """Load the descriptor network that ``options`` name, with their pooling and precision, onto their device.
+
+    Raises:
+        UsageError: there is no such descriptor or device.
+        WeightsError: the weights cannot be fetched or read.
+    """
+    device = choose_device(options.device)
+    return load_descriptor(
+        options.descriptor,
+        pooling=options.pooling,
+        precision=native_precision(device) if options.precision == "auto" else options.precision,
+        on_download=on_download,
+    ).to(device)
 
 
 def choose_device(name: str) -> torch.device:

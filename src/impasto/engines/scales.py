@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from impasto.images.scale import fit_size
+
 _COARSEST_SHORT_SIDE = 96
 _STEPS_RATIO = 2.0
 
@@ -20,6 +22,12 @@ class Scale:
     def work(self) -> int:
         """Pixels that all its steps compute together."""
         return self.width * self.height * self.steps
+
+
+def fit_layers(width: int, height: int, long_side: float, minimum: int) -> tuple[int, int]:
+    """Return the (width, height) with this long side, but no short side below the ``minimum`` of the layers."""
+    narrowest = minimum * max(width, height) / min(width, height)
+    return fit_size(width, height, round(max(long_side, narrowest)))
 
 
 def plan_scales(width: int, height: int, scales: int, steps: int, minimum: int) -> list[Scale]:

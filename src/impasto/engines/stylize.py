@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from impasto.engines.base import Style, StylizeInputs
@@ -29,7 +30,7 @@ def stylize(
 
     Args:
         content: the content image: a path, the bytes of a file, a PIL image, an array (H, W[, 3 or 4]) or a Picture.
-        style: the style image; or ``(image, weight)``; or a list of these, to be mixed.
+        style: the style image; or ``(image, weight)``; or a list or tuple of these, to be mixed.
         engine: how: 'gatys'.
         on_step: called after every step with an `impasto.Step`.
         **options: of the engine, by the names of its options model (`impasto.GatysOptions`); unknown ones are refused.
@@ -46,13 +47,19 @@ def stylize(
     if engine not in OPTIONS:
         raise UnknownNameError("engine", engine, OPTIONS)
     chosen = OPTIONS[engine].parse(options)
-    sources = style if isinstance(style, list) else [style]
+    sources: Sequence[Any] = [style]
+    if isinstance(style, (list, tuple)) and not _is_weighted(style):
+        sources = style
     inputs = StylizeInputs(as_picture(content), tuple(_as_style(source) for source in sources))
     return create_engine(engine, chosen).stylize(inputs, on_step=on_step or (lambda step: None))
 
 
 def _as_style(source: Any) -> Style:
-    if isinstance(source, tuple):
+    if _is_weighted(source):
         picture, weight = source
         return Style(as_picture(picture), float(weight))
     return Style(as_picture(source))
+
+
+def _is_weighted(source: Any) -> bool:
+    return isinstance(source, tuple) and len(source) == 2 and isinstance(source[1], Real)

@@ -1,0 +1,210 @@
+"""``impasto compare``: one pair of pictures under many options, on one sheet and one page."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from impasto.cli.comparison_page import Entry, Page, comparison_page
+from impasto.cli.console import RunDisplay, fail
+from impasto.cli.stylize import read_style
+from impasto.engines.base import StylizeInputs
+from impasto.engines.sweeps import Recipe, combine, parse_sweep, read_recipe
+from impasto.errors import ImpastoError, Interrupted, MissingDependencyError
+from impasto.images import Cell, output_format, read_picture, sheet, write_picture
+from impasto.images.atomic import write_whole
+from impasto.options import PRESETS, GatysOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from impasto.engines.comparison import Result
+    from impasto.types import Picture
+
+app = App(name="compare", help="Compare what options do, on one sheet and one page.")
+
+_CELL_SIDE = 360
+_SOME_FAILED = 3
+
+
+@app.default
+def compare(
+    content: str,
+    *,
+    style: Annotated[list[str], Parameter(name=("--style", "-s"), negative="")],
+    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    sweep: Annotated[list[str] | None, Parameter(negative="")] = None,
+    recipe: Path | None = None,
+    separate: Path | None = None,
+    json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative="")] = False,
+    options: Annotated[GatysOptions | None, Parameter(name="*")] = None,
+) -> int:
+    """Compare what options do: paint one picture in every combination of their values.
+
+    Beside the losses, which depend on their weights, every picture gets a content distance and a style distance, which
+    are measured in the same way for all.
+
+    Parameters
+    ----------
+    content
+        The content image, a file.
+    style
+        A picture to take the style from, as FILE or FILE:WEIGHT; several are mixed by their weights.
+    output
+        The sheet, as PNG or any other format that impasto writes; a page with the same name in .html goes beside it.
+    sweep
+        OPTION=VALUE,VALUE: an option of the engine and its values. The first --sweep makes the columns, all others make
+        the rows. Values that hold commas are separated by semicolons: style-layers="relu1_1,relu2_1;relu4_1". Options
+        that change together are joined by colons, and so are their values: style-weight:content-weight=100:1,1:100.
+    recipe
+        A TOML file of sweeps and options, such as those in the folder recipes of this project; what is given beside it
+        is added to its sweeps and wins over its options.
+    separate
+        Also write the pictures one by one into this folder, as 01.png, 02.png and so on.
+    json_output
+        Write losses, distances, times and commands to stdout, for machines.
+    quiet
+        No progress and no notes.
+    options
+        Options of the engine that all pictures share. --save-every and --checkpoint-every do nothing here.
+    """
+    plan = read_recipe(recipe) if recipe else Recipe(())
+    sweeps = [*plan.sweeps, *map(parse_sweep, sweep or [])]
+    rows = combine(sweeps, {**plan.options, **_given(options)}, GatysOptions)
+    output_format(output)  # before the work, not after it
+    inputs = StylizeInputs(read_picture(content), tuple(read_style(text) for text in style))
+    if separate is not None:
+        separate.mkdir(parents=True, exist_ok=True)
+    try:
+        from impasto.engines import comparison
+        from impasto.engines.optimization import load_network
+    except ModuleNotFoundError as error:
+        if error.name not in {"torch", "safetensors"}:
+            raise
+        raise MissingDependencyError("impasto compare", "PyTorch", "torch") from error
+
+    names = " and ".join(Path(text).name for text in style)
+    subject = f"{Path(content).name} in the style of {names}"
+    page = Page(
+        title=f"{plan.title}: {subject}" if plan.title else subject,
+        note=plan.note,
+        inputs=[(f"content: {Path(content).name}", inputs.content)]
+        + [(f"style: {Path(text).name}", each.picture) for text, each in zip(style, inputs.styles, strict=True)],
+        columns=len(rows[0]),
+    )
+    with RunDisplay(output.name, quiet=quiet) as display:
+        results = comparison.compare(
+            inputs,
+            [variant for row in rows for variant in row],
+            on_step=display.step,
+            load=lambda wanted: load_network(wanted, display.download),
+        )
+        try:
+            for number, result in enumerate(results, start=1):
+                file = f"{number:02d}.png"
+                command = stylize_command(content, style, result.variant.options, file)
+                page.entries.append(Entry(file, result, command))
+                if result.picture is None:
+                    fail(f"{result.variant.label}: {result.error}", 1)
+                elif separate is not None:
+                    write_picture(result.picture, separate / file)
+        except (Interrupted, KeyboardInterrupt):
+            if page.entries:
+                _write(page, output)
+                display.note("interrupted; sheet and page show the pictures that were ready")
+            raise
+    failures = [entry.result.error for entry in page.entries if entry.result.picture is None]
+    if len(failures) == len(page.entries):
+        raise ImpastoError(f"none of the {len(failures)} pictures could be made; the first because {failures[0]}")
+    _write(page, output)
+    if json_output:
+        print(json.dumps({"content": content, "styles": style, **_plain(page, output)}))
+    return _SOME_FAILED if failures else 0
+
+
+def stylize_command(content: str, styles: Sequence[str], options: GatysOptions, output: str) -> str:
+    """Return the command line that paints one picture of a comparison."""
+    words = ["impasto", "stylize", content]
+    for style in styles:
+        words += ["-s", style]
+    words += ["-o", output]
+    assumed = GatysOptions(preset=options.preset)
+    for name in GatysOptions.model_fields:
+        value = getattr(options, name)
+        flag = name.replace("_", "-")
+        if name == "preset":
+            words += ["--preset", value] if value else []
+        elif value != getattr(assumed, name):
+            words += [f"--{'' if value else 'no-'}{flag}"] if isinstance(value, bool) else [f"--{flag}", _word(value)]
+    return shlex.join(words)
+
+
+def _word(value: object) -> str:
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def draw_sheet(page: Page) -> Picture:
+    """Lay out the inputs in the first column, and the results in the columns after it."""
+    inputs = [Cell(picture, caption) for caption, picture in page.inputs]
+    input_columns = -(-len(inputs) // len(page.rows))
+    rows = []
+    for index, entries in enumerate(page.rows):
+        row = inputs[index * input_columns : (index + 1) * input_columns]
+        row += [Cell(None)] * (input_columns - len(row))
+        rows.append([*row, *(Cell(entry.result.picture, _caption(entry.result)) for entry in entries)])
+    return sheet(
+        rows,
+        title=page.title,
+        column_labels=[""] * input_columns + [entry.result.variant.column for entry in page.rows[0]],
+        row_labels=[entries[0].result.variant.row for entries in page.rows],
+        cell_side=_CELL_SIDE,
+    )
+
+
+def _caption(result: Result) -> str:
+    if result.picture is None:
+        return f"failed: {result.error}"
+    losses = ", ".join(f"{name} {loss:.3g}" for name, loss in result.losses.items() if name != "total")
+    return (
+        f"content distance {result.distances['content']:.3f}\nstyle distance {result.distances['style']:.3f}\n"
+        f"losses: {losses}\n{result.seconds:.1f} s"
+    )
+
+
+def _write(page: Page, output: Path) -> None:
+    write_picture(draw_sheet(page), output)
+    write_whole(output.with_suffix(".html"), comparison_page(page).encode())
+
+
+def _given(options: GatysOptions | None) -> Mapping[str, object]:
+    """Return the options that were given one by one, without what a preset filled in: a sweep may choose another."""
+    if options is None:
+        return {}
+    preset = PRESETS.get(options.preset or "", {})
+    given = {name: getattr(options, name) for name in options.model_fields_set}
+    return {name: value for name, value in given.items() if name not in preset or preset[name] != value}
+
+
+def _plain(page: Page, output: Path) -> dict[str, object]:
+    return {
+        "sheet": str(output),
+        "page": str(output.with_suffix(".html")),
+        "results": [
+            {
+                "file": entry.file,
+                "column": entry.result.variant.column,
+                "row": entry.result.variant.row,
+                "losses": dict(entry.result.losses),
+                "distances": dict(entry.result.distances),
+                "seconds": round(entry.result.seconds, 3),
+                "error": entry.result.error,
+                "command": entry.command,
+            }
+            for entry in page.entries
+        ],
+    }

@@ -1,0 +1,129 @@
+"""A comparison as one HTML file that needs no other: for phones and for screens, light and dark."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING
+
+from impasto.images import encode_picture
+
+if TYPE_CHECKING:
+    from impasto.engines.comparison import Result
+    from impasto.types import Picture
+
+_QUALITY = 90
+_STYLE = """
+:root { color-scheme: light dark; --faint: color-mix(in srgb, currentColor 18%, transparent); }
+body { margin: 0 auto; padding: 1rem; max-width: 90rem; font: 1rem/1.45 system-ui, sans-serif; }
+h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
+.pictures { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 16rem), 1fr)); }
+figure { margin: 0; } figure img { width: 100%; height: auto; display: block; }
+figcaption { font-size: .9rem; overflow-wrap: anywhere; } figcaption strong { display: block; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--faint); text-align: right; }
+th:nth-child(2), td:nth-child(2) { text-align: left; min-width: 12rem; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; padding: .6em; border: 1px solid var(--faint); font-size: .8em; }
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture of the page, or why there is none."""
+
+    file: str
+    """The name it has where pictures are written one by one."""
+    result: Result
+    command: str
+    """That makes it again."""
+
+
+@dataclass
+class Page:
+    """All that a comparison shows; its entries come one by one."""
+
+    title: str
+    note: str
+    """What to look for; paragraphs are separated by empty lines."""
+    inputs: list[tuple[str, Picture]]
+    """Captions and pictures."""
+    columns: int
+    """How many of ``entries`` make a row."""
+    entries: list[Entry] = field(default_factory=list)
+
+    @property
+    def rows(self) -> list[list[Entry]]:
+        """The entries in rows, of which the last may be shorter."""
+        return [self.entries[start : start + self.columns] for start in range(0, len(self.entries), self.columns)]
+
+
+def comparison_page(page: Page) -> str:
+    """Return the page as HTML whose pictures are part of it."""
+    paragraphs = "".join(f"<p>{escape(text)}</p>" for text in page.note.split("\n\n") if text.strip())
+    inputs = "".join(_figure(picture, escape(caption)) for caption, picture in page.inputs)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(page.title)}</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<h1>{escape(page.title)}</h1>
+{paragraphs}
+<div class="pictures">{inputs}</div>
+{"".join(map(_row, page.rows))}
+<h2>Numbers</h2>
+<p>Losses are those of the last step and contain the weights of each picture. The distances do not: they are measured in
+the same way for all pictures, relative to the content image on relu4_2 and to the style image on relu1_1 to relu5_1.
+0 is the same.</p>
+<div class="scroll">{_table(page.entries)}</div>
+<h2>Commands</h2>
+{"".join(_command(entry) for entry in page.entries)}
+</body>
+</html>
+"""
+
+
+def _row(entries: list[Entry]) -> str:
+    heading = f"<h2>{escape(entries[0].result.variant.row or 'Results')}</h2>"
+    return f'{heading}\n<div class="pictures">{"".join(map(_result, entries))}</div>\n'
+
+
+def _result(entry: Entry) -> str:
+    result = entry.result
+    label = f"<strong>{escape(result.variant.column)}</strong>"
+    if result.picture is None:
+        return f"<figure><figcaption>{label}failed: {escape(result.error)}</figcaption></figure>"
+    distances = f"content distance {result.distances['content']:.3f}, style distance {result.distances['style']:.3f}"
+    number = entry.file.partition(".")[0]
+    return _figure(result.picture, f'{label}{distances}; <a href="#{number}">{number}</a>')
+
+
+def _figure(picture: Picture, caption: str) -> str:
+    data = base64.b64encode(encode_picture(picture, "webp", keep_profile=False, quality=_QUALITY)).decode()
+    size = f'width="{picture.width}" height="{picture.height}"'
+    return f'<figure><img {size} alt="" src="data:image/webp;base64,{data}"><figcaption>{caption}</figcaption></figure>'
+
+
+def _table(entries: list[Entry]) -> str:
+    names = list(dict.fromkeys(name for entry in entries for name in entry.result.losses))
+    heads = ["", "options", "content distance", "style distance", *(f"{name} loss" for name in names), "seconds"]
+    lines = []
+    for entry in entries:
+        result = entry.result
+        numbers = [f"{result.distances[name]:.4f}" if result.distances else "" for name in ("content", "style")]
+        numbers += [f"{result.losses[name]:.4g}" if name in result.losses else "" for name in names]
+        numbers += [f"{result.seconds:.1f}" if result.picture else "failed"]
+        cells = [entry.file.partition(".")[0], escape(result.variant.label), *numbers]
+        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    head = "".join(f"<th>{name}</th>" for name in heads)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def _command(entry: Entry) -> str:
+    number = entry.file.partition(".")[0]
+    return f'<p id="{number}">{number}: {escape(entry.result.variant.label)}</p>\n<pre>{escape(entry.command)}</pre>\n'

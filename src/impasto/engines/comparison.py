@@ -1,0 +1,154 @@
+"""One pair of pictures under many options, judged by one measure."""
+
+from __future__ import annotations
+
+import functools
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from impasto.engines.coarse_to_fine import to_tensor
+from impasto.engines.optimization import OptimizationEngine, choose_device, load_network
+from impasto.engines.progress import as_part
+from impasto.engines.scales import fit_layers
+from impasto.errors import ImpastoError, Interrupted
+from impasto.images.scale import resize_pixels
+from impasto.losses.content import content_losses
+from impasto.losses.objective import LayerLosses
+from impasto.losses.style import GramLoss, style_losses
+from impasto.options import DescentOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from torch import Tensor, nn
+
+    from impasto.descriptors.vgg import VGG
+    from impasto.engines.base import StylizeInputs
+    from impasto.engines.sweeps import Variant
+    from impasto.types import OnStep, Picture, Step
+
+CONTENT_LAYERS = ("relu4_2",)
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one variant."""
+
+    variant: Variant
+    picture: Picture | None = None
+    """None if it failed."""
+    losses: Mapping[str, float] = field(default_factory=dict)
+    """Of the last step, with the weights of the variant."""
+    distances: Mapping[str, float] = field(default_factory=dict)
+    """'content' and 'style' as `DistanceMeasure` says, the same for all variants."""
+    seconds: float = 0.0
+    error: str = ""
+    """Why it failed."""
+
+
+def compare(
+    inputs: StylizeInputs,
+    variants: Sequence[Variant],
+    *,
+    on_step: OnStep,
+    load: Callable[[DescentOptions], VGG] = load_network,
+) -> Iterator[Result]:
+    """Paint ``inputs`` with the options of each of ``variants``, and yield the results as they come.
+
+    A variant that fails yields a result that says why, and the next one is tried.
+
+    Args:
+        inputs: what to paint.
+        variants: how; at least one.
+        on_step: called after every step with the progress over all variants; an exception from it stops the run.
+        load: gives a descriptor network; called once for all variants that share one.
+
+    Raises:
+        UsageError: there is no such descriptor or device (of the first variant, whose descriptor is the measure).
+        WeightsError: its weights cannot be fetched or read.
+        Interrupted: KeyboardInterrupt arrived; carries the best picture of the variant at work.
+    """
+
+    @functools.cache
+    def network(descriptor: str, pooling: str, precision: str, device: str) -> VGG:
+        values = {"descriptor": descriptor, "pooling": pooling, "precision": precision, "device": device}
+        return load(DescentOptions.parse(values))
+
+    first = variants[0].options
+    measure = DistanceMeasure(
+        inputs, network(first.descriptor, "max", "float32", first.device), choose_device(first.device)
+    )
+    steps = [variant.options.steps for variant in variants]
+    for index, variant in enumerate(variants):
+        options = variant.options
+        part = as_part(on_step, variant.label, steps, index)
+        try:
+            descriptor = network(options.descriptor, options.pooling, options.precision, options.device)
+            yield _paint(inputs, variant, descriptor, measure, part)
+        except Interrupted:
+            raise
+        except ImpastoError as error:
+            yield Result(variant, error=str(error))
+
+
+class DistanceMeasure:
+    """How far pictures are from a content image and from style images, whatever they were made with.
+
+    Relative losses, 0 for the same and 1 for as far as a black picture: content on relu4_2, style by Gram matrices on
+    relu1_1 to relu5_1 with equal weights, at the size of the picture.
+    """
+
+    def __init__(self, inputs: StylizeInputs, network: VGG, device: torch.device) -> None:
+        """Take the content image and the style images, and the network with the device of its weights.
+
+        Raises:
+            UnknownNameError: ``network`` lacks one of the layers.
+        """
+        self._inputs = inputs
+        self._network = network
+        self._device = device
+        self._minimum = max(network.minimum_size(layer) for layer in (*CONTENT_LAYERS, *STYLE_LAYERS))
+
+    @torch.no_grad()
+    def __call__(self, picture: Picture) -> dict[str, float]:
+        """Measure ``picture``: 'content' and 'style'."""
+        width, height = fit_layers(picture.width, picture.height, max(picture.width, picture.height), self._minimum)
+        content = self._see(self._inputs.content, width, height, CONTENT_LAYERS)
+        styles = []
+        for style in (each.picture for each in self._inputs.styles):
+            size = fit_layers(style.width, style.height, max(width, height), self._minimum)
+            styles.append(self._see(style, *size, STYLE_LAYERS))
+        seen = self._see(picture, width, height, (*CONTENT_LAYERS, *STYLE_LAYERS))
+        style_parts = style_losses(GramLoss, styles, self._inputs.shares, "relative")
+        return {
+            "content": _mean_loss(content_losses(content, "relative"), seen),
+            "style": _mean_loss(style_parts, seen),
+        }
+
+    def _see(self, picture: Picture, width: int, height: int, layers: tuple[str, ...]) -> Mapping[str, Tensor]:
+        image = to_tensor(resize_pixels(picture.pixels, height, width), self._device)
+        return self._network.forward(image, layers)
+
+
+def _mean_loss(losses: Mapping[str, nn.Module], features: Mapping[str, Tensor]) -> float:
+    return float(LayerLosses(losses, dict.fromkeys(losses, 1.0), 1.0)(features))
+
+
+def _paint(
+    inputs: StylizeInputs, variant: Variant, descriptor: VGG, measure: DistanceMeasure, on_step: OnStep
+) -> Result:
+    losses: Mapping[str, float] = {}
+
+    def watch(step: Step) -> None:
+        nonlocal losses
+        losses = step.losses
+        on_step(step)
+
+    started = time.monotonic()
+    picture = OptimizationEngine(variant.options, descriptor=descriptor).stylize(inputs, on_step=watch)
+    seconds = time.monotonic() - started
+    return Result(variant, picture, losses, measure(picture), seconds)

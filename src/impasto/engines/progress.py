@@ -1,0 +1,36 @@
+"""Several runs as one: progress over all of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from impasto.types import OnStep, Step
+
+
+def as_part(on_step: OnStep, name: str, steps: Sequence[int], index: int) -> OnStep:
+    """Make run ``index`` of several report to ``on_step`` as a part of the whole.
+
+    Args:
+        on_step: takes the steps of all runs.
+        name: of the run; put before its notes.
+        steps: of each run.
+        index: of the run among ``steps``.
+    """
+    before, total = sum(steps[:index]), sum(steps)
+
+    def on_step_of_part(step: Step) -> None:
+        on_step(
+            replace(
+                step,
+                done=before + step.done,
+                total=total,
+                fraction=(before + step.fraction * steps[index]) / total,
+                note=f"{name}: {step.note}" if step.note else "",
+            )
+        )
+
+    return on_step_of_part

@@ -1,0 +1,129 @@
+"""What a layer knows of an image: Gatys, Ecker and Bethge (2016), figure 1.
+
+From white noise, each picture is changed until the descriptor network sees in it what it saw in the image: the
+activations of one layer (content), or only their statistics on some layers (style).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from impasto.descriptors.base import check_size
+from impasto.engines.coarse_to_fine import CoarseToFine, to_tensor
+from impasto.engines.initialization import initial_pixels
+from impasto.engines.optimization import choose_device, load_network
+from impasto.engines.progress import as_part
+from impasto.engines.scales import Scale
+from impasto.images.scale import fit_size, resize_pixels
+from impasto.losses.catalog import STYLE_LOSSES
+from impasto.losses.content import content_losses
+from impasto.losses.objective import LayerLosses, Objective
+from impasto.losses.style import style_losses
+from impasto.options import layer_names
+from impasto.types import Picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from impasto.descriptors.base import Descriptor
+    from impasto.options import DescentOptions, ReconstructOptions
+    from impasto.types import FloatArray, OnStep, Step
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """A picture that some layers cannot tell from the image."""
+
+    kind: Literal["content", "style"]
+    layers: tuple[str, ...]
+    picture: Picture
+    losses: Mapping[str, float] = field(default_factory=dict)
+    """Of the last step, weighted; the first name is ``kind``."""
+    seconds: float = 0.0
+
+
+def reconstruct(
+    image: Picture,
+    options: ReconstructOptions,
+    *,
+    on_step: OnStep,
+    load: Callable[[DescentOptions], Descriptor] = load_network,
+) -> Iterator[Reconstruction]:
+    """Reconstruct ``image`` from each of the layers that ``options`` name, and yield the pictures as they come.
+
+    Args:
+        image: what to reconstruct; transparency is ignored.
+        options: of the method.
+        on_step: called after every step with the progress over all pictures; an exception from it stops the run.
+        load: gives the descriptor network.
+
+    Raises:
+        UsageError: there is no such descriptor, layer or device.
+        ImageSizeError: ``options.size`` is too small for the layers.
+        Interrupted: KeyboardInterrupt arrived.
+    """
+    descriptor = load(options)
+    width, height = fit_size(image.width, image.height, options.size)
+    content, style = layer_names(options.content), layer_names(options.style)
+    check_size(descriptor, width, height, [*content, *style])
+    pixels = resize_pixels(image.pixels, height, width)
+    wanted: list[tuple[Literal["content", "style"], tuple[str, ...]]] = []
+    wanted += [("style", tuple(style[: depth + 1])) for depth in range(len(style))]
+    wanted += [("content", (layer,)) for layer in content]
+    for index, (kind, layers) in enumerate(wanted):
+        name = f"{kind} {layers[-1]}"
+        part = as_part(on_step, name, [options.steps] * len(wanted), index)
+        yield _reconstruct(pixels, kind, layers, descriptor, options, part)
+
+
+def _reconstruct(
+    pixels: FloatArray,
+    kind: Literal["content", "style"],
+    layers: tuple[str, ...],
+    descriptor: Descriptor,
+    options: ReconstructOptions,
+    on_step: OnStep,
+) -> Reconstruction:
+    device = choose_device(options.device)
+    losses: Mapping[str, float] = {}
+
+    def objective_at(scale: Scale) -> Objective:
+        with torch.no_grad():
+            features = descriptor.forward(to_tensor(pixels, device), layers)
+        if kind == "content":
+            parts = content_losses(features, "relative")
+        else:
+            parts = style_losses(STYLE_LOSSES.load(options.style_loss), [features], [1.0], "relative")
+        equal = dict.fromkeys(layers, 1.0)
+        return Objective(descriptor, {kind: LayerLosses(parts, equal, 1.0)}, _tv_weight(descriptor, layers, options))
+
+    def watch(step: Step) -> None:
+        nonlocal losses
+        losses = step.losses
+        on_step(step)
+
+    height, width = pixels.shape[:2]
+    run = CoarseToFine(
+        [Scale(width, height, options.steps)],
+        objective_at,
+        optimizer=options.optimizer,
+        learning_rate=options.learning_rate,
+        device=device,
+    )
+    started = time.monotonic()
+    noise = initial_pixels("noise", pixels, pixels, height, width, options.seed)
+    result = run.minimize(noise, finish=Picture, on_step=watch)
+    return Reconstruction(kind, layers, Picture(result), losses, time.monotonic() - started)
+
+
+def _tv_weight(descriptor: Descriptor, layers: tuple[str, ...], options: ReconstructOptions) -> float:
+    """Total variation counts in proportion to the pixels that one activation of the deepest layer stands for.
+
+    These are what the layer leaves open, and what would stay noise. Differs from Gatys et al. (2016), who take none.
+    """
+    pixels_per_position = max(descriptor.minimum_size(layer) // 2 for layer in layers) ** 2
+    return options.tv_weight * pixels_per_position / 256

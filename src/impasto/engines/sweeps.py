@@ -1,0 +1,176 @@
+"""What a comparison varies: options, the values they take, and every combination of them."""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from impasto.errors import UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from impasto.options import GatysOptions
+
+_SYNTAX = "write OPTION=VALUE,VALUE, or OPTION:OPTION=VALUE:VALUE,VALUE:VALUE for options that change together"
+_RECIPE_KEYS = ("title", "note", "options", "sweep")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Options that change together, and the values they take."""
+
+    names: tuple[str, ...]
+    """Of options, as in their model: ``style_weight``."""
+    choices: tuple[tuple[Any, ...], ...]
+    """Each holds one value per name."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A comparison in a file."""
+
+    sweeps: tuple[Sweep, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """That all pictures share, by name."""
+    title: str = ""
+    note: str = ""
+    """What to look for."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One picture of a comparison."""
+
+    column: str
+    """What its column has in common, like ``style-weight 10``."""
+    row: str
+    """What its row has in common; '' if there is one row."""
+    options: GatysOptions
+
+    @property
+    def label(self) -> str:
+        """What sets it apart from all others."""
+        return ", ".join(filter(None, [self.column, self.row]))
+
+
+def parse_sweep(text: str) -> Sweep:
+    """Read ``style-weight=1,10``, or ``style-weight:content-weight=100:1,1:100`` for options that change together.
+
+    Values are separated by commas; by semicolons if there is one, as in ``style-layers=relu1_1,relu2_1;relu4_1``.
+
+    Raises:
+        UsageError: the text says something else.
+    """
+    left, _, right = text.partition("=")
+    names = tuple(_model_name(name) for name in left.split(":"))
+    values = [value.strip() for value in right.split(";" if ";" in right else ",")]
+    if not all(names) or not all(values):
+        raise UsageError(f"sweep {text!r} lacks {'a value' if all(names) else 'an option'}; {_SYNTAX}")
+    if len(names) == 1:
+        return Sweep(names, tuple((value,) for value in values))
+    choices = [tuple(value.split(":")) for value in values]
+    for value, choice in zip(values, choices, strict=True):
+        if len(choice) != len(names):
+            raise UsageError(
+                f"sweep {text!r} changes {len(names)} options together, but {value!r} holds {len(choice)} values; "
+                f"{_SYNTAX} (where values hold colons themselves, write a recipe file)"
+            )
+    return Sweep(names, tuple(choices))
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a TOML file of ``title``, ``note``, a table ``[options]`` and any number of ``[[sweep]]``.
+
+    Each ``[[sweep]]`` has lists of values by option; the options of one ``[[sweep]]`` change together.
+
+    Raises:
+        UsageError: there is no such file, or it says something else.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"recipe {path} cannot be read ({error.strerror}); check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"recipe {path} is no TOML file: {error}") from error
+    for key in content:
+        if key not in _RECIPE_KEYS:
+            raise UnknownNameError(f"key in recipe {path}", key, _RECIPE_KEYS)
+    title, note = content.get("title", ""), content.get("note", "")
+    options, sweeps = content.get("options", {}), content.get("sweep", [])
+    if not (
+        isinstance(title, str) and isinstance(note, str) and isinstance(options, dict) and isinstance(sweeps, list)
+    ):
+        raise UsageError(f"recipe {path}: title and note are texts, [options] is a table, and [[sweep]] repeats")
+    return Recipe(
+        tuple(_sweep_of_table(table, path) for table in sweeps),
+        {_model_name(name): value for name, value in options.items()},
+        title,
+        note.strip(),
+    )
+
+
+def combine(sweeps: Sequence[Sweep], base: Mapping[str, Any], model: type[GatysOptions]) -> list[list[Variant]]:
+    """Combine every choice with every other: the first sweep makes the columns, all others together the rows.
+
+    Args:
+        sweeps: at least one.
+        base: values by option that all pictures share; a sweep of the same option wins.
+        model: of the options.
+
+    Returns:
+        Rows of variants, all as long as the first sweep.
+
+    Raises:
+        UnknownNameError: there is no such option.
+        UsageError: no sweep, an option in two of them, or a value that its option does not take.
+    """
+    if not sweeps:
+        raise UsageError(f"there is nothing to compare; give a recipe, or --sweep: {_SYNTAX}")
+    names = [name for sweep in sweeps for name in sweep.names]
+    for name in [*base, *names]:
+        if name not in model.model_fields:
+            raise UnknownNameError("option", _flag(name), map(_flag, model.model_fields))
+        if names.count(name) > 1:
+            raise UsageError(f"option {_flag(name)!r} is swept twice; give all its values in one sweep")
+    columns, *rows = [[dict(zip(sweep.names, choice, strict=True)) for choice in sweep.choices] for sweep in sweeps]
+    return [
+        [
+            Variant(
+                column=_describe(column),
+                row=", ".join(map(_describe, row)),
+                options=model.parse(
+                    {**base, **{name: value for part in (column, *row) for name, value in part.items()}}
+                ),
+            )
+            for column in columns
+        ]
+        for row in itertools.product(*rows)
+    ]
+
+
+def _sweep_of_table(table: Any, path: Path) -> Sweep:
+    lists = list(table.values()) if isinstance(table, dict) else []
+    if not lists or not all(isinstance(values, list) and values for values in lists):
+        raise UsageError(f"recipe {path}: each [[sweep]] needs options with lists of values, like steps = [100, 300]")
+    if len({len(values) for values in lists}) > 1:
+        raise UsageError(
+            f"recipe {path}: the options of one [[sweep]] change together, but have "
+            f"{' and '.join(str(len(values)) for values in lists)} values; give them equally many"
+        )
+    return Sweep(tuple(map(_model_name, table)), tuple(zip(*lists, strict=True)))
+
+
+def _model_name(flag: str) -> str:
+    return flag.strip().removeprefix("--").replace("-", "_")
+
+
+def _flag(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _describe(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{_flag(name)} {value}" for name, value in settings.items())

@@ -1,0 +1,103 @@
+"""Style losses: what their targets are, also of several styles, and what they tell apart."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from impasto.errors import UnknownNameError
+from impasto.losses.catalog import STYLE_LOSSES
+from impasto.losses.content import content_losses
+from impasto.losses.functional import gram_matrix, mean_and_std
+from impasto.losses.style import GramLoss, MeanStdLoss, StyleLoss, style_losses
+
+KINDS = [GramLoss, MeanStdLoss]
+SHARES = [0.75, 0.25]
+
+
+def random(*shape: int, seed: int) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def styles() -> list[Tensor]:
+    """Activations of two style images of different sizes."""
+    return [random(1, 4, 6, 7, seed=1), 2 * random(1, 4, 5, 3, seed=2)]
+
+
+def gradient(loss: Tensor, features: Tensor) -> Tensor:
+    return torch.autograd.grad(loss, features)[0]
+
+
+@pytest.mark.parametrize(("kind", "statistics"), [(GramLoss, gram_matrix), (MeanStdLoss, mean_and_std)])
+def test_target_is_the_weighted_mean_of_the_statistics(kind: type[StyleLoss], statistics, styles) -> None:
+    target = kind(styles, SHARES, "paper").target
+    torch.testing.assert_close(target, 0.75 * statistics(styles[0]) + 0.25 * statistics(styles[1]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_blended_target_has_the_gradient_of_one_loss_per_style(kind: type[StyleLoss], styles) -> None:
+    features = random(1, 4, 6, 6, seed=3).requires_grad_()
+    blended = gradient(kind(styles, SHARES, "paper")(features), features)
+    one_each = sum(w * kind([s], [1.0], "paper")(features) for s, w in zip(styles, SHARES, strict=True))
+    torch.testing.assert_close(blended, gradient(one_each, features), rtol=1e-4, atol=1e-7)
+    alone = gradient(kind(styles[:1], [1.0], "paper")(features), features)
+    assert (blended - alone).norm() > 0.1 * alone.norm()  # the second style matters
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_relative_blended_target_pulls_into_the_same_direction(kind: type[StyleLoss], styles) -> None:
+    features = random(1, 4, 6, 6, seed=3).requires_grad_()
+    loss = kind(styles, SHARES, "relative")
+    targets = [kind.statistics(style) for style in styles]
+    squares = sum(w * (kind.statistics(features) - t).square().sum() for t, w in zip(targets, SHARES, strict=True))
+    expected = gradient(squares / loss.target.square().sum(), features)
+    torch.testing.assert_close(gradient(loss(features), features), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_style_with_no_share_does_not_count(kind: type[StyleLoss], styles) -> None:
+    torch.testing.assert_close(kind(styles, [1.0, 0.0], "relative").target, kind(styles[:1], [1.0], "relative").target)
+
+
+def test_gram_loss_sees_what_mean_and_deviation_do_not() -> None:
+    together = torch.tensor([[[[1.0, 0.0, 1.0, 0.0]], [[1.0, 0.0, 1.0, 0.0]]]])
+    alternating = torch.tensor([[[[1.0, 0.0, 1.0, 0.0]], [[0.0, 1.0, 0.0, 1.0]]]])
+    assert MeanStdLoss([together], [1.0], "relative")(alternating).item() == pytest.approx(0, abs=1e-12)
+    # Gram matrices by hand: all four entries 1/2 against 1/2 on the diagonal alone.
+    assert GramLoss([together], [1.0], "relative")(alternating).item() == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_target_is_a_constant_of_the_module(kind: type[StyleLoss], styles) -> None:
+    loss = kind([style.requires_grad_() for style in styles], SHARES, "paper")
+    assert not loss.target.requires_grad
+    assert list(loss.state_dict()) == ["target"]
+    assert not list(loss.parameters())
+
+
+def test_one_loss_for_each_layer(styles) -> None:
+    deeper = [random(1, 8, 3, 3, seed=4), random(1, 8, 2, 2, seed=5)]
+    by_style = [{"relu1_1": styles[0], "relu2_1": deeper[0]}, {"relu1_1": styles[1], "relu2_1": deeper[1]}]
+    losses = style_losses(GramLoss, by_style, SHARES, "relative")
+    assert list(losses) == ["relu1_1", "relu2_1"]
+    torch.testing.assert_close(losses["relu2_1"].target, GramLoss(deeper, SHARES, "relative").target)
+
+
+def test_content_losses_keep_the_activations_in_float32() -> None:
+    features = random(1, 4, 6, 6, seed=1).bfloat16().requires_grad_()
+    loss = content_losses({"relu4_2": features}, "relative")["relu4_2"]
+    assert loss.target.dtype == torch.float32
+    assert not loss.target.requires_grad
+    assert loss(features).item() == 0
+    assert loss(2 * features).item() == pytest.approx(1)
+
+
+def test_style_losses_by_name() -> None:
+    assert {name: STYLE_LOSSES.load(name) for name in STYLE_LOSSES.names} == {
+        "gram": GramLoss,
+        "mean-std": MeanStdLoss,
+    }
+    with pytest.raises(UnknownNameError, match=r"^unknown style loss 'gramm'; did you mean 'gram'\?$"):
+        STYLE_LOSSES.load("gramm")
