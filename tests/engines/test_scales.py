@@ -45,11 +45,11 @@ def test_one_scale_is_no_scales():
     assert plan_scales(512, 512, 1, 100, 32) == [Scale(512, 512, 100)]
 
 
-@pytest.mark.parametrize(("short", "count"), [(95, 1), (191, 1), (192, 2), (383, 2), (384, 3), (1024, 4)])
-def test_zero_leaves_the_coarsest_a_short_side_of_96(short, count):
+@pytest.mark.parametrize(("short", "count"), [(63, 1), (127, 1), (128, 2), (255, 2), (256, 3), (1024, 5)])
+def test_zero_leaves_the_coarsest_a_short_side_of_64(short, count):
     plan = plan_scales(2 * short, short, 0, 100, 32)
     assert len(plan) == count
-    assert count == 1 or plan[0].height >= 96
+    assert count == 1 or plan[0].height >= 64
 
 
 @pytest.mark.parametrize(("minimum", "coarsest"), [(32, 32), (33, 64), (64, 64), (65, 128), (500, 256)])

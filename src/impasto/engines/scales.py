@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from impasto.images.scale import fit_size
 
-_COARSEST_SHORT_SIDE = 96
+_COARSEST_SHORT_SIDE = 64
 _STEPS_RATIO = 2.0
 
 
@@ -40,7 +40,7 @@ def plan_scales(width: int, height: int, scales: int, steps: int, minimum: int) 
     Args:
         width: of the result, in pixels.
         height: of the result, in pixels.
-        scales: how many; 0 for as many as leave the coarsest a short side of 96 pixels.
+        scales: how many; 0 for as many as leave the coarsest a short side of 64 pixels.
         steps: in all; each scale gets one at least.
         minimum: no short side below this, whatever ``scales`` says, unless the result's own is.
     """

@@ -1,7 +1,7 @@
 """Style losses: how far the statistics of activations are from those of the style images.
 
 The target of several weighted styles is the weighted mean of their statistics. As the losses are squares, this has the
-same gradient as the weighted sum of one loss per style, at the cost of one.
+same gradient as the weighted sum of one squared distance per style, at the cost of one.
 """
 
 from __future__ import annotations

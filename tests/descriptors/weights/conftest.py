@@ -86,7 +86,9 @@ def plain():
         features = {}
         for layer in layer_names(architecture):
             if layer.startswith("conv"):
-                x = F.conv2d(x, tensors[f"{layer}.weight"].float(), tensors[f"{layer}.bias"].float(), padding=1)
+                edges = "replicate" if layer == "conv1_1" else "constant"
+                padded = F.pad(x, (1, 1, 1, 1), mode=edges)
+                x = F.conv2d(padded, tensors[f"{layer}.weight"].float(), tensors[f"{layer}.bias"].float())
             elif layer.startswith("relu"):
                 x = F.relu(x)
             else:
