@@ -20,7 +20,7 @@ class LBFGS:
     Differs from the textbook, and from ``torch.optim.LBFGS``, in what matters for pictures:
 
     - The initial inverse Hessian is not a multiple of the identity but of `spread_over_scales`, which lets a pixel move
-      together with its surroundings. Measured: a third fewer steps to the same loss.
+      together with its surroundings. Measured: about a fifth fewer steps to the same loss.
     - The first step moves a pixel by ``FIRST_MOVE`` in the mean. (There: all pixels together by 1, so little that the
       first curvature drowns in the rounding of float32.)
     - A curvature is measured over the move that was really made, after clipping to [0, 1].
