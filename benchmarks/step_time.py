@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
 
-from impasto.descriptors.catalog import load_descriptor
+from impasto.descriptors.catalog import load_vgg
 from impasto.descriptors.convolution import native_precision
 from impasto.descriptors.vgg import layer_names
 from impasto.engines.descent import Descent
@@ -91,8 +91,10 @@ class PlainLoop:
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    def step(self) -> None:
-        self.optimizer.step(self.closure)  # type: ignore[no-untyped-call]
+    def step(self) -> float:
+        """Move the image; return the loss before."""
+        loss: Tensor = self.optimizer.step(self.closure)  # type: ignore[no-untyped-call]
+        return float(loss.detach())
 
 
 def our_step(network: VGG, content: Tensor, style: Tensor) -> Descent:
@@ -151,8 +153,8 @@ def main() -> None:
     torch.manual_seed(0)
     content, style = torch.rand(1, 3, size, size), torch.rand(1, 3, size, size)
     precision = native_precision(CPU)
-    plain = PlainLoop(load_descriptor(arguments.descriptor), content, style)
-    ours = our_step(load_descriptor(arguments.descriptor, precision=precision), content, style)
+    plain = PlainLoop(load_vgg(arguments.descriptor), content, style)
+    ours = our_step(load_vgg(arguments.descriptor, precision=precision), content, style)
     plain.step()
     with freed_blocks_kept():
         ours.step()
@@ -165,7 +167,7 @@ def main() -> None:
     ratios = [a / b for a, b in zip(plain_times, our_times, strict=True)]
     plain_median, our_median = statistics.median(plain_times), statistics.median(our_times)
     ceiling = convolution_ceiling(torch.bfloat16 if precision == "bfloat16" else torch.float32, runs)
-    flops = step_flops(load_descriptor(arguments.descriptor), size)
+    flops = step_flops(load_vgg(arguments.descriptor), size)
     print(f"threads {torch.get_num_threads()}, torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}")
     print(f"{size}x{size}, {runs} runs, alternating; precision of ours: {precision}")
     print(f"plain float32 NCHW   {plain_median:.3f} s (min {min(plain_times):.3f}, max {max(plain_times):.3f})")

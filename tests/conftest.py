@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from impasto.descriptors.weights.canonical import tensor_shapes
 from impasto.descriptors.weights.store import WeightsStore
-from networks import he_tensors
+from random_networks import he_tensors
 
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "examples" / "pictures"

@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from impasto.errors import UnknownNameError, UsageError
 from impasto.options import (
     PRESETS,
+    CompactTrainingOptions,
+    ConditionalTrainingOptions,
     GatysOptions,
     Options,
     ReconstructOptions,
@@ -19,7 +21,7 @@ from impasto.options import (
     layer_weights,
 )
 
-MODELS: list[type[Options]] = [GatysOptions, ReconstructOptions]
+MODELS: list[type[Options]] = [GatysOptions, ReconstructOptions, CompactTrainingOptions, ConditionalTrainingOptions]
 THESIS_STYLE = "relu1_1:0.1,relu2_1:0.1,relu3_1:0.2,relu4_1:0.3,relu5_1:0.3"
 
 
@@ -110,6 +112,7 @@ WRONG = [
     ({"keep_colors": "all"}, "keep_colors is 'all'; choose 'none', 'luminance', 'histogram' or 'coral'"),
     ({"stroke_size": 0}, "stroke_size is 0; it should be greater than or equal to 0.1"),
     ({"stroke_size": 11}, "stroke_size is 11; it should be less than or equal to 10"),
+    ({"style_margin": 0.5}, "style_margin is 0.5; it should be less than or equal to 0.45"),
     ({"seed": -1}, "seed is -1; it should be greater than or equal to 0"),
     ({"seed": 2**63}, f"seed is {2**63}; it should be less than {2**63}"),
     ({"preset": "gatys2015"}, "preset is 'gatys2015'; choose 'gatys2016', 'thesis' or 'thesis-pooling'"),

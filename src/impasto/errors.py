@@ -12,7 +12,8 @@
   x WeightsError               weights cannot be found, recognised or trusted
     + WeightsFormatError       the content matches none of the formats we know
     + DownloadError            the network, the server or the checksum failed
-  x DivergedError              the optimisation produced no finite number any more
+  x OutOfMemoryError           the machine has less memory than the work needs
+  x DivergedError              the starting picture has no finite loss
   x CheckpointError            a run cannot be resumed from what is on disk
   x Interrupted                the user stopped the run; carries the best picture so far
 
@@ -23,10 +24,11 @@ Every message is one sentence that names the numbers and the remedy.
 from __future__ import annotations
 
 import difflib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from impasto.types import Picture
 
@@ -56,6 +58,22 @@ class MissingDependencyError(UsageError):
     def __init__(self, feature: str, package: str, extra: str) -> None:
         """Say that ``feature`` needs ``package``, which the extra ``extra`` installs."""
         super().__init__(f"{feature} needs {package}: pip install 'impasto[{extra}]'")
+
+
+@contextmanager
+def needs_extra(feature: str, extra: str) -> Iterator[None]:
+    """Import what ``feature`` needs in this block, and if a package is not there, say which extra installs it.
+
+    Raises:
+        MissingDependencyError: an import in the block found no package of another project.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "impasto").partition(".")[0]
+        if package == "impasto":
+            raise
+        raise MissingDependencyError(feature, "PyTorch" if package == "torch" else package, extra) from error
 
 
 class ImageError(ImpastoError):
@@ -88,6 +106,10 @@ class WeightsFormatError(WeightsError):
 
 class DownloadError(WeightsError):
     """A download failed: network, server, or checksum."""
+
+
+class OutOfMemoryError(ImpastoError):
+    """The machine has less memory than the work needs."""
 
 
 class DivergedError(ImpastoError):

@@ -130,12 +130,23 @@ class EngineOptions(Options):
         le=10,
         description="Size of the style's strokes: the style image is seen this many times as large.",
     )
+    style_margin: float = Field(
+        0.02,
+        ge=0,
+        le=0.45,
+        description="Share of its width and height that each edge of the style image loses before it is looked at: "
+        "frames and the edges of scans are no style.",
+    )
 
 
 class DescentOptions(Options):
     """What it takes to change pixels until a descriptor network sees what it should."""
 
-    descriptor: str = Field("vgg19", description="Descriptor network: a name from 'impasto models list', or a file.")
+    descriptor: str = Field(
+        "auto",
+        description="Descriptor network: a name from 'impasto models list', or a file; auto is vgg19, or compact where "
+        "vgg19 is not stored and cannot be fetched.",
+    )
     pooling: Literal["max", "average"] = Field("max", description="Pooling of the descriptor network.")
     style_loss: Literal["gram", "mean-std"] = Field(
         "gram", description="Statistics to match: Gram matrices, or mean and standard deviation per channel."
@@ -155,6 +166,7 @@ class DescentOptions(Options):
 PRESETS: dict[str, dict[str, Any]] = {
     # Gatys, Ecker and Bethge (2016), section 3 and figure 2: alpha / beta = 1e-3 there, for activations of mean one.
     "gatys2016": {
+        "style_margin": 0.0,
         "init": "noise",
         "optimizer": "lbfgs",
         "pooling": "average",
@@ -170,6 +182,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     # The theses' scripts: Adam from the content image mixed with noise, 20 epochs of 100 steps, a picture after each.
     "thesis": {
+        "style_margin": 0.0,
         "init": "content+noise",
         "optimizer": "adam",
         "content_layers": "relu4_2:1",
@@ -180,6 +193,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     # The thesis that takes its features after the pooling layers.
     "thesis-pooling": {
+        "style_margin": 0.0,
         "init": "content+noise",
         "optimizer": "adam",
         "content_layers": "pool4:1",
@@ -209,7 +223,7 @@ class GatysOptions(DescentOptions, EngineOptions):
     )
     content_weight: float = Field(1.0, ge=0, description="Weight of the content loss.")
     style_weight: float = Field(10.0, ge=0, description="Weight of the style loss.")
-    tv_weight: float = Field(1.0, ge=0, description="Weight of the total variation: more is smoother.")
+    tv_weight: float = Field(5.0, ge=0, description="Weight of the total variation: more is smoother.")
     normalization: Literal["relative", "paper"] = Field(
         "relative",
         description="Losses relative to the size of their targets (a weight means the same for every layer, descriptor "
@@ -256,6 +270,10 @@ class GatysOptions(DescentOptions, EngineOptions):
 class ReconstructOptions(DescentOptions):
     """Figure 1 of Gatys et al. (2016): what the layers of a descriptor network know of one image."""
 
+    descriptor: str = Field(
+        "vgg19",
+        description="Descriptor network: a name from 'impasto models list', or a file with the layers below.",
+    )
     size: int = Field(256, ge=16, le=4096, description="Long side of the reconstructions in pixels.")
     content: LayerNames = Field(
         "relu1_2,relu2_2,relu3_2,relu4_2,relu5_2",
@@ -278,6 +296,43 @@ class ReconstructOptions(DescentOptions):
         if self.content == self.style == "none":
             raise ValueError("content and style are both none; nothing is left to reconstruct")
         return self
+
+
+class TrainingOptions(Options):
+    """What every training understands."""
+
+    steps: int = Field(..., ge=1, le=100_000_000, description="Steps in all.")
+    batch: int = Field(..., ge=1, le=1024, description="Pictures per step.")
+    crop: int = Field(..., ge=32, le=2048, description="Side of the square crops in pixels.")
+    learning_rate: float = Field(1e-3, gt=0, description="Of AdamW at its highest; it falls along half a cosine.")
+    warmup: int = Field(100, ge=0, description="Steps over which the learning rate rises.")
+    checkpoint_every: int = Field(100, ge=1, description="Keep the state for --resume after every so many steps.")
+    show_every: int = Field(500, ge=1, description="Draw a sheet of samples after every so many steps.")
+
+
+class CompactTrainingOptions(TrainingOptions):
+    """Distillation of the compact descriptor from VGG19."""
+
+    steps: int = Field(2000, ge=1, le=100_000_000, description="Steps in all.")
+    batch: int = Field(16, ge=1, le=1024, description="Pictures per step.")
+    learning_rate: float = Field(
+        2e-4, gt=0, description="Of AdamW at its highest; more would undo what was taken over from the teacher."
+    )
+    crop: int = Field(128, ge=32, le=2048, description="Side of the square crops in pixels.")
+    descriptor: str = Field("vgg19", description="Teacher: a name from 'impasto models list', or a file.")
+
+
+class ConditionalTrainingOptions(TrainingOptions):
+    """The transformer network for all styles, and the predictor of their codes."""
+
+    steps: int = Field(20_000, ge=1, le=100_000_000, description="Steps in all.")
+    batch: int = Field(8, ge=2, le=1024, description="Pictures per step.")
+    crop: int = Field(224, ge=64, le=2048, multiple_of=8, description="Side of the square crops in pixels.")
+    judge: str = Field("compact", description="Descriptor that measures the losses; vgg19 is exact and slow.")
+    content_weight: float = Field(1.0, ge=0, description="Weight of the content loss.")
+    style_weight: float = Field(8.0, ge=0, description="Weight of the style loss.")
+    tv_weight: float = Field(1.0, ge=0, description="Weight of the total variation.")
+    identity_weight: float = Field(20.0, ge=0, description="Weight of the pixels that the identity code should keep.")
 
 
 def usage_error(error: ValidationError) -> UsageError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from impasto.errors import MissingDependencyError, UnknownNameError
+from impasto.errors import UnknownNameError, needs_extra
 
 
 class Registry:
@@ -42,10 +42,5 @@ class Registry:
         if name not in self._targets:
             raise UnknownNameError(self.kind, name, self._targets)
         module, _, attribute = self._targets[name].partition(":")
-        try:
+        with needs_extra(f"{self.kind} {name!r}", self.extra):
             return getattr(import_module(module), attribute)
-        except ModuleNotFoundError as error:
-            if error.name is None or error.name.startswith("impasto"):
-                raise
-            package = "PyTorch" if error.name == "torch" else error.name
-            raise MissingDependencyError(f"{self.kind} {name!r}", package, self.extra) from error

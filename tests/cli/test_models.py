@@ -60,6 +60,8 @@ def run(*arguments):
 def test_the_life_of_a_file(weights_dir, pth, capsys):
     run("list")
     assert capsys.readouterr().out.splitlines() == [
+        "in this package:",
+        "  compact          a narrow VGG19, distilled by this project",
         f"in {weights_dir}:",
         "  vgg16            not on this machine; impasto models fetch vgg16",
         "  vgg19            not on this machine; impasto models fetch vgg19",

@@ -425,6 +425,7 @@ USAGE = {
     ("--pooling", "median"): "pooling is 'median'; choose 'max' or 'average'",
     ("--keep-colors", "some"): "keep_colors is 'some'; choose 'none', 'luminance', 'histogram' or 'coral'",
     ("--descriptor", "vgg18"): "unknown descriptor 'vgg18'; did you mean 'vgg19'?",
+    ("--descriptor", "missing/vgg.pth"): "there is no file 'missing/vgg.pth' with weights",
     ("--size", "15"): "size is '15'; it should be greater than or equal to 16",
     ("--size", "big"): "size is 'big'; it should be a valid integer",
     ("--learning-rate", "0"): "learning_rate is '0'; it should be greater than 0",

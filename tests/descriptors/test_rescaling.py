@@ -14,7 +14,7 @@ from impasto.descriptors.vgg import VGG
 from impasto.images import read_picture
 from impasto.images.scale import resize_pixels
 from impasto.losses.functional import gram_matrix
-from networks import narrow_vgg
+from random_networks import narrow_vgg
 
 if TYPE_CHECKING:
     from pathlib import Path

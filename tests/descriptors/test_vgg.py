@@ -17,7 +17,7 @@ from impasto.descriptors.weights.canonical import TORCHVISION
 from impasto.errors import ImageSizeError, UnknownNameError, WeightsFormatError
 from impasto.images import read_picture
 from impasto.images.scale import resize_pixels
-from networks import he_tensors, narrow_vgg
+from random_networks import he_tensors, narrow_vgg
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ from impasto.errors import Interrupted, UnknownNameError
 from impasto.images import read_picture, resize_picture
 from impasto.options import DescentOptions, GatysOptions
 from impasto.types import Picture
-from networks import narrow_vgg
+from random_networks import narrow_vgg
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,7 +120,7 @@ def test_a_network_is_loaded_once(inputs: StylizeInputs) -> None:
 
     wanted = variants("pooling=average,max", "style-weight=1,2,3", steps=1)
     assert len(list(compare(inputs, wanted, on_step=lambda step: None, load=counting))) == 6
-    assert sorted(loaded) == [("vgg19", "average", "float32"), ("vgg19", "max", "float32")]
+    assert sorted(loaded) == [("auto", "average", "float32"), ("auto", "max", "float32")]
 
 
 def test_a_variant_that_fails_says_why_and_the_others_go_on(inputs: StylizeInputs) -> None:

@@ -146,22 +146,18 @@ def test_a_start_that_is_no_number_is_refused(value):
     )
 
 
-def test_gives_up_after_eight_roll_backs():
+def test_ends_with_the_best_picture_after_eight_roll_backs():
     start = torch.full(SHAPE, 0.5)
 
     def only_the_start_counts(image):
         return {"total": image.mean() / (image == start).all()}
 
     descent = begin(only_the_start_counts, optimizer="adam")
-    roll_backs = 0
-    with pytest.raises(DivergedError) as caught:
-        while True:
-            roll_backs += "rolled back" in descent.step()[1]
-    assert roll_backs == 8
-    assert str(caught.value) == (
-        "the loss is inf again after 8 roll-backs; "
-        f"lower --learning-rate (last tried: {0.02 / 4**8:g}) or --style-weight"
-    )
+    notes = []
+    while not descent.converged:
+        notes.append(descent.step()[1])
+    assert sum("rolled back" in note for note in notes) == 8
+    assert notes[-1] == "the loss is inf again after 8 roll-backs; ending with the best picture"
     assert torch.equal(descent.best, start)
 
 

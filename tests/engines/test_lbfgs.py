@@ -127,7 +127,7 @@ def test_spreading_is_positive(size):
 
 def test_spreading_adds_the_same_to_all_of_an_even_ground():
     even = torch.full((1, 3, 32, 48), 0.25)
-    torch.testing.assert_close(spread_over_scales(even, scales=4), 4 * even)
+    torch.testing.assert_close(spread_over_scales(even, scales=4), (1 + 1.5 + 1.5**2 + 1.5**3) * even)
 
 
 def test_spreading_moves_the_neighbours_of_a_pixel_along():

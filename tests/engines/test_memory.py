@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from impasto.engines.base import Style, StylizeInputs
-from impasto.engines.memory import freed_blocks_kept
+from impasto.engines.memory import freed_blocks_kept, shortage_explained
 from impasto.engines.optimization import OptimizationEngine
+from impasto.errors import OutOfMemoryError
 from impasto.images import read_picture, resize_picture
 from impasto.options import GatysOptions
 
@@ -105,3 +107,15 @@ def test_memory_does_not_grow_over_the_steps(libc, stored_weights, photo, painti
     # if each step lost one, the last 20 steps would hold 160 MiB more, or 1.2 MiB.
     assert max(held[24:]) - max(held[12:24]) < 16 * MIB
     assert abs(max(allocated[24:]) - max(allocated[12:24])) < MIB / 2
+
+
+@pytest.mark.parametrize("allocate", [lambda: torch.empty(2**56), lambda: bytearray(2**60)])
+def test_a_shortage_is_explained(allocate):
+    with pytest.raises(OutOfMemoryError) as caught, shortage_explained(8000, 6000):
+        allocate()
+    assert str(caught.value) == "the memory does not suffice for 8000x6000 pixels; choose a smaller --size"
+
+
+def test_other_errors_are_no_shortage():
+    with pytest.raises(RuntimeError, match="size of tensor"), shortage_explained(8, 6):
+        torch.zeros(2) + torch.zeros(3)

@@ -290,6 +290,18 @@ def test_the_stroke_size_changes_the_result(content, other_style):
     assert np.abs(pictures[0].pixels - pictures[1].pixels).mean() > 1 / 255
 
 
+def test_a_frame_around_the_style_is_not_looked_at(content, style):
+    pixels = style.pixels.copy()
+    height, width = pixels.shape[:2]
+    down, across = round(0.02 * height), round(0.02 * width)
+    assert down and across
+    pixels[:down] = pixels[-down:] = pixels[:, :across] = pixels[:, -across:] = (1, 0, 1)
+    framed = Picture(pixels)
+    plain, same = (paint(content, each, steps=2).pixels for each in (style, framed))
+    np.testing.assert_array_equal(plain, same)
+    assert (paint(content, framed, steps=2, style_margin=0).pixels != plain).any()
+
+
 # --- odd pictures -----------------------------------------------------------------------------------------------------
 
 
@@ -523,7 +535,7 @@ def passes(monkeypatch):
 
 
 def test_targets_are_computed_once_per_scale(content, style, other_style, passes):
-    paint(content, style, other_style, scales=2, steps=9, **SHALLOW)
+    paint(content, style, other_style, scales=2, steps=9, style_margin=0, **SHALLOW)
     targets = [(width, height) for width, height, with_gradient in passes if not with_gradient]
     steps = [(width, height) for width, height, with_gradient in passes if with_gradient]
     assert steps == [(32, 24)] * 6 + [(64, 48)] * 3

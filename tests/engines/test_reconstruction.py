@@ -15,7 +15,7 @@ from impasto.errors import ImageSizeError, Interrupted, UnknownNameError, UsageE
 from impasto.images import read_picture, resize_pixels
 from impasto.losses.functional import gram_loss, gram_matrix
 from impasto.options import ReconstructOptions
-from networks import narrow_vgg
+from random_networks import narrow_vgg
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from impasto.images import fit_size, resize_picture, resize_pixels
+from impasto.images.scale import crop_margin
 from impasto.types import Picture
 
 
@@ -19,6 +20,13 @@ from impasto.types import Picture
 )
 def test_fit_size(size: tuple[int, int], long_side: int, expected: tuple[int, int]) -> None:
     assert fit_size(*size, long_side) == expected
+
+
+def test_crop_margin() -> None:
+    pixels = np.arange(50 * 200 * 3, dtype=np.float32).reshape(50, 200, 3)
+    np.testing.assert_array_equal(crop_margin(pixels, 0.02), pixels[1:-1, 4:-4])
+    np.testing.assert_array_equal(crop_margin(pixels, 0), pixels)
+    assert crop_margin(pixels[:4, :4], 0.45).shape == (0, 0, 3)
 
 
 def test_resize_gives_exactly_the_size_asked_for() -> None:

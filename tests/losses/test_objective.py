@@ -15,7 +15,7 @@ from impasto.images.scale import resize_pixels
 from impasto.losses.content import ContentLoss, content_losses
 from impasto.losses.objective import LayerLosses, Objective
 from impasto.losses.style import GramLoss, style_losses
-from networks import narrow_vgg
+from random_networks import narrow_vgg
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -14,7 +14,7 @@ from impasto.cli.console import RunDisplay, fail
 from impasto.cli.stylize import read_style
 from impasto.engines.base import StylizeInputs
 from impasto.engines.sweeps import Recipe, combine, parse_sweep, read_recipe
-from impasto.errors import ImpastoError, Interrupted, MissingDependencyError
+from impasto.errors import ImpastoError, Interrupted, needs_extra
 from impasto.images import Cell, output_format, read_picture, sheet, write_picture
 from impasto.images.atomic import write_whole
 from impasto.options import PRESETS, GatysOptions
@@ -80,13 +80,9 @@ def compare(
     inputs = StylizeInputs(read_picture(content), tuple(read_style(text) for text in style))
     if separate is not None:
         separate.mkdir(parents=True, exist_ok=True)
-    try:
+    with needs_extra("impasto compare", "torch"):
         from impasto.engines import comparison
         from impasto.engines.optimization import load_network
-    except ModuleNotFoundError as error:
-        if error.name not in {"torch", "safetensors"}:
-            raise
-        raise MissingDependencyError("impasto compare", "PyTorch", "torch") from error
 
     names = " and ".join(Path(text).name for text in style)
     subject = f"{Path(content).name} in the style of {names}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from impasto.errors import MissingDependencyError, WeightsError
+from impasto.errors import WeightsError, needs_extra
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +36,11 @@ def list_models(*, json_output: Annotated[bool, Parameter(name="--json", negativ
     entries = store.entries()
     missing = sorted(set(store.remote) - {entry.name for entry in entries})
     if json_output:
-        print(json.dumps({"stored": [_plain(entry) for entry in entries], "fetchable": missing}, indent=2))
+        stored = [_plain(entry) for entry in entries]
+        print(json.dumps({"stored": stored, "fetchable": missing, "bundled": ["compact"]}, indent=2))
         return
+    print("in this package:")
+    print(f"  {'compact':<16} a narrow VGG19, distilled by this project")
     print(f"in {store.folder}:")
     for entry in entries:
         print(_line(entry))
@@ -146,12 +149,8 @@ def remove(name: str) -> None:
 
 
 def _store() -> WeightsStore:
-    try:
+    with needs_extra("impasto models", "torch"):
         from impasto.descriptors.weights.store import default_store
-    except ModuleNotFoundError as error:
-        if error.name not in {"torch", "safetensors", "filelock"}:
-            raise
-        raise MissingDependencyError("impasto models", "PyTorch", "torch") from error
     return default_store()
 
 

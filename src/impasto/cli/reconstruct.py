@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from impasto.cli.console import RunDisplay
-from impasto.errors import Interrupted, MissingDependencyError
+from impasto.errors import Interrupted, needs_extra
 from impasto.images import Cell, fit_size, output_format, read_picture, resize_picture, sheet, write_picture
 from impasto.options import ReconstructOptions
 
@@ -59,13 +59,9 @@ def reconstruct(
     source = read_picture(image)
     if separate is not None:
         separate.mkdir(parents=True, exist_ok=True)
-    try:
+    with needs_extra("impasto reconstruct", "torch"):
         from impasto.engines import reconstruction
         from impasto.engines.optimization import load_network
-    except ModuleNotFoundError as error:
-        if error.name not in {"torch", "safetensors"}:
-            raise
-        raise MissingDependencyError("impasto reconstruct", "PyTorch", "torch") from error
     made: list[Reconstruction] = []
     with RunDisplay(output.name, quiet=quiet) as display:
         runs = reconstruction.reconstruct(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -157,7 +158,8 @@ def _paint(
         "width": picture.width,
         "height": picture.height,
         "steps": last.done if last else 0,
-        "losses": dict(last.losses) if last else {},
+        # JSON has no number that is not finite.
+        "losses": {name: loss if math.isfinite(loss) else None for name, loss in last.losses.items()} if last else {},
         "seconds": round(time.monotonic() - started, 3),
     }
 

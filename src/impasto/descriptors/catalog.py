@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from impasto.descriptors.compact import CompactDescriptor, load_compact
 from impasto.descriptors.vgg import VGG, Pooling
 from impasto.descriptors.weights.formats import read_weights
 from impasto.descriptors.weights.store import default_store
+from impasto.errors import DownloadError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,14 +17,14 @@ if TYPE_CHECKING:
     from impasto.descriptors.convolution import Precision
 
 
-def load_descriptor(
+def load_vgg(
     name: str,
     *,
     pooling: Pooling = "max",
     precision: Precision = "float32",
     on_download: Callable[[int, int | None], None] | None = None,
 ) -> VGG:
-    """Build the descriptor network ``name``.
+    """Build the VGG network ``name``.
 
     Args:
         name: what ``impasto models list`` shows, or the path of a weights file in any format we know.
@@ -32,9 +34,12 @@ def load_descriptor(
 
     Raises:
         UnknownNameError: neither stored nor known, and no file of that name.
+        UsageError: there is no such file.
         WeightsError: the weights cannot be fetched or read.
     """
     path = Path(name)
+    if path.name != name and not path.exists():
+        raise UsageError(f"there is no file {name!r} with weights")
     if path.is_file():
         weights = read_weights(path)
     else:
@@ -49,3 +54,34 @@ def load_descriptor(
         pooling=pooling,
         precision=precision,
     )
+
+
+def load_descriptor(
+    name: str,
+    *,
+    pooling: Pooling = "max",
+    precision: Precision = "float32",
+    on_download: Callable[[int, int | None], None] | None = None,
+) -> VGG | CompactDescriptor:
+    """Build the descriptor network ``name``.
+
+    Args:
+        name: 'auto' for VGG19, or the compact descriptor if VGG19 is not here and cannot be fetched; 'compact'; or what
+            `load_vgg` knows.
+        pooling: 'max' or 'average'.
+        precision: of the convolutions.
+        on_download: called with bytes done and in all if the weights have to be fetched first.
+
+    Raises:
+        UnknownNameError: neither bundled, stored nor known, and no file of that name.
+        WeightsError: the weights cannot be fetched or read.
+    """
+    if name == "compact":
+        return load_compact(pooling=pooling, precision=precision)
+    try:
+        wanted = "vgg19" if name == "auto" else name
+        return load_vgg(wanted, pooling=pooling, precision=precision, on_download=on_download)
+    except DownloadError:
+        if name != "auto":
+            raise
+        return load_compact(pooling=pooling, precision=precision)

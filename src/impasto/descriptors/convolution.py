@@ -85,7 +85,9 @@ class FrozenConvolution(nn.Module):
         if self._edges == "replicate":
             return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), self.weight, self.bias)
         positions = x.shape[2] * x.shape[3]
-        if self.weight_backward is not None and positions >= _WINOGRAD_MIN_POSITIONS:
+        # An exported network is run by others, with kernels of their own.
+        winograd = self.weight_backward is not None and not torch.compiler.is_exporting()
+        if winograd and positions >= _WINOGRAD_MIN_POSITIONS:
             convolved: Tensor = _WinogradConvolution.apply(  # type: ignore[no-untyped-call]  # PyTorch has none for apply
                 x, self.weight, self.weight_backward, self.bias
             )

@@ -73,7 +73,7 @@ class CoarseToFine:
 
         Raises:
             Interrupted: KeyboardInterrupt arrived; carries the best picture so far.
-            DivergedError: no finite loss could be had.
+            DivergedError: the losses of the starting picture are not finite.
             CheckpointError: the checkpoint belongs to another run.
         """
         state = checkpoint.load(self.fingerprint) if checkpoint else None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from impasto.descriptors.vgg import VGG
+    from impasto.descriptors.base import Descriptor
     from impasto.engines.base import StylizeInputs
     from impasto.engines.sweeps import Variant
     from impasto.types import OnStep, Picture, Step
@@ -55,7 +55,7 @@ def compare(
     variants: Sequence[Variant],
     *,
     on_step: OnStep,
-    load: Callable[[DescentOptions], VGG] = load_network,
+    load: Callable[[DescentOptions], Descriptor] = load_network,
 ) -> Iterator[Result]:
     """Paint ``inputs`` with the options of each of ``variants``, and yield the results as they come.
 
@@ -74,7 +74,7 @@ def compare(
     """
 
     @functools.cache
-    def network(descriptor: str, pooling: str, precision: str, device: str) -> VGG:
+    def network(descriptor: str, pooling: str, precision: str, device: str) -> Descriptor:
         values = {"descriptor": descriptor, "pooling": pooling, "precision": precision, "device": device}
         return load(DescentOptions.parse(values))
 
@@ -102,7 +102,7 @@ class DistanceMeasure:
     relu1_1 to relu5_1 with equal weights, at the size of the picture.
     """
 
-    def __init__(self, inputs: StylizeInputs, network: VGG, device: torch.device) -> None:
+    def __init__(self, inputs: StylizeInputs, network: Descriptor, device: torch.device) -> None:
         """Take the content image and the style images, and the network with the device of its weights.
 
         Raises:
@@ -139,7 +139,7 @@ def _mean_loss(losses: Mapping[str, nn.Module], features: Mapping[str, Tensor]) 
 
 
 def _paint(
-    inputs: StylizeInputs, variant: Variant, descriptor: VGG, measure: DistanceMeasure, on_step: OnStep
+    inputs: StylizeInputs, variant: Variant, descriptor: Descriptor, measure: DistanceMeasure, on_step: OnStep
 ) -> Result:
     losses: Mapping[str, float] = {}
 

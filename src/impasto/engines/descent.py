@@ -63,7 +63,7 @@ class Descent:
 
     @property
     def converged(self) -> bool:
-        """Whether the gradient has vanished, so that no further step can change anything."""
+        """Whether no further step can make anything better."""
         return self._course.converged
 
     def step(self) -> tuple[dict[str, float], str]:
@@ -73,7 +73,7 @@ class Descent:
             The losses before the move, and a sentence about what was out of the ordinary (mostly empty).
 
         Raises:
-            DivergedError: the losses are not finite at the start, or again and again in spite of smaller steps.
+            DivergedError: the losses are not finite at the start.
         """
         course = self._course
         losses, gradient = self._evaluate()
@@ -130,10 +130,8 @@ class Descent:
         course = self._course
         course.rollbacks += 1
         if course.rollbacks > _MAX_ROLLBACKS:
-            raise DivergedError(
-                f"the loss is {total:g} again after {_MAX_ROLLBACKS} roll-backs; lower --learning-rate "
-                f"(last tried: {course.learning_rate:g}) or --style-weight"
-            )
+            course.converged = True
+            return f"the loss is {total:g} again after {_MAX_ROLLBACKS} roll-backs; ending with the best picture"
         self.image.copy_(self.best)
         course.learning_rate /= 4
         remedy = "steps are 4 times smaller now"

@@ -105,6 +105,8 @@ def spread_over_scales(gradient: Tensor, scales: int = 5) -> Tensor:
     # The transpose of the enlargement below. Other averages, such as avg_pool2d, are not symmetric with it, and on odd
     # sizes they turn some gradients uphill.
     averages = torch.ops.aten.upsample_bilinear2d_backward(gradient, size, [*gradient.shape[:2], *coarse], False)
-    averages *= math.prod(coarse) / math.prod(size)
+    # Each scale counts 1.5 times as much as the finer one. Measured over the first 50 steps of a scale: with 1 the
+    # losses fall more slowly; with 2 and more, what is fine is left behind when the start is noise.
+    averages *= 1.5 * math.prod(coarse) / math.prod(size)
     spread = spread_over_scales(averages, scales - 1)
     return gradient + F.interpolate(spread, size, mode="bilinear", align_corners=False)

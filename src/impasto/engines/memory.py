@@ -1,4 +1,4 @@
-"""How the C library hands out the large blocks that activations live in."""
+"""The large blocks of memory that activations live in: how the C library hands them out, and what if there are none."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import ctypes
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import torch
+
+from impasto.errors import OutOfMemoryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,3 +39,20 @@ def freed_blocks_kept() -> Iterator[None]:
         for parameter, value in _GLIBC_DEFAULTS.items():
             libc.mallopt(parameter, value)
         libc.malloc_trim(0)
+
+
+@contextmanager
+def shortage_explained(width: int, height: int) -> Iterator[None]:
+    """Name the size of the picture, ``width`` x ``height`` pixels, if the memory does not suffice for the block.
+
+    Raises:
+        OutOfMemoryError: it does not.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # On the CPU, PyTorch has no class of its own for it.
+        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error):
+            message = f"the memory does not suffice for {width}x{height} pixels; choose a smaller --size"
+            raise OutOfMemoryError(message) from error
+        raise

@@ -12,13 +12,15 @@ from impasto.descriptors.base import Descriptor, check_size
 from impasto.descriptors.catalog import load_descriptor
 from impasto.descriptors.convolution import native_precision
 from impasto.descriptors.rescaling import rescale_activations
+from impasto.descriptors.vgg import VGG
 from impasto.engines.checkpoints import Checkpoint, fingerprint_run
 from impasto.engines.coarse_to_fine import CoarseToFine, to_tensor
 from impasto.engines.initialization import initial_pixels
+from impasto.engines.memory import shortage_explained
 from impasto.engines.scales import fit_layers, plan_scales
 from impasto.errors import Interrupted, UsageError
 from impasto.images.color import prepare_style, restore_colors
-from impasto.images.scale import fit_size, resize_picture, resize_pixels
+from impasto.images.scale import crop_margin, fit_size, resize_picture, resize_pixels
 from impasto.losses.catalog import STYLE_LOSSES
 from impasto.losses.content import content_losses
 from impasto.losses.objective import LayerLosses, Objective
@@ -28,11 +30,10 @@ from impasto.options import layer_weights
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from impasto.descriptors.vgg import VGG
     from impasto.engines.base import StylizeInputs
     from impasto.engines.scales import Scale
     from impasto.options import DescentOptions, GatysOptions
-    from impasto.types import FloatArray, OnStep, Picture
+    from impasto.types import FloatArray, OnStep, Picture, Step
 
 _LARGEST_UNASKED = 1024
 """Long side in pixels beyond which each pixel is painted only if --size asks for it: the time grows with the area."""
@@ -46,7 +47,7 @@ class OptimizationEngine:
         options: GatysOptions,
         *,
         on_download: Callable[[int, int | None], None] | None = None,
-        descriptor: VGG | None = None,
+        descriptor: Descriptor | None = None,
     ) -> None:
         """Load the descriptor.
 
@@ -72,7 +73,8 @@ class OptimizationEngine:
 
         Raises:
             ImageSizeError: a picture is too small for the layers.
-            DivergedError: no finite loss could be had.
+            OutOfMemoryError: the memory does not suffice.
+            DivergedError: the losses of the starting picture are not finite.
             CheckpointError: the checkpoint belongs to another run.
             Interrupted: KeyboardInterrupt arrived; carries the best picture so far.
         """
@@ -81,15 +83,15 @@ class OptimizationEngine:
         if options.size is not None:
             result = resize_picture(result, *fit_size(result.width, result.height, options.size))
         check_size(self._descriptor, result.width, result.height, self._layers, "content image")
-        for style in inputs.styles:
-            size = style.picture.width, style.picture.height
-            check_size(self._descriptor, *size, self._style_weights, "style image")
+        styles = [crop_margin(style.picture.pixels, options.style_margin) for style in inputs.styles]
+        for pixels in styles:
+            check_size(self._descriptor, pixels.shape[1], pixels.shape[0], self._style_weights, "style image")
 
         content = result.pixels
         if options.size is None and max(result.width, result.height) > _LARGEST_UNASKED:
             width, height = fit_size(result.width, result.height, _LARGEST_UNASKED)
             content = resize_pixels(content, height, width)
-        styles = [prepare_style(style.picture.pixels, content, mode) for style in inputs.styles]
+        styles = [prepare_style(pixels, content, mode) for pixels in styles]
         if mode == "luminance":
             content = prepare_style(content, content, mode)
 
@@ -110,14 +112,29 @@ class OptimizationEngine:
             fingerprint=self._fingerprint([content, *styles, start], inputs.shares),
         )
         try:
-            painted = run.minimize(start, finish=finish, on_step=on_step, checkpoint=checkpoint)
+            with shortage_explained(content.shape[1], content.shape[0]):
+                painted = run.minimize(start, finish=finish, on_step=self._with_note(on_step), checkpoint=checkpoint)
         except Interrupted as stop:
             raise Interrupted(finish(resize_pixels(stop.picture.pixels, result.height, result.width))) from None
         return finish(resize_pixels(painted, result.height, result.width))
 
+    def _with_note(self, on_step: OnStep) -> OnStep:
+        """Say at the first step if 'auto' did not find VGG19."""
+        if self._options.descriptor != "auto" or self._descriptor.name != "compact":
+            return on_step
+        notes = ["VGG19 is not on this machine and cannot be fetched; painting with the compact descriptor"]
+
+        def noted(step: Step) -> None:
+            on_step(replace(step, note=". ".join(filter(None, [*notes, step.note]))))
+            notes.clear()
+
+        return noted
+
     def _network(self, content: FloatArray, styles: Sequence[FloatArray]) -> Descriptor:
         if not self._options.rescale_activations:
             return self._descriptor
+        if not isinstance(self._descriptor, VGG):
+            raise UsageError(f"--rescale-activations needs VGG19 or VGG16; {self._descriptor.name} is neither")
         side = max(self._minimum, 256)
         samples = []
         for pixels in (content, *styles):
@@ -175,7 +192,7 @@ class OptimizationEngine:
         return fingerprint_run({**self._metadata(), "shares": list(shares)}, arrays)
 
 
-def load_network(options: DescentOptions, on_download: Callable[[int, int | None], None] | None = None) -> VGG:
+def load_network(options: DescentOptions, on_download: Callable[[int, int | None], None] | None = None) -> Descriptor:
     """Load the descriptor network that ``options`` name, with their pooling and precision, onto their device.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Resizing: Lanczos' kernel to make smaller, a bicubic one to enlarge."""
+"""Cropping and resizing: Lanczos' kernel to make smaller, a bicubic one to enlarge."""
 
 from __future__ import annotations
 
@@ -16,6 +16,13 @@ def fit_size(width: int, height: int, long_side: int) -> tuple[int, int]:
     """Return the (width, height), at least 1, whose longer side is ``long_side`` and whose aspect is kept."""
     scale = long_side / max(width, height)
     return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def crop_margin(pixels: FloatArray, share: float) -> FloatArray:
+    """Cut ``share`` (0 to less than 0.5) of the width and of the height of pixels (H, W, C) off at each edge."""
+    height, width = pixels.shape[:2]
+    down, across = round(height * share), round(width * share)
+    return pixels[down : height - down, across : width - across]
 
 
 def resize_pixels(pixels: FloatArray, height: int, width: int) -> FloatArray:

@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 import pyvips
 
-from impasto.errors import MissingDependencyError
+from impasto.errors import needs_extra
 from impasto.images.scale import fit_size, resize_picture
 from impasto.types import FloatArray, Picture
 
@@ -119,8 +119,6 @@ def _write(words: str, size: int, width: int, align: str) -> FloatArray:
 
 def _font() -> Path:
     """Return a font file, since a server may have no fonts at all."""
-    try:
+    with needs_extra("a labelled sheet", "torch"):
         import matplotlib
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError("a labelled sheet", "matplotlib", "torch") from error
     return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"

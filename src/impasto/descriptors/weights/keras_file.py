@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from impasto.descriptors.weights.canonical import CAFFE, FileContents, convolution_names
-from impasto.errors import MissingDependencyError, WeightsFormatError
+from impasto.errors import WeightsFormatError, needs_extra
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,10 +32,8 @@ def read_keras(path: Path) -> FileContents:
         WeightsFormatError: the file is damaged or holds another network.
         MissingDependencyError: h5py is not installed.
     """
-    try:
+    with needs_extra("reading Keras weights", "torch"):
         import h5py
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError("reading Keras weights", "h5py", "torch") from error
     arrays: dict[str, Any] = {}
     counted: dict[tuple[int, str], Any] = {}
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from impasto.descriptors.weights.canonical import FileContents, Preprocessing
-from impasto.errors import MissingDependencyError, WeightsFormatError
+from impasto.errors import WeightsFormatError, needs_extra
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,10 +21,8 @@ def read_matconvnet(path: Path) -> FileContents:
         WeightsFormatError: the file is damaged or holds something else.
         MissingDependencyError: scipy is not installed.
     """
-    try:
+    with needs_extra("reading MatConvNet weights", "torch"):
         from scipy.io import loadmat
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError("reading MatConvNet weights", "scipy", "torch") from error
     try:
         variables = loadmat(
             path,

@@ -1,0 +1,1 @@
+"""Weights that come with impasto, each with a card of the same name."""

@@ -1,0 +1,144 @@
+"""The compact descriptor: a quarter of VGG19's width, trained by this project to see what VGG19 sees."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from impasto.descriptors.vgg import VGG, Pooling
+from impasto.descriptors.weights.safetensors_file import open_safetensors
+from impasto.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from impasto.descriptors.convolution import Precision
+    from impasto.types import Features
+
+# A quarter of VGG19's; twice that where it costs little and all style begins.
+COMPACT_WIDTHS: Mapping[str, int] = MappingProxyType(
+    {
+        **{"conv1_1": 32, "conv1_2": 16, "conv2_1": 40, "conv2_2": 32},
+        **{"conv3_1": 64, "conv3_2": 64, "conv3_3": 64, "conv3_4": 64},
+        **{"conv4_1": 128, "conv4_2": 128, "conv4_3": 128, "conv4_4": 128, "conv5_1": 128},
+    }
+)
+COMPACT_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
+
+
+class CompactDescriptor(nn.Module):
+    """A narrow VGG19 whose activations are mapped so that distances are those in VGG19's own space.
+
+    Each layer has a head, an affine map that predicts VGG19's activations (`impasto.training.distillation`). Squared
+    errors and distances of Gram matrices do not see rotations; so what is computed is the prediction rotated into as
+    few channels as it has dimensions (`shortest_map`), and losses and their weights keep their meaning at little cost.
+    """
+
+    def __init__(
+        self,
+        tensors: Mapping[str, Tensor],
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        identity: str = "",
+        pooling: Pooling = "max",
+        precision: Precision = "float32",
+        full: Iterable[str] = (),
+    ) -> None:
+        """Build the network.
+
+        Args:
+            tensors: ``convB_I.weight``, ``convB_I.bias`` of the narrow network, ``head.LAYER.weight`` (D, C, 1, 1) and
+                ``head.LAYER.bias`` (D), where D is VGG19's width.
+            mean: of R, G, B in [0, 1].
+            std: of R, G, B in [0, 1].
+            identity: sha256 of the weights, as written into results.
+            pooling: of the narrow network, which was trained with 'max'.
+            precision: of the convolutions.
+            full: layers to give in VGG19's own channels, where these matter.
+        """
+        super().__init__()
+        self.name = "compact"
+        self.identity = identity
+        self.layers = COMPACT_LAYERS
+        self._narrow = VGG("vgg19", tensors, mean=mean, std=std, pooling=pooling, precision=precision)
+        self._heads = nn.ModuleDict()
+        for layer in self.layers:
+            weight, bias = tensors[f"head.{layer}.weight"].float(), tensors[f"head.{layer}.bias"].float()
+            if layer not in full:
+                weight, bias = shortest_map(weight, bias)
+            head = nn.Conv2d(weight.shape[1], weight.shape[0], 1)
+            head.load_state_dict({"weight": weight, "bias": bias})
+            self._heads[layer] = head.to(next(self._narrow.convolutions.buffers()).dtype).requires_grad_(False)
+
+    def channels(self, layer: str) -> int:
+        """How many channels the activations of ``layer`` have."""
+        return int(self.get_parameter(f"_heads.{layer}.weight").shape[0])
+
+    def minimum_size(self, layer: str) -> int:
+        """Smallest height and width in pixels for which ``layer`` has 2x2 positions."""
+        return self._narrow.minimum_size(layer)
+
+    def forward(self, image: Tensor, layers: Iterable[str]) -> Features:
+        """Compute activations: see `impasto.descriptors.base.Descriptor`.
+
+        Raises:
+            UnknownNameError: a layer without a map.
+            ImageSizeError: ``image`` is too small for the deepest layer.
+        """
+        wanted = list(layers)
+        for layer in wanted:
+            if layer not in self.layers:
+                raise UnknownNameError("layer of compact", layer, self.layers)
+        features = self._narrow.forward(image, wanted)
+        return {layer: self._heads[layer](features[layer]) for layer in wanted}
+
+
+def shortest_map(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Rotate the outputs of an affine map into as few channels as its input has, plus one.
+
+    For ``A f + b`` with ``[A b] = Q R``, where the columns of Q are orthonormal, ``|A d + b e| = |R [d; e]|`` for every
+    difference ``[d; e]`` of augmented inputs, and so for those of Gram matrices: only R is needed.
+
+    Args:
+        weight: (D, C, 1, 1) with D > C.
+        bias: (D).
+
+    Returns:
+        Weight (C + 1, C, 1, 1) and bias (C + 1).
+    """
+    matrix = torch.cat([weight.flatten(1), bias[:, None]], dim=1).double()
+    triangle = torch.linalg.qr(matrix, mode="r").R.float()
+    return triangle[:, :-1, None, None].contiguous(), triangle[:, -1].contiguous()
+
+
+def load_compact(
+    path: Path | None = None,
+    *,
+    pooling: Pooling = "max",
+    precision: Precision = "float32",
+    full: Iterable[str] = (),
+) -> CompactDescriptor:
+    """Load the bundled weights, or those that a training wrote to ``path``.
+
+    Raises:
+        WeightsFormatError: the file is damaged.
+    """
+    path = path or Path(str(files("impasto.bundled") / "compact.safetensors"))
+    metadata, tensors = open_safetensors(path)
+    return CompactDescriptor(
+        tensors,
+        mean=json.loads(metadata["mean"]),
+        std=json.loads(metadata["std"]),
+        identity=hashlib.sha256(path.read_bytes()).hexdigest(),
+        pooling=pooling,
+        precision=precision,
+        full=full,
+    )

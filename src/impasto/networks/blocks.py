@@ -1,0 +1,60 @@
+"""Parts that the painting networks share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the customary name
+from torch import Tensor, nn
+
+VARIANCE_FLOOR = 1e-5
+
+
+class _InstanceNorm(torch.autograd.Function):
+    """``(x - mean) / std`` over the positions of each channel, with a backward pass of a few elementwise ones.
+
+    PyTorch's own backward pass takes most of a training step on the CPU.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        variance, mean = torch.var_mean(x, dim=(2, 3), correction=0, keepdim=True)
+        inverse = (variance + VARIANCE_FLOOR).rsqrt()
+        normalized = (x - mean).mul_(inverse)
+        ctx.save_for_backward(normalized, inverse)
+        return normalized
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        normalized, inverse = ctx.saved_tensors
+        gradient = grads[0]
+        mean = gradient.mean((2, 3), keepdim=True)
+        along = (gradient * normalized).mean((2, 3), keepdim=True)
+        return torch.addcmul(gradient - mean, normalized, along, value=-1).mul_(inverse)
+
+
+def instance_norm(x: Tensor) -> Tensor:
+    """Give each channel of ``x`` (N, C, H, W) mean 0 and variance 1 over its positions (Ulyanov et al. 2017, eq. 4)."""
+    normalized: Tensor = _InstanceNorm.apply(x)  # type: ignore[no-untyped-call]  # PyTorch has none for apply
+    return normalized
+
+
+class EdgeConvolution(nn.Conv2d):
+    """Convolution that repeats the picture's edge: zeros would be seen as a dark line, and painted as a frame."""
+
+    def __init__(self, channels: int, width: int, kernel: int, stride: int = 1) -> None:
+        """Map ``channels`` to ``width`` channels; the result has ``1 / stride`` of the sides, rounded up."""
+        super().__init__(channels, width, kernel, stride=stride)
+        self._before = (kernel - stride) // 2 if stride > 1 else kernel // 2
+        self._after = kernel - stride - self._before if stride > 1 else kernel - 1 - self._before
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve ``x`` (N, C, H, W), whose sides are multiples of the stride."""
+        padding = (self._before, self._after, self._before, self._after)
+        return F.conv2d(F.pad(x, padding, mode="replicate"), self.weight, self.bias, self.stride)
+
+
+def enlarge(x: Tensor) -> Tensor:
+    """Double the sides of ``x`` (N, C, H, W). To enlarge, then convolve, leaves no checkerboard (Odena et al. 2016)."""
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

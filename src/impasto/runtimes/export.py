@@ -1,0 +1,174 @@
+"""From a trained network to the ONNX graphs that need no PyTorch, with proof that they do the same."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from impasto.errors import WeightsError
+from impasto.images.atomic import write_whole
+from impasto.networks.conditional import STRIDE
+from impasto.runtimes.openvino_runtime import OpenVINORuntime
+from impasto.runtimes.torch_runtime import TorchRuntime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from impasto.descriptors.compact import CompactDescriptor
+    from impasto.networks.arbitrary import ArbitraryStylizer
+    from impasto.types import FloatArray
+
+LARGEST_DIFFERENCE = 2 / 255
+_SMALLEST_HALVED = 1024
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One ONNX file to be."""
+
+    name: str
+    module: nn.Module
+    """Its forward's parameters are the inputs."""
+    example: dict[str, Tensor]
+    output: str
+    sides: tuple[str, ...]
+    """Inputs whose height and width may change, in steps of the network's stride."""
+
+
+class _Step(nn.Module):
+    """A function as a module, with the weights of the networks it calls."""
+
+    def __init__(self, networks: list[nn.Module], function: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self._function = function
+
+
+class _Predict(_Step):
+    def forward(self, style: Tensor) -> Tensor:
+        return self._function(style)
+
+
+class _Measure(_Step):
+    def forward(self, image: Tensor, code: Tensor) -> Tensor:
+        return self._function(image, code)
+
+
+class _Render(_Step):
+    def forward(self, tile: Tensor, affine: Tensor) -> Tensor:
+        return self._function(tile, affine)
+
+
+def graphs(network: ArbitraryStylizer, descriptor: CompactDescriptor) -> list[Graph]:
+    """Return the three graphs of ``network``.
+
+    - ``predict``: ``style`` (1, 3, H, W) to ``code`` (1, code_size);
+    - ``measure``: ``image`` (1, 3, H, W) and ``code`` to ``affine`` (1, code_size);
+    - ``render``: ``tile`` (1, 3, H, W) and ``affine`` to ``painted`` (1, 3, H, W).
+    """
+    layers = network.predictor.layers
+    size = network.transformer.code_size
+    image, code = torch.rand(1, 3, 8 * STRIDE, 12 * STRIDE), torch.randn(1, size)
+
+    def predict(style: Tensor) -> Tensor:
+        return network.codes(descriptor.forward(style, layers))
+
+    return [
+        Graph("predict", _Predict([network.predictor, descriptor], predict), {"style": image}, "code", ("style",)),
+        Graph(
+            "measure",
+            _Measure([network.transformer], network.transformer.measure),
+            {"image": image, "code": code},
+            "affine",
+            ("image",),
+        ),
+        Graph(
+            "render",
+            _Render([network.transformer], network.transformer.render),
+            {"tile": image, "affine": code},
+            "painted",
+            ("tile",),
+        ),
+    ]
+
+
+def export(graph: Graph, path: Path) -> None:
+    """Write ``graph`` to ``path``, an ONNX file with its weights in it, in float16; it computes in float32."""
+    dynamic: dict[str, dict[int, object] | None] = dict.fromkeys(graph.example)
+    for name in graph.sides:
+        dynamic[name] = {
+            2: STRIDE * torch.export.Dim(f"{name}_rows", min=2, max=4096),
+            3: STRIDE * torch.export.Dim(f"{name}_columns", min=2, max=4096),
+        }
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses operators that we do not use
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter, about itself
+        program = torch.onnx.export(
+            graph.module.eval(),
+            kwargs=graph.example,
+            input_names=list(graph.example),
+            output_names=[graph.output],
+            dynamic_shapes=dynamic,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None  # as it is without dynamo
+    model = program.model_proto
+    _halve_weights(model)
+    write_whole(path, model.SerializeToString())
+
+
+def _halve_weights(model: onnx.ModelProto) -> None:
+    """Keep large float32 initialisers as float16, and cast them where they are used: runtimes fold the casts."""
+    graph = model.graph
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or np.prod(tensor.dims) < _SMALLEST_HALVED:
+            continue
+        name = tensor.name
+        halved = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor).astype(np.float16), f"{name}.half")
+        casts.append(onnx.helper.make_node("Cast", [halved.name], [name], to=onnx.TensorProto.FLOAT))
+        tensor.CopyFrom(halved)
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def largest_difference(
+    graph: Graph, path: Path, *, sizes: tuple[tuple[int, int], ...] = ((256, 256), (136, 328))
+) -> float:
+    """Return how far the outputs of the ONNX file at ``path`` are from the network's own, for pictures of two sizes."""
+    exported = OpenVINORuntime(path, precision="float32")
+    own = TorchRuntime(graph.module, {name: tensor.ndim for name, tensor in graph.example.items()}, graph.output)
+    random = np.random.default_rng(0)
+    worst = 0.0
+    for height, width in ((256, 256), (136, 328)):
+        inputs: dict[str, FloatArray] = {name: tensor.numpy() for name, tensor in graph.example.items()}
+        for name in graph.sides:
+            inputs[name] = random.random((1, 3, height, width), dtype=np.float32)
+        worst = max(worst, float(np.abs(exported.run(inputs)[graph.output] - own.run(inputs)[graph.output]).max()))
+    return worst
+
+
+def export_all(network: ArbitraryStylizer, descriptor: CompactDescriptor, folder: Path) -> dict[str, float]:
+    """Write ``predict.onnx``, ``measure.onnx`` and ``render.onnx``; return the largest difference of each.
+
+    Raises:
+        WeightsError: a graph differs by more than 2/255 from the network.
+    """
+    differences = {}
+    for graph in graphs(network, descriptor):
+        path = folder / f"{graph.name}.onnx"
+        export(graph, path)
+        differences[graph.name] = largest_difference(graph, path)
+        if graph.name == "render" and differences[graph.name] > LARGEST_DIFFERENCE:
+            raise WeightsError(f"{path.name} differs from the network by {differences[graph.name]:.4f}; not used")
+    return differences

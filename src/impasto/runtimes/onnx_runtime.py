@@ -1,0 +1,55 @@
+"""ONNX Runtime: for processors and accelerators that OpenVINO does not know."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from impasto.errors import WeightsError, needs_extra
+from impasto.runtimes.inputs import check_inputs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from impasto.runtimes.base import Precision
+    from impasto.types import FloatArray
+
+
+class OnnxRuntime:
+    """An ONNX file in an ONNX Runtime session."""
+
+    def __init__(
+        self, path: Path, *, threads: int = 0, precision: Precision = "auto", cache: Path | None = None
+    ) -> None:
+        """Open ``path``.
+
+        Args:
+            path: an ONNX file.
+            threads: of the processor; 0 for all.
+            precision: always float32 here, whatever is asked for.
+            cache: not used; sessions open quickly.
+
+        Raises:
+            MissingDependencyError: ONNX Runtime is not installed.
+            WeightsError: the file is missing or damaged.
+        """
+        with needs_extra("runtime 'onnxruntime'", "onnxruntime"):
+            import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, onnxruntime.get_available_providers())
+        except Exception as error:  # its errors share no class
+            raise WeightsError(f"{path.name} is missing or damaged; install impasto again") from error
+        self._dimensions = {port.name: len(port.shape) for port in self._session.get_inputs()}
+        self._outputs = [port.name for port in self._session.get_outputs()]
+
+    def run(self, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        """Compute all outputs: see `impasto.runtimes.base.Runtime`."""
+        check_inputs(inputs, self._dimensions)
+        arrays = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
+        return dict(zip(self._outputs, self._session.run(self._outputs, arrays), strict=True))

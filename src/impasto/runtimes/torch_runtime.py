@@ -1,0 +1,33 @@
+"""PyTorch: runs the network itself, without an ONNX file; for training and to prove the others right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from impasto.runtimes.inputs import check_inputs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from torch import Tensor
+
+    from impasto.types import FloatArray
+
+
+class TorchRuntime:
+    """One function of a network."""
+
+    def __init__(self, function: Callable[..., Tensor], dimensions: Mapping[str, int], output: str) -> None:
+        """Run ``function``, whose parameters by name take arrays of ``dimensions``, and call its result ``output``."""
+        self._function = function
+        self._dimensions = dimensions
+        self._output = output
+
+    def run(self, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        """Compute the output: see `impasto.runtimes.base.Runtime`."""
+        check_inputs(inputs, self._dimensions)
+        with torch.no_grad():
+            result = self._function(**{name: torch.from_numpy(array) for name, array in inputs.items()})
+        return {self._output: result.numpy()}

@@ -1,0 +1,35 @@
+"""Writing what was trained: weights, and beside them a card that says where they come from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import save
+
+from impasto.images.atomic import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+
+def save_network(
+    path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str], card: Mapping[str, Any]
+) -> None:
+    """Write ``tensors`` as safetensors to ``path``, and ``card`` as JSON beside it with licence, size and SHA-256."""
+    data = save(dict(tensors), dict(metadata))
+    write_whole(path, data)
+    facts = {
+        **card,
+        "parameters": sum(tensor.numel() for tensor in tensors.values()),
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "license": "Apache-2.0",
+        "impasto": version("impasto"),
+    }
+    write_whole(path.with_suffix(".json"), json.dumps(facts, indent=2).encode() + b"\n")

@@ -1,0 +1,145 @@
+"""Training of the arbitrary stylizer: any photograph in the style of any painting."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from impasto.images import Cell, sheet
+from impasto.losses.functional import gram_matrix, total_variation
+from impasto.types import Picture
+
+if TYPE_CHECKING:
+    from impasto.descriptors.base import Descriptor
+    from impasto.networks.arbitrary import ArbitraryStylizer
+    from impasto.training.data import Crops
+
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+CONTENT_LAYER = "relu4_2"
+_OTHER_STEPS = 10**9
+"""Batches from here on are not trained on."""
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Of the parts of the loss."""
+
+    content: float
+    style: float
+    total_variation: float
+    identity: float
+    """Of the squared error of pixels painted with the code that should change nothing."""
+
+
+class ConditionalTraining:
+    """Learns transformer, predictor and identity code together.
+
+    Of each batch, the first picture is painted with the identity code, and the others each in the style of another
+    painting. The style loss of a layer enters as ``log(1 + L)`` with ``L = |G - A|^2 / |A|^2``: a dark or flat painting
+    has a small ``A``, and would otherwise outweigh the rest of its batch.
+    """
+
+    def __init__(
+        self,
+        network: ArbitraryStylizer,
+        descriptor: Descriptor,
+        judge: Descriptor,
+        contents: Crops,
+        styles: Crops,
+        weights: LossWeights,
+    ) -> None:
+        """Let ``network`` learn.
+
+        Args:
+            network: changed in place.
+            descriptor: what the predictor sees style images with.
+            judge: what the losses are measured with; may be the same.
+            contents: photographs.
+            styles: paintings, as many per batch.
+            weights: of the losses.
+        """
+        self.network: ArbitraryStylizer = network
+        self.crop = contents.size
+        self._descriptor = descriptor
+        self._judge = judge
+        self._contents = contents
+        self._styles = styles
+        self._weights = weights
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the data and the network's shape. Judge and weights of the losses may change on the way."""
+        settings = [
+            self._descriptor.identity,
+            self.network.transformer.widths,
+            *(
+                [[path.name for path in crops.files], crops.size, crops.batch, crops.seed]
+                for crops in (self._contents, self._styles)
+            ),
+        ]
+        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+
+    def begin(self) -> None:
+        """Start from random weights."""
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """Compute the weighted losses of the batch of ``step``, and their sum as 'total'."""
+        contents, styles = self._contents.at(step), self._styles.at(step)[1:]
+        with torch.no_grad():
+            targets = self._judge.forward(styles, STYLE_LAYERS)
+            seen = targets if self._judge is self._descriptor else self._descriptor.forward(styles, STYLE_LAYERS)
+            content = self._judge.forward(contents, [CONTENT_LAYER])[CONTENT_LAYER]
+        codes = torch.cat([self.network.identity[None], self.network.codes(seen)])
+        painted = self.network.transformer(contents, codes)
+        features = self._judge.forward(painted, [*STYLE_LAYERS, CONTENT_LAYER])
+        weights = self._weights
+        losses = {
+            "content": weights.content * content_distance(features[CONTENT_LAYER], content).mean(),
+            "style": weights.style
+            * torch.stack(
+                [style_distance(features[layer][1:], targets[layer]).log1p().mean() for layer in STYLE_LAYERS]
+            ).mean(),
+            "identity": weights.identity * (painted[0] - contents[0]).square().mean(),
+            "tv": weights.total_variation * total_variation(painted),
+        }
+        return {**losses, "total": torch.stack(list(losses.values())).sum()}
+
+    def samples(self, network: ArbitraryStylizer) -> Picture:
+        """Paint six photographs in the styles of five paintings, and with the identity code."""
+        contents, styles = self._contents.at(_OTHER_STEPS)[:6], self._styles.at(_OTHER_STEPS)[:5]
+        with torch.no_grad():
+            codes = network.codes(self._descriptor.forward(styles, STYLE_LAYERS))
+            rows = [[Cell(_picture(contents[0]), ""), *(Cell(_picture(style), "style") for style in styles), None]]
+            for content in contents:
+                painted = [network.transformer(content[None], code[None])[0] for code in [*codes, network.identity]]
+                rows.append([Cell(_picture(content), "content"), *(Cell(_picture(each), "") for each in painted)])
+        return sheet([[cell for cell in row if cell] for row in rows], title="Samples", cell_side=self.crop)
+
+
+def content_distance(features: Tensor, target: Tensor) -> Tensor:
+    """Mean squared difference of two activations (N, C, H, W), each channel scaled to mean 0 and variance 1: (N).
+
+    2 is what unrelated pictures have. Differs from Johnson et al. (2016), eq. 2, in the scaling: what style changes
+    most in activations, their mean and contrast, is no loss of content.
+    """
+    return (_standardized(features) - _standardized(target)).square().mean((1, 2, 3))
+
+
+def style_distance(features: Tensor, target: Tensor) -> Tensor:
+    """Relative squared distance of the Gram matrices of two activations (N, C, H, W): (N)."""
+    found, wanted = gram_matrix(features), gram_matrix(target)
+    return (found - wanted).square().sum((1, 2)) / wanted.square().sum((1, 2)).clamp_min(1e-12)
+
+
+def _standardized(features: Tensor) -> Tensor:
+    variance, mean = torch.var_mean(features.float(), dim=(2, 3), correction=0, keepdim=True)
+    return (features - mean) * (variance + 1e-5).rsqrt()
+
+
+def _picture(image: Tensor) -> Picture:
+    return Picture(image.permute(1, 2, 0).contiguous().numpy())

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from impasto.descriptors.compact import load_compact
+from impasto.networks.arbitrary import ArbitraryStylizer
+from impasto.training.data import Crops
+from impasto.training.stylizer import (
+    CONTENT_LAYER,
+    STYLE_LAYERS,
+    ConditionalTraining,
+    LossWeights,
+    content_distance,
+    style_distance,
+)
+
+
+@pytest.fixture(scope="module")
+def descriptor():
+    return load_compact(full=[CONTENT_LAYER])
+
+
+def training(descriptor, photo, painting, **weights):
+    network = ArbitraryStylizer({layer: descriptor.channels(layer) for layer in STYLE_LAYERS})
+    contents, styles = (Crops([path], 64, 3, seed) for path, seed in ((photo, 0), (painting, 1)))
+    chosen = LossWeights(**{"content": 1.0, "style": 8.0, "total_variation": 1.0, "identity": 20.0, **weights})
+    return ConditionalTraining(network, descriptor, descriptor, contents, styles, chosen)
+
+
+def test_a_few_steps_lower_the_loss_and_reach_every_weight(descriptor, photo, painting):
+    task = training(descriptor, photo, painting)
+    optimizer = torch.optim.Adam(task.network.parameters(), lr=1e-3)
+    totals = []
+    for _ in range(8):
+        losses = task.losses(0)
+        totals.append(float(losses["total"].detach()))
+        assert totals[-1] == pytest.approx(sum(float(losses[name].detach()) for name in losses if name != "total"))
+        optimizer.zero_grad()
+        losses["total"].backward()
+        optimizer.step()
+    assert totals[-1] < 0.9 * totals[0]
+    # The bias of a convolution before a normalisation has no effect on anything.
+    idle = [name for name, parameter in task.network.named_parameters() if not parameter.grad.abs().max() > 1e-9]
+    assert all(name.endswith("bias") for name in idle)
+
+
+def test_only_the_first_picture_learns_the_identity(descriptor, photo, painting):
+    task = training(descriptor, photo, painting, content=0.0, style=0.0, total_variation=0.0)
+    task.losses(0)["total"].backward()
+    assert task.network.identity.grad.abs().max() > 0
+    head = task.network.predictor.head[-1].weight.grad
+    assert head is None or head.abs().max() == 0
+
+
+def test_distances_are_zero_for_the_same_and_do_not_see_contrast():
+    x = torch.rand(2, 4, 8, 8)
+    assert content_distance(x, 3 * x + 1).max() < 1e-3
+    assert content_distance(torch.randn(1, 8, 64, 64), torch.randn(1, 8, 64, 64)) == pytest.approx(2, rel=0.1)
+    assert style_distance(x, x).max() == 0
+    assert style_distance(x, x.flip(2)).max() < 1e-6
+    assert style_distance(torch.zeros_like(x), x) == pytest.approx(1)
+
+
+def test_samples_show_every_content_in_every_style(descriptor, photo, painting):
+    task = training(descriptor, photo, painting)
+    sheet = task.samples(task.network)
+    assert sheet.width > 6 * 64 and sheet.height > 3 * 64
