@@ -89,6 +89,11 @@ def test_compact_by_name_needs_no_note(without_vgg, photo, painting):
     assert paint(photo, painting, descriptor="compact")[1] == ["", "", ""]
 
 
+def test_a_layer_that_compact_lacks_is_refused(photo, painting):
+    with pytest.raises(UnknownNameError, match=r"unknown layer of compact 'pool4'; known: relu1_1, "):
+        paint(photo, painting, descriptor="compact", content_layers="pool4")
+
+
 def test_filters_of_compact_are_not_rescaled(photo, painting):
     with pytest.raises(UsageError, match="--rescale-activations needs VGG19 or VGG16; compact is neither"):
         paint(photo, painting, descriptor="compact", rescale_activations=True)

@@ -83,7 +83,12 @@ class CompactDescriptor(nn.Module):
         return int(self.get_parameter(f"_heads.{layer}.weight").shape[0])
 
     def minimum_size(self, layer: str) -> int:
-        """Smallest height and width in pixels for which ``layer`` has 2x2 positions."""
+        """Smallest height and width in pixels for which ``layer`` has 2x2 positions.
+
+        Raises:
+            UnknownNameError: a layer without a map.
+        """
+        self._check(layer)
         return self._narrow.minimum_size(layer)
 
     def forward(self, image: Tensor, layers: Iterable[str]) -> Features:
@@ -95,10 +100,13 @@ class CompactDescriptor(nn.Module):
         """
         wanted = list(layers)
         for layer in wanted:
-            if layer not in self.layers:
-                raise UnknownNameError("layer of compact", layer, self.layers)
+            self._check(layer)
         features = self._narrow.forward(image, wanted)
         return {layer: self._heads[layer](features[layer]) for layer in wanted}
+
+    def _check(self, layer: str) -> None:
+        if layer not in self.layers:
+            raise UnknownNameError(f"layer of {self.name}", layer, self.layers)
 
 
 def shortest_map(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
