@@ -267,6 +267,22 @@ class GatysOptions(DescentOptions, EngineOptions):
         return self
 
 
+class FastOptions(EngineOptions):
+    """One pass through a network that was trained for all styles."""
+
+    strength: float = Field(
+        1.0, ge=0, le=1, description="From 0, the content image as it is, to 1, as far as the network goes."
+    )
+    network: str | None = Field(
+        None, description="Folder of a network that 'impasto export' wrote; the bundled one if not given."
+    )
+    runtime: Literal["openvino", "onnxruntime"] = Field("openvino", description="Who runs the network.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Arithmetic of the network; auto takes bfloat16 where the processor has it."
+    )
+    threads: int = Field(0, ge=0, le=1024, description="Threads of the processor; 0 for all.")
+
+
 class ReconstructOptions(DescentOptions):
     """Figure 1 of Gatys et al. (2016): what the layers of a descriptor network know of one image."""
 

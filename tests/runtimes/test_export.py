@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from impasto.descriptors.compact import load_compact
-from impasto.networks.arbitrary import ArbitraryStylizer
+from impasto.networks.arbitrary import STYLE_LAYERS, ArbitraryStylizer
 from impasto.runtimes.export import LARGEST_DIFFERENCE, export, graphs, largest_difference
-from impasto.training.stylizer import STYLE_LAYERS
 
 
 @pytest.fixture(scope="module")

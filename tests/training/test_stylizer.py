@@ -4,11 +4,10 @@ import pytest
 import torch
 
 from impasto.descriptors.compact import load_compact
-from impasto.networks.arbitrary import ArbitraryStylizer
+from impasto.networks.arbitrary import STYLE_LAYERS, ArbitraryStylizer
 from impasto.training.data import Crops
 from impasto.training.stylizer import (
     CONTENT_LAYER,
-    STYLE_LAYERS,
     ConditionalTraining,
     LossWeights,
     content_distance,

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from impasto.cli.console import RunDisplay, fail
+from impasto.cli.engine_flags import EngineFlags, engine_options
 from impasto.cli.run_files import RunFiles
 from impasto.engines.base import Style, StylizeInputs
-from impasto.engines.create import OPTIONS, create_engine
+from impasto.engines.create import create_engine
 from impasto.errors import ImpastoError, Interrupted, UnknownNameError, UsageError
 from impasto.images import encode_picture, output_format, read_picture, resize_picture, write_picture
-from impasto.options import GatysOptions
 
 if TYPE_CHECKING:
     from impasto.engines.base import Engine
@@ -43,7 +43,7 @@ def stylize(
     quality: int | None = None,
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
     quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative="")] = False,
-    options: Annotated[GatysOptions | None, Parameter(name="*")] = None,
+    options: Annotated[EngineFlags | None, Parameter(name="*")] = None,
 ) -> int:
     """Paint pictures in the style of others.
 
@@ -56,7 +56,7 @@ def stylize(
     output
         The result: a file; a folder if there are several pictures; or '-' for stdout.
     engine
-        How to paint: gatys.
+        How to paint: gatys (optimisation), or fast (one pass through a trained network).
     resume
         Continue a run that was killed, from the checkpoint beside its output.
     animation
@@ -74,11 +74,9 @@ def stylize(
     options
         Options of the engine.
     """
-    if engine not in OPTIONS:
-        raise UnknownNameError("engine", engine, OPTIONS)
     if json_output and output == "-":
         raise UsageError("--json and -o - both write to stdout; choose one")
-    chosen = options or GatysOptions()
+    chosen = engine_options(engine, options)
     pairs = _pair_outputs(_expand(content), output)
     for flag, file in (("--animation", animation), ("--losses", losses)):
         if file is not None and len(pairs) > 1:
@@ -91,7 +89,11 @@ def stylize(
         with RunDisplay(name, quiet=quiet) as display:
             try:
                 files = RunFiles(
-                    target, save_every=chosen.save_every, animation=animation, losses=losses, resume=resume
+                    target,
+                    save_every=getattr(chosen, "save_every", 0),
+                    animation=animation,
+                    losses=losses,
+                    resume=resume,
                 )
                 inputs = StylizeInputs(_read_content(source), styles)
                 # What cannot be written is refused now, not after the work.

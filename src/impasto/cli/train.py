@@ -124,11 +124,11 @@ def conditional(
     with needs_extra("impasto train", "torch"):
         from impasto.descriptors.catalog import load_vgg
         from impasto.descriptors.compact import load_compact
-        from impasto.networks.arbitrary import ArbitraryStylizer
+        from impasto.networks.arbitrary import STYLE_LAYERS, ArbitraryStylizer
         from impasto.training.data import Crops, training_files
         from impasto.training.loop import Training
         from impasto.training.saving import save_network
-        from impasto.training.stylizer import CONTENT_LAYER, STYLE_LAYERS, ConditionalTraining, LossWeights
+        from impasto.training.stylizer import CONTENT_LAYER, ConditionalTraining, LossWeights
 
     contents, styles = (
         Crops(training_files(folders), chosen.crop, chosen.batch, seed)

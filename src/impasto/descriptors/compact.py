@@ -30,6 +30,7 @@ COMPACT_WIDTHS: Mapping[str, int] = MappingProxyType(
         **{"conv4_1": 128, "conv4_2": 128, "conv4_3": 128, "conv4_4": 128, "conv5_1": 128},
     }
 )
+BUNDLED = Path(str(files("impasto.bundled"))) / "compact.safetensors"
 COMPACT_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
 
 
@@ -128,7 +129,7 @@ def shortest_map(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def load_compact(
-    path: Path | None = None,
+    path: Path = BUNDLED,
     *,
     pooling: Pooling = "max",
     precision: Precision = "float32",
@@ -139,7 +140,6 @@ def load_compact(
     Raises:
         WeightsFormatError: the file is damaged.
     """
-    path = path or Path(str(files("impasto.bundled") / "compact.safetensors"))
     metadata, tensors = open_safetensors(path)
     return CompactDescriptor(
         tensors,

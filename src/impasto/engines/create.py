@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from impasto.options import EngineOptions, GatysOptions
+from impasto.options import EngineOptions, FastOptions, GatysOptions
 from impasto.registry import Registry
 
 if TYPE_CHECKING:
@@ -12,9 +12,15 @@ if TYPE_CHECKING:
 
     from impasto.engines.base import Engine
 
-ENGINES = Registry("engine", [("gatys", "impasto.engines.optimization:OptimizationEngine")])
+ENGINES = Registry(
+    "engine",
+    [
+        ("gatys", "impasto.engines.optimization:OptimizationEngine"),
+        ("fast", "impasto.engines.feedforward:FeedForwardEngine"),
+    ],
+)
 
-OPTIONS: dict[str, type[EngineOptions]] = {"gatys": GatysOptions}
+OPTIONS: dict[str, type[EngineOptions]] = {"gatys": GatysOptions, "fast": FastOptions}
 
 
 def create_engine(
@@ -26,7 +32,7 @@ def create_engine(
     """Make the engine ``name`` with ``options`` of its own model.
 
     Args:
-        name: 'gatys'.
+        name: 'gatys' or 'fast'.
         options: an instance of ``OPTIONS[name]``.
         on_download: called with bytes done and in all if weights have to be fetched.
 

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+"""What the predictor looks at, and what the style loss is made of."""
+
+
 class ArbitraryStylizer(nn.Module):
     """Ghiasi et al. (2017): a conditional transformer whose codes are predicted from style images.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
 from dataclasses import dataclass
@@ -159,7 +160,7 @@ def largest_difference(
 
 
 def export_all(network: ArbitraryStylizer, descriptor: CompactDescriptor, folder: Path) -> dict[str, float]:
-    """Write ``predict.onnx``, ``measure.onnx`` and ``render.onnx``; return the largest difference of each.
+    """Write ``predict.onnx``, ``measure.onnx``, ``render.onnx`` and ``identity.npy``; return the graphs' differences.
 
     Raises:
         WeightsError: a graph differs by more than 2/255 from the network.
@@ -171,4 +172,7 @@ def export_all(network: ArbitraryStylizer, descriptor: CompactDescriptor, folder
         differences[graph.name] = largest_difference(graph, path)
         if graph.name == "render" and differences[graph.name] > LARGEST_DIFFERENCE:
             raise WeightsError(f"{path.name} differs from the network by {differences[graph.name]:.4f}; not used")
+    identity = io.BytesIO()
+    np.save(identity, network.identity.detach().numpy().astype(np.float16))
+    write_whole(folder / "identity.npy", identity.getvalue())
     return differences

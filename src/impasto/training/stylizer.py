@@ -12,6 +12,7 @@ from torch import Tensor
 
 from impasto.images import Cell, sheet
 from impasto.losses.functional import gram_matrix, total_variation
+from impasto.networks.arbitrary import STYLE_LAYERS
 from impasto.types import Picture
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from impasto.networks.arbitrary import ArbitraryStylizer
     from impasto.training.data import Crops
 
-STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT_LAYER = "relu4_2"
 _OTHER_STEPS = 10**9
 """Batches from here on are not trained on."""

@@ -1,0 +1,46 @@
+"""``impasto export``: a trained network as ONNX files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path  # noqa: TC003 - cyclopts reads the annotations
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from impasto.errors import UsageError, needs_extra
+
+app = App(name="export", help="Turn a trained network into ONNX files that need no PyTorch.")
+
+
+@app.default
+def export(
+    checkpoint: Path,
+    *,
+    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+) -> None:
+    """Turn a trained network into ONNX files that need no PyTorch, and prove that they do the same.
+
+    The folder is what 'impasto stylize --engine fast --network FOLDER' paints with.
+
+    Parameters
+    ----------
+    checkpoint
+        What 'impasto train conditional' wrote: conditional.safetensors.
+    output
+        A folder for predict.onnx, measure.onnx, render.onnx and identity.npy.
+    """
+    with needs_extra("impasto export", "torch"):
+        from impasto.descriptors.compact import load_compact
+        from impasto.networks.checkpoint import load_stylizer
+        from impasto.runtimes.export import export_all
+
+    trained = load_stylizer(checkpoint)
+    descriptor = load_compact()
+    if trained.descriptor != descriptor.identity:
+        raise UsageError(
+            f"{checkpoint.name} was trained with another version of the compact descriptor; train it again"
+        )
+    output.mkdir(parents=True, exist_ok=True)
+    differences = export_all(trained.network, descriptor, output)
+    print(json.dumps({name: round(difference, 7) for name, difference in differences.items()}))

@@ -1,0 +1,44 @@
+"""Dividing a picture into tiles that are computed with a halo, so that no seam can be seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A part of a picture: what is kept of it, and what has to be seen to compute that; in pixels, ends excluded."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+    seen_top: int
+    seen_bottom: int
+    seen_left: int
+    seen_right: int
+
+
+def plan_tiles(height: int, width: int, *, side: int, halo: int) -> Iterator[Tile]:
+    """Divide ``height`` x ``width`` pixels into tiles of at most ``side``, row by row.
+
+    Each is seen with ``halo`` more pixels at every edge, as far as there are any. All edges but the picture's own are
+    multiples of the greatest common divisor of ``side`` and ``halo``.
+    """
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            bottom, right = min(top + side, height), min(left + side, width)
+            yield Tile(
+                top,
+                bottom,
+                left,
+                right,
+                max(0, top - halo),
+                min(height, bottom + halo),
+                max(0, left - halo),
+                min(width, right + halo),
+            )

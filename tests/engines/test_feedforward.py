@@ -1,0 +1,166 @@
+"""The fast engine, on a network with random weights: what it promises holds for any."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import impasto
+import impasto.engines.feedforward
+from impasto.cli.main import run
+from impasto.descriptors.compact import load_compact
+from impasto.engines.base import Style, StylizeInputs
+from impasto.engines.feedforward import FeedForwardEngine
+from impasto.errors import Interrupted, UsageError, WeightsFormatError
+from impasto.images import read_picture, resize_picture
+from impasto.networks.arbitrary import STYLE_LAYERS, ArbitraryStylizer
+from impasto.networks.checkpoint import load_stylizer
+from impasto.options import FastOptions
+from impasto.training.saving import save_network
+from impasto.types import Picture
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """What a training that has hardly begun would write."""
+    descriptor = load_compact()
+    network = ArbitraryStylizer({layer: descriptor.channels(layer) for layer in STYLE_LAYERS}, seed=1)
+    with torch.no_grad():
+        network.predictor.head[-1].weight.mul_(100)  # codes that differ
+    path = tmp_path_factory.mktemp("trained") / "conditional.safetensors"
+    tensors = {name: tensor.half() for name, tensor in network.state_dict().items()}
+    save_network(path, tensors, metadata={"descriptor": descriptor.identity}, card={})
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(checkpoint, tmp_path_factory):
+    target = tmp_path_factory.mktemp("exported")
+    assert run(["export", str(checkpoint), "-o", str(target)]) == 0
+    return target
+
+
+@pytest.fixture(scope="module")
+def content(photo):
+    return resize_picture(read_picture(photo), 301, 219)
+
+
+@pytest.fixture(scope="module")
+def styles(painting, photo):
+    return [resize_picture(read_picture(path), 160, 120) for path in (painting, photo)]
+
+
+@pytest.fixture
+def paint(folder):
+    def run_engine(content, *styles, on_step=lambda step: None, **options):
+        inputs = StylizeInputs(content, tuple(s if isinstance(s, Style) else Style(s) for s in styles))
+        return FeedForwardEngine(FastOptions(network=str(folder), **options)).stylize(inputs, on_step=on_step)
+
+    return run_engine
+
+
+@pytest.mark.parametrize("size", [(301, 219), (8, 8), (5, 3), (1, 40), (513, 16)])
+def test_the_result_is_as_large_as_the_content(paint, content, styles, size):
+    result = paint(resize_picture(content, *size), styles[0])
+    assert (result.width, result.height) == size
+    assert np.isfinite(result.pixels).all() and 0 <= result.pixels.min() <= result.pixels.max() <= 1
+
+
+def test_tiles_leave_no_trace(paint, content, styles, monkeypatch):
+    steps = []
+    whole = paint(content, styles[0], precision="float32")
+    monkeypatch.setattr(impasto.engines.feedforward, "_TILE", 64)
+    tiled = paint(content, styles[0], precision="float32", on_step=steps.append)
+    assert len(steps) == 5 * 4 and steps[-1].fraction == 1
+    assert np.abs(tiled.pixels - whole.pixels).max() < 1 / 255
+
+
+def test_painting_with_the_exported_graphs_is_painting_with_the_network(paint, checkpoint, content, styles):
+    network = load_stylizer(checkpoint).network
+    small = resize_picture(content, 96, 64)
+    image = torch.from_numpy(small.pixels).permute(2, 0, 1)[None]
+    expected = network.transformer(image, network.identity[None])[0].permute(1, 2, 0).detach().numpy()
+    # Drawn all but wholly towards the identity's code.
+    found = paint(small, styles[0], strength=1e-6, precision="float32").pixels
+    assert np.abs(found - expected).max() < 2 / 255
+
+
+def test_runtimes_agree(paint, content, styles):
+    results = [
+        paint(content, styles[0], runtime=runtime, precision="float32").pixels
+        for runtime in ("openvino", "onnxruntime")
+    ]
+    assert np.abs(results[0] - results[1]).max() < 2 / 255
+
+
+def test_strength_goes_from_the_content_to_the_style(paint, content, styles):
+    none, half, full = (paint(content, styles[0], strength=strength).pixels for strength in (0.0, 0.5, 1.0))
+    np.testing.assert_array_equal(none, content.pixels)
+    assert np.abs(half - full).mean() > 1e-3
+
+
+def test_styles_are_mixed_by_their_weights(folder, styles):
+    engine = FeedForwardEngine(FastOptions(network=str(folder)))
+    pixels = [style.pixels for style in styles]
+    one, other = (engine.code([each], [1.0]) for each in pixels)
+    np.testing.assert_allclose(engine.code(pixels, [0.25, 0.75]), 0.25 * one + 0.75 * other, atol=1e-4)
+    assert np.abs(one - other).max() > 0.1
+
+
+def test_stroke_size_and_margin_change_what_is_seen_of_the_style(paint, content, styles):
+    plain = paint(content, styles[0]).pixels
+    for options in ({"stroke_size": 2.0}, {"style_margin": 0.3}):
+        assert np.abs(paint(content, styles[0], **options).pixels - plain).mean() > 1e-4
+
+
+def test_luminance_keeps_the_colours(paint, content, styles):
+    grey = Picture(np.repeat(content.pixels.mean(2, keepdims=True), 3, axis=2))
+    kept = paint(grey, styles[0], keep_colors="luminance").pixels
+    assert np.ptp(kept, axis=2).max() < 0.02
+
+
+def test_size_alpha_and_what_made_it(paint, content, styles):
+    alpha = np.linspace(0, 1, content.height * content.width, dtype=np.float32).reshape(content.pixels.shape[:2])
+    result = paint(Picture(content.pixels, alpha, bit_depth=16), styles[0], size=150)
+    assert (result.width, result.height, result.bit_depth) == (150, 109, 16)
+    assert result.alpha.shape == (109, 150)
+    assert result.metadata["engine"] == "fast"
+    assert json.loads(result.metadata["options"])["size"] == 150
+
+
+def test_ctrl_c_keeps_what_is_painted(paint, content, styles, monkeypatch):
+    monkeypatch.setattr(impasto.engines.feedforward, "_TILE", 64)
+
+    def stop(step):
+        if step.done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted) as caught:
+        paint(content, styles[0], on_step=stop)
+    pixels = caught.value.picture.pixels
+    np.testing.assert_array_equal(pixels[128:], content.pixels[128:])
+    assert (pixels[:64, :64] != content.pixels[:64, :64]).any()
+
+
+def test_from_python_and_from_the_command_line(folder, photo, painting, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    made = impasto.stylize(photo, painting, engine="fast", network=str(folder), size=96)
+    arguments = ["-s", str(painting), "-o", "out.png", "--engine", "fast", "--network", str(folder), "--size", "96"]
+    assert run(["stylize", str(photo), *arguments]) == 0
+    assert np.abs(read_picture("out.png").pixels - made.pixels).max() < 0.6 / 255
+    assert run(["stylize", str(photo), *arguments, "--steps", "3"]) == 2
+    assert capsys.readouterr().err.endswith("error: engine 'fast' has no option --steps; gatys has it\n")
+
+
+def test_what_is_no_network_is_refused(tmp_path, capsys):
+    (tmp_path / "predict.onnx").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"lacks measure\.onnx, render\.onnx, identity\.npy; name a folder that"):
+        FeedForwardEngine(FastOptions(network=str(tmp_path)))
+    bundled = impasto.descriptors.compact.BUNDLED
+    with pytest.raises(WeightsFormatError, match=r"compact\.safetensors is no network of 'impasto train conditional'"):
+        load_stylizer(bundled)
+    assert run(["export", str(bundled), "-o", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err.startswith("error: compact.safetensors is no network")
