@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -21,6 +23,12 @@ from impasto.networks.checkpoint import load_stylizer
 from impasto.options import FastOptions
 from impasto.training.saving import save_network
 from impasto.types import Picture
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """Compiled networks do not go into the user's cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +161,27 @@ def test_from_python_and_from_the_command_line(folder, photo, painting, tmp_path
     assert np.abs(read_picture("out.png").pixels - made.pixels).max() < 0.6 / 255
     assert run(["stylize", str(photo), *arguments, "--steps", "3"]) == 2
     assert capsys.readouterr().err.endswith("error: engine 'fast' has no option --steps; gatys has it\n")
+
+
+def test_painting_needs_no_pytorch(folder, photo, painting, tmp_path):
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'safetensors', 'matplotlib', 'scipy', 'onnx'): sys.modules[name] = None\n"
+        "from impasto.cli.main import main; main()"
+    )
+    arguments = ["-s", painting, "-o", "out.png", "--engine", "fast", "--network", folder, "--size", "64"]
+    command = [sys.executable, "-c", code, "stylize", photo, *arguments]
+    done = subprocess.run(list(map(str, command)), cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert read_picture(tmp_path / "out.png").width == 64
+
+
+def test_there_is_nothing_to_resume(folder, photo, painting, capsys):
+    arguments = ["-s", str(painting), "-o", "out.png", "--engine", "fast", "--network", str(folder), "--resume"]
+    assert run(["stylize", str(photo), *arguments]) == 2
+    assert capsys.readouterr().err == (
+        "error: --resume is for runs that take long; engine 'fast' has nothing to resume\n"
+    )
 
 
 def test_what_is_no_network_is_refused(tmp_path, capsys):

@@ -19,6 +19,7 @@ from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.create import create_engine
 from impasto.errors import ImpastoError, Interrupted, UnknownNameError, UsageError
 from impasto.images import encode_picture, output_format, read_picture, resize_picture, write_picture
+from impasto.options import GatysOptions
 
 if TYPE_CHECKING:
     from impasto.engines.base import Engine
@@ -77,6 +78,9 @@ def stylize(
     if json_output and output == "-":
         raise UsageError("--json and -o - both write to stdout; choose one")
     chosen = engine_options(engine, options)
+    resumable = isinstance(chosen, GatysOptions)
+    if resume and not resumable:
+        raise UsageError(f"--resume is for runs that take long; engine {engine!r} has nothing to resume")
     pairs = _pair_outputs(_expand(content), output)
     for flag, file in (("--animation", animation), ("--losses", losses)):
         if file is not None and len(pairs) > 1:
@@ -90,7 +94,7 @@ def stylize(
             try:
                 files = RunFiles(
                     target,
-                    save_every=getattr(chosen, "save_every", 0),
+                    save_every=chosen.save_every if isinstance(chosen, GatysOptions) else 0,
                     animation=animation,
                     losses=losses,
                     resume=resume,
@@ -100,7 +104,7 @@ def stylize(
                 form = output_format(target) if target else inputs.content.format or "png"
                 encode_picture(resize_picture(inputs.content, 1, 1), form, quality=quality)
                 painter = painter or create_engine(engine, chosen, on_download=display.download)
-                report = _paint(painter, inputs, target, files, display, resume, keep_profile, quality)
+                report = _paint(painter, inputs, target, files, display, resumable, resume, keep_profile, quality)
             except ImpastoError as error:
                 if len(pairs) == 1 or isinstance(error, (Interrupted, UsageError)):
                     raise
@@ -120,14 +124,17 @@ def _paint(
     target: Path | None,
     files: RunFiles,
     display: RunDisplay,
+    resumable: bool,
     resume: bool,
     keep_profile: bool,
     quality: int | None,
 ) -> dict[str, object]:
     """Paint one picture and write everything that belongs to it; return what ``--json`` says about it."""
-    from impasto.engines.checkpoints import Checkpoint
+    checkpoint = None
+    if target and resumable:
+        from impasto.engines.checkpoints import Checkpoint
 
-    checkpoint = Checkpoint(target.with_name(f"{target.name}.checkpoint"), resume) if target else None
+        checkpoint = Checkpoint(target.with_name(f"{target.name}.checkpoint"), resume)
     if checkpoint and resume and not checkpoint.path.exists():
         display.note(f"there is no {checkpoint.path.name}; starting from the beginning")
     started = time.monotonic()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from impasto.options import TrainingOptions
     from impasto.training.loop import Schedule
 
+_BATCHES_TO_FIT = 64
 _BATCHES_TO_MEASURE = 16
 
 app = App(name="train", help="Train what impasto paints with.")
@@ -65,6 +66,9 @@ def compact(
         if not resume:
             display.note("choosing the teacher's channels; this takes a minute")
         trained = Training(task, _schedule(chosen), output, resume=resume).run(display.step)
+        display.note("fitting the heads")
+        seen = Crops(train, chosen.crop, chosen.batch, chosen.seed)
+        distillation.refit_heads(trained, teacher, (seen.at(step) for step in range(_BATCHES_TO_FIT)))
         display.note("measuring on pictures that were kept from training")
         unseen = Crops(held_out, chosen.crop, chosen.batch, chosen.seed)
         scores = distillation.explained(trained, teacher, [unseen.at(step) for step in range(_BATCHES_TO_MEASURE)])

@@ -19,7 +19,7 @@ from impasto.images import Cell, sheet
 from impasto.types import Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from impasto.descriptors.vgg import VGG
     from impasto.training.data import Crops
@@ -29,6 +29,7 @@ _OTHER_STEPS = 10**9
 _PICTURES_TO_PRUNE_ON = 64
 _SAMPLED_POSITIONS = 4000
 _RIDGE = 1e-4
+_HEAD_RIDGE = 1e-6
 
 
 class Student(nn.Module):
@@ -204,6 +205,25 @@ def prune_teacher(student: Student, teacher: VGG, images: Tensor) -> None:
                         _by_channel(teacher.forward(images, [layer])[layer]),
                         generator,
                     )
+
+
+def refit_heads(student: Student, teacher: VGG, batches: Iterable[Tensor]) -> None:
+    """Set the heads to the least-squares fit over ``batches``, which is their optimum for the student's activations."""
+    squares: dict[str, Tensor] = {}
+    products: dict[str, Tensor] = {}
+    with torch.no_grad():
+        for images in batches:
+            targets, features = teacher.forward(images, COMPACT_LAYERS), student.features(images)
+            for layer in COMPACT_LAYERS:
+                x = F.pad(_by_channel(features[layer]), (0, 0, 0, 1), value=1.0)
+                y = _by_channel(targets[layer])
+                squares[layer] = squares.get(layer, 0) + (x @ x.T).double()
+                products[layer] = products.get(layer, 0) + (x @ y.T).double()
+        for layer, square in squares.items():
+            ridge = torch.eye(len(square)) * _HEAD_RIDGE * square.trace() / len(square)
+            solution = torch.linalg.solve(square + ridge, products[layer]).T
+            student.get_parameter(f"heads.{layer}.weight").copy_(solution[:, :-1, None, None])
+            student.get_parameter(f"heads.{layer}.bias").copy_(solution[:, -1])
 
 
 def _by_channel(features: Tensor) -> Tensor:
