@@ -136,6 +136,7 @@ def test_size_alpha_and_what_made_it(paint, content, styles):
     assert (result.width, result.height, result.bit_depth) == (150, 109, 16)
     assert result.alpha.shape == (109, 150)
     assert result.metadata["engine"] == "fast"
+    assert len(result.metadata["network"]) == len("sha256:") + 64
     assert json.loads(result.metadata["options"])["size"] == 150
 
 
@@ -182,6 +183,10 @@ def test_there_is_nothing_to_resume(folder, photo, painting, capsys):
     assert capsys.readouterr().err == (
         "error: --resume is for runs that take long; engine 'fast' has nothing to resume\n"
     )
+
+
+def test_the_stride_is_the_networks():
+    assert impasto.engines.feedforward.STRIDE == impasto.networks.conditional.STRIDE
 
 
 def test_what_is_no_network_is_refused(tmp_path, capsys):

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 else:
     _FIELDS: dict[str, Any] = {}
     for _model in OPTIONS.values():
-        _FIELDS = {name: (field.annotation, field) for name, field in _model.model_fields.items()} | _FIELDS
+        for _name, _field in _model.model_fields.items():
+            _FIELDS.setdefault(_name, (_field.annotation, _field))
     EngineFlags = create_model("EngineFlags", __base__=EngineOptions, **_FIELDS)
 
 

@@ -18,7 +18,7 @@ from impasto.cli.run_files import RunFiles
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.create import create_engine
 from impasto.errors import ImpastoError, Interrupted, UnknownNameError, UsageError
-from impasto.images import encode_picture, output_format, read_picture, resize_picture, write_picture
+from impasto.images import PICTURE_SUFFIXES, encode_picture, output_format, read_picture, resize_picture, write_picture
 from impasto.options import GatysOptions
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 app = App(name="stylize", help="Paint pictures in the style of others.")
 
-_PICTURE_SUFFIXES = {".avif", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 _SOME_FAILED = 3
 
 
@@ -183,9 +182,9 @@ def _expand(arguments: tuple[str, ...]) -> list[str]:
             names = [name for known in app.assemble_argument_collection() for name in known.names]
             raise UnknownNameError("option", argument, (name for name in names if name.startswith("-")))
         if path.is_dir():
-            found = sorted(str(file) for file in path.iterdir() if file.suffix.lower() in _PICTURE_SUFFIXES)
+            found = sorted(str(file) for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
             if not found:
-                raise UsageError(f"folder {argument} holds no pictures ({', '.join(sorted(_PICTURE_SUFFIXES))})")
+                raise UsageError(f"folder {argument} holds no pictures ({', '.join(sorted(PICTURE_SUFFIXES))})")
             sources += found
         elif glob.has_magic(argument) and not path.exists():
             found = sorted(glob.glob(argument))  # noqa: PTH207 - the pattern may be absolute

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _BATCHES_TO_FIT = 64
 _BATCHES_TO_MEASURE = 16
+_SMALLEST_SHARE = 0.4  # so that strokes of all scales are learned
 
 app = App(name="train", help="Train what impasto paints with.")
 
@@ -118,7 +119,8 @@ def conditional(
         The folder for the weights (conditional.safetensors), their card (conditional.json), the state, the losses and
         sheets of samples.
     resume
-        Continue from the state in the output folder; judge, weights of the losses and steps may be others than before.
+        Continue from the state in the output folder; judge, weights of the losses, crop, batch and steps may be others
+        than before.
     quiet
         No progress.
     options
@@ -135,7 +137,7 @@ def conditional(
         from impasto.training.stylizer import CONTENT_LAYER, ConditionalTraining, LossWeights
 
     contents, styles = (
-        Crops(training_files(folders), chosen.crop, chosen.batch, seed)
+        Crops(training_files(folders), chosen.crop, chosen.batch, seed, smallest_share=_SMALLEST_SHARE)
         for folders, seed in ((content, chosen.seed), (style, chosen.seed + 1))
     )
     output.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ it tile by tile: what a tile looks like does not depend on how the picture was d
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from importlib.metadata import version
 from importlib.resources import files
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from impasto.types import FloatArray, OnStep, Picture
 
 STRIDE = 8
-"""Sides of what the networks see are multiples of this."""
+"""Sides of what the networks see are multiples of this: `impasto.networks.conditional.STRIDE`, without PyTorch."""
 _HALO = 104
 """Pixels at each edge of a tile that the network looks at: its receptive field, rounded up to the stride."""
 _TILE = 1024
@@ -87,15 +88,16 @@ class FeedForwardEngine:
             content = prepare_style(content, content, "luminance")
         affine = self._measure(content, self.code(styles, inputs.shares))
 
-        painted = np.empty_like(content)
+        painted = content.copy()  # until a tile is done
         height, width = content.shape[:2]
         tiles = list(plan_tiles(height, width, side=_TILE, halo=_HALO))
 
+        metadata = self._metadata()
+
         def finish() -> Picture:
             pixels = restore_colors(painted, result.pixels, options.keep_colors)
-            return replace(result, pixels=pixels, metadata=self._metadata())
+            return replace(result, pixels=pixels, metadata=metadata)
 
-        painted[:] = content
         try:
             for done, tile in enumerate(tiles, start=1):
                 seen = content[tile.seen_top : tile.seen_bottom, tile.seen_left : tile.seen_right]
@@ -154,6 +156,7 @@ class FeedForwardEngine:
             "software": f"impasto {version('impasto')}",
             "engine": "fast",
             "options": self._options.model_dump_json(),
+            "network": f"sha256:{hashlib.sha256((self._folder / 'render.onnx').read_bytes()).hexdigest()}",
         }
 
 

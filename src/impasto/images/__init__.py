@@ -1,7 +1,7 @@
 """Pixels, nothing neural: files in and out, colours, sizes, sheets and animations."""
 
 from impasto.images.animation import write_animation
-from impasto.images.codec import encode_picture, output_format, read_picture, write_picture
+from impasto.images.codec import PICTURE_SUFFIXES, encode_picture, output_format, read_picture, write_picture
 from impasto.images.color import ColorPreservation, luminance, prepare_style, restore_colors
 from impasto.images.limits import Limits
 from impasto.images.scale import fit_size, resize_picture, resize_pixels
@@ -9,6 +9,7 @@ from impasto.images.sheet import Cell, sheet
 from impasto.images.sources import PictureSource, as_picture
 
 __all__ = [
+    "PICTURE_SUFFIXES",
     "Cell",
     "ColorPreservation",
     "Limits",

@@ -44,6 +44,9 @@ SUFFIXES: Mapping[str, str] = {
 }
 """File name suffixes that can be written, and their format."""
 
+PICTURE_SUFFIXES = frozenset(f".{suffix}" for suffix in SUFFIXES)
+"""As `pathlib.Path.suffix` has them, in small letters."""
+
 
 def read_picture(source: str | Path | bytes, *, limits: Limits = Limits()) -> Picture:  # noqa: B008 - frozen
     """Read a JPEG, PNG, TIFF, WebP, AVIF or GIF file, given as path or as its bytes.

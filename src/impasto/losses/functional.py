@@ -92,9 +92,14 @@ def total_variation(image: Tensor) -> Tensor:
     return vertical + horizontal
 
 
-def _squared_distance(x: Tensor, target: Tensor, normalization: Normalization, paper_factor: float) -> Tensor:
+def relative_distance(x: Tensor, target: Tensor) -> Tensor:
+    """Squared distance of two (N or 1, ...) divided by the squared norm of the ``target``, for each of N: (N)."""
     distance = (x.float() - target).square().flatten(1).sum(1)
-    if normalization == "paper":
-        return distance.mean() * paper_factor
     # A layer that does not respond to the target at all (a black picture) has no scale of its own.
-    return (distance / target.square().flatten(1).sum(1).clamp_min(1e-12)).mean()
+    return distance / target.square().flatten(1).sum(1).clamp_min(1e-12)
+
+
+def _squared_distance(x: Tensor, target: Tensor, normalization: Normalization, paper_factor: float) -> Tensor:
+    if normalization == "paper":
+        return (x.float() - target).square().flatten(1).sum(1).mean() * paper_factor
+    return relative_distance(x, target).mean()

@@ -36,9 +36,19 @@ class ConditionalTransformer(nn.Module):
     """
 
     def __init__(
-        self, *, full: int = 16, half: int = 48, quarter: int = 64, eighth: int = 128, blocks: int = 4
+        self,
+        *,
+        full: int = 16,
+        half: int = 48,
+        quarter: int = 64,
+        eighth: int = 128,
+        half_up: int = 32,
+        blocks: int = 4,
     ) -> None:
-        """Build the network with that many channels at each resolution and ``blocks`` residual blocks at an eighth."""
+        """Build the network with that many channels at each resolution and ``blocks`` residual blocks at an eighth.
+
+        ``half_up`` is the number at half the resolution on the way back.
+        """
         super().__init__()
         self.first = EdgeConvolution(3, full, 3)
         self.down = nn.ModuleList(
@@ -52,8 +62,8 @@ class ConditionalTransformer(nn.Module):
         self.up = nn.ModuleList(
             [
                 EdgeConvolution(eighth, quarter, 3),
-                EdgeConvolution(quarter, half // 2 + 8, 3),
-                EdgeConvolution(half // 2 + 8, full, 3),
+                EdgeConvolution(quarter, half_up, 3),
+                EdgeConvolution(half_up, full, 3),
             ]
         )
         self.last = EdgeConvolution(full, 3, 3)

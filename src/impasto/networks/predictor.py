@@ -42,7 +42,6 @@ class StylePredictor(nn.Module):
         self.projections = nn.ModuleList(nn.Conv2d(width, correlated, 1, bias=False) for width in widths.values())
         upper = torch.triu_indices(correlated, correlated)
         self.register_buffer("_upper", upper[0] * correlated + upper[1], persistent=False)
-        self._correlated = correlated
         statistics = sum(2 * width + 1 + upper.shape[1] for width in widths.values())
         self.head = nn.Sequential(
             nn.Linear(statistics, hidden),

@@ -143,9 +143,7 @@ def _halve_weights(model: onnx.ModelProto) -> None:
     graph.node.extend(nodes)
 
 
-def largest_difference(
-    graph: Graph, path: Path, *, sizes: tuple[tuple[int, int], ...] = ((256, 256), (136, 328))
-) -> float:
+def largest_difference(graph: Graph, path: Path) -> float:
     """Return how far the outputs of the ONNX file at ``path`` are from the network's own, for pictures of two sizes."""
     exported = OpenVINORuntime(path, precision="float32")
     own = TorchRuntime(graph.module, {name: tensor.ndim for name, tensor in graph.example.items()}, graph.output)
@@ -163,7 +161,7 @@ def export_all(network: ArbitraryStylizer, descriptor: CompactDescriptor, folder
     """Write ``predict.onnx``, ``measure.onnx``, ``render.onnx`` and ``identity.npy``; return the graphs' differences.
 
     Raises:
-        WeightsError: a graph differs by more than 2/255 from the network.
+        WeightsError: what ``render`` paints differs by more than 2/255 from what the network does.
     """
     differences = {}
     for graph in graphs(network, descriptor):
@@ -171,7 +169,8 @@ def export_all(network: ArbitraryStylizer, descriptor: CompactDescriptor, folder
         export(graph, path)
         differences[graph.name] = largest_difference(graph, path)
         if graph.name == "render" and differences[graph.name] > LARGEST_DIFFERENCE:
-            raise WeightsError(f"{path.name} differs from the network by {differences[graph.name]:.4f}; not used")
+            path.unlink()
+            raise WeightsError(f"{path.name} differs from the network by {differences[graph.name]:.4f}; it is not kept")
     identity = io.BytesIO()
     np.save(identity, network.identity.detach().numpy().astype(np.float16))
     write_whole(folder / "identity.npy", identity.getvalue())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 
 from impasto.errors import UsageError
-from impasto.images import read_picture, resize_pixels
+from impasto.images import PICTURE_SUFFIXES, read_picture, resize_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from impasto.types import FloatArray
 
-PICTURE_SUFFIXES = frozenset({".avif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _HELD_OUT = 20
 
 
@@ -87,7 +87,17 @@ class Crops:
     """Crops per batch."""
     seed: int
     smallest_share: float = 0.5
-    """Of the picture's short side that a crop covers at least; smaller pictures are enlarged."""
+    """Of the picture's short side that a crop covers at least; what is smaller than a crop is enlarged."""
+
+    @property
+    def settings(self) -> list[object]:
+        """Everything that the batches depend on, as plain values."""
+        return [self.source, self.size, self.batch, self.smallest_share]
+
+    @property
+    def source(self) -> list[object]:
+        """Which pictures are seen and in which order, as plain values."""
+        return [[path.name for path in self.files], self.seed]
 
     def at(self, step: int) -> Tensor:
         """Return the batch of ``step``: (batch, 3, size, size), sRGB in [0, 1]."""
@@ -99,7 +109,7 @@ class Crops:
         pixels = read_picture(self.files[int(random.integers(len(self.files)))]).pixels
         height, width = pixels.shape[:2]
         short = min(height, width)
-        least = min(short, max(self.size, round(self.smallest_share * short)))
+        least = math.ceil(self.smallest_share * short)
         side = int(random.integers(least, short + 1))
         top, left = int(random.integers(height - side + 1)), int(random.integers(width - side + 1))
         crop = resize_pixels(pixels[top : top + side, left : left + side], self.size, self.size)

@@ -95,13 +95,7 @@ class Distillation:
     @property
     def fingerprint(self) -> str:
         """Of the teacher, the data and the widths."""
-        crops = self._crops
-        settings = [
-            self._teacher.identity,
-            dict(COMPACT_WIDTHS),
-            [path.name for path in crops.files],
-            [crops.size, crops.batch, crops.seed, crops.smallest_share],
-        ]
+        settings = [self._teacher.identity, dict(COMPACT_WIDTHS), self._crops.settings]
         return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
     def losses(self, step: int) -> dict[str, Tensor]:

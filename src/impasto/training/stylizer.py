@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from impasto.images import Cell, sheet
-from impasto.losses.functional import gram_matrix, total_variation
+from impasto.losses.functional import gram_matrix, relative_distance, total_variation
 from impasto.networks.arbitrary import STYLE_LAYERS
+from impasto.networks.blocks import instance_norm
 from impasto.types import Picture
 
 if TYPE_CHECKING:
@@ -73,14 +74,12 @@ class ConditionalTraining:
 
     @property
     def fingerprint(self) -> str:
-        """Of the data and the network's shape. Judge and weights of the losses may change on the way."""
+        """Of the pictures and the network's shape. Judge, weights and crops may change on the way."""
         settings = [
             self._descriptor.identity,
             self.network.transformer.widths,
-            *(
-                [[path.name for path in crops.files], crops.size, crops.batch, crops.seed]
-                for crops in (self._contents, self._styles)
-            ),
+            self._contents.source,
+            self._styles.source,
         ]
         return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
@@ -114,11 +113,11 @@ class ConditionalTraining:
         contents, styles = self._contents.at(_OTHER_STEPS)[:6], self._styles.at(_OTHER_STEPS)[:5]
         with torch.no_grad():
             codes = network.codes(self._descriptor.forward(styles, STYLE_LAYERS))
-            rows = [[Cell(_picture(contents[0]), ""), *(Cell(_picture(style), "style") for style in styles), None]]
+            rows = [[Cell(_picture(style), "style") for style in styles]]
             for content in contents:
                 painted = [network.transformer(content[None], code[None])[0] for code in [*codes, network.identity]]
-                rows.append([Cell(_picture(content), "content"), *(Cell(_picture(each), "") for each in painted)])
-        return sheet([[cell for cell in row if cell] for row in rows], title="Samples", cell_side=self.crop)
+                rows.append([*(Cell(_picture(each), "") for each in painted), Cell(_picture(content), "content")])
+        return sheet(rows, title="Samples", cell_side=self.crop)
 
 
 def content_distance(features: Tensor, target: Tensor) -> Tensor:
@@ -127,18 +126,12 @@ def content_distance(features: Tensor, target: Tensor) -> Tensor:
     2 is what unrelated pictures have. Differs from Johnson et al. (2016), eq. 2, in the scaling: what style changes
     most in activations, their mean and contrast, is no loss of content.
     """
-    return (_standardized(features) - _standardized(target)).square().mean((1, 2, 3))
+    return (instance_norm(features.float()) - instance_norm(target.float())).square().mean((1, 2, 3))
 
 
 def style_distance(features: Tensor, target: Tensor) -> Tensor:
     """Relative squared distance of the Gram matrices of two activations (N, C, H, W): (N)."""
-    found, wanted = gram_matrix(features), gram_matrix(target)
-    return (found - wanted).square().sum((1, 2)) / wanted.square().sum((1, 2)).clamp_min(1e-12)
-
-
-def _standardized(features: Tensor) -> Tensor:
-    variance, mean = torch.var_mean(features.float(), dim=(2, 3), correction=0, keepdim=True)
-    return (features - mean) * (variance + 1e-5).rsqrt()
+    return relative_distance(gram_matrix(features), gram_matrix(target))
 
 
 def _picture(image: Tensor) -> Picture:
