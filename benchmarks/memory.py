@@ -14,6 +14,7 @@ import numpy as np
 
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.optimization import OptimizationEngine
+from impasto.images import LazyPicture
 from impasto.options import GatysOptions
 from impasto.types import Picture
 
@@ -44,7 +45,7 @@ def main() -> None:
     def on_step(step: Step) -> None:
         print(f"step {step.done}: {resident_megabytes():.0f} MiB", flush=True)
 
-    engine.stylize(StylizeInputs(picture, (Style(picture),)), on_step=on_step)
+    engine.stylize(StylizeInputs(LazyPicture.of(picture), (Style(picture),)), on_step=on_step)
     print(f"peak: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
 

@@ -21,7 +21,7 @@ import impasto
 from impasto.descriptors.catalog import load_vgg
 from impasto.engines.coarse_to_fine import to_tensor
 from impasto.images import Cell, read_picture, resize_pixels, sheet, write_picture
-from impasto.images.color import match_covariance
+from impasto.images.color import prepare_style
 from impasto.networks.arbitrary import STYLE_LAYERS
 from impasto.training.data import held_out_files
 from impasto.training.stylizer import CONTENT_LAYER, content_distance, style_distance
@@ -73,7 +73,7 @@ def main() -> None:
     )
     ways: dict[str, Callable[[Picture, Picture], Picture]] = {
         "the photograph, unchanged": lambda content, style: content,
-        "colours matched": lambda content, style: Picture(match_covariance(content.pixels, style.pixels)),
+        "colours matched": lambda content, style: Picture(prepare_style(content.pixels, style.pixels, "coral")),
         "fast": lambda content, style: impasto.stylize(
             content, style, engine="fast", network=arguments.network, style_margin=0.0
         ),

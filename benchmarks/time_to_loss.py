@@ -22,7 +22,7 @@ from impasto.descriptors.catalog import load_vgg
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.coarse_to_fine import to_tensor
 from impasto.engines.optimization import OptimizationEngine
-from impasto.images import fit_size, read_picture, resize_picture
+from impasto.images import LazyPicture, fit_size, read_picture, resize_picture
 from impasto.options import GatysOptions
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def main() -> None:
         started = time.perf_counter()
 
     try:
-        engine.stylize(StylizeInputs(content, (Style(style),)), on_step=on_step)
+        engine.stylize(StylizeInputs(LazyPicture.of(content), (Style(style),)), on_step=on_step)
         print(f"impasto did not reach {goal:.4f}")
     except Reached:
         print(f"ratio {sum(times) / spent:.1f}")

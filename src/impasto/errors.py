@@ -12,6 +12,7 @@
   x WeightsError               weights cannot be found, recognised or trusted
     + WeightsFormatError       the content matches none of the formats we know
     + DownloadError            the network, the server or the checksum failed
+  x StyleError                 a style file cannot be read, or belongs to another network
   x OutOfMemoryError           the machine has less memory than the work needs
   x DivergedError              the starting picture has no finite loss
   x CheckpointError            a run cannot be resumed from what is on disk
@@ -106,6 +107,10 @@ class WeightsFormatError(WeightsError):
 
 class DownloadError(WeightsError):
     """A download failed: network, server, or checksum."""
+
+
+class StyleError(ImpastoError):
+    """A style file cannot be read, or belongs to another network."""
 
 
 class OutOfMemoryError(ImpastoError):

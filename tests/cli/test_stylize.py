@@ -515,7 +515,7 @@ def test_what_is_missing_is_named(capsys, arguments, message):
 
 def test_several_pictures_need_a_folder(capsys):
     assert fails(capsys, 2, "photo.png", "painting.jpg") == (
-        "2 pictures need a folder for their results; 'out.png' is none"
+        "2 pictures need a folder for their results, or {stem} in their name; 'out.png' is neither"
     )
     assert fails(capsys, 2, "photo.png", "painting.jpg", output="-") == (
         "stdout takes one picture and 2 are given; name a folder with -o"
@@ -527,7 +527,7 @@ def test_several_pictures_need_a_folder(capsys):
 
 def test_two_pictures_of_one_name_are_refused(capsys, folder):
     assert fails(capsys, 2, "photo.png", folder / "photo.png", output="out") == (
-        "two pictures are called 'photo.png'; paint them into different folders"
+        "two results would be called 'photo.png'; put {stem} into -o, or use different folders"
     )
 
 

@@ -15,7 +15,7 @@ from impasto.descriptors.weights.store import RemoteWeights, WeightsStore
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.optimization import OptimizationEngine
 from impasto.errors import DownloadError, ImageSizeError, UnknownNameError, UsageError
-from impasto.images import read_picture, resize_picture
+from impasto.images import LazyPicture, read_picture, resize_picture
 from impasto.options import GatysOptions
 
 BUNDLED = Path(str(files("impasto.bundled")))
@@ -32,7 +32,9 @@ def paint(photo, painting, **options):
     content, style = (resize_picture(read_picture(path), 64, 48) for path in (photo, painting))
     notes = []
     engine = OptimizationEngine(GatysOptions(steps=3, **options))
-    picture = engine.stylize(StylizeInputs(content, (Style(style),)), on_step=lambda step: notes.append(step.note))
+    picture = engine.stylize(
+        StylizeInputs(LazyPicture.of(content), (Style(style),)), on_step=lambda step: notes.append(step.note)
+    )
     return picture, notes
 
 

@@ -13,7 +13,7 @@ from impasto.engines.comparison import DistanceMeasure, Result, compare
 from impasto.engines.optimization import OptimizationEngine
 from impasto.engines.sweeps import Variant, combine, parse_sweep
 from impasto.errors import Interrupted, UnknownNameError
-from impasto.images import read_picture, resize_picture
+from impasto.images import open_picture, read_picture, resize_picture
 from impasto.options import DescentOptions, GatysOptions
 from impasto.types import Picture
 from random_networks import narrow_vgg
@@ -30,7 +30,7 @@ BASE = {"size": 48, "steps": 4, "scales": 1, "device": "cpu", "precision": "floa
 
 @pytest.fixture
 def inputs(photo: Path, painting: Path) -> StylizeInputs:
-    return StylizeInputs(read_picture(photo), (Style(read_picture(painting)),))
+    return StylizeInputs(open_picture(photo), (Style(read_picture(painting)),))
 
 
 def variants(*sweeps: str, **base: Any) -> list[Variant]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,8 +17,9 @@ from impasto.cli.main import run
 from impasto.descriptors.compact import load_compact
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.feedforward import FeedForwardEngine
-from impasto.errors import Interrupted, UsageError, WeightsFormatError
-from impasto.images import read_picture, resize_picture
+from impasto.errors import StyleError, UsageError, WeightsFormatError
+from impasto.gallery import GalleryStyle, read_style_file
+from impasto.images import LazyPicture, read_picture, resize_picture, write_picture
 from impasto.networks.arbitrary import STYLE_LAYERS, ArbitraryStylizer
 from impasto.networks.checkpoint import load_stylizer
 from impasto.options import FastOptions
@@ -64,7 +66,7 @@ def styles(painting, photo):
 @pytest.fixture
 def paint(folder):
     def run_engine(content, *styles, on_step=lambda step: None, **options):
-        inputs = StylizeInputs(content, tuple(s if isinstance(s, Style) else Style(s) for s in styles))
+        inputs = StylizeInputs(LazyPicture.of(content), tuple(s if isinstance(s, Style) else Style(s) for s in styles))
         return FeedForwardEngine(FastOptions(network=str(folder), **options)).stylize(inputs, on_step=on_step)
 
     return run_engine
@@ -110,12 +112,66 @@ def test_strength_goes_from_the_content_to_the_style(paint, content, styles):
     assert np.abs(half - full).mean() > 1e-3
 
 
-def test_styles_are_mixed_by_their_weights(folder, styles):
+def test_styles_are_mixed_by_their_weights(folder, content, styles):
     engine = FeedForwardEngine(FastOptions(network=str(folder)))
-    pixels = [style.pixels for style in styles]
-    one, other = (engine.code([each], [1.0]) for each in pixels)
-    np.testing.assert_allclose(engine.code(pixels, [0.25, 0.75]), 0.25 * one + 0.75 * other, atol=1e-4)
+
+    def code(*weighted):
+        return engine.code(
+            tuple(Style(source) for source, _ in weighted), [share for _, share in weighted], content.pixels
+        )
+
+    one, other = (code((each, 1.0)) for each in styles)
+    np.testing.assert_allclose(code((styles[0], 0.25), (styles[1], 0.75)), 0.25 * one + 0.75 * other, atol=1e-4)
     assert np.abs(one - other).max() > 0.1
+    stored = gallery_style(folder, one[0] + 1)
+    np.testing.assert_allclose(code((styles[0], 0.5), (stored, 0.5)), one + 0.5, atol=1e-4)
+
+
+def gallery_style(folder, code):
+    return GalleryStyle("plain", code, read_style_file(folder / "identity.style").network)
+
+
+def test_a_gallery_style_paints_as_its_picture_would(folder, paint, content, styles):
+    engine = FeedForwardEngine(FastOptions(network=str(folder)))
+    code = engine.code((Style(styles[0]),), [1.0], content.pixels)
+    stored = gallery_style(folder, code[0])
+    np.testing.assert_array_equal(paint(content, stored).pixels, paint(content, styles[0]).pixels)
+    with pytest.raises(UsageError, match="stroke size needs the picture of the style; 'plain' is a code without one"):
+        paint(content, stored, stroke_size=2.0)
+    with pytest.raises(StyleError, match="style 'plain' was learned for another version of the network; learn it anew"):
+        paint(content, replace(stored, network="0" * 64))
+
+
+@pytest.mark.parametrize("mode", ["histogram", "coral"])
+def test_colours_are_kept(paint, content, styles, mode):
+    painted = paint(content, styles[0], keep_colors=mode).pixels
+    plain = paint(content, styles[0]).pixels
+
+    def difference(pixels):
+        return max(
+            np.abs(pixels.mean((0, 1)) - content.pixels.mean((0, 1))).max(),
+            np.abs(pixels.std((0, 1)) - content.pixels.std((0, 1))).max(),
+        )
+
+    assert difference(painted) < 0.04 < difference(plain)
+
+
+def test_strips_of_a_file_are_the_whole_picture(folder, content, styles, tmp_path, monkeypatch):
+    alpha = np.linspace(0, 1, content.height * content.width, dtype=np.float32).reshape(content.pixels.shape[:2])
+    write_picture(Picture(content.pixels, alpha, bit_depth=16), tmp_path / "in.png")
+    write_picture(styles[0], tmp_path / "style.png")
+    arguments = ["stylize", str(tmp_path / "in.png"), "-s", str(tmp_path / "style.png"), "--engine", "fast"]
+    arguments += ["--network", str(folder), "--keep-colors", "coral", "--size", "280"]
+    assert run([*arguments, "-o", str(tmp_path / "whole.png")]) == 0
+    monkeypatch.setattr(impasto.engines.feedforward, "_TILE", 64)
+    for module in (impasto.images.decoding, impasto.images.encoding):
+        monkeypatch.setattr(module, "LARGE_PICTURE", 1000)
+    assert run([*arguments, "-o", str(tmp_path / "{stem}-{style}.png")]) == 0
+    whole, strips = read_picture(tmp_path / "whole.png"), read_picture(tmp_path / "in-style.png")
+    assert (strips.width, strips.height, strips.bit_depth) == (280, 204, 16)
+    assert np.abs(strips.pixels - whole.pixels).max() < 1 / 255
+    np.testing.assert_array_equal(strips.alpha, whole.alpha)
+    assert strips.metadata == whole.metadata
 
 
 def test_stroke_size_and_margin_change_what_is_seen_of_the_style(paint, content, styles):
@@ -140,18 +196,15 @@ def test_size_alpha_and_what_made_it(paint, content, styles):
     assert json.loads(result.metadata["options"])["size"] == 150
 
 
-def test_ctrl_c_keeps_what_is_painted(paint, content, styles, monkeypatch):
-    monkeypatch.setattr(impasto.engines.feedforward, "_TILE", 64)
+def test_ctrl_c_writes_nothing(folder, photo, painting, tmp_path, monkeypatch, capsys):
+    def stop(self, step):
+        raise KeyboardInterrupt
 
-    def stop(step):
-        if step.done == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(Interrupted) as caught:
-        paint(content, styles[0], on_step=stop)
-    pixels = caught.value.picture.pixels
-    np.testing.assert_array_equal(pixels[128:], content.pixels[128:])
-    assert (pixels[:64, :64] != content.pixels[:64, :64]).any()
+    monkeypatch.setattr(impasto.cli.console.RunDisplay, "step", stop)
+    arguments = ["-s", str(painting), "-o", str(tmp_path / "out.png"), "--engine", "fast", "--network", str(folder)]
+    assert run(["stylize", str(photo), *arguments]) == 130
+    assert not (tmp_path / "out.png").exists()
+    assert capsys.readouterr().err == "error: interrupted\n"
 
 
 def test_from_python_and_from_the_command_line(folder, photo, painting, tmp_path, monkeypatch, capsys):
@@ -180,9 +233,7 @@ def test_painting_needs_no_pytorch(folder, photo, painting, tmp_path):
 def test_there_is_nothing_to_resume(folder, photo, painting, capsys):
     arguments = ["-s", str(painting), "-o", "out.png", "--engine", "fast", "--network", str(folder), "--resume"]
     assert run(["stylize", str(photo), *arguments]) == 2
-    assert capsys.readouterr().err == (
-        "error: --resume is for runs that take long; engine 'fast' has nothing to resume\n"
-    )
+    assert capsys.readouterr().err == ("error: --resume is for runs of many steps; engine 'fast' paints in one\n")
 
 
 def test_the_stride_is_the_networks():
@@ -191,7 +242,7 @@ def test_the_stride_is_the_networks():
 
 def test_what_is_no_network_is_refused(tmp_path, capsys):
     (tmp_path / "predict.onnx").write_bytes(b"")
-    with pytest.raises(UsageError, match=r"lacks measure\.onnx, render\.onnx, identity\.npy; name a folder that"):
+    with pytest.raises(UsageError, match=r"lacks measure\.onnx, render\.onnx, identity\.style; name a folder that"):
         FeedForwardEngine(FastOptions(network=str(tmp_path)))
     bundled = impasto.descriptors.compact.BUNDLED
     with pytest.raises(WeightsFormatError, match=r"compact\.safetensors is no network of 'impasto train conditional'"):

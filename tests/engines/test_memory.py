@@ -14,7 +14,7 @@ from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.memory import freed_blocks_kept, shortage_explained
 from impasto.engines.optimization import OptimizationEngine
 from impasto.errors import OutOfMemoryError
-from impasto.images import read_picture, resize_picture
+from impasto.images import LazyPicture, read_picture, resize_picture
 from impasto.options import GatysOptions
 
 MIB = 2**20
@@ -102,7 +102,7 @@ def test_memory_does_not_grow_over_the_steps(libc, stored_weights, photo, painti
         allocated.append(in_use(libc))
 
     engine = OptimizationEngine(GatysOptions(steps=44, scales=1, optimizer=optimizer))
-    engine.stylize(StylizeInputs(content, (Style(style),)), on_step=on_step)
+    engine.stylize(StylizeInputs(LazyPicture.of(content), (Style(style),)), on_step=on_step)
     # The history of L-BFGS is full after 12 steps. A graph of activations weighs about 8 MiB here and a picture 60 KiB:
     # if each step lost one, the last 20 steps would hold 160 MiB more, or 1.2 MiB.
     assert max(held[24:]) - max(held[12:24]) < 16 * MIB

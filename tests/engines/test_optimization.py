@@ -17,7 +17,7 @@ from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.checkpoints import Checkpoint
 from impasto.engines.optimization import OptimizationEngine
 from impasto.errors import CheckpointError, ImageSizeError, Interrupted, UnknownNameError, UsageError
-from impasto.images import luminance, read_picture, resize_picture, write_picture
+from impasto.images import LazyPicture, luminance, read_picture, resize_picture, write_picture
 from impasto.options import PRESETS, GatysOptions
 from impasto.types import Picture
 
@@ -52,7 +52,9 @@ def other_style():
 
 def paint(content, *styles, on_step=lambda step: None, checkpoint=None, **options):
     given = GatysOptions.parse({"steps": 3, "scales": 1, **options})
-    inputs = StylizeInputs(content, tuple(each if isinstance(each, Style) else Style(each) for each in styles))
+    inputs = StylizeInputs(
+        LazyPicture.of(content), tuple(each if isinstance(each, Style) else Style(each) for each in styles)
+    )
     return OptimizationEngine(given).stylize(inputs, on_step=on_step, checkpoint=checkpoint)
 
 

@@ -8,9 +8,19 @@ import numpy as np
 import pytest
 
 from impasto.images import ColorPreservation, luminance, prepare_style, restore_colors
-from impasto.images.color import match_covariance, match_histogram, match_luminance, with_luminance_of
+from impasto.images.color import color_map, match_luminance, with_luminance_of
 
 MODES: tuple[ColorPreservation, ...] = get_args(ColorPreservation)
+
+
+def match_histogram(source, reference):
+    return color_map(source, reference, "histogram")(source)
+
+
+def match_covariance(source, reference):
+    return color_map(source, reference, "coral")(source)
+
+
 TRANSFERS = [match_histogram, match_covariance]
 YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 

@@ -15,7 +15,7 @@ from impasto.cli.stylize import read_style
 from impasto.engines.base import StylizeInputs
 from impasto.engines.sweeps import Recipe, combine, parse_sweep, read_recipe
 from impasto.errors import ImpastoError, Interrupted, needs_extra
-from impasto.images import Cell, output_format, read_picture, sheet, write_picture
+from impasto.images import Cell, open_picture, output_format, sheet, write_picture
 from impasto.images.atomic import write_whole
 from impasto.options import PRESETS, GatysOptions
 
@@ -77,7 +77,7 @@ def compare(
     sweeps = [*plan.sweeps, *map(parse_sweep, sweep or [])]
     rows = combine(sweeps, {**plan.options, **_given(options)}, GatysOptions)
     output_format(output)  # before the work, not after it
-    inputs = StylizeInputs(read_picture(content), tuple(read_style(text) for text in style))
+    inputs = StylizeInputs(open_picture(content), tuple(read_style(text) for text in style))
     if separate is not None:
         separate.mkdir(parents=True, exist_ok=True)
     with needs_extra("impasto compare", "torch"):
@@ -89,7 +89,7 @@ def compare(
     page = Page(
         title=f"{plan.title}: {subject}" if plan.title else subject,
         note=plan.note,
-        inputs=[(f"content: {Path(content).name}", inputs.content)]
+        inputs=[(f"content: {Path(content).name}", inputs.content.read())]
         + [(f"style: {Path(text).name}", each.picture) for text, each in zip(style, inputs.styles, strict=True)],
         columns=len(rows[0]),
     )

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from impasto.errors import UsageError, needs_extra
+from impasto.errors import needs_extra
 
 app = App(name="export", help="Turn a trained network into ONNX files that need no PyTorch.")
 
@@ -28,19 +28,12 @@ def export(
     checkpoint
         What 'impasto train conditional' wrote: conditional.safetensors.
     output
-        A folder for predict.onnx, measure.onnx, render.onnx and identity.npy.
+        A folder for the weights, predict.onnx, measure.onnx, render.onnx, and identity.style.
     """
     with needs_extra("impasto export", "torch"):
         from impasto.descriptors.compact import load_compact
-        from impasto.networks.checkpoint import load_stylizer
         from impasto.runtimes.export import export_all
 
-    trained = load_stylizer(checkpoint)
-    descriptor = load_compact()
-    if trained.descriptor != descriptor.identity:
-        raise UsageError(
-            f"{checkpoint.name} was trained with another version of the compact descriptor; train it again"
-        )
     output.mkdir(parents=True, exist_ok=True)
-    differences = export_all(trained.network, descriptor, output)
+    differences = export_all(checkpoint, load_compact(), output)
     print(json.dumps({name: round(difference, 7) for name, difference in differences.items()}))

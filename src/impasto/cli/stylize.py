@@ -15,14 +15,18 @@ from cyclopts import App, Parameter
 from impasto.cli.console import RunDisplay, fail
 from impasto.cli.engine_flags import EngineFlags, engine_options
 from impasto.cli.run_files import RunFiles
-from impasto.engines.base import Style, StylizeInputs
+from impasto.engines.base import StreamingEngine, Style, StylizeInputs
 from impasto.engines.create import create_engine
 from impasto.errors import ImpastoError, Interrupted, UnknownNameError, UsageError
-from impasto.images import PICTURE_SUFFIXES, encode_picture, output_format, read_picture, resize_picture, write_picture
+from impasto.gallery import as_style_source
+from impasto.images import PICTURE_SUFFIXES, PictureWriter, open_picture, output_format
 from impasto.options import GatysOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from impasto.engines.base import Engine
+    from impasto.images import LazyPicture
     from impasto.types import Picture, Step
 
 app = App(name="stylize", help="Paint pictures in the style of others.")
@@ -52,9 +56,11 @@ def stylize(
     content
         Pictures to paint: files, folders, patterns such as '*.jpg', or '-' for stdin.
     style
-        A picture to take the style from, as FILE or FILE:WEIGHT; several are mixed by their weights.
+        A picture to take the style from, or a style of the gallery ('impasto styles list'), as STYLE or STYLE:WEIGHT;
+        several are mixed by their weights.
     output
-        The result: a file; a folder if there are several pictures; or '-' for stdout.
+        The result: a file, in whose name {stem} and {style} stand for those of the content and the style; a folder if
+        there are several pictures; or '-' for stdout.
     engine
         How to paint: gatys (optimisation), or fast (one pass through a trained network).
     resume
@@ -77,10 +83,11 @@ def stylize(
     if json_output and output == "-":
         raise UsageError("--json and -o - both write to stdout; choose one")
     chosen = engine_options(engine, options)
-    resumable = isinstance(chosen, GatysOptions)
-    if resume and not resumable:
-        raise UsageError(f"--resume is for runs that take long; engine {engine!r} has nothing to resume")
-    pairs = _pair_outputs(_expand(content), output)
+    if not isinstance(chosen, GatysOptions):
+        for flag, given in (("--resume", resume), ("--animation", animation), ("--losses", losses)):
+            if given:
+                raise UsageError(f"{flag} is for runs of many steps; engine {engine!r} paints in one")
+    pairs = _pair_outputs(_expand(content), output, style)
     for flag, file in (("--animation", animation), ("--losses", losses)):
         if file is not None and len(pairs) > 1:
             raise UsageError(f"{flag} names one file and {len(pairs)} pictures are given; paint them one by one")
@@ -98,12 +105,15 @@ def stylize(
                     losses=losses,
                     resume=resume,
                 )
-                inputs = StylizeInputs(_read_content(source), styles)
-                # What cannot be written is refused now, not after the work.
-                form = output_format(target) if target else inputs.content.format or "png"
-                encode_picture(resize_picture(inputs.content, 1, 1), form, quality=quality)
+                inputs = StylizeInputs(_open_content(source), styles)
+                result = _Result(inputs.content.outline, target, keep_profile, quality)
                 painter = painter or create_engine(engine, chosen, on_download=display.download)
-                report = _paint(painter, inputs, target, files, display, resumable, resume, keep_profile, quality)
+                run = _Run(inputs, files, result, display, resume)
+                started = time.monotonic()
+                if isinstance(painter, StreamingEngine):
+                    run.stream(painter)
+                else:
+                    run.paint(painter)
             except ImpastoError as error:
                 if len(pairs) == 1 or isinstance(error, (Interrupted, UsageError)):
                     raise
@@ -111,65 +121,101 @@ def stylize(
                 fail(f"{source}: {error}", 1)
                 continue
         if json_output:
-            print(json.dumps({"content": source, **report}), flush=True)
+            seconds = round(time.monotonic() - started, 3)
+            print(json.dumps({"content": source, **result.report, **run.report, "seconds": seconds}), flush=True)
     if failures:
         return _SOME_FAILED if failures < len(pairs) else 1
     return 0
 
 
-def _paint(
-    engine: Engine,
-    inputs: StylizeInputs,
-    target: Path | None,
-    files: RunFiles,
-    display: RunDisplay,
-    resumable: bool,
-    resume: bool,
-    keep_profile: bool,
-    quality: int | None,
-) -> dict[str, object]:
-    """Paint one picture and write everything that belongs to it; return what ``--json`` says about it."""
-    checkpoint = None
-    if target and resumable:
-        from impasto.engines.checkpoints import Checkpoint
+class _Result:
+    """Where one result goes, and how; what cannot be written is refused now, not after the work."""
 
-        checkpoint = Checkpoint(target.with_name(f"{target.name}.checkpoint"), resume)
-    if checkpoint and resume and not checkpoint.path.exists():
-        display.note(f"there is no {checkpoint.path.name}; starting from the beginning")
-    started = time.monotonic()
-    last: Step | None = None
+    def __init__(self, outline: Picture, target: Path | None, keep_profile: bool, quality: int | None) -> None:
+        self.target = target
+        self._form = output_format(target) if target else outline.format or "png"
+        self._keep_profile = keep_profile
+        self._quality = quality
+        self._size = (0, 0)
+        with self.writer(outline, 1, 1) as trial:
+            trial.write(outline)
+            trial.encode({})
 
-    def on_step(step: Step) -> None:
-        nonlocal last
-        last = step
-        display.step(step)
-        files.step(step)
+    def writer(self, outline: Picture, width: int, height: int) -> PictureWriter:
+        self._size = (width, height)
+        return PictureWriter(outline, width, height, self._form, keep_profile=self._keep_profile, quality=self._quality)
 
-    def write(picture: Picture) -> None:
-        if target is None:
-            data = encode_picture(picture, picture.format or "png", keep_profile=keep_profile, quality=quality)
-            sys.stdout.buffer.write(data)
+    def finish(self, writer: PictureWriter, metadata: Mapping[str, str]) -> None:
+        if self.target is None:
+            sys.stdout.buffer.write(writer.encode(metadata))
             sys.stdout.buffer.flush()
         else:
-            write_picture(picture, target, keep_profile=keep_profile, quality=quality)
-        files.close(picture)
+            writer.save(self.target, metadata)
 
-    try:
-        picture = engine.stylize(inputs, on_step=on_step, checkpoint=checkpoint)
-    except Interrupted as stop:
-        write(stop.picture)
-        display.note("interrupted; the best picture so far is written")
-        raise
-    write(picture)
-    return {
-        "output": str(target) if target else "-",
-        "width": picture.width,
-        "height": picture.height,
-        "steps": last.done if last else 0,
+    @property
+    def report(self) -> dict[str, object]:
+        """What ``--json`` says."""
+        width, height = self._size
+        return {"output": str(self.target) if self.target else "-", "width": width, "height": height}
+
+
+class _Run:
+    """Painting one picture and writing everything that belongs to it."""
+
+    def __init__(
+        self, inputs: StylizeInputs, files: RunFiles, result: _Result, display: RunDisplay, resume: bool
+    ) -> None:
+        self._inputs = inputs
+        self._files = files
+        self._result = result
+        self._display = display
+        self._resume = resume
+        self._last: Step | None = None
+
+    @property
+    def report(self) -> dict[str, object]:
+        """What ``--json`` says."""
+        last = self._last
         # JSON has no number that is not finite.
-        "losses": {name: loss if math.isfinite(loss) else None for name, loss in last.losses.items()} if last else {},
-        "seconds": round(time.monotonic() - started, 3),
-    }
+        losses = {name: loss if math.isfinite(loss) else None for name, loss in last.losses.items()} if last else {}
+        return {"steps": last.done if last else 0, "losses": losses}
+
+    def stream(self, engine: StreamingEngine) -> None:
+        """Paint and encode strip by strip."""
+        content = self._inputs.content
+        metadata: Mapping[str, str] = {}
+        with self._result.writer(content.outline, *engine.size(content)) as writer:
+            for strip in engine.strips(self._inputs, on_step=self._step):
+                writer.write(strip)
+                metadata = strip.metadata
+            self._result.finish(writer, metadata)
+
+    def paint(self, engine: Engine) -> None:
+        """Paint in many steps, of which a checkpoint is kept."""
+        checkpoint, target = None, self._result.target
+        if target:
+            from impasto.engines.checkpoints import Checkpoint
+
+            checkpoint = Checkpoint(target.with_name(f"{target.name}.checkpoint"), self._resume)
+            if self._resume and not checkpoint.path.exists():
+                self._display.note(f"there is no {checkpoint.path.name}; starting from the beginning")
+        try:
+            self._write(engine.stylize(self._inputs, on_step=self._step, checkpoint=checkpoint))
+        except Interrupted as stop:
+            self._write(stop.picture)
+            self._display.note("interrupted; the best picture so far is written")
+            raise
+
+    def _step(self, step: Step) -> None:
+        self._last = step
+        self._display.step(step)
+        self._files.step(step)
+
+    def _write(self, picture: Picture) -> None:
+        with self._result.writer(picture, picture.width, picture.height) as writer:
+            writer.write(picture)
+            self._result.finish(writer, picture.metadata)
+        self._files.close(picture)
 
 
 def _expand(arguments: tuple[str, ...]) -> list[str]:
@@ -198,42 +244,59 @@ def _expand(arguments: tuple[str, ...]) -> list[str]:
     return sources
 
 
-def _pair_outputs(sources: list[str], output: str) -> list[tuple[str, Path | None]]:
+def _pair_outputs(sources: list[str], output: str, styles: list[str]) -> list[tuple[str, Path | None]]:
     """Say for each content image where its result goes; None is stdout."""
     if output == "-":
         if len(sources) > 1:
             raise UsageError(f"stdout takes one picture and {len(sources)} are given; name a folder with -o")
         return [(sources[0], None)]
     target = Path(output)
-    if len(sources) == 1 and not target.is_dir():
+    if "{stem}" in output or "{style}" in output:
+        style = "+".join(Path(_split_weight(text)[0]).stem for text in styles)
+        pairs = [
+            (source, Path(output.replace("{stem}", _stem(source)).replace("{style}", style))) for source in sources
+        ]
+    elif len(sources) == 1 and not target.is_dir():
         return [(sources[0], target)]
-    if not target.is_dir():
-        raise UsageError(f"{len(sources)} pictures need a folder for their results; {output!r} is none")
-    if "-" in sources:
+    elif not target.is_dir():
+        raise UsageError(
+            f"{len(sources)} pictures need a folder for their results, or {{stem}} in their name; {output!r} is neither"
+        )
+    elif "-" in sources:
         raise UsageError("a picture from stdin has no name; give its result one with -o FILE")
-    pairs = [(source, target / Path(source).name) for source in sources]
-    names = [path.name for _, path in pairs]
+    else:
+        pairs = [(source, target / Path(source).name) for source in sources]
+    results = [path for _, path in pairs]
     for source, path in pairs:
-        if names.count(path.name) > 1:
-            raise UsageError(f"two pictures are called {path.name!r}; paint them into different folders")
+        if results.count(path) > 1:
+            raise UsageError(
+                f"two results would be called {path.name!r}; put {{stem}} into -o, or use different folders"
+            )
         if path.exists() and Path(source).exists() and path.samefile(source):
             raise UsageError(f"the result of {source!r} would replace it; name another folder with -o")
     return list(pairs)
 
 
-def _read_content(source: str) -> Picture:
-    return read_picture(sys.stdin.buffer.read() if source == "-" else source)
+def _stem(source: str) -> str:
+    return "stdin" if source == "-" else Path(source).stem
+
+
+def _open_content(source: str) -> LazyPicture:
+    return open_picture(sys.stdin.buffer.read() if source == "-" else source)
 
 
 def read_style(text: str) -> Style:
-    """Read ``FILE`` or ``FILE:WEIGHT``."""
+    """Read ``STYLE`` or ``STYLE:WEIGHT``, where STYLE is a picture, a .style file, or a name in the gallery."""
+    name, weight = _split_weight(text)
+    return Style(as_style_source(name), weight)
+
+
+def _split_weight(text: str) -> tuple[str, float]:
     name, colon, number = text.rpartition(":")
-    if not colon or Path(text).exists():
-        return Style(read_picture(text))
-    try:
-        weight = float(number)
-    except ValueError:
-        if Path(name).is_file():
-            raise UsageError(f"style weight is {number!r}; it must be a positive number, like {name}:0.5") from None
-        return Style(read_picture(text))  # a colon in a file name, or a drive letter
-    return Style(read_picture(name), weight)
+    if colon and not Path(text).exists():
+        try:
+            return name, float(number)
+        except ValueError:
+            if Path(name).is_file():
+                raise UsageError(f"style weight is {number!r}; it must be a positive number, like {name}:0.5") from None
+    return text, 1.0  # a colon in a file name, or a drive letter

@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from impasto.errors import UsageError
+from impasto.types import Picture
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from impasto.engines.checkpoints import Checkpoint
-    from impasto.types import OnStep, Picture
+    from impasto.gallery import GalleryStyle
+    from impasto.images import LazyPicture
+    from impasto.types import OnStep
 
 
 @dataclass(frozen=True)
 class Style:
-    """A style image and its share in the mixture."""
+    """A style image, or a style of the gallery, and its share in the mixture."""
 
-    picture: Picture
+    source: Picture | GalleryStyle
     weight: float = 1.0
+
+    @property
+    def picture(self) -> Picture:
+        """The style image.
+
+        Raises:
+            UsageError: this is a style of the gallery, which has none.
+        """
+        if not isinstance(self.source, Picture):
+            raise UsageError(
+                f"style {self.source.name!r} is a code for engine 'fast'; this needs the picture of the style"
+            )
+        return self.source
 
 
 @dataclass(frozen=True)
 class StylizeInputs:
     """A content image and the style images to paint it in."""
 
-    content: Picture
+    content: LazyPicture
     styles: tuple[Style, ...]
 
     def __post_init__(self) -> None:
@@ -64,3 +82,14 @@ class Engine(Protocol):
         Raises:
             Interrupted: KeyboardInterrupt arrived; carries the best picture so far.
         """
+
+
+@runtime_checkable
+class StreamingEngine(Engine, Protocol):
+    """A way to paint that needs no more than a strip of the picture at a time."""
+
+    def strips(self, inputs: StylizeInputs, *, on_step: OnStep) -> Iterator[Picture]:
+        """Paint as `stylize` does; give the result from top to bottom in pictures of full width."""
+
+    def size(self, content: LazyPicture) -> tuple[int, int]:
+        """Return the (width, height) of the result."""

@@ -117,7 +117,7 @@ class DistanceMeasure:
     def __call__(self, picture: Picture) -> dict[str, float]:
         """Measure ``picture``: 'content' and 'style'."""
         width, height = fit_layers(picture.width, picture.height, max(picture.width, picture.height), self._minimum)
-        content = self._see(self._inputs.content, width, height, CONTENT_LAYERS)
+        content = self._see(self._inputs.content.read(), width, height, CONTENT_LAYERS)
         styles = []
         for style in (each.picture for each in self._inputs.styles):
             size = fit_layers(style.width, style.height, max(width, height), self._minimum)

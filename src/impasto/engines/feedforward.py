@@ -2,13 +2,14 @@
 
 The style predictor turns each style image into a code; codes are mixed by their weights, and drawn towards the code of
 the identity by the strength. `measure` finds the scales and shifts of this picture on a thumbnail, and `render` paints
-it tile by tile: what a tile looks like does not depend on how the picture was divided.
+it tile by tile: what a tile looks like does not depend on how the picture was divided, and of a picture that is read
+from a file and written to one, no more than a strip is ever in memory.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
+from functools import cached_property
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -17,28 +18,30 @@ from typing import TYPE_CHECKING
 import numpy as np
 import platformdirs
 
-from impasto.errors import Interrupted, UsageError
-from impasto.images.color import prepare_style, restore_colors
-from impasto.images.scale import crop_margin, fit_size, resize_picture, resize_pixels
+from impasto.errors import StyleError, UsageError
+from impasto.gallery import GalleryStyle, read_style_file
+from impasto.images.color import color_map, prepare_style, restore_colors
+from impasto.images.scale import crop_margin, fit_size, resize_pixels
 from impasto.images.tiles import plan_tiles
 from impasto.runtimes.catalog import RUNTIMES
-from impasto.types import Step
+from impasto.types import Picture, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator
 
-    from impasto.engines.base import StylizeInputs
+    from impasto.engines.base import Style, StylizeInputs
     from impasto.engines.checkpoints import Checkpoint
+    from impasto.images import LazyPicture
     from impasto.options import FastOptions
     from impasto.runtimes.base import Runtime
-    from impasto.types import FloatArray, OnStep, Picture
+    from impasto.types import FloatArray, OnStep
 
 STRIDE = 8
 """Sides of what the networks see are multiples of this: `impasto.networks.conditional.STRIDE`, without PyTorch."""
 _HALO = 104
 """Pixels at each edge of a tile that the network looks at: its receptive field, rounded up to the stride."""
 _TILE = 1024
-_FILES = ("predict.onnx", "measure.onnx", "render.onnx", "identity.npy")
+_FILES = ("predict.onnx", "measure.onnx", "render.onnx", "identity.style")
 _STYLE_SIDE = 256
 _THUMBNAIL = 512
 
@@ -73,72 +76,134 @@ class FeedForwardEngine:
         self._runtimes: dict[str, Runtime] = {}
 
     def stylize(self, inputs: StylizeInputs, *, on_step: OnStep, checkpoint: Checkpoint | None = None) -> Picture:
-        """Paint: see `impasto.engines.base.Engine`. A step is a tile; there is nothing to resume."""
+        """Paint: see `impasto.engines.base.Engine`. A step is a tile; there is nothing to resume or to keep."""
         del checkpoint
+        strips = list(self.strips(inputs, on_step=on_step))
+        return replace(
+            strips[0],
+            pixels=np.concatenate([strip.pixels for strip in strips]),
+            alpha=None if strips[0].alpha is None else np.concatenate([strip.alpha for strip in strips]),
+        )
+
+    def strips(self, inputs: StylizeInputs, *, on_step: OnStep) -> Iterator[Picture]:
+        """Paint strip by strip: see `impasto.engines.base.StreamingEngine`."""
         options = self._options
-        result = inputs.content
-        if options.size is not None:
-            result = resize_picture(result, *fit_size(result.width, result.height, options.size))
+        content = inputs.content.resized(*self.size(inputs.content))
         if options.strength == 0:
-            return replace(result, metadata=self._metadata())
-        content = result.pixels
-        styles = [crop_margin(style.picture.pixels, options.style_margin) for style in inputs.styles]
-        styles = [prepare_style(pixels, content, options.keep_colors) for pixels in styles]
-        if options.keep_colors == "luminance":
-            content = prepare_style(content, content, "luminance")
-        affine = self._measure(content, self.code(styles, inputs.shares))
+            yield replace(content.read(), metadata=self._metadata)
+            return
+        thumbnail = content.thumbnail(_THUMBNAIL)
+        code = self.code(inputs.styles, inputs.shares, thumbnail)
+        seen = self._seen(thumbnail)
+        affine = self._run("measure", image=_to_batch(seen), code=code)["affine"]
 
-        painted = content.copy()  # until a tile is done
-        height, width = content.shape[:2]
-        tiles = list(plan_tiles(height, width, side=_TILE, halo=_HALO))
+        def render(pixels: FloatArray) -> FloatArray:
+            height, width = pixels.shape[:2]
+            painted = self._run("render", tile=_to_batch(pixels), affine=affine)["painted"][0]
+            cropped: FloatArray = painted[:, :height, :width].transpose(1, 2, 0)
+            return cropped
 
-        metadata = self._metadata()
+        recolor = None
+        if options.keep_colors in ("histogram", "coral"):
+            recolor = color_map(render(thumbnail), thumbnail, options.keep_colors)
 
-        def finish() -> Picture:
-            pixels = restore_colors(painted, result.pixels, options.keep_colors)
-            return replace(result, pixels=pixels, metadata=metadata)
+        def preview() -> Picture:
+            return Picture(finish(render(seen), thumbnail))
 
-        try:
-            for done, tile in enumerate(tiles, start=1):
-                seen = content[tile.seen_top : tile.seen_bottom, tile.seen_left : tile.seen_right]
-                rendered = self._run("render", tile=_to_batch(seen), affine=affine)["painted"][0].transpose(1, 2, 0)
-                painted[tile.top : tile.bottom, tile.left : tile.right] = rendered[
-                    tile.top - tile.seen_top : tile.bottom - tile.seen_top,
+        def finish(painted: FloatArray, content: FloatArray) -> FloatArray:
+            painted = painted if recolor is None else recolor(painted)
+            return restore_colors(painted, content, options.keep_colors)
+
+        tiles = list(plan_tiles(content.height, content.width, side=_TILE, halo=_HALO))
+        done = 0
+        for top in dict.fromkeys(tile.top for tile in tiles):
+            row = [tile for tile in tiles if tile.top == top]
+            strip = content.read(row[0].seen_top, row[0].seen_bottom)
+            seen_pixels = self._seen(strip.pixels)
+            painted = np.empty((row[0].bottom - top, content.width, 3), np.float32)
+            for tile in row:
+                rendered = render(seen_pixels[:, tile.seen_left : tile.seen_right])
+                painted[:, tile.left : tile.right] = rendered[
+                    top - tile.seen_top : tile.bottom - tile.seen_top,
                     tile.left - tile.seen_left : tile.right - tile.seen_left,
                 ]
+                done += 1
                 on_step(
                     Step(
                         done=done,
                         total=len(tiles),
                         fraction=done / len(tiles),
-                        scale=(width, height),
+                        scale=(content.width, content.height),
                         losses={},
-                        preview=finish,
+                        preview=preview,
                     )
                 )
-        except KeyboardInterrupt:
-            raise Interrupted(finish()) from None
-        return finish()
+            rows = slice(top - row[0].seen_top, row[0].bottom - row[0].seen_top)
+            yield replace(
+                strip,
+                pixels=finish(painted, strip.pixels[rows]),
+                alpha=None if strip.alpha is None else strip.alpha[rows],
+                metadata=self._metadata,
+            )
 
-    def code(self, styles: Sequence[FloatArray], shares: Sequence[float]) -> FloatArray:
-        """Mix the codes of ``styles``, pixels (H, W, 3), by ``shares``, and apply the strength: (1, code_size)."""
-        identity = np.load(self._folder / "identity.npy").astype(np.float32)[None]
-        codes = []
-        for pixels in styles:
-            side = _STYLE_SIDE * self._options.stroke_size * max(pixels.shape[:2]) / min(pixels.shape[:2])
-            width, height = fit_size(pixels.shape[1], pixels.shape[0], max(4 * STRIDE, round(side)))
-            seen = resize_pixels(pixels, max(4 * STRIDE, height), max(4 * STRIDE, width))
-            codes.append(self._run("predict", style=_to_batch(seen))["code"])
+    def size(self, content: LazyPicture) -> tuple[int, int]:
+        """Return the (width, height) of the result."""
+        if self._options.size is None:
+            return content.width, content.height
+        return fit_size(content.width, content.height, self._options.size)
+
+    def code(self, styles: tuple[Style, ...], shares: list[float], thumbnail: FloatArray) -> FloatArray:
+        """Mix the codes of ``styles`` by ``shares``, and apply the strength: (1, code_size).
+
+        Args:
+            styles: pictures, whose codes are predicted, and styles of the gallery.
+            shares: of the mixture; their sum is 1.
+            thumbnail: of the content image, (H, W, 3).
+
+        Raises:
+            StyleError: a style of the gallery belongs to another network.
+            UsageError: the stroke size of a style of the gallery cannot be changed.
+        """
+        identity = self._identity.code[None]
+        codes = [
+            self._gallery_code(style.source)
+            if isinstance(style.source, GalleryStyle)
+            else self._predicted_code(style.source.pixels, thumbnail)
+            for style in styles
+        ]
         mixed = sum(share * code for share, code in zip(shares, codes, strict=True))
         blended: FloatArray = (identity + self._options.strength * (mixed - identity)).astype(np.float32)
         return blended
 
-    def _measure(self, content: FloatArray, code: FloatArray) -> FloatArray:
-        height, width = content.shape[:2]
-        if max(height, width) > _THUMBNAIL:
-            width, height = fit_size(width, height, _THUMBNAIL)
-        thumbnail = resize_pixels(content, max(height, 2 * STRIDE), max(width, 2 * STRIDE))
-        return self._run("measure", image=_to_batch(thumbnail), code=code)["affine"]
+    @cached_property
+    def _identity(self) -> GalleryStyle:
+        return read_style_file(self._folder / "identity.style")
+
+    def _gallery_code(self, style: GalleryStyle) -> FloatArray:
+        if style.network != self._identity.network:
+            raise StyleError(
+                f"style {style.name!r} was learned for another version of the network; learn it anew from its picture: "
+                "impasto styles learn PICTURE"
+            )
+        if self._options.stroke_size != 1:
+            raise UsageError(
+                f"stroke size needs the picture of the style; {style.name!r} is a code without one: leave --stroke-size"
+            )
+        return style.code[None]
+
+    def _predicted_code(self, pixels: FloatArray, thumbnail: FloatArray) -> FloatArray:
+        options = self._options
+        pixels = crop_margin(pixels, options.style_margin)
+        if options.keep_colors == "luminance":
+            pixels = prepare_style(pixels, thumbnail, "luminance")
+        side = _STYLE_SIDE * options.stroke_size * max(pixels.shape[:2]) / min(pixels.shape[:2])
+        width, height = fit_size(pixels.shape[1], pixels.shape[0], max(4 * STRIDE, round(side)))
+        seen = resize_pixels(pixels, max(4 * STRIDE, height), max(4 * STRIDE, width))
+        return self._run("predict", style=_to_batch(seen))["code"]
+
+    def _seen(self, content: FloatArray) -> FloatArray:
+        """Return what the network sees of content pixels."""
+        return prepare_style(content, content, "luminance") if self._options.keep_colors == "luminance" else content
 
     def _run(self, name: str, **inputs: FloatArray) -> dict[str, FloatArray]:
         if name not in self._runtimes:
@@ -151,12 +216,13 @@ class FeedForwardEngine:
             )
         return self._runtimes[name].run(inputs)
 
+    @cached_property
     def _metadata(self) -> dict[str, str]:
         return {
             "software": f"impasto {version('impasto')}",
             "engine": "fast",
             "options": self._options.model_dump_json(),
-            "network": f"sha256:{hashlib.sha256((self._folder / 'render.onnx').read_bytes()).hexdigest()}",
+            "network": f"sha256:{self._identity.network}",
         }
 
 

@@ -20,7 +20,8 @@ from impasto.engines.memory import shortage_explained
 from impasto.engines.scales import fit_layers, plan_scales
 from impasto.errors import Interrupted, UsageError
 from impasto.images.color import prepare_style, restore_colors
-from impasto.images.scale import crop_margin, fit_size, resize_picture, resize_pixels
+from impasto.images.lazy import resize_picture
+from impasto.images.scale import crop_margin, fit_size, resize_pixels
 from impasto.losses.catalog import STYLE_LOSSES
 from impasto.losses.content import content_losses
 from impasto.losses.objective import LayerLosses, Objective
@@ -79,7 +80,7 @@ class OptimizationEngine:
             Interrupted: KeyboardInterrupt arrived; carries the best picture so far.
         """
         options, mode = self._options, self._options.keep_colors
-        result = inputs.content
+        result = inputs.content.read()
         if options.size is not None:
             result = resize_picture(result, *fit_size(result.width, result.height, options.size))
         check_size(self._descriptor, result.width, result.height, self._layers, "content image")

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.create import OPTIONS, create_engine
 from impasto.errors import UnknownNameError
-from impasto.images import PictureSource, as_picture
+from impasto.gallery import StyleSource, as_style_source
+from impasto.images import LazyPicture, PictureSource, as_picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from impasto.types import OnStep, Picture
 
-StyleSource: TypeAlias = "PictureSource | tuple[PictureSource, float]"
+WeightedStyle: TypeAlias = "StyleSource | tuple[StyleSource, float]"
 
 
 def stylize(
     content: PictureSource,
-    style: StyleSource | Sequence[StyleSource],
+    style: WeightedStyle | Sequence[WeightedStyle],
     *,
     engine: str = "gatys",
     on_step: OnStep | None = None,
@@ -30,7 +31,8 @@ def stylize(
 
     Args:
         content: the content image: a path, the bytes of a file, a PIL image, an array (H, W[, 3 or 4]) or a Picture.
-        style: the style image; or ``(image, weight)``; or a list or tuple of these, to be mixed.
+        style: the style image, in the same forms, or a style of the gallery by its name; or ``(style, weight)``; or a
+            list or tuple of these, to be mixed.
         engine: how: 'gatys'.
         on_step: called after every step with an `impasto.Step`.
         **options: of the engine, by the names of its options model (`impasto.GatysOptions`); unknown ones are refused.
@@ -50,15 +52,15 @@ def stylize(
     sources: Sequence[Any] = [style]
     if isinstance(style, (list, tuple)) and not _is_weighted(style):
         sources = style
-    inputs = StylizeInputs(as_picture(content), tuple(_as_style(source) for source in sources))
+    inputs = StylizeInputs(LazyPicture.of(as_picture(content)), tuple(_as_style(source) for source in sources))
     return create_engine(engine, chosen).stylize(inputs, on_step=on_step or (lambda step: None))
 
 
 def _as_style(source: Any) -> Style:
     if _is_weighted(source):
-        picture, weight = source
-        return Style(as_picture(picture), float(weight))
-    return Style(as_picture(source))
+        style, weight = source
+        return Style(as_style_source(style), float(weight))
+    return Style(as_style_source(source))
 
 
 def _is_weighted(source: Any) -> bool:

@@ -1,10 +1,12 @@
 """Pixels, nothing neural: files in and out, colours, sizes, sheets and animations."""
 
 from impasto.images.animation import write_animation
-from impasto.images.codec import PICTURE_SUFFIXES, encode_picture, output_format, read_picture, write_picture
 from impasto.images.color import ColorPreservation, luminance, prepare_style, restore_colors
+from impasto.images.decoding import open_picture, read_picture
+from impasto.images.encoding import PICTURE_SUFFIXES, PictureWriter, encode_picture, output_format, write_picture
+from impasto.images.lazy import LazyPicture, resize_picture
 from impasto.images.limits import Limits
-from impasto.images.scale import fit_size, resize_picture, resize_pixels
+from impasto.images.scale import fit_size, resize_pixels
 from impasto.images.sheet import Cell, sheet
 from impasto.images.sources import PictureSource, as_picture
 
@@ -12,12 +14,15 @@ __all__ = [
     "PICTURE_SUFFIXES",
     "Cell",
     "ColorPreservation",
+    "LazyPicture",
     "Limits",
     "PictureSource",
+    "PictureWriter",
     "as_picture",
     "encode_picture",
     "fit_size",
     "luminance",
+    "open_picture",
     "output_format",
     "prepare_style",
     "read_picture",

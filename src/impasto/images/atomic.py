@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from impasto.errors import ImageWriteError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def check_folder(path: Path) -> None:
@@ -22,7 +27,18 @@ def check_folder(path: Path) -> None:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write ``data`` under a temporary name in the same folder and rename it: no half file is ever seen.
+    """Write ``data`` to ``path``, whole or not at all.
+
+    Raises:
+        ImageWriteError: the folder is missing, or the disk or its permissions refuse.
+    """
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a temporary name in the same folder to write to, and rename that in the end: no half file is ever seen.
 
     Raises:
         ImageWriteError: the folder is missing, or the disk or its permissions refuse.
@@ -32,9 +48,9 @@ def write_whole(path: Path, data: bytes) -> None:
     temporary = target.with_name(f".impasto-{uuid4().hex}.part")
     try:
         try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
+            temporary.touch(exist_ok=False)
+            yield temporary
+            with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.replace(target)
         finally:

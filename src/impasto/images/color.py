@@ -8,6 +8,7 @@ References: Gatys et al. (2016), "Preserving Color in Neural Artistic Style Tran
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -31,10 +32,8 @@ def prepare_style(style: FloatArray, content: FloatArray, mode: ColorPreservatio
         case "luminance":
             # Grey: colours that are thrown away afterwards must not steer the optimisation.
             return np.repeat(luminance(match_luminance(style, content))[:, :, None], 3, axis=2)
-        case "histogram":
-            return match_histogram(style, content)
-        case "coral":
-            return match_covariance(style, content)
+        case "histogram" | "coral":
+            return color_map(style, content, mode)(style)
         case "none":
             return style
 
@@ -73,35 +72,40 @@ def match_luminance(style: FloatArray, content: FloatArray) -> FloatArray:
     return with_luminance_of(style, np.repeat(target[:, :, None], 3, axis=2))
 
 
-def match_histogram(source: FloatArray, reference: FloatArray) -> FloatArray:
-    """Return ``source`` with the colour distribution of ``reference``, up to its mean and covariance.
+@dataclass(frozen=True, eq=False)
+class ColorMap:
+    """An affine map of colours: x -> A (x - mean) + target_mean, clipped to [0, 1]."""
 
-    This is the linear histogram matching of Gatys et al. (2016), in the form of image analogies:
-    x -> A (x - mean_source) + mean_reference with A = cov_reference^(1/2) cov_source^(-1/2).
+    matrix: FloatArray
+    mean: FloatArray
+    target_mean: FloatArray
+
+    def __call__(self, pixels: FloatArray) -> FloatArray:
+        """Map pixels (H, W, 3)."""
+        moved = (pixels - self.mean) @ self.matrix.T + self.target_mean
+        return moved.clip(0, 1).astype(np.float32)
+
+
+def color_map(source: FloatArray, reference: FloatArray, mode: Literal["histogram", "coral"]) -> ColorMap:
+    """Find the map that gives ``source`` the mean and the covariance of ``reference``.
+
+    'histogram' is the linear histogram matching of Gatys et al. (2016), in the form of image analogies:
+    A = cov_reference^(1/2) cov_source^(-1/2). 'coral' does the same on standardised channels.
     """
     # Matching the whole distribution (Pitie et al. 2005) was tried: it spreads flat grounds into blotches.
     mean, covariance = _moments(source)
     target_mean, target_covariance = _moments(reference)
-    transfer = _power(target_covariance, 0.5) @ _power(covariance, -0.5, floor=_NOISE)
-    return _affine(source, transfer, mean, target_mean)
-
-
-def match_covariance(source: FloatArray, reference: FloatArray) -> FloatArray:
-    """Return ``source`` with the mean and covariance of ``reference``, by CORAL on standardised channels."""
-    mean, covariance = _moments(source)
-    target_mean, target_covariance = _moments(reference)
-    scale = np.sqrt(np.maximum(np.diag(covariance), _NOISE))
-    target_scale = np.sqrt(np.maximum(np.diag(target_covariance), _NOISE))
-    correlation = covariance / np.outer(scale, scale)
-    target_correlation = target_covariance / np.outer(target_scale, target_scale)
-    floor = _NOISE / float(np.mean(scale**2))
-    transfer = _power(target_correlation, 0.5) @ _power(correlation, -0.5, floor=floor)
-    return _affine(source, target_scale[:, None] * transfer / scale, mean, target_mean)
-
-
-def _affine(pixels: FloatArray, matrix: _Matrix, mean: _Matrix, target_mean: _Matrix) -> FloatArray:
-    moved = (pixels - mean.astype(np.float32)) @ matrix.T.astype(np.float32) + target_mean.astype(np.float32)
-    return moved.clip(0, 1).astype(np.float32)
+    if mode == "histogram":
+        matrix = _power(target_covariance, 0.5) @ _power(covariance, -0.5, floor=_NOISE)
+    else:
+        scale = np.sqrt(np.maximum(np.diag(covariance), _NOISE))
+        target_scale = np.sqrt(np.maximum(np.diag(target_covariance), _NOISE))
+        correlation = covariance / np.outer(scale, scale)
+        target_correlation = target_covariance / np.outer(target_scale, target_scale)
+        floor = _NOISE / float(np.mean(scale**2))
+        transfer = _power(target_correlation, 0.5) @ _power(correlation, -0.5, floor=floor)
+        matrix = target_scale[:, None] * transfer / scale
+    return ColorMap(matrix.astype(np.float32), mean.astype(np.float32), target_mean.astype(np.float32))
 
 
 def _moments(pixels: FloatArray) -> tuple[_Matrix, _Matrix]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyvips
 
 if TYPE_CHECKING:
-    from impasto.types import FloatArray, Picture
+    from impasto.types import FloatArray
 
 
 def fit_size(width: int, height: int, long_side: int) -> tuple[int, int]:
@@ -29,8 +28,14 @@ def resize_pixels(pixels: FloatArray, height: int, width: int) -> FloatArray:
     """Scale float32 pixels, (H, W) or (H, W, C) in [0, 1], to ``height`` x ``width``, clipped to [0, 1]."""
     if pixels.shape[:2] == (height, width):
         return pixels
-    image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels))
-    across, down = width / pixels.shape[1], height / pixels.shape[0]
+    scaled = resize_image(pyvips.Image.new_from_array(np.ascontiguousarray(pixels)), width, height)
+    result: FloatArray = scaled.numpy().reshape(height, width, *pixels.shape[2:])
+    return np.clip(result, 0, 1, out=result)
+
+
+def resize_image(image: Any, width: int, height: int) -> Any:
+    """Scale a libvips image."""
+    across, down = width / image.width, height / image.height
     scaled = image.resize(min(across, 1), vscale=min(down, 1), kernel="lanczos3")
     if across > 1 or down > 1:
         # resize would shift by up to half a pixel, and the scales of one run must lie on each other.
@@ -43,17 +48,4 @@ def resize_pixels(pixels: FloatArray, height: int, width: int) -> FloatArray:
             idy=0.5 - 0.5 / down,
             extend="copy",
         )
-    result: FloatArray = scaled.numpy().reshape(height, width, *pixels.shape[2:])
-    return np.clip(result, 0, 1, out=result)
-
-
-def resize_picture(picture: Picture, width: int, height: int) -> Picture:
-    """Scale a picture to ``width`` x ``height``; what is transparent does not bleed into what is not."""
-    pixels = resize_pixels(picture.pixels, height, width)
-    if picture.alpha is None:
-        return replace(picture, pixels=pixels)
-    alpha = resize_pixels(picture.alpha, height, width)
-    weighted = resize_pixels(picture.pixels * picture.alpha[:, :, None], height, width)
-    visible = alpha[:, :, None] > 1 / 255  # below, dividing would only amplify rounding
-    np.divide(weighted, alpha[:, :, None], out=weighted, where=visible)
-    return replace(picture, pixels=np.where(visible, weighted.clip(0, 1), pixels), alpha=alpha)
+    return scaled

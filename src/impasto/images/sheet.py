@@ -11,7 +11,8 @@ import numpy as np
 import pyvips
 
 from impasto.errors import needs_extra
-from impasto.images.scale import fit_size, resize_picture
+from impasto.images.lazy import resize_picture
+from impasto.images.scale import fit_size
 from impasto.types import FloatArray, Picture
 
 if TYPE_CHECKING:

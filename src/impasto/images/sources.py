@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from impasto.errors import ImageReadError
-from impasto.images.codec import read_picture
+from impasto.images.decoding import read_picture
 from impasto.images.limits import Limits
 from impasto.types import Picture
 

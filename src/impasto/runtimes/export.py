@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import io
+import hashlib
+import json
 import logging
 import warnings
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from impasto.errors import WeightsError
+from impasto.errors import UsageError, WeightsError
+from impasto.gallery.style_file import GalleryStyle, write_style_file
 from impasto.images.atomic import write_whole
+from impasto.networks.checkpoint import load_stylizer
 from impasto.networks.conditional import STRIDE
 from impasto.runtimes.openvino_runtime import OpenVINORuntime
 from impasto.runtimes.torch_runtime import TorchRuntime
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from impasto.types import FloatArray
 
 LARGEST_DIFFERENCE = 2 / 255
+WEIGHTS_FILE = "conditional.safetensors"
 _SMALLEST_HALVED = 1024
 
 
@@ -101,8 +105,12 @@ def graphs(network: ArbitraryStylizer, descriptor: CompactDescriptor) -> list[Gr
     ]
 
 
-def export(graph: Graph, path: Path) -> None:
-    """Write ``graph`` to ``path``, an ONNX file with its weights in it, in float16; it computes in float32."""
+def export(graph: Graph, path: Path, weights: Path | None = None) -> None:
+    """Write ``graph`` to ``path``, an ONNX file with float16 weights that computes in float32.
+
+    Tensors that the safetensors file ``weights`` holds, in the same folder, are not written again: ONNX allows tensors
+    to be a part of another file.
+    """
     dynamic: dict[str, dict[int, object] | None] = dict.fromkeys(graph.example)
     for name in graph.sides:
         dynamic[name] = {
@@ -124,6 +132,8 @@ def export(graph: Graph, path: Path) -> None:
     assert program is not None  # as it is without dynamo
     model = program.model_proto
     _halve_weights(model)
+    if weights is not None:
+        _share_weights(model, weights)
     write_whole(path, model.SerializeToString())
 
 
@@ -143,6 +153,21 @@ def _halve_weights(model: onnx.ModelProto) -> None:
     graph.node.extend(nodes)
 
 
+def _share_weights(model: onnx.ModelProto, weights: Path) -> None:
+    """Let tensors whose bytes stand in ``weights`` be read from there."""
+    content = weights.read_bytes()
+    begin = 8 + int.from_bytes(content[:8], "little")
+    places = {}
+    for name, entry in json.loads(content[8:begin]).items():
+        if name != "__metadata__":
+            first, last = entry["data_offsets"]
+            places[content[begin + first : begin + last]] = begin + first
+    for tensor in model.graph.initializer:
+        if (offset := places.get(tensor.raw_data)) is not None and tensor.data_type == onnx.TensorProto.FLOAT16:
+            onnx.external_data_helper.set_external_data(tensor, weights.name, offset, len(tensor.raw_data))
+            tensor.ClearField("raw_data")
+
+
 def largest_difference(graph: Graph, path: Path) -> float:
     """Return how far the outputs of the ONNX file at ``path`` are from the network's own, for pictures of two sizes."""
     exported = OpenVINORuntime(path, precision="float32")
@@ -157,21 +182,40 @@ def largest_difference(graph: Graph, path: Path) -> float:
     return worst
 
 
-def export_all(network: ArbitraryStylizer, descriptor: CompactDescriptor, folder: Path) -> dict[str, float]:
-    """Write ``predict.onnx``, ``measure.onnx``, ``render.onnx`` and ``identity.npy``; return the graphs' differences.
+def export_all(checkpoint: Path, descriptor: CompactDescriptor, folder: Path) -> dict[str, float]:
+    """Write everything that painting needs into ``folder``; return how far the graphs are from the network.
+
+    That is the weights of ``checkpoint``, as `WEIGHTS_FILE`, with their card; ``predict.onnx``, ``measure.onnx`` and
+    ``render.onnx``, which share them; and ``identity.style``, whose code changes nothing.
 
     Raises:
+        WeightsFormatError: ``checkpoint`` holds no such network.
+        UsageError: it was trained with another descriptor.
         WeightsError: what ``render`` paints differs by more than 2/255 from what the network does.
     """
+    trained = load_stylizer(checkpoint)
+    if trained.descriptor != descriptor.identity:
+        raise UsageError(
+            f"{checkpoint.name} was trained with another version of the compact descriptor; train it again"
+        )
+    weights = folder / WEIGHTS_FILE
+    content = checkpoint.read_bytes()
+    write_whole(weights, content)
+    card = checkpoint.with_suffix(".json")
+    if card.exists():
+        write_whole(weights.with_suffix(".json"), card.read_bytes())
     differences = {}
-    for graph in graphs(network, descriptor):
+    for graph in graphs(trained.network, descriptor):
         path = folder / f"{graph.name}.onnx"
-        export(graph, path)
+        export(graph, path, weights)
         differences[graph.name] = largest_difference(graph, path)
         if graph.name == "render" and differences[graph.name] > LARGEST_DIFFERENCE:
             path.unlink()
             raise WeightsError(f"{path.name} differs from the network by {differences[graph.name]:.4f}; it is not kept")
-    identity = io.BytesIO()
-    np.save(identity, network.identity.detach().numpy().astype(np.float16))
-    write_whole(folder / "identity.npy", identity.getvalue())
+    write_style_file(
+        GalleryStyle(
+            "identity", trained.network.identity.detach().numpy(), hashlib.sha256(content).hexdigest(), title="Identity"
+        ),
+        folder / "identity.style",
+    )
     return differences

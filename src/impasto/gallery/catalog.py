@@ -1,0 +1,94 @@
+"""The styles by name: those in the wheel, and one's own."""
+
+from __future__ import annotations
+
+import os
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+
+from impasto.errors import UnknownNameError, UsageError
+from impasto.gallery.style_file import SUFFIX, GalleryStyle, read_style_file, write_style_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BUNDLED = Path(str(files("impasto.bundled") / "styles"))
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+class StyleCatalog:
+    """The bundled styles and those in one folder, which come first where names are the same.
+
+    Attributes:
+        folder: of one's own styles; ``IMPASTO_STYLES_DIR``, or the user's data folder.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Look into ``folder``, which need not exist."""
+        chosen = os.environ.get("IMPASTO_STYLES_DIR")
+        self.folder = folder or (Path(chosen) if chosen else platformdirs.user_data_path("impasto") / "styles")
+
+    def paths(self) -> dict[str, Path]:
+        """Return the files of all styles by name, in the order of the names."""
+        found = {path.stem: path for folder in (BUNDLED, self.folder) for path in folder.glob(f"*{SUFFIX}")}
+        return dict(sorted(found.items()))
+
+    def __iter__(self) -> Iterator[GalleryStyle]:
+        """Read one style after another."""
+        return map(read_style_file, self.paths().values())
+
+    def get(self, name: str) -> GalleryStyle:
+        """Read the style ``name``.
+
+        Raises:
+            UnknownNameError: there is none of that name.
+            StyleError: its file is damaged.
+        """
+        return read_style_file(self._path(name))
+
+    def add(self, style: GalleryStyle) -> Path:
+        """Keep ``style`` in the folder, in place of another of that name; return its file.
+
+        Raises:
+            UsageError: the name would make no file name.
+        """
+        if not _NAME.fullmatch(style.name):
+            raise UsageError(f"style name is {style.name!r}; use small letters, digits and hyphens, like great-wave")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{style.name}{SUFFIX}"
+        write_style_file(style, path)
+        return path
+
+    def remove(self, name: str) -> None:
+        """Delete one's own style ``name``.
+
+        Raises:
+            UnknownNameError: there is none of that name.
+            UsageError: it is part of impasto.
+        """
+        path = self._path(name)
+        if path.parent == BUNDLED:
+            raise UsageError(f"style {name!r} is part of impasto and stays; only your own can be removed")
+        path.unlink()
+
+    def _path(self, name: str) -> Path:
+        paths = self.paths()
+        if name not in paths:
+            raise UnknownNameError("style", name, paths)
+        return paths[name]
+
+
+def name_from(path: Path) -> str:
+    """Make a style's name of a file's: ``The Great Wave (1831).jpg`` becomes ``the-great-wave-1831``.
+
+    Raises:
+        UsageError: nothing is left of it.
+    """
+    name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")
+    if not name:
+        raise UsageError(f"{path.name} has no letters to name a style by; choose a --name")
+    return name

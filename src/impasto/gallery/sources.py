@@ -1,0 +1,36 @@
+"""Whatever people name a style by: a picture, a file, or a name in the gallery."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from impasto.gallery.catalog import StyleCatalog
+from impasto.gallery.style_file import SUFFIX, GalleryStyle, read_style_file
+from impasto.images import PICTURE_SUFFIXES, PictureSource, as_picture
+
+if TYPE_CHECKING:
+    from impasto.types import Picture
+
+StyleSource: TypeAlias = "PictureSource | GalleryStyle"
+
+
+def as_style_source(source: StyleSource) -> Picture | GalleryStyle:
+    """Return a picture, whatever it is given as, or a style of the gallery, given as itself, its file or its name.
+
+    Raises:
+        ImageError: the picture cannot be read.
+        StyleError: the style file cannot be read.
+        UnknownNameError: neither a file nor a style is called so.
+    """
+    if isinstance(source, GalleryStyle):
+        return source
+    if isinstance(source, (str, Path)):
+        path = Path(source)
+        suffix = path.suffix.lower()
+        if suffix == SUFFIX:
+            return read_style_file(path)
+        if not path.exists() and suffix not in PICTURE_SUFFIXES and path.name == os.fspath(source):
+            return StyleCatalog().get(path.name)
+    return as_picture(source)

@@ -1,0 +1,81 @@
+"""The ``.style`` file: the code of one style, what it is called, and which network understands it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from impasto.errors import StyleError
+from impasto.images.atomic import write_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from impasto.types import FloatArray
+
+SUFFIX = ".style"
+_VERSION = 1
+_LARGEST = 1 << 20
+_TEXTS = ("name", "title", "artist", "year", "license", "network")
+
+
+@dataclass(frozen=True, eq=False)
+class GalleryStyle:
+    """A style without its image."""
+
+    name: str
+    """Small letters, digits and hyphens: ``great-wave``."""
+    code: FloatArray
+    """(code_size): scales and shifts of every normalisation of the network."""
+    network: str
+    """sha256 of the weights of the network whose code this is."""
+    title: str = ""
+    artist: str = ""
+    year: str = ""
+    license: str = ""
+    """Of the style image."""
+    swatch: bytes = b""
+    """A small picture painted in this style, as a WebP file."""
+
+
+def write_style_file(style: GalleryStyle, path: Path) -> None:
+    """Write ``style`` to ``path``; the numbers of the code are kept in float16.
+
+    Raises:
+        ImageWriteError: the folder is missing, or the disk refuses.
+    """
+    content = {
+        "impasto style": _VERSION,
+        **{name: getattr(style, name) for name in _TEXTS},
+        "code": base64.b64encode(style.code.astype("<f2").tobytes()).decode(),
+        "swatch": base64.b64encode(style.swatch).decode(),
+    }
+    write_whole(path, json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n")
+
+
+def read_style_file(path: Path) -> GalleryStyle:
+    """Read what `write_style_file` wrote.
+
+    Raises:
+        StyleError: the file is missing, damaged, from a newer impasto, or no style.
+    """
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise ValueError("it is too large")
+        content = json.loads(path.read_bytes())
+        if content["impasto style"] > _VERSION:
+            raise StyleError(f"{path.name} was written by a newer version of impasto; update this one")
+        code = np.frombuffer(base64.b64decode(content["code"], validate=True), "<f2").astype(np.float32)
+        if not code.size or not np.isfinite(code).all():
+            raise ValueError("its code is incomplete")
+        swatch = base64.b64decode(content["swatch"], validate=True)
+        return GalleryStyle(code=code, swatch=swatch, **{name: str(content[name]) for name in _TEXTS})
+    except FileNotFoundError as error:
+        raise StyleError(f"{path} does not exist; check the path") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        cause = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise StyleError(f"{path.name} is no style file ({cause}); learn the style anew from its picture") from error

@@ -1,0 +1,265 @@
+"""Picture files out, through libvips.
+
+A format that cannot hold the bit depth gets the nearest it can (JPEG, WebP and GIF 8 bits, PNG 16, AVIF 12); alpha is
+laid over white for JPEG, and cut to on or off by GIF. Float TIFF carries an sRGB profile, since programs disagree about
+what bare floats mean. Of metadata, only impasto's own are written.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyvips
+
+from impasto.errors import ImageWriteError, UsageError
+from impasto.images import profiles, xmp
+from impasto.images.atomic import check_folder, whole_file
+from impasto.images.decoding import LARGE_PICTURE, cause
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from impasto.types import FloatArray, Picture
+
+SUFFIXES: Mapping[str, str] = {
+    "jpg": "jpeg",
+    "jpeg": "jpeg",
+    "png": "png",
+    "tif": "tiff",
+    "tiff": "tiff",
+    "webp": "webp",
+    "avif": "avif",
+    "gif": "gif",
+}
+"""File name suffixes that can be written, and their format."""
+
+PICTURE_SUFFIXES = frozenset(f".{suffix}" for suffix in SUFFIXES)
+"""As `pathlib.Path.suffix` has them, in small letters."""
+
+
+class PictureWriter:
+    """Makes a file of a picture whose rows come strip by strip.
+
+    JPEG, PNG and TIFF take no more memory for a larger picture; WebP, AVIF and GIF are encoded as a whole.
+    """
+
+    def __init__(
+        self,
+        outline: Picture,
+        width: int,
+        height: int,
+        format: str,
+        *,
+        keep_profile: bool = True,
+        quality: int | None = None,
+    ) -> None:
+        """Prepare to encode; what cannot be written is refused now, not after the work.
+
+        Args:
+            outline: says what the strips will be like: with alpha or without, bit depth, profile.
+            width: of the whole, in pixels.
+            height: of the whole, in pixels.
+            format: a suffix or name of a format, such as 'png'.
+            keep_profile: convert back into the ICC profile of the original file and embed it; otherwise the file is
+                sRGB.
+            quality: 1 to 100, for JPEG (95 if None), WebP (90) and AVIF (80).
+
+        Raises:
+            ImageWriteError: an unknown format, or a picture larger than the format can hold.
+            UsageError: a quality out of range or for a lossless format.
+        """
+        self._form = _known_format(format, format)
+        self._saver = saver = _SAVERS[self._form]
+        options = dict(saver.options)
+        if quality is not None and (saver.quality is None or not 1 <= quality <= 100):
+            raise UsageError(f"quality {quality} for {self._form}: give 1 to 100, and only for JPEG, WebP or AVIF")
+        if saver.quality is not None:
+            options["Q"] = quality or saver.quality
+        if max(width, height) > saver.longest_side:
+            raise ImageWriteError(
+                f"picture is {width}x{height}; {self._form} holds at most "
+                f"{saver.longest_side} pixels a side; choose png or tiff, or a smaller size"
+            )
+        large = width * height > LARGE_PICTURE
+        self._depth = max(d for d in saver.depths if d <= max(outline.bit_depth, 8))
+        if self._form == "tiff":
+            options["predictor"] = "float" if self._depth == 32 else "horizontal"
+            options["bigtiff"] = width * height * 4 * self._depth // 8 > 1 << 31
+        if self._form == "jpeg":
+            options["optimize_coding"] = not large  # which would keep the whole picture
+        self._options = options
+        self._width, self._height = width, height
+        self._keep_profile = keep_profile
+        self._profile: bytes | None = None
+        self._rows: IO[bytes] = tempfile.TemporaryFile() if large else io.BytesIO()  # noqa: SIM115 - closed by __exit__
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self._rows.close()
+
+    def write(self, strip: Picture) -> None:
+        """Take the next rows.
+
+        Raises:
+            ImageWriteError: the disk for temporary files is full.
+        """
+        levels, self._profile = _encodable(strip, self._depth, self._saver.alpha, self._keep_profile)
+        try:
+            self._rows.write(levels.tobytes())
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise ImageWriteError(
+                f"cannot keep the picture in {tempfile.gettempdir()}: {reason}; free space"
+            ) from error
+        self._bands = levels.shape[2]
+
+    def encode(self, metadata: Mapping[str, str]) -> bytes:
+        """Return the bytes of the file. JPEG leaves out ``metadata`` beyond 50 kB and GIF all of it."""
+        buffer = io.BytesIO()
+        self._encode(buffer, metadata)
+        return buffer.getvalue()
+
+    def save(self, path: Path, metadata: Mapping[str, str]) -> None:
+        """Write the file whole or not at all.
+
+        Raises:
+            ImageWriteError: missing folder, or a full or read-only disk.
+        """
+        with whole_file(path) as temporary, temporary.open("w+b") as file:
+            self._encode(file, metadata)
+
+    def _encode(self, file: IO[bytes], metadata: Mapping[str, str]) -> None:
+        kind = {8: "uchar", 16: "ushort", 32: "float"}[self._depth]
+        if isinstance(self._rows, io.BytesIO):
+            image = pyvips.Image.new_from_memory(self._rows.getvalue(), self._width, self._height, self._bands, kind)
+        else:
+            self._rows.flush()
+            size = self._bands * self._depth // 8
+            image = pyvips.Image.rawload(f"/proc/self/fd/{self._rows.fileno()}", self._width, self._height, size)
+        space = {8: "srgb", 16: "rgb16", 32: "scrgb"}[self._depth]
+        image = image.copy(format=kind, bands=self._bands, interpretation=space)
+        if self._profile is not None:
+            image = profiles.with_profile(image, self._profile)
+        if metadata:
+            image.set_type(pyvips.GValue.blob_type, xmp.XMP_FIELD, xmp.pack(metadata))
+        refused: list[OSError] = []
+
+        def write(data: bytes) -> int:
+            try:
+                return file.write(data)
+            except OSError as error:  # which libvips would call a write error, whatever it is
+                refused.append(error)
+                return -1
+
+        target = pyvips.TargetCustom()
+        target.on_write(write)
+        target.on_seek(file.seek)  # TIFF goes back to write where its strips are
+        target.on_read(file.read)
+        try:
+            getattr(image, self._saver.function)(target, keep="xmp,icc", **self._options)
+        except pyvips.Error as error:
+            if refused:
+                raise refused[0] from None
+            raise ImageWriteError(f"libvips cannot encode {self._form}: {cause(error)}; choose png") from error
+
+
+def encode_picture(picture: Picture, format: str, *, keep_profile: bool = True, quality: int | None = None) -> bytes:
+    """Return the bytes of a file in ``format`` (a suffix or name of a format): see `PictureWriter`.
+
+    Raises:
+        ImageWriteError: an unknown format, or a picture larger than the format can hold.
+        UsageError: a quality out of range or for a lossless format.
+    """
+    with _written(picture, format, keep_profile, quality) as writer:
+        return writer.encode(picture.metadata)
+
+
+def write_picture(picture: Picture, path: str | Path, *, keep_profile: bool = True, quality: int | None = None) -> None:
+    """Write a file whole or not at all; the suffix chooses the format. Options as in `PictureWriter`.
+
+    Raises:
+        ImageWriteError: unknown suffix, missing folder, a full or read-only disk, or a picture too large.
+        UsageError: a quality out of range or for a lossless format.
+    """
+    form = output_format(path)
+    with _written(picture, form, keep_profile, quality) as writer:
+        writer.save(Path(path), picture.metadata)
+
+
+def output_format(path: str | Path) -> str:
+    """Return the format that ``path`` will be written in; call it before long work, to fail early.
+
+    Raises:
+        ImageWriteError: the suffix is unknown, or the folder does not exist.
+    """
+    path = Path(path)
+    form = _known_format(path.suffix.removeprefix("."), str(path))
+    check_folder(path)
+    return form
+
+
+def _written(picture: Picture, format: str, keep_profile: bool, quality: int | None) -> PictureWriter:
+    writer = PictureWriter(picture, picture.width, picture.height, format, keep_profile=keep_profile, quality=quality)
+    writer.write(picture)
+    return writer
+
+
+def _known_format(suffix: str, name: str) -> str:
+    if suffix.lower() not in SUFFIXES:
+        kind = f"{suffix!r} is no format" if suffix else "no suffix"
+        raise ImageWriteError(f"cannot write {name}: {kind} that impasto writes; use one of {', '.join(SUFFIXES)}")
+    return SUFFIXES[suffix.lower()]
+
+
+@dataclass(frozen=True)
+class _Saver:
+    function: str
+    depths: tuple[int, ...]
+    longest_side: int
+    alpha: bool = True
+    quality: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+_ANY_SIDE = 10_000_000  # the most that libvips accepts
+_SAVERS = {
+    "jpeg": _Saver("jpegsave_target", (8,), 65500, alpha=False, quality=95, options={"optimize_coding": True}),
+    "png": _Saver("pngsave_target", (8, 16), _ANY_SIDE),
+    "tiff": _Saver("tiffsave_target", (8, 16, 32), _ANY_SIDE, options={"compression": "deflate"}),
+    "webp": _Saver("webpsave_target", (8,), 16383, quality=90, options={"exact": True}),
+    "avif": _Saver("heifsave_target", (8, 16), 16384, quality=80, options={"compression": "av1"}),
+    "gif": _Saver("gifsave_target", (8,), 65535),
+}
+
+
+def _encodable(picture: Picture, depth: int, alpha: bool, keep_profile: bool) -> tuple[npt.NDArray[Any], bytes | None]:
+    """Return the levels (H, W, bands) of ``depth`` bits, and the profile that they are in."""
+    pixels = picture.pixels.clip(0, 1)
+    if picture.alpha is not None and not alpha:
+        pixels = 1 - (1 - pixels) * picture.alpha.clip(0, 1)[:, :, None]
+    image = None
+    if keep_profile and picture.icc is not None:
+        wide = pyvips.Image.new_from_array(_quantised(pixels, 16)).copy(interpretation="rgb16")
+        image = profiles.from_srgb(wide, picture.icc)
+    if image is not None:
+        pixels, profile = image.numpy().astype(np.float32) / 65535, picture.icc
+    else:
+        profile = profiles.SRGB if depth == 32 else None
+    if picture.alpha is not None and alpha:
+        pixels = np.dstack([pixels, picture.alpha.clip(0, 1)])
+    return _quantised(pixels, depth), profile
+
+
+def _quantised(pixels: FloatArray, depth: int) -> npt.NDArray[Any]:
+    if depth == 32:
+        return np.ascontiguousarray(pixels)
+    levels: npt.NDArray[Any] = np.rint(pixels * np.float32(2**depth - 1)).astype(f"uint{depth}")
+    return levels
