@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import save_file
 
+from impasto.cli.main import run
+from impasto.descriptors.compact import load_compact
 from impasto.descriptors.weights.canonical import tensor_shapes
 from impasto.descriptors.weights.store import WeightsStore
+from impasto.networks.arbitrary import STYLE_LAYERS, ArbitraryStylizer
+from impasto.training.saving import save_network
 from random_networks import he_tensors
 
 ROOT = Path(__file__).parent.parent
@@ -53,3 +58,31 @@ def stored_weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     """Let this process, and those it starts, find 'vgg19'."""
     monkeypatch.setenv("IMPASTO_WEIGHTS_DIR", str(weights_folder))
     return weights_folder
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither compiled networks nor styles go into the user's folders."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("IMPASTO_STYLES_DIR", str(tmp_path / "own-styles"))
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a training that has hardly begun would write."""
+    descriptor = load_compact()
+    network = ArbitraryStylizer({layer: descriptor.channels(layer) for layer in STYLE_LAYERS}, seed=1)
+    with torch.no_grad():
+        network.predictor.head[-1].weight.mul_(100)  # codes that differ
+    path = tmp_path_factory.mktemp("trained") / "conditional.safetensors"
+    tensors = {name: tensor.half() for name, tensor in network.state_dict().items()}
+    save_network(path, tensors, metadata={"descriptor": descriptor.identity}, card={})
+    return path
+
+
+@pytest.fixture(scope="session")
+def folder(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network with random weights, exported."""
+    target = tmp_path_factory.mktemp("exported")
+    assert run(["export", str(checkpoint), "-o", str(target)]) == 0
+    return target

@@ -283,6 +283,36 @@ class FastOptions(EngineOptions):
     threads: int = Field(0, ge=0, le=1024, description="Threads of the processor; 0 for all.")
 
 
+class LearnOptions(Options):
+    """Refining the code of one style by optimisation."""
+
+    network: str | None = Field(
+        None, description="Folder of a network that 'impasto export' wrote; the bundled one if not given."
+    )
+    judge: str = Field(
+        "auto",
+        description="Descriptor that measures the losses: auto (vgg19, or compact where that cannot be fetched), or a "
+        "name from 'impasto models list'.",
+    )
+    side: int = Field(
+        384,
+        ge=64,
+        le=2048,
+        description="Short side in pixels at which the style image is looked at: more makes larger strokes.",
+    )
+    style_margin: float = Field(
+        0.02, ge=0, lt=0.5, description="Share of the style image's sides that is cut off at each edge: frames."
+    )
+    minutes: float = Field(5.0, gt=0, description="Time after which learning ends.")
+    steps: int = Field(400, ge=1, le=1_000_000, description="Steps after which learning ends.")
+    learning_rate: float = Field(0.02, gt=0, description="Of Adam at its highest; it falls along half a cosine.")
+    batch: int = Field(2, ge=1, le=64, description="Content images per step.")
+    crop: int = Field(224, ge=64, le=2048, multiple_of=8, description="Side in pixels of what is painted of them.")
+    content_weight: float = Field(1.0, ge=0, description="Weight of the content loss.")
+    style_weight: float = Field(8.0, ge=0, description="Weight of the style loss.")
+    tv_weight: float = Field(1.0, ge=0, description="Weight of the total variation.")
+
+
 class ReconstructOptions(DescentOptions):
     """Figure 1 of Gatys et al. (2016): what the layers of a descriptor network know of one image."""
 

@@ -79,7 +79,7 @@ def test_the_measure_knows_both_ends(inputs: StylizeInputs) -> None:
     measure = DistanceMeasure(inputs, narrow_vgg(), CPU)
 
     def measured(size: int) -> tuple[dict[str, float], dict[str, float]]:
-        pictures = inputs.content, inputs.styles[0].picture
+        pictures = inputs.content.read(), inputs.styles[0].picture
         content, style = (measure(resize_picture(each, size, size * 3 // 4)) for each in pictures)
         return content, style
 

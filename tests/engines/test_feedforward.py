@@ -14,43 +14,14 @@ import torch
 import impasto
 import impasto.engines.feedforward
 from impasto.cli.main import run
-from impasto.descriptors.compact import load_compact
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.feedforward import FeedForwardEngine
 from impasto.errors import StyleError, UsageError, WeightsFormatError
 from impasto.gallery import GalleryStyle, read_style_file
 from impasto.images import LazyPicture, read_picture, resize_picture, write_picture
-from impasto.networks.arbitrary import STYLE_LAYERS, ArbitraryStylizer
 from impasto.networks.checkpoint import load_stylizer
 from impasto.options import FastOptions
-from impasto.training.saving import save_network
 from impasto.types import Picture
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    """Compiled networks do not go into the user's cache."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    """What a training that has hardly begun would write."""
-    descriptor = load_compact()
-    network = ArbitraryStylizer({layer: descriptor.channels(layer) for layer in STYLE_LAYERS}, seed=1)
-    with torch.no_grad():
-        network.predictor.head[-1].weight.mul_(100)  # codes that differ
-    path = tmp_path_factory.mktemp("trained") / "conditional.safetensors"
-    tensors = {name: tensor.half() for name, tensor in network.state_dict().items()}
-    save_network(path, tensors, metadata={"descriptor": descriptor.identity}, card={})
-    return path
-
-
-@pytest.fixture(scope="module")
-def folder(checkpoint, tmp_path_factory):
-    target = tmp_path_factory.mktemp("exported")
-    assert run(["export", str(checkpoint), "-o", str(target)]) == 0
-    return target
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +213,10 @@ def test_the_stride_is_the_networks():
 
 def test_what_is_no_network_is_refused(tmp_path, capsys):
     (tmp_path / "predict.onnx").write_bytes(b"")
-    with pytest.raises(UsageError, match=r"lacks measure\.onnx, render\.onnx, identity\.style; name a folder that"):
+    with pytest.raises(
+        UsageError,
+        match=r"conditional\.safetensors, measure\.onnx, render\.onnx, identity\.style; name a",
+    ):
         FeedForwardEngine(FastOptions(network=str(tmp_path)))
     bundled = impasto.descriptors.compact.BUNDLED
     with pytest.raises(WeightsFormatError, match=r"compact\.safetensors is no network of 'impasto train conditional'"):

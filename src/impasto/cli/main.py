@@ -30,6 +30,7 @@ app.command("impasto.cli.reconstruct:app", name="reconstruct")
 app.command("impasto.cli.compare:app", name="compare")
 app.command("impasto.cli.train:app", name="train")
 app.command("impasto.cli.export:app", name="export")
+app.command("impasto.cli.styles:app", name="styles")
 app.command("impasto.cli.models:app", name="models")
 
 

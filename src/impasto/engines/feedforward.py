@@ -11,8 +11,6 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
-from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +22,7 @@ from impasto.images.color import color_map, prepare_style, restore_colors
 from impasto.images.scale import crop_margin, fit_size, resize_pixels
 from impasto.images.tiles import plan_tiles
 from impasto.runtimes.catalog import RUNTIMES
+from impasto.runtimes.network_folder import IDENTITY_FILE, network_folder
 from impasto.types import Picture, Step
 
 if TYPE_CHECKING:
@@ -41,7 +40,6 @@ STRIDE = 8
 _HALO = 104
 """Pixels at each edge of a tile that the network looks at: its receptive field, rounded up to the stride."""
 _TILE = 1024
-_FILES = ("predict.onnx", "measure.onnx", "render.onnx", "identity.style")
 _STYLE_SIDE = 256
 _THUMBNAIL = 512
 
@@ -66,13 +64,7 @@ class FeedForwardEngine:
         """
         del on_download
         self._options = options
-        bundled = Path(str(files("impasto.bundled") / "conditional"))
-        self._folder = Path(options.network) if options.network is not None else bundled
-        missing = [name for name in _FILES if not (self._folder / name).is_file()]
-        if missing and options.network is None:
-            raise UsageError("no network is bundled yet; train and export one, and name its folder by --network")
-        if missing:
-            raise UsageError(f"{options.network} lacks {', '.join(missing)}; name a folder that 'impasto export' wrote")
+        self._folder = network_folder(options.network)
         self._runtimes: dict[str, Runtime] = {}
 
     def stylize(self, inputs: StylizeInputs, *, on_step: OnStep, checkpoint: Checkpoint | None = None) -> Picture:
@@ -177,7 +169,7 @@ class FeedForwardEngine:
 
     @cached_property
     def _identity(self) -> GalleryStyle:
-        return read_style_file(self._folder / "identity.style")
+        return read_style_file(self._folder / IDENTITY_FILE)
 
     def _gallery_code(self, style: GalleryStyle) -> FloatArray:
         if style.network != self._identity.network:

@@ -56,10 +56,8 @@ class StyleCatalog:
         Raises:
             UsageError: the name would make no file name.
         """
-        if not _NAME.fullmatch(style.name):
-            raise UsageError(f"style name is {style.name!r}; use small letters, digits and hyphens, like great-wave")
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{style.name}{SUFFIX}"
+        path = self.folder / f"{check_name(style.name)}{SUFFIX}"
         write_style_file(style, path)
         return path
 
@@ -80,6 +78,17 @@ class StyleCatalog:
         if name not in paths:
             raise UnknownNameError("style", name, paths)
         return paths[name]
+
+
+def check_name(name: str) -> str:
+    """Return ``name``, which is fit for a style.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"style name is {name!r}; use small letters, digits and hyphens, like great-wave")
+    return name
 
 
 def name_from(path: Path) -> str:

@@ -19,6 +19,7 @@ from impasto.gallery.style_file import GalleryStyle, write_style_file
 from impasto.images.atomic import write_whole
 from impasto.networks.checkpoint import load_stylizer
 from impasto.networks.conditional import STRIDE
+from impasto.runtimes.network_folder import IDENTITY_FILE, WEIGHTS_FILE
 from impasto.runtimes.openvino_runtime import OpenVINORuntime
 from impasto.runtimes.torch_runtime import TorchRuntime
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from impasto.types import FloatArray
 
 LARGEST_DIFFERENCE = 2 / 255
-WEIGHTS_FILE = "conditional.safetensors"
 _SMALLEST_HALVED = 1024
 
 
@@ -186,7 +186,7 @@ def export_all(checkpoint: Path, descriptor: CompactDescriptor, folder: Path) ->
     """Write everything that painting needs into ``folder``; return how far the graphs are from the network.
 
     That is the weights of ``checkpoint``, as `WEIGHTS_FILE`, with their card; ``predict.onnx``, ``measure.onnx`` and
-    ``render.onnx``, which share them; and ``identity.style``, whose code changes nothing.
+    ``render.onnx``, which share them; and `IDENTITY_FILE`, whose code changes nothing.
 
     Raises:
         WeightsFormatError: ``checkpoint`` holds no such network.
@@ -216,6 +216,6 @@ def export_all(checkpoint: Path, descriptor: CompactDescriptor, folder: Path) ->
         GalleryStyle(
             "identity", trained.network.identity.detach().numpy(), hashlib.sha256(content).hexdigest(), title="Identity"
         ),
-        folder / "identity.style",
+        folder / IDENTITY_FILE,
     )
     return differences

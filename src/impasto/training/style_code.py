@@ -1,0 +1,170 @@
+"""Refining the code of one style: a few minutes for what the predictor could only guess.
+
+Dumoulin et al. (2017), section 3.2: a new style is learned by the scales and shifts alone, the network as it is.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from impasto.descriptors.catalog import load_descriptor
+from impasto.descriptors.compact import load_compact
+from impasto.errors import StyleError
+from impasto.gallery import GalleryStyle, read_style_file
+from impasto.images.scale import crop_margin, resize_pixels
+from impasto.losses.functional import total_variation
+from impasto.networks.arbitrary import STYLE_LAYERS
+from impasto.networks.checkpoint import load_stylizer
+from impasto.runtimes.network_folder import IDENTITY_FILE, WEIGHTS_FILE, network_folder
+from impasto.training.stylizer import CONTENT_LAYER, content_distance, style_distance
+from impasto.types import Picture, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+
+    from impasto.descriptors.base import Descriptor
+    from impasto.networks.arbitrary import ArbitraryStylizer
+    from impasto.options import LearnOptions
+    from impasto.types import FloatArray, OnStep
+
+_PATIENCE = 60
+"""Steps without progress after which learning ends."""
+_PROGRESS = 0.99
+_MEMORY = 0.95
+"""Share of the running mean of the losses that a step leaves."""
+
+
+def learn_style(
+    picture: Picture,
+    name: str,
+    options: LearnOptions,
+    contents: Sequence[Picture],
+    *,
+    on_step: OnStep,
+    on_download: Callable[[int, int | None], None] | None = None,
+) -> GalleryStyle:
+    """Learn the style of ``picture`` for the network that the options name.
+
+    Args:
+        picture: a painting.
+        name: of the style to be.
+        options: of the learning.
+        contents: pictures to paint on; small ones are enlarged.
+        on_step: called after every step; an exception from it stops the learning.
+        on_download: called with bytes done and in all if the judge's weights have to be fetched.
+
+    Raises:
+        UsageError: the options name no network.
+        UnknownNameError: they name no descriptor.
+        StyleError: the network belongs to another version of impasto.
+    """
+    folder = network_folder(options.network)
+    trained = load_stylizer(folder / WEIGHTS_FILE)
+    descriptor = load_compact(full=[CONTENT_LAYER])
+    if trained.descriptor != descriptor.identity:
+        raise StyleError(f"{folder.name} was exported by another version of impasto; export it again")
+    judge: Descriptor = descriptor
+    if options.judge != "compact":
+        judge = load_descriptor(options.judge, on_download=on_download)
+        judge = descriptor if judge.name == "compact" else judge
+    pixels = crop_margin(picture.pixels, options.style_margin)
+    code = learn_code(
+        trained.network.requires_grad_(False),
+        descriptor,
+        judge,
+        _at_short_side(pixels, options.side),
+        [_at_short_side(content.pixels, max(options.crop, min(content.pixels.shape[:2])))[0] for content in contents],
+        options,
+        on_step=on_step,
+    )
+    return GalleryStyle(name, code.numpy(), read_style_file(folder / IDENTITY_FILE).network)
+
+
+def _at_short_side(pixels: FloatArray, side: int) -> Tensor:
+    scale = side / min(pixels.shape[:2])
+    height, width = (max(side, round(extent * scale)) for extent in pixels.shape[:2])
+    return torch.from_numpy(np.ascontiguousarray(resize_pixels(pixels, height, width).transpose(2, 0, 1)))[None]
+
+
+def learn_code(
+    network: ArbitraryStylizer,
+    descriptor: Descriptor,
+    judge: Descriptor,
+    style: Tensor,
+    contents: Sequence[Tensor],
+    options: LearnOptions,
+    *,
+    on_step: OnStep,
+) -> Tensor:
+    """Return the code (code_size) with which ``network`` paints most like ``style``.
+
+    Args:
+        network: as trained; it is not changed.
+        descriptor: what its predictor sees style images with.
+        judge: what the losses are measured with.
+        style: (1, 3, H, W), sRGB in [0, 1], at the scale at which strokes are to be painted.
+        contents: pictures (3, H, W) to paint on, no side shorter than the crop.
+        options: weights of the losses, and how long; it ends early when the loss falls no more.
+        on_step: called after every step; an exception from it stops the learning.
+    """
+    random = torch.Generator().manual_seed(options.seed)
+    with torch.no_grad():
+        targets = judge.forward(style, STYLE_LAYERS)
+        start = network.codes(descriptor.forward(style, STYLE_LAYERS))[0]
+    code = start.clone().requires_grad_()
+    optimizer = torch.optim.Adam([code], lr=options.learning_rate)
+    best, best_at, mean = math.inf, 0, math.nan
+    average = start.clone()
+    began = time.monotonic()
+    for step in range(1, options.steps + 1):
+        elapsed = (time.monotonic() - began) / 60 / options.minutes
+        fraction = max(step / options.steps, elapsed)
+        for group in optimizer.param_groups:
+            group["lr"] = options.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction))))
+        crops = torch.stack([_crop(contents, options.crop, random) for _ in range(options.batch)])
+        with torch.no_grad():
+            content = judge.forward(crops, [CONTENT_LAYER])[CONTENT_LAYER]
+        painted = network.transformer(crops, code.expand(len(crops), -1))
+        features = judge.forward(painted, [*STYLE_LAYERS, CONTENT_LAYER])
+        losses = {
+            "content": options.content_weight * content_distance(features[CONTENT_LAYER], content).mean(),
+            "style": options.style_weight
+            * torch.stack([style_distance(features[layer], targets[layer]).mean() for layer in STYLE_LAYERS]).mean(),
+            "tv": options.tv_weight * total_variation(painted),
+        }
+        total = torch.stack(list(losses.values())).sum()
+        optimizer.zero_grad()
+        (code.grad,) = torch.autograd.grad(total, [code])
+        optimizer.step()
+        average.lerp_(code.detach(), 1 - _MEMORY)
+        value = float(total.detach())
+        mean = value if math.isnan(mean) else _MEMORY * mean + (1 - _MEMORY) * value
+        if mean < _PROGRESS * best:
+            best, best_at = mean, step
+        done = step == options.steps or fraction >= 1 or step - best_at >= _PATIENCE
+        on_step(
+            Step(
+                done=step,
+                total=step if done else options.steps,
+                fraction=1.0 if done else fraction,
+                scale=(options.crop, options.crop),
+                losses={**{name: float(loss.detach()) for name, loss in losses.items()}, "total": value},
+                preview=lambda painted=painted: Picture(painted[0].detach().permute(1, 2, 0).contiguous().numpy()),  # type: ignore[misc]
+            )
+        )
+        if done:
+            break
+    return average
+
+
+def _crop(contents: Sequence[Tensor], side: int, random: torch.Generator) -> Tensor:
+    picture = contents[int(torch.randint(len(contents), (), generator=random))]
+    top, left = (int(torch.randint(extent - side + 1, (), generator=random)) for extent in picture.shape[1:])
+    return picture[:, top : top + side, left : left + side]

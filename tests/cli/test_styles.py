@@ -1,0 +1,107 @@
+"""The gallery from the command line, with a network of random weights."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from impasto.cli.main import run
+from impasto.gallery import StyleCatalog, read_style_file, write_style_file
+from impasto.images import read_picture, resize_picture, write_picture
+
+
+@pytest.fixture
+def learned(folder, painting, tmp_path, monkeypatch):
+    """A style that was learned for two steps, in the gallery of this test."""
+    monkeypatch.chdir(tmp_path)
+    write_picture(resize_picture(read_picture(painting), 120, 90), "The Swirls.png")
+    quick = ["--steps", "2", "--side", "64", "--crop", "64", "--batch", "1", "--judge", "compact"]
+    facts = ["--title", "Swirls", "--artist", "nobody", "--year", "2026", "--license", "Apache-2.0"]
+    assert run(["styles", "learn", "The Swirls.png", "--network", str(folder), *quick, *facts]) == 0
+    return StyleCatalog().get("the-swirls")
+
+
+def test_a_learned_style_is_listed_shown_and_painted_with(learned, folder, photo, capsys):
+    assert learned.title == "Swirls" and len(learned.code) > 1000
+    assert run(["styles", "list"]) == 0
+    assert "the-swirls  Swirls, nobody, 2026\n" in capsys.readouterr().out
+    assert run(["styles", "list", "--json"]) == 0
+    facts = {style["name"]: style for style in json.loads(capsys.readouterr().out)}["the-swirls"]
+    assert facts["license"] == "Apache-2.0" and facts["network"] == learned.network
+    assert run(["styles", "show", "the-swirls", "-o", "swatch.png"]) == 0
+    assert "artist   nobody\n" in capsys.readouterr().out
+    assert (read_picture("swatch.png").width, read_picture("swatch.png").height) == (160, 120)
+    arguments = ["--engine", "fast", "--network", str(folder), "--size", "64", "-q"]
+    assert run(["stylize", str(photo), "-s", "the-swirls:0.5", "-s", "the-swirls", "-o", "out.png", *arguments]) == 0
+    assert read_picture("out.png").width == 64
+
+
+def test_learning_moves_the_code_to_the_style(folder, painting, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    quick = ["--side", "64", "--crop", "64", "--batch", "1", "--judge", "compact", "--network", str(folder)]
+    codes = []
+    for steps in ("1", "3"):
+        assert run(["styles", "learn", str(painting), "-o", "s.style", "--steps", steps, *quick]) == 0
+        codes.append(read_style_file(tmp_path / "s.style").code)
+    assert np.abs(codes[0] - codes[1]).max() > 1e-3
+    assert not StyleCatalog().folder.exists()
+
+
+def test_a_style_is_exported_and_removed(learned, folder, photo, capsys):
+    assert run(["styles", "export", "the-swirls", "-o", "mine.style"]) == 0
+    assert run(["styles", "remove", "the-swirls"]) == 0
+    assert "the-swirls" not in StyleCatalog().paths()
+    arguments = ["--engine", "fast", "--network", str(folder), "--size", "64", "-q", "-o", "out.png"]
+    assert run(["stylize", str(photo), "-s", "mine.style", *arguments]) == 0
+    capsys.readouterr()
+    assert run(["stylize", str(photo), "-s", "the-swirls", *arguments]) == 2
+    assert capsys.readouterr().err.startswith("error: unknown style 'the-swirls'; ")
+
+
+def test_gatys_wants_a_picture(learned, photo, capsys):
+    assert run(["stylize", str(photo), "-s", "the-swirls", "-o", "out.png", "--engine", "gatys", "--size", "64"]) == 2
+    assert "style 'the-swirls' is a code for engine 'fast'; this needs the picture" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no style file"),
+        (b"{}", "'impasto style' is missing"),
+        (b'{"impasto style": 99}', "newer version of impasto"),
+        (b'{"impasto style": 1, "code": "%%"}', "no style file"),
+        (b'{"impasto style": 1, "code": "AAA=", "swatch": ""}', "no style file"),
+    ],
+)
+def test_a_damaged_style_is_said_in_one_sentence(content, message, photo, tmp_path, capsys):
+    (tmp_path / "bad.style").write_bytes(content)
+    assert run(["stylize", str(photo), "-s", str(tmp_path / "bad.style"), "-o", "out.png", "--engine", "fast"]) == 1
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_what_is_wrong_is_said(learned, painting, capsys):
+    for arguments, message in {
+        ("show", "the-swirl"): "unknown style 'the-swirl'; did you mean 'the-swirls'?",
+        ("export", "the-swirls", "-o", "mine.json"): "output is 'mine.json'; the name of a style ends in .style",
+        ("learn", str(painting), "--name", "A B"): "style name is 'A B'; use small letters, digits and hyphens",
+        ("learn", str(painting), "-o", "a.png"): "output is 'a.png'; the name of a style ends in .style",
+        ("remove", "nothing"): "unknown style 'nothing'",
+    }.items():
+        assert run(["styles", *arguments]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_names_come_from_files(tmp_path):
+    from impasto.gallery.catalog import name_from
+
+    assert name_from(tmp_path / "The Great Wave (1831).jpg") == "the-great-wave-1831"
+
+
+def test_what_is_written_is_read(learned, tmp_path):
+    write_style_file(learned, tmp_path / "again.style")
+    again = read_style_file(tmp_path / "again.style")
+    np.testing.assert_array_equal(again.code, learned.code)
+    assert (again.name, again.swatch, again.network) == (learned.name, learned.swatch, learned.network)
