@@ -53,19 +53,19 @@ def test_the_result_is_as_large_as_the_content(paint, content, styles, size):
 def test_tiles_leave_no_trace(paint, content, styles, monkeypatch):
     steps = []
     whole = paint(content, styles[0], precision="float32")
-    monkeypatch.setattr(impasto.engines.feedforward, "_TILE", 64)
+    monkeypatch.setattr(impasto.engines.feedforward, "_TILE", (64, 64))
     tiled = paint(content, styles[0], precision="float32", on_step=steps.append)
     assert len(steps) == 5 * 4 and steps[-1].fraction == 1
     assert np.abs(tiled.pixels - whole.pixels).max() < 1 / 255
 
 
-def test_painting_with_the_exported_graphs_is_painting_with_the_network(paint, checkpoint, content, styles):
+def test_painting_with_the_exported_graphs_is_painting_with_the_network(folder, paint, checkpoint, content):
     network = load_stylizer(checkpoint).network
     small = resize_picture(content, 96, 64)
     image = torch.from_numpy(small.pixels).permute(2, 0, 1)[None]
     expected = network.transformer(image, network.identity[None])[0].permute(1, 2, 0).detach().numpy()
-    # Drawn all but wholly towards the identity's code.
-    found = paint(small, styles[0], strength=1e-6, precision="float32").pixels
+    identity = read_style_file(folder / "identity.style")
+    found = paint(small, identity, precision="float32").pixels
     assert np.abs(found - expected).max() < 2 / 255
 
 
@@ -78,9 +78,11 @@ def test_runtimes_agree(paint, content, styles):
 
 
 def test_strength_goes_from_the_content_to_the_style(paint, content, styles):
-    none, half, full = (paint(content, styles[0], strength=strength).pixels for strength in (0.0, 0.5, 1.0))
-    np.testing.assert_array_equal(none, content.pixels)
-    assert np.abs(half - full).mean() > 1e-3
+    pixels = [paint(content, styles[0], strength=strength).pixels for strength in (0.0, 1e-4, 0.3, 0.7, 1.0)]
+    np.testing.assert_array_equal(pixels[0], content.pixels)
+    distances = [float(np.abs(each - content.pixels).mean()) for each in pixels]
+    assert distances == sorted(distances)
+    assert distances[1] < 1e-3 < distances[2]
 
 
 def test_styles_are_mixed_by_their_weights(folder, content, styles):
@@ -134,7 +136,7 @@ def test_strips_of_a_file_are_the_whole_picture(folder, content, styles, tmp_pat
     arguments = ["stylize", str(tmp_path / "in.png"), "-s", str(tmp_path / "style.png"), "--engine", "fast"]
     arguments += ["--network", str(folder), "--keep-colors", "coral", "--size", "280"]
     assert run([*arguments, "-o", str(tmp_path / "whole.png")]) == 0
-    monkeypatch.setattr(impasto.engines.feedforward, "_TILE", 64)
+    monkeypatch.setattr(impasto.engines.feedforward, "_TILE", (64, 64))
     for module in (impasto.images.decoding, impasto.images.encoding):
         monkeypatch.setattr(module, "LARGE_PICTURE", 1000)
     assert run([*arguments, "-o", str(tmp_path / "{stem}-{style}.png")]) == 0

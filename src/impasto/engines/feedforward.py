@@ -39,7 +39,8 @@ STRIDE = 8
 """Sides of what the networks see are multiples of this: `impasto.networks.conditional.STRIDE`, without PyTorch."""
 _HALO = 104
 """Pixels at each edge of a tile that the network looks at: its receptive field, rounded up to the stride."""
-_TILE = 1024
+_TILE = (512, 768)
+"""Height and width in pixels of what is painted at once: a strip, which is in memory, is one tile high."""
 _STYLE_SIDE = 256
 _THUMBNAIL = 512
 
@@ -85,37 +86,15 @@ class FeedForwardEngine:
             yield replace(content.read(), metadata=self._metadata)
             return
         thumbnail = content.thumbnail(_THUMBNAIL)
-        code = self.code(inputs.styles, inputs.shares, thumbnail)
-        seen = self._seen(thumbnail)
-        affine = self._run("measure", image=_to_batch(seen), code=code)["affine"]
-
-        def render(pixels: FloatArray) -> FloatArray:
-            height, width = pixels.shape[:2]
-            painted = self._run("render", tile=_to_batch(pixels), affine=affine)["painted"][0]
-            cropped: FloatArray = painted[:, :height, :width].transpose(1, 2, 0)
-            return cropped
-
-        recolor = None
-        if options.keep_colors in ("histogram", "coral"):
-            recolor = color_map(render(thumbnail), thumbnail, options.keep_colors)
-
-        def preview() -> Picture:
-            return Picture(finish(render(seen), thumbnail))
-
-        def finish(painted: FloatArray, content: FloatArray) -> FloatArray:
-            painted = painted if recolor is None else recolor(painted)
-            return restore_colors(painted, content, options.keep_colors)
-
-        tiles = list(plan_tiles(content.height, content.width, side=_TILE, halo=_HALO))
+        paint = self._painter(inputs, thumbnail)
+        tiles = list(plan_tiles(content.height, content.width, *_TILE, halo=_HALO))
         done = 0
         for top in dict.fromkeys(tile.top for tile in tiles):
             row = [tile for tile in tiles if tile.top == top]
             strip = content.read(row[0].seen_top, row[0].seen_bottom)
-            seen_pixels = self._seen(strip.pixels)
             painted = np.empty((row[0].bottom - top, content.width, 3), np.float32)
             for tile in row:
-                rendered = render(seen_pixels[:, tile.seen_left : tile.seen_right])
-                painted[:, tile.left : tile.right] = rendered[
+                painted[:, tile.left : tile.right] = paint(strip.pixels[:, tile.seen_left : tile.seen_right])[
                     top - tile.seen_top : tile.bottom - tile.seen_top,
                     tile.left - tile.seen_left : tile.right - tile.seen_left,
                 ]
@@ -127,16 +106,43 @@ class FeedForwardEngine:
                         fraction=done / len(tiles),
                         scale=(content.width, content.height),
                         losses={},
-                        preview=preview,
+                        preview=lambda: Picture(paint(thumbnail)),
                     )
                 )
             rows = slice(top - row[0].seen_top, row[0].bottom - row[0].seen_top)
-            yield replace(
-                strip,
-                pixels=finish(painted, strip.pixels[rows]),
-                alpha=None if strip.alpha is None else strip.alpha[rows],
-                metadata=self._metadata,
-            )
+            alpha = None if strip.alpha is None else strip.alpha[rows]
+            yield replace(strip, pixels=painted, alpha=alpha, metadata=self._metadata)
+
+    def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Callable[[FloatArray], FloatArray]:
+        """Return a function that paints any part (H, W, 3) of the picture with this ``thumbnail``."""
+        options = self._options
+        seen = _to_batch(self._seen(thumbnail))
+        identity = self._identity.code[None]
+
+        def measured(code: FloatArray) -> FloatArray:
+            return self._run("measure", image=seen, code=code)["affine"]
+
+        affine = measured(self.code(inputs.styles, inputs.shares, thumbnail))
+        # What the network cannot give back of the content image fades in as the style fades out.
+        unpainted = measured(identity) if options.strength < 1 else None
+
+        def paint(content: FloatArray) -> FloatArray:
+            given = self._seen(content)
+            painted = self._render(given, affine)
+            if unpainted is not None:
+                painted = (painted + (1 - options.strength) * (given - self._render(given, unpainted))).clip(0, 1)
+            return painted
+
+        if options.keep_colors in ("histogram", "coral"):
+            recolor = color_map(paint(thumbnail), thumbnail, options.keep_colors)
+            return lambda content: recolor(paint(content))
+        return lambda content: restore_colors(paint(content), content, options.keep_colors)
+
+    def _render(self, pixels: FloatArray, affine: FloatArray) -> FloatArray:
+        height, width = pixels.shape[:2]
+        painted = self._run("render", tile=_to_batch(pixels), affine=affine)["painted"][0]
+        cropped: FloatArray = painted[:, :height, :width].transpose(1, 2, 0)
+        return cropped
 
     def size(self, content: LazyPicture) -> tuple[int, int]:
         """Return the (width, height) of the result."""

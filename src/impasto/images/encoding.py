@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
@@ -111,15 +111,17 @@ class PictureWriter:
         Raises:
             ImageWriteError: the disk for temporary files is full.
         """
-        levels, self._profile = _encodable(strip, self._depth, self._saver.alpha, self._keep_profile)
-        try:
-            self._rows.write(levels.tobytes())
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise ImageWriteError(
-                f"cannot keep the picture in {tempfile.gettempdir()}: {reason}; free space"
-            ) from error
-        self._bands = levels.shape[2]
+        for top in range(0, strip.height, _ROWS):
+            rows = slice(top, top + _ROWS)
+            part = replace(strip, pixels=strip.pixels[rows], alpha=None if strip.alpha is None else strip.alpha[rows])
+            levels, self._profile = _encodable(part, self._depth, self._saver.alpha, self._keep_profile)
+            self._bands = levels.shape[2]
+            try:
+                self._rows.write(levels.tobytes())
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                folder = tempfile.gettempdir()
+                raise ImageWriteError(f"cannot keep the picture in {folder}: {reason}; free space") from error
 
     def encode(self, metadata: Mapping[str, str]) -> bytes:
         """Return the bytes of the file. JPEG leaves out ``metadata`` beyond 50 kB and GIF all of it."""
@@ -229,6 +231,8 @@ class _Saver:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+_ROWS = 128
+"""Encoded at once: the copies on the way take memory."""
 _ANY_SIDE = 10_000_000  # the most that libvips accepts
 _SAVERS = {
     "jpeg": _Saver("jpegsave_target", (8,), 65500, alpha=False, quality=95, options={"optimize_coding": True}),

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from impasto.types import FloatArray, Picture
 
 _VISIBLE = 1 / 255
+_ROWS = 512
+"""Of the whole, that a part of the thumbnail is made of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +81,12 @@ class LazyPicture:
         """Return the pixels (H, W, 3) of the whole; the longer side is at most ``long_side``."""
         if max(self.width, self.height) <= long_side:
             return self.read().pixels
-        return self.resized(*fit_size(self.width, self.height, long_side)).read().pixels
+        width, height = fit_size(self.width, self.height, long_side)
+        small = self.resized(width, height)
+        # libvips holds all that one call needs of the whole.
+        rows = max(1, _ROWS * height // self.height)
+        parts = [small.read(top, min(top + rows, height)).pixels for top in range(0, height, rows)]
+        return np.concatenate(parts)
 
 
 def resize_picture(picture: Picture, width: int, height: int) -> Picture:

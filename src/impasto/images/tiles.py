@@ -23,15 +23,15 @@ class Tile:
     seen_right: int
 
 
-def plan_tiles(height: int, width: int, *, side: int, halo: int) -> Iterator[Tile]:
-    """Divide ``height`` x ``width`` pixels into tiles of at most ``side``, row by row.
+def plan_tiles(height: int, width: int, tile_height: int, tile_width: int, *, halo: int) -> Iterator[Tile]:
+    """Divide ``height`` x ``width`` pixels into tiles of at most ``tile_height`` x ``tile_width``, row by row.
 
     Each is seen with ``halo`` more pixels at every edge, as far as there are any. All edges but the picture's own are
-    multiples of the greatest common divisor of ``side`` and ``halo``.
+    multiples of the greatest common divisor of the tile's sides and ``halo``.
     """
-    for top in range(0, height, side):
-        for left in range(0, width, side):
-            bottom, right = min(top + side, height), min(left + side, width)
+    for top in range(0, height, tile_height):
+        for left in range(0, width, tile_width):
+            bottom, right = min(top + tile_height, height), min(left + tile_width, width)
             yield Tile(
                 top,
                 bottom,

@@ -1,0 +1,83 @@
+"""What ``pip install`` gives: built, installed elsewhere, and run where there is no network."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from impasto.images import read_picture, resize_picture, write_picture
+
+ROOT = Path(__file__).parent.parent.parent
+
+NO_NETWORK = """
+import sys
+
+def refuse(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.bind"):
+        raise PermissionError(f"{event} in a place without a network")
+
+sys.addaudithook(refuse)
+for name in ("torch", "safetensors", "onnx", "onnxruntime", "matplotlib", "scipy"):
+    sys.modules[name] = None
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, ROOT]
+    subprocess.run(command, check=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture
+def installed(wheel, tmp_path):
+    """Run ``impasto`` as installed from the wheel."""
+    site = tmp_path / "site"
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", site, wheel]
+    subprocess.run(command, check=True)
+    (site / "sitecustomize.py").write_text(NO_NETWORK)
+    environment = {**os.environ, "PYTHONPATH": str(site), "HOME": str(tmp_path / "home")}
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, *map(str, arguments)], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+
+    assert run("-c", "import impasto; print(impasto.__file__)").stdout.startswith(str(site))
+    return run
+
+
+def test_an_unseen_painting_offline(installed, photo, painting, tmp_path):
+    write_picture(resize_picture(read_picture(photo), 200, 150), tmp_path / "photo.png")
+    done = installed("-m", "impasto", "stylize", "photo.png", "-s", painting, "-o", "out.png", "-q")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (read_picture(tmp_path / "out.png").width, read_picture(tmp_path / "out.png").height) == (200, 150)
+
+
+def test_a_style_of_the_gallery_offline(installed, photo, tmp_path):
+    write_picture(resize_picture(read_picture(photo), 200, 150), tmp_path / "photo.png")
+    names = installed("-m", "impasto", "styles", "list").stdout.split("\n")
+    assert len(names) > 32
+    done = installed("-m", "impasto", "stylize", "photo.png", "-s", names[0].split()[0], "-o", "out.png", "-q")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert read_picture(tmp_path / "out.png").width == 200
+
+
+def test_what_needs_more_says_so(installed, photo, painting):
+    done = installed("-m", "impasto", "stylize", photo, "-s", painting, "-o", "out.png", "--engine", "gatys")
+    assert done.returncode == 2
+    assert done.stderr == "error: engine 'gatys' needs PyTorch: pip install 'impasto[torch]'\n"
+
+
+def test_the_weights_in_the_wheel_are_small(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        sizes = {info.filename: info.file_size for info in archive.infolist()}
+    weights = {name: size for name, size in sizes.items() if name.endswith((".safetensors", ".onnx"))}
+    assert weights and sum(weights.values()) < 12e6
