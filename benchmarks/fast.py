@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from impasto.engines.noise import Noise
 from impasto.images import read_picture, resize_picture, write_picture
 from impasto.runtimes.network_folder import network_folder
 from impasto.runtimes.openvino_runtime import OpenVINORuntime
@@ -82,6 +83,7 @@ def network(size: int, runs: int) -> None:
     render = OpenVINORuntime(network_folder(None) / "render.onnx")
     tile = np.random.default_rng(0).random((1, 3, size, size), dtype=np.float32)
     identity = np.ones((1, _code_size()), np.float32)
+    noise = Noise(0).part(0, 0, size // 8, size // 8)
 
     def eager() -> None:
         with torch.inference_mode():
@@ -91,7 +93,7 @@ def network(size: int, runs: int) -> None:
     alternate(
         {
             "Johnson et al. (2016), PyTorch, eager, float32": eager,
-            "impasto's network, OpenVINO": lambda: render.run({"tile": tile, "affine": identity}),
+            "impasto's network, OpenVINO": lambda: render.run({"tile": tile, "affine": identity, "noise": noise}),
         },
         runs,
     )

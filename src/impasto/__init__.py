@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from impasto.engines.stylize import stylize
     from impasto.errors import ImpastoError, Interrupted
     from impasto.images import read_picture, write_picture
-    from impasto.options import GatysOptions
+    from impasto.options import FastOptions, GatysOptions
     from impasto.types import Picture, Step
 
 _HOMES = {
+    "FastOptions": "impasto.options",
     "GatysOptions": "impasto.options",
     "ImpastoError": "impasto.errors",
     "Interrupted": "impasto.errors",
@@ -29,6 +30,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "FastOptions",
     "GatysOptions",
     "ImpastoError",
     "Interrupted",

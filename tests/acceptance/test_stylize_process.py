@@ -35,7 +35,7 @@ def start(folder):
     processes = []
 
     def start(*arguments, stdin=None):
-        command = [*IMPASTO, "stylize", *arguments, "-s", "painting.jpg", *LAYERS]
+        command = [*IMPASTO, "stylize", "--engine", "gatys", *arguments, "-s", "painting.jpg", *LAYERS]
         pipe = subprocess.PIPE
         process = subprocess.Popen(command, cwd=folder, stdin=stdin, stdout=pipe, stderr=pipe)
         processes.append(process)

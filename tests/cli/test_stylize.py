@@ -35,7 +35,9 @@ def folder(tmp_path, monkeypatch, stored_weights, photo, painting):
 
 def stylize(*arguments, steps=2, style="painting.jpg", output="out.png"):
     """Paint; the arguments come first, as on a command line."""
-    return run(["stylize", *map(str, arguments), "-s", style, "-o", str(output), "--steps", str(steps), *SHALLOW])
+    engine = [] if "--engine" in arguments else ["--engine", "gatys"]
+    files = [*map(str, arguments), "-s", style, "-o", str(output)]
+    return run(["stylize", *engine, *files, "--steps", str(steps), *SHALLOW])
 
 
 def names(folder="out"):
@@ -122,7 +124,9 @@ def stripes():
 
 def paint_with(*styles):
     arguments = [text for style in styles for text in ("-s", style)]
-    assert run(["stylize", "photo.png", *arguments, "-o", "out.png", "--steps", "2", *SHALLOW]) == 0
+    assert (
+        run(["stylize", "--engine", "gatys", "photo.png", *arguments, "-o", "out.png", "--steps", "2", *SHALLOW]) == 0
+    )
     return pixels("out.png")
 
 
@@ -241,7 +245,7 @@ def test_an_animation_over_several_scales_has_one_size():
     arguments = ["--animation", "run.gif", "--save-every", "2", "--losses", "run.csv", "--scales", "2"]
     layers = ["--content-layers", "relu2_2", "--style-layers", "relu1_1"]
     paths = ["photo.png", "-s", "painting.jpg", "-o", "out/a.png"]
-    assert run(["stylize", *paths, "--steps", "6", *layers, *arguments]) == 0
+    assert run(["stylize", "--engine", "gatys", *paths, "--steps", "6", *layers, *arguments]) == 0
     with PIL.Image.open("run.gif") as animation:
         assert (animation.size, animation.n_frames) == ((40, 32), 5)
     assert pixels("out/a-000002.png").shape == (16, 20, 3)
@@ -251,7 +255,7 @@ def test_an_animation_over_several_scales_has_one_size():
 
 def test_a_preset_saves_its_pictures():
     arguments = ["--preset", "thesis", "--steps", "101", "--content-layers", "relu1_1", "--style-layers", "relu1_1"]
-    assert run(["stylize", "photo.png", "-s", "painting.jpg", "-o", "out/a.png", *arguments]) == 0
+    assert run(["stylize", "--engine", "gatys", "photo.png", "-s", "painting.jpg", "-o", "out/a.png", *arguments]) == 0
     assert names() == ["a-000100.png", "a.png"]
 
 
@@ -393,11 +397,11 @@ def test_a_pattern_without_matches_is_named(capsys):
 def test_a_picture_too_small_is_named(capsys):
     write_picture(resize_picture(read_picture("photo.png"), 15, 20), "small.png")
     deep = ["--style-layers", "relu1_1,relu4_1"]
-    assert run(["stylize", "small.png", "-s", "painting.jpg", "-o", "out.png", *deep]) == 1
+    assert run(["stylize", "--engine", "gatys", "small.png", "-s", "painting.jpg", "-o", "out.png", *deep]) == 1
     assert capsys.readouterr().err == (
         "error: content image is 15x20; relu4_2 needs at least 16x16; choose a larger size or shallower layers\n"
     )
-    assert run(["stylize", "photo.png", "-s", "small.png", "-o", "out.png", *deep]) == 1
+    assert run(["stylize", "--engine", "gatys", "photo.png", "-s", "small.png", "-o", "out.png", *deep]) == 1
     assert capsys.readouterr().err == (
         "error: style image is 15x20; relu4_1 needs at least 16x16; choose a larger size or shallower layers\n"
     )
@@ -461,7 +465,7 @@ LAYERS = {
 
 @pytest.mark.parametrize("arguments", LAYERS, ids=" ".join)
 def test_wrong_layers_are_refused(capsys, arguments):
-    assert run(["stylize", "photo.png", "-s", "painting.jpg", "-o", "out.png", *arguments]) == 2
+    assert run(["stylize", "--engine", "gatys", "photo.png", "-s", "painting.jpg", "-o", "out.png", *arguments]) == 2
     output = capsys.readouterr()
     assert output.err.startswith(f"error: {LAYERS[arguments]}")
     assert output.err.count("\n") == 1
@@ -506,7 +510,7 @@ def test_a_device_that_is_not_there_is_refused(capsys):
     ],
 )
 def test_what_is_missing_is_named(capsys, arguments, message):
-    assert run(["stylize", *arguments]) == 2
+    assert run(["stylize", "--engine", "gatys", *arguments]) == 2
     output = capsys.readouterr()
     assert message in output.err
     assert output.err.startswith("error: ")
@@ -577,20 +581,26 @@ def test_one_bad_picture_of_three_does_not_stop_the_others(capsys):
     assert stylize("photo.png", "text.jpg", "b.png", "--quiet", "--json", output="out") == 3
     assert names() == ["b.png", "photo.png"]
     output = capsys.readouterr()
-    assert output.err == f"error: text.jpg: {BROKEN['text.jpg']}\n"
+    assert output.err.splitlines() == [
+        f"error: text.jpg: {BROKEN['text.jpg']}",
+        "error: 1 of 3 pictures failed: text.jpg",
+    ]
     assert [json.loads(line)["content"] for line in output.out.splitlines()] == ["photo.png", "b.png"]
 
 
 def test_a_missing_picture_whose_result_is_there_already(capsys):
     write_picture(read_picture("photo.png"), "out/missing.png")
     assert stylize("missing.png", "photo.png", "--quiet", output="out") == 3
-    assert capsys.readouterr().err == "error: missing.png: missing.png does not exist; check the path\n"
+    said = "error: missing.png: missing.png does not exist; check the path\n"
+    assert capsys.readouterr().err == said + "error: 1 of 2 pictures failed: missing.png\n"
 
 
 def test_all_bad_is_a_failure(capsys):
     broken("text.jpg")
     assert stylize("missing.jpg", "text.jpg", "--quiet", output="out") == 1
-    assert len(capsys.readouterr().err.splitlines()) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert lines[-1] == "error: 2 of 2 pictures failed: missing.jpg, text.jpg"
 
 
 def test_a_wrong_option_is_said_once_for_all_pictures(capsys):

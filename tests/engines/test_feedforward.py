@@ -16,6 +16,7 @@ import impasto.engines.feedforward
 from impasto.cli.main import run
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.feedforward import FeedForwardEngine
+from impasto.engines.noise import Noise
 from impasto.errors import StyleError, UsageError, WeightsFormatError
 from impasto.gallery import GalleryStyle, read_style_file
 from impasto.images import LazyPicture, read_picture, resize_picture, write_picture
@@ -63,7 +64,8 @@ def test_painting_with_the_exported_graphs_is_painting_with_the_network(folder, 
     network = load_stylizer(checkpoint).network
     small = resize_picture(content, 96, 64)
     image = torch.from_numpy(small.pixels).permute(2, 0, 1)[None]
-    expected = network.transformer(image, network.identity[None])[0].permute(1, 2, 0).detach().numpy()
+    noise = torch.from_numpy(Noise(0).part(0, 0, 8, 12))
+    expected = network.transformer(image, network.identity[None], noise)[0].permute(1, 2, 0).detach().numpy()
     identity = read_style_file(folder / "identity.style")
     found = paint(small, identity, precision="float32").pixels
     assert np.abs(found - expected).max() < 2 / 255
@@ -209,8 +211,15 @@ def test_there_is_nothing_to_resume(folder, photo, painting, capsys):
     assert capsys.readouterr().err == ("error: --resume is for runs of many steps; engine 'fast' paints in one\n")
 
 
-def test_the_stride_is_the_networks():
+def test_the_constants_are_the_networks():
     assert impasto.engines.feedforward.STRIDE == impasto.networks.conditional.STRIDE
+    assert impasto.engines.noise.NOISE_CHANNELS == impasto.networks.conditional.NOISE_CHANNELS
+
+
+def test_the_seed_changes_the_strokes(paint, content, styles):
+    one, same, other = (paint(content, styles[0], seed=seed).pixels for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert np.abs(one - other).max() > 1e-3
 
 
 def test_what_is_no_network_is_refused(tmp_path, capsys):

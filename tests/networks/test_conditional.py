@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from impasto.networks.arbitrary import ArbitraryStylizer
-from impasto.networks.conditional import STRIDE, ConditionalTransformer
+from impasto.networks.conditional import NOISE_CHANNELS, STRIDE, ConditionalTransformer
 from impasto.networks.predictor import StylePredictor
 
 WIDTHS = {"relu1_1": 5, "relu2_1": 7}
@@ -22,6 +22,12 @@ def code(network):
     return torch.randn(1, network.code_size) + 0.5
 
 
+def noise_for(images, seed=0):
+    count, _, height, width = images.shape
+    random = torch.Generator().manual_seed(seed)
+    return torch.randn(count, NOISE_CHANNELS, height // STRIDE, width // STRIDE, generator=random)
+
+
 def test_a_code_has_a_scale_and_a_shift_per_normalised_channel(network):
     assert network.code_size == 2 * sum(network.widths)
     assert len(network.widths) == 3 + 2 * 2 + 3
@@ -31,8 +37,9 @@ def test_a_code_has_a_scale_and_a_shift_per_normalised_channel(network):
 def test_measuring_and_rendering_is_painting(network, code, size):
     image = torch.rand(1, 3, *size)
     with torch.no_grad():
-        whole = network(image, code)
-        rendered = network.render(image, network.measure(image, code))
+        noise = noise_for(image)
+        whole = network(image, code, noise)
+        rendered = network.render(image, network.measure(image, code, noise), noise)
     assert whole.shape == image.shape and whole.min() >= 0 and whole.max() <= 1
     torch.testing.assert_close(rendered, whole, atol=1e-5, rtol=0)
 
@@ -41,18 +48,28 @@ def test_a_part_is_rendered_as_in_the_whole(network, code):
     image = torch.rand(1, 3, 256, 256)
     halo = 13 * STRIDE
     with torch.no_grad():
-        affine = network.measure(image, code)
-        whole = network.render(image, affine)
-        part = network.render(image[:, :, : 128 + halo], affine)
+        noise = noise_for(image)
+        affine = network.measure(image, code, noise)
+        whole = network.render(image, affine, noise)
+        part = network.render(image[:, :, : 128 + halo], affine, noise[:, :, : (128 + halo) // STRIDE])
     torch.testing.assert_close(part[:, :, :128], whole[:, :, :128], atol=1e-5, rtol=0)
 
 
 def test_every_picture_of_a_batch_has_its_own_code(network, code):
     images, codes = torch.rand(2, 3, 32, 32), torch.cat([code, -code])
+    noise = noise_for(images)
     with torch.no_grad():
-        together = network(images, codes)
-        alone = torch.cat([network(image[None], each[None]) for image, each in zip(images, codes, strict=True)])
-    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+        together = network(images, codes, noise)
+        alone = [network(images[i : i + 1], codes[i : i + 1], noise[i : i + 1]) for i in range(2)]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=0)
+
+
+def test_noise_breaks_the_grid_of_a_flat_picture(network, code):
+    flat = torch.full((1, 3, 128, 128), 0.4)
+    with torch.no_grad():
+        painted = [network(flat, code, noise)[:, :, 32:96, 32:96] for noise in (0 * noise_for(flat), noise_for(flat))]
+    shifted = [(each[:, :, :-STRIDE] - each[:, :, STRIDE:]).abs().max() for each in painted]
+    assert shifted[0] < 1e-4 < 1e-2 < shifted[1]
 
 
 def test_the_predictor_begins_near_the_plain_code_and_sees_the_style():

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from impasto.errors import CheckpointError, DivergedError
+from impasto.images import read_picture
 from impasto.training.loop import Schedule, Training
 from impasto.types import Picture
 
@@ -60,6 +61,7 @@ def test_trains_and_keeps_a_log_and_samples(tmp_path):
     assert sorted(path.name for path in tmp_path.glob("step-*")) == ["step-000006.png", "step-000012.png"]
     assert not torch.equal(weights(average), weights(task.network))
     assert task.begun == 1
+    assert read_picture(tmp_path / "losses.png").width > 500
 
 
 @pytest.mark.parametrize("stop", [5, 7, 11])

@@ -46,7 +46,8 @@ class RunDisplay:
                 speed_estimate_period=120,
             )
             self._task = self._bar.add_task(escape(name), total=1.0, state="")
-        self._started = self._last_line = time.monotonic()
+        self._began: tuple[float, float] | None = None
+        self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
         if self._bar:
@@ -73,9 +74,11 @@ class RunDisplay:
         if self._bar:
             self._bar.update(self._task, completed=step.fraction, state=state)
             return
-        elapsed = time.monotonic() - self._started
-        left = elapsed * (1 - step.fraction) / max(step.fraction, 1e-9)
-        self._show(f"{state}, {left:.0f} s left", step.done == step.total)
+        # Of a run that was resumed, the part before is not this one's time.
+        self._began = self._began or (time.monotonic(), step.fraction)
+        elapsed, done = time.monotonic() - self._began[0], step.fraction - self._began[1]
+        left = f", {elapsed * (1 - step.fraction) / done:.0f} s left" if done > 0 else ""
+        self._show(f"{state}{left}", step.done == step.total)
 
     def note(self, text: str) -> None:
         """Say what the user should know."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import itertools
-import math
 from typing import TYPE_CHECKING
 
 from impasto.errors import UsageError
-from impasto.images import resize_picture, write_animation, write_picture
+from impasto.images import plot_losses, resize_picture, write_animation, write_picture
 from impasto.images.atomic import check_folder
 
 if TYPE_CHECKING:
@@ -90,37 +89,6 @@ class RunFiles:
                 writer.writeheader()
             writer.writerows(new)
         self._rows += new
-
-
-def plot_losses(rows: list[dict[str, float]], path: Path) -> None:
-    """Draw the losses of ``rows`` over the steps, on a logarithmic axis; a line marks where the scale changes."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
-    axes = FigureCanvasAgg(figure).figure.add_subplot()
-    steps = [row["step"] for row in rows]
-    for name in rows[-1]:
-        if name not in ("step", "width", "height"):
-            # A logarithmic axis has no 0, and no small number in its place should stretch it.
-            axes.semilogy(steps, [row[name] or math.nan for row in rows], label=name)
-    for before, after in itertools.pairwise(rows):
-        if after["width"] != before["width"]:
-            axes.axvline(after["step"], color="0.8", linewidth=1)
-            axes.annotate(
-                f"{after['width']:.0f}x{after['height']:.0f}",
-                (after["step"], 1),
-                xycoords=("data", "axes fraction"),
-                xytext=(3, -10),
-                textcoords="offset points",
-                color="0.5",
-                fontsize=8,
-            )
-    axes.set_xlabel("step")
-    axes.set_ylabel("weighted loss")
-    axes.legend()
-    axes.grid(alpha=0.3)
-    figure.savefig(path)
 
 
 def _read_rows(path: Path, columns: list[str], end: int) -> list[dict[str, float]]:

@@ -39,7 +39,7 @@ def stylize(
     *content: Annotated[str, Parameter(allow_leading_hyphen=True)],
     style: Annotated[list[str], Parameter(name=("--style", "-s"), negative="")],
     output: Annotated[str, Parameter(name=("--output", "-o"), allow_leading_hyphen=True)],
-    engine: str = "gatys",
+    engine: str = "fast",
     resume: Annotated[bool, Parameter(negative="")] = False,
     animation: Path | None = None,
     losses: Path | None = None,
@@ -62,7 +62,7 @@ def stylize(
         The result: a file, in whose name {stem} and {style} stand for those of the content and the style; a folder if
         there are several pictures; or '-' for stdout.
     engine
-        How to paint: gatys (optimisation), or fast (one pass through a trained network).
+        How to paint: fast (one pass through a trained network), or gatys (optimisation: slower, nearer to the style).
     resume
         Continue a run that was killed, from the checkpoint beside its output.
     animation
@@ -92,7 +92,7 @@ def stylize(
         if file is not None and len(pairs) > 1:
             raise UsageError(f"{flag} names one file and {len(pairs)} pictures are given; paint them one by one")
     styles = tuple(read_style(text) for text in style)
-    failures = 0
+    failed: list[str] = []
     painter: Engine | None = None
     for source, target in pairs:
         name = target.name if target else "stdout"
@@ -117,14 +117,15 @@ def stylize(
             except ImpastoError as error:
                 if len(pairs) == 1 or isinstance(error, (Interrupted, UsageError)):
                     raise
-                failures += 1
+                failed.append(source)
                 fail(f"{source}: {error}", 1)
                 continue
         if json_output:
             seconds = round(time.monotonic() - started, 3)
             print(json.dumps({"content": source, **result.report, **run.report, "seconds": seconds}), flush=True)
-    if failures:
-        return _SOME_FAILED if failures < len(pairs) else 1
+    if failed:
+        code = _SOME_FAILED if len(failed) < len(pairs) else 1
+        return fail(f"{len(failed)} of {len(pairs)} pictures failed: {', '.join(failed)}", code)
     return 0
 
 

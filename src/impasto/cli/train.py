@@ -21,6 +21,7 @@ _BATCHES_TO_MEASURE = 16
 _SMALLEST_SHARE = 0.4  # so that strokes of all scales are learned
 
 app = App(name="train", help="Train what impasto paints with.")
+app.command("impasto.cli.train_classifier:app", name="classifier")
 
 
 @app.command

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import platformdirs
 
+from impasto.engines.noise import Noise
 from impasto.errors import StyleError, UsageError
 from impasto.gallery import GalleryStyle, read_style_file
 from impasto.images.color import color_map, prepare_style, restore_colors
@@ -41,8 +42,9 @@ _HALO = 104
 """Pixels at each edge of a tile that the network looks at: its receptive field, rounded up to the stride."""
 _TILE = (512, 768)
 """Height and width in pixels of what is painted at once: a strip, which is in memory, is one tile high."""
-_STYLE_SIDE = 256
 _THUMBNAIL = 512
+_LARGEST_STYLE = 1536
+"""Sides of what is seen of the content, and at most of a style, in pixels."""
 
 
 class FeedForwardEngine:
@@ -94,7 +96,8 @@ class FeedForwardEngine:
             strip = content.read(row[0].seen_top, row[0].seen_bottom)
             painted = np.empty((row[0].bottom - top, content.width, 3), np.float32)
             for tile in row:
-                painted[:, tile.left : tile.right] = paint(strip.pixels[:, tile.seen_left : tile.seen_right])[
+                seen = strip.pixels[:, tile.seen_left : tile.seen_right]
+                painted[:, tile.left : tile.right] = paint(seen, tile.seen_top, tile.seen_left)[
                     top - tile.seen_top : tile.bottom - tile.seen_top,
                     tile.left - tile.seen_left : tile.right - tile.seen_left,
                 ]
@@ -106,43 +109,51 @@ class FeedForwardEngine:
                         fraction=done / len(tiles),
                         scale=(content.width, content.height),
                         losses={},
-                        preview=lambda: Picture(paint(thumbnail)),
+                        preview=lambda: Picture(paint(thumbnail, 0, 0)),
                     )
                 )
             rows = slice(top - row[0].seen_top, row[0].bottom - row[0].seen_top)
             alpha = None if strip.alpha is None else strip.alpha[rows]
             yield replace(strip, pixels=painted, alpha=alpha, metadata=self._metadata)
 
-    def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Callable[[FloatArray], FloatArray]:
-        """Return a function that paints any part (H, W, 3) of the picture with this ``thumbnail``."""
+    def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Callable[[FloatArray, int, int], FloatArray]:
+        """Return a function that paints any part (H, W, 3) of the picture with this ``thumbnail``.
+
+        It takes the part, and its top and left in the picture, which are multiples of the stride.
+        """
         options = self._options
         seen = _to_batch(self._seen(thumbnail))
         identity = self._identity.code[None]
+        noise = Noise(options.seed)
 
         def measured(code: FloatArray) -> FloatArray:
-            return self._run("measure", image=seen, code=code)["affine"]
+            part = noise.part(0, 0, seen.shape[2] // STRIDE, seen.shape[3] // STRIDE)
+            return self._run("measure", image=seen, code=code, noise=part)["affine"]
 
         affine = measured(self.code(inputs.styles, inputs.shares, thumbnail))
         # What the network cannot give back of the content image fades in as the style fades out.
         unpainted = measured(identity) if options.strength < 1 else None
 
-        def paint(content: FloatArray) -> FloatArray:
+        def render(pixels: FloatArray, affine: FloatArray, top: int, left: int) -> FloatArray:
+            height, width = pixels.shape[:2]
+            tile = _to_batch(pixels)
+            part = noise.part(top // STRIDE, left // STRIDE, tile.shape[2] // STRIDE, tile.shape[3] // STRIDE)
+            painted = self._run("render", tile=tile, affine=affine, noise=part)["painted"][0]
+            cropped: FloatArray = painted[:, :height, :width].transpose(1, 2, 0)
+            return cropped
+
+        def paint(content: FloatArray, top: int, left: int) -> FloatArray:
             given = self._seen(content)
-            painted = self._render(given, affine)
+            painted = render(given, affine, top, left)
             if unpainted is not None:
-                painted = (painted + (1 - options.strength) * (given - self._render(given, unpainted))).clip(0, 1)
+                missing = given - render(given, unpainted, top, left)
+                painted = (painted + (1 - options.strength) * missing).clip(0, 1)
             return painted
 
         if options.keep_colors in ("histogram", "coral"):
-            recolor = color_map(paint(thumbnail), thumbnail, options.keep_colors)
-            return lambda content: recolor(paint(content))
-        return lambda content: restore_colors(paint(content), content, options.keep_colors)
-
-    def _render(self, pixels: FloatArray, affine: FloatArray) -> FloatArray:
-        height, width = pixels.shape[:2]
-        painted = self._run("render", tile=_to_batch(pixels), affine=affine)["painted"][0]
-        cropped: FloatArray = painted[:, :height, :width].transpose(1, 2, 0)
-        return cropped
+            recolor = color_map(paint(thumbnail, 0, 0), thumbnail, options.keep_colors)
+            return lambda content, top, left: recolor(paint(content, top, left))
+        return lambda content, top, left: restore_colors(paint(content, top, left), content, options.keep_colors)
 
     def size(self, content: LazyPicture) -> tuple[int, int]:
         """Return the (width, height) of the result."""
@@ -194,9 +205,10 @@ class FeedForwardEngine:
         pixels = crop_margin(pixels, options.style_margin)
         if options.keep_colors == "luminance":
             pixels = prepare_style(pixels, thumbnail, "luminance")
-        side = _STYLE_SIDE * options.stroke_size * max(pixels.shape[:2]) / min(pixels.shape[:2])
-        width, height = fit_size(pixels.shape[1], pixels.shape[0], max(4 * STRIDE, round(side)))
-        seen = resize_pixels(pixels, max(4 * STRIDE, height), max(4 * STRIDE, width))
+        # As large as the thumbnail: the network paints strokes in the size in which it sees them.
+        scale = options.stroke_size * min(thumbnail.shape[:2]) / min(pixels.shape[:2])
+        height, width = (max(4 * STRIDE, min(_LARGEST_STYLE, round(side * scale))) for side in pixels.shape[:2])
+        seen = resize_pixels(pixels, height, width)
         return self._run("predict", style=_to_batch(seen))["code"]
 
     def _seen(self, content: FloatArray) -> FloatArray:

@@ -23,7 +23,7 @@ def stylize(
     content: PictureSource,
     style: WeightedStyle | Sequence[WeightedStyle],
     *,
-    engine: str = "gatys",
+    engine: str = "fast",
     on_step: OnStep | None = None,
     **options: Any,
 ) -> Picture:
@@ -33,9 +33,10 @@ def stylize(
         content: the content image: a path, the bytes of a file, a PIL image, an array (H, W[, 3 or 4]) or a Picture.
         style: the style image, in the same forms, or a style of the gallery by its name; or ``(style, weight)``; or a
             list or tuple of these, to be mixed.
-        engine: how: 'gatys'.
+        engine: how: 'fast', one pass through a trained network; or 'gatys', optimisation.
         on_step: called after every step with an `impasto.Step`.
-        **options: of the engine, by the names of its options model (`impasto.GatysOptions`); unknown ones are refused.
+        **options: of the engine, by the names of its options model (`impasto.FastOptions`, `impasto.GatysOptions`);
+            unknown ones are refused.
 
     Returns:
         The stylized image, as large as the content image unless ``size`` says otherwise.

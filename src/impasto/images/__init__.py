@@ -2,6 +2,7 @@
 
 from impasto.images.animation import write_animation
 from impasto.images.color import ColorPreservation, luminance, prepare_style, restore_colors
+from impasto.images.curves import plot_losses
 from impasto.images.decoding import open_picture, read_picture
 from impasto.images.encoding import PICTURE_SUFFIXES, PictureWriter, encode_picture, output_format, write_picture
 from impasto.images.lazy import LazyPicture, resize_picture
@@ -24,6 +25,7 @@ __all__ = [
     "luminance",
     "open_picture",
     "output_format",
+    "plot_losses",
     "prepare_style",
     "read_picture",
     "resize_picture",

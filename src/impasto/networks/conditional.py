@@ -3,6 +3,10 @@
 Dumoulin et al. (2017), "A Learned Representation For Artistic Style"; the shape of the network is ours: work is done at
 an eighth of the resolution, where strokes are made, and little of it at the full one.
 
+Where the picture is flat, a network that works at an eighth of the resolution can only repeat itself every 8 pixels: it
+sees the same everywhere. Noise, added at that resolution, is what it makes irregular strokes of (as in Ulyanov et al.
+2016, section 3).
+
 A normalisation needs the statistics of the whole picture. So there are two ways through the same weights beside the
 one for training: `measure` turns a thumbnail and a code into one scale and one shift per channel, and `render`, given
 these, paints any part of any enlargement of the picture without looking at the rest of it.
@@ -25,6 +29,10 @@ if TYPE_CHECKING:
 
 STRIDE = 8
 """Sides of the pictures are multiples of this."""
+NOISE_CHANNELS = 8
+"""Of the noise that the network is fed with, one number of each for every ``STRIDE`` x ``STRIDE`` pixels."""
+_NOISE_SHARE = 0.1
+_DEEPEST = 2
 
 
 class ConditionalTransformer(nn.Module):
@@ -67,6 +75,8 @@ class ConditionalTransformer(nn.Module):
             ]
         )
         self.last = EdgeConvolution(full, 3, 3)
+        self.noise = nn.Conv2d(NOISE_CHANNELS, eighth, 1, bias=False)
+        nn.init.normal_(self.noise.weight, std=_NOISE_SHARE)
         self.widths = tuple(
             convolution.out_channels
             for stage in (self.down, self.body, self.up)
@@ -76,12 +86,21 @@ class ConditionalTransformer(nn.Module):
         self._bounds = [0, *accumulate(self.widths)]
         self.code_size = 2 * self._bounds[-1]
 
-    def forward(self, image: Tensor, code: Tensor) -> Tensor:
-        """Paint ``image`` (N, 3, H, W), sRGB in [0, 1], in the styles of ``code`` (N, code_size): (N, 3, H, W)."""
-        scales, shifts = self._parts(code)
-        return self._paint(image, lambda index, x: torch.addcmul(shifts[index], instance_norm(x), scales[index]))
+    def forward(self, image: Tensor, code: Tensor, noise: Tensor) -> Tensor:
+        """Paint ``image`` in the styles of ``code``.
 
-    def measure(self, image: Tensor, code: Tensor) -> Tensor:
+        Args:
+            image: (N, 3, H, W), sRGB in [0, 1].
+            code: (N, code_size).
+            noise: (N, NOISE_CHANNELS, H / STRIDE, W / STRIDE), of mean 0 and variance 1.
+
+        Returns:
+            (N, 3, H, W), sRGB in [0, 1].
+        """
+        scales, shifts = self._parts(code)
+        return self._paint(image, noise, lambda index, x: torch.addcmul(shifts[index], instance_norm(x), scales[index]))
+
+    def measure(self, image: Tensor, code: Tensor, noise: Tensor) -> Tensor:
         """Find what `render` needs to paint any part of ``image`` (1, 3, H, W): scales and shifts (1, code_size)."""
         scales, shifts = self._parts(code)
         found: list[tuple[Tensor, Tensor]] = []
@@ -93,20 +112,20 @@ class ConditionalTransformer(nn.Module):
             found.append((scale, shifts[index] - mean * scale))
             return x * scale + found[-1][1]
 
-        self._paint(image, normalize)
+        self._paint(image, noise, normalize)
         return torch.cat([part for parts in zip(*found, strict=True) for part in parts], dim=1).flatten(1)
 
-    def render(self, tile: Tensor, affine: Tensor) -> Tensor:
-        """Paint ``tile`` (N, 3, H, W) with what `measure` returned: pure convolution."""
+    def render(self, tile: Tensor, affine: Tensor, noise: Tensor) -> Tensor:
+        """Paint ``tile`` (N, 3, H, W) with what `measure` returned and its part of the noise: pure convolution."""
         scales, shifts = self._parts(affine)
-        return self._paint(tile, lambda index, x: x * scales[index] + shifts[index])
+        return self._paint(tile, noise, lambda index, x: x * scales[index] + shifts[index])
 
     def _parts(self, code: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         scales, shifts = code[:, :, None, None].chunk(2, dim=1)
         bounds = list(pairwise(self._bounds))
         return [scales[:, a:b] for a, b in bounds], [shifts[:, a:b] for a, b in bounds]
 
-    def _paint(self, image: Tensor, normalize: Normalize) -> Tensor:
+    def _paint(self, image: Tensor, noise: Tensor, normalize: Normalize) -> Tensor:
         index = 0
 
         def normalized(x: Tensor) -> Tensor:
@@ -117,7 +136,8 @@ class ConditionalTransformer(nn.Module):
         x = self.first(image - 0.5).relu()
         skip = x
         for depth, convolution in enumerate(self.down):
-            x = normalized(convolution(x)).relu()
+            x = convolution(x)
+            x = normalized(x + self.noise(noise) if depth == _DEEPEST else x).relu()
             if depth == 1:
                 skip = x
         for one, two in zip(self.body[::2], self.body[1::2], strict=True):

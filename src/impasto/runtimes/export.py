@@ -18,7 +18,7 @@ from impasto.errors import UsageError, WeightsError
 from impasto.gallery.style_file import GalleryStyle, write_style_file
 from impasto.images.atomic import write_whole
 from impasto.networks.checkpoint import load_stylizer
-from impasto.networks.conditional import STRIDE
+from impasto.networks.conditional import NOISE_CHANNELS, STRIDE
 from impasto.runtimes.network_folder import IDENTITY_FILE, WEIGHTS_FILE
 from impasto.runtimes.openvino_runtime import OpenVINORuntime
 from impasto.runtimes.torch_runtime import TorchRuntime
@@ -44,8 +44,8 @@ class Graph:
     """Its forward's parameters are the inputs."""
     example: dict[str, Tensor]
     output: str
-    sides: tuple[str, ...]
-    """Inputs whose height and width may change, in steps of the network's stride."""
+    sides: dict[str, int]
+    """Inputs whose height and width may change together, and in what steps."""
 
 
 class _Step(nn.Module):
@@ -63,44 +63,47 @@ class _Predict(_Step):
 
 
 class _Measure(_Step):
-    def forward(self, image: Tensor, code: Tensor) -> Tensor:
-        return self._function(image, code)
+    def forward(self, image: Tensor, code: Tensor, noise: Tensor) -> Tensor:
+        return self._function(image, code, noise)
 
 
 class _Render(_Step):
-    def forward(self, tile: Tensor, affine: Tensor) -> Tensor:
-        return self._function(tile, affine)
+    def forward(self, tile: Tensor, affine: Tensor, noise: Tensor) -> Tensor:
+        return self._function(tile, affine, noise)
 
 
 def graphs(network: ArbitraryStylizer, descriptor: CompactDescriptor) -> list[Graph]:
     """Return the three graphs of ``network``.
 
     - ``predict``: ``style`` (1, 3, H, W) to ``code`` (1, code_size);
-    - ``measure``: ``image`` (1, 3, H, W) and ``code`` to ``affine`` (1, code_size);
-    - ``render``: ``tile`` (1, 3, H, W) and ``affine`` to ``painted`` (1, 3, H, W).
+    - ``measure``: ``image`` (1, 3, H, W), ``code`` and ``noise`` (1, C, H / 8, W / 8) to ``affine`` (1, code_size);
+    - ``render``: ``tile`` (1, 3, H, W), ``affine`` and ``noise`` to ``painted`` (1, 3, H, W).
     """
     layers = network.predictor.layers
     size = network.transformer.code_size
     image, code = torch.rand(1, 3, 8 * STRIDE, 12 * STRIDE), torch.randn(1, size)
+    noise = torch.randn(1, NOISE_CHANNELS, 8, 12)
 
     def predict(style: Tensor) -> Tensor:
         return network.codes(descriptor.forward(style, layers))
 
     return [
-        Graph("predict", _Predict([network.predictor, descriptor], predict), {"style": image}, "code", ("style",)),
+        Graph(
+            "predict", _Predict([network.predictor, descriptor], predict), {"style": image}, "code", {"style": STRIDE}
+        ),
         Graph(
             "measure",
             _Measure([network.transformer], network.transformer.measure),
-            {"image": image, "code": code},
+            {"image": image, "code": code, "noise": noise},
             "affine",
-            ("image",),
+            {"image": STRIDE, "noise": 1},
         ),
         Graph(
             "render",
             _Render([network.transformer], network.transformer.render),
-            {"tile": image, "affine": code},
+            {"tile": image, "affine": code, "noise": noise},
             "painted",
-            ("tile",),
+            {"tile": STRIDE, "noise": 1},
         ),
     ]
 
@@ -112,11 +115,9 @@ def export(graph: Graph, path: Path, weights: Path | None = None) -> None:
     to be a part of another file.
     """
     dynamic: dict[str, dict[int, object] | None] = dict.fromkeys(graph.example)
-    for name in graph.sides:
-        dynamic[name] = {
-            2: STRIDE * torch.export.Dim(f"{name}_rows", min=2, max=4096),
-            3: STRIDE * torch.export.Dim(f"{name}_columns", min=2, max=4096),
-        }
+    rows, columns = torch.export.Dim("rows", min=2, max=4096), torch.export.Dim("columns", min=2, max=4096)
+    for name, steps in graph.sides.items():
+        dynamic[name] = {2: steps * rows, 3: steps * columns}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses operators that we do not use
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about itself
@@ -174,10 +175,11 @@ def largest_difference(graph: Graph, path: Path) -> float:
     own = TorchRuntime(graph.module, {name: tensor.ndim for name, tensor in graph.example.items()}, graph.output)
     random = np.random.default_rng(0)
     worst = 0.0
-    for height, width in ((256, 256), (136, 328)):
+    for rows, columns in ((32, 32), (17, 41)):
         inputs: dict[str, FloatArray] = {name: tensor.numpy() for name, tensor in graph.example.items()}
-        for name in graph.sides:
-            inputs[name] = random.random((1, 3, height, width), dtype=np.float32)
+        for name, steps in graph.sides.items():
+            channels = graph.example[name].shape[1]
+            inputs[name] = random.random((1, channels, steps * rows, steps * columns), dtype=np.float32)
         worst = max(worst, float(np.abs(exported.run(inputs)[graph.output] - own.run(inputs)[graph.output]).max()))
     return worst
 

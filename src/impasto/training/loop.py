@@ -7,20 +7,21 @@ import json
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import nn
 
 from impasto.errors import CheckpointError, DivergedError
-from impasto.images import write_picture
+from impasto.images import plot_losses, write_picture
 from impasto.images.atomic import write_whole
+from impasto.training.processes import average_gradients, rank
 from impasto.types import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -29,7 +30,11 @@ if TYPE_CHECKING:
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
-STATE_FILE, LOG_FILE = "state.safetensors", "losses.csv"
+STATE_FILE, LOG_FILE, CURVES_FILE = "state.safetensors", "losses.csv", "losses.png"
+VALIDATION_FILE, BEST_FILE = "validation.csv", "best.safetensors"
+_MOMENTUM = 0.9
+_SMOOTH = 50
+"""Steps that a point of the curves is the mean of."""
 _LARGEST_GRADIENT = 1.0
 
 
@@ -58,31 +63,75 @@ class Task(Protocol[NetworkT]):
         """Draw what a person wants to see of ``network``, which has the averaged weights."""
 
 
+Optimizer = Literal["adamw", "rmsprop", "sgd"]
+Decay = Literal["cosine", "steps", "constant"]
+
+
 @dataclass(frozen=True)
 class Schedule:
-    """AdamW with a linear warm-up and a cosine decay to a hundredth (Loshchilov and Hutter 2017, eq. 5)."""
+    """An optimiser, a linear warm-up, and how the learning rate falls afterwards."""
 
     steps: int
     learning_rate: float
     warmup: int = 100
     ema: float = 0.999
-    """Share of the moving average that a step leaves."""
+    """Share of the moving average that a step leaves; 0 keeps no average."""
     checkpoint_every: int = 100
     show_every: int = 500
+    optimizer: Optimizer = "adamw"
+    """'sgd' has a momentum of 0.9 (Simonyan and Zisserman 2014, section 3.1)."""
+    weight_decay: float = 1e-4
+    decay: Decay = "cosine"
+    """To a hundredth along half a cosine (Loshchilov and Hutter 2017, eq. 5); to a tenth after 1/2 and to a hundredth
+    after 3/4 of the steps; or not at all."""
+    validate_every: int = 0
+    """Steps between validations; 0 is never."""
+    patience: int = 0
+    """Validations without a better score after which the training ends; 0 is never."""
 
     def rate(self, step: int) -> float:
         """Return the learning rate of ``step``, counted from 0."""
         if step < self.warmup:
             return self.learning_rate * (step + 1) / self.warmup
-        progress = (step - self.warmup) / max(1, self.steps - self.warmup)
-        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+        progress = min(1.0, (step - self.warmup) / max(1, self.steps - self.warmup))
+        match self.decay:
+            case "cosine":
+                share = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
+            case "steps":
+                share = 1.0 if progress < 0.5 else 0.1 if progress < 0.75 else 0.01
+            case "constant":
+                share = 1.0
+        return self.learning_rate * share
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Make the optimiser."""
+        trained = [parameter for parameter in parameters if parameter.requires_grad]
+        match self.optimizer:
+            case "adamw":
+                return torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=self.weight_decay)
+            case "rmsprop":
+                return torch.optim.RMSprop(trained, lr=self.learning_rate, weight_decay=self.weight_decay)
+            case "sgd":
+                return torch.optim.SGD(
+                    trained, lr=self.learning_rate, momentum=_MOMENTUM, weight_decay=self.weight_decay
+                )
 
 
 class Training(Generic[NetworkT]):
     """A training in a folder: its state, its log, and what it shows."""
 
-    def __init__(self, task: Task[NetworkT], schedule: Schedule, folder: Path, *, resume: bool = False) -> None:
+    def __init__(
+        self,
+        task: Task[NetworkT],
+        schedule: Schedule,
+        folder: Path,
+        *,
+        resume: bool = False,
+        validate: Callable[[NetworkT], Mapping[str, float]] | None = None,
+    ) -> None:
         """Begin, or continue from the state in ``folder`` if ``resume`` is set and there is one.
+
+        With ``validate``, whose 'score' is better when it is higher, the weights of the best validation are kept.
 
         Raises:
             CheckpointError: the state belongs to another training.
@@ -95,17 +144,21 @@ class Training(Generic[NetworkT]):
         if not restoring:
             task.begin()
         network = task.network
-        self._optimizer = torch.optim.AdamW(network.parameters(), lr=schedule.learning_rate, weight_decay=1e-4)
+        self._optimizer = schedule.build(network.parameters())
         self.average = torch.optim.swa_utils.AveragedModel(network, avg_fn=self._averaged)
         self.step = 0
+        self._validate = validate
+        self._writes = rank() == 0
+        self._best, self._stale = -math.inf, 0
         self._consistent = True
         if restoring:
             self._restore()
         else:
-            (folder / LOG_FILE).unlink(missing_ok=True)
+            for name in (LOG_FILE, VALIDATION_FILE, BEST_FILE):
+                (folder / name).unlink(missing_ok=True)
 
     def run(self, on_step: OnStep) -> NetworkT:
-        """Train to the end of the schedule; return the network with the averaged weights.
+        """Train to the end of the schedule; return the network with the averaged weights, or the best ones.
 
         A KeyboardInterrupt leaves a checkpoint, of this step or, if it hit the update of the weights, an earlier one.
 
@@ -113,28 +166,54 @@ class Training(Generic[NetworkT]):
             DivergedError: the loss is not finite.
         """
         try:
-            while self.step < self._schedule.steps:
+            while self.step < self._schedule.steps and not self._exhausted:
                 losses = self._advance()
+                self._score()
                 on_step(
                     Step(
                         done=self.step,
-                        total=self._schedule.steps,
-                        fraction=self.step / self._schedule.steps,
+                        total=self.step if self._exhausted else self._schedule.steps,
+                        fraction=1.0 if self._exhausted else self.step / self._schedule.steps,
                         scale=(self._task.crop, self._task.crop),
                         losses=losses,
                         preview=lambda: self._task.samples(self._averaged_network()),
                     )
                 )
-                if self.step % self._schedule.checkpoint_every == 0 or self.step == self._schedule.steps:
+                last = self.step == self._schedule.steps or self._exhausted
+                if self.step % self._schedule.checkpoint_every == 0 or last:
                     self._save()
-                if self.step % self._schedule.show_every == 0 or self.step == self._schedule.steps:
+                if self._writes and (self.step % self._schedule.show_every == 0 or last):
                     sheet = self._task.samples(self._averaged_network())
                     write_picture(sheet, self._folder / f"step-{self.step:06d}.png")
+                    self._plot()
         except KeyboardInterrupt:
             if self._consistent:
                 self._save()
             raise
+        if self._writes and (self._folder / BEST_FILE).exists():
+            self.average.load_state_dict(load_file(self._folder / BEST_FILE))
         return self._averaged_network()
+
+    @property
+    def _exhausted(self) -> bool:
+        """Whether validations have not become better for too long."""
+        return 0 < self._schedule.patience <= self._stale
+
+    def _score(self) -> None:
+        """Validate, if it is time, and keep the best weights."""
+        every = self._schedule.validate_every
+        if self._validate is None or not every or (self.step % every and self.step != self._schedule.steps):
+            return
+        scores = dict(self._validate(self._averaged_network()))
+        self._log(VALIDATION_FILE, {"step": self.step, **scores})
+        if scores["score"] > self._best:
+            self._best, self._stale = scores["score"], 0
+            if not self._writes:
+                return
+            tensors = {name: value.detach().cpu().contiguous() for name, value in self.average.state_dict().items()}
+            write_whole(self._folder / BEST_FILE, save(tensors))
+        else:
+            self._stale += 1
 
     def _averaged_network(self) -> NetworkT:
         return cast("NetworkT", self.average.module)
@@ -152,6 +231,7 @@ class Training(Generic[NetworkT]):
             )
         self._optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
+        average_gradients(self._task.network)
         torch.nn.utils.clip_grad_norm_(self._task.network.parameters(), _LARGEST_GRADIENT)
         self._consistent = False
         self._optimizer.step()
@@ -159,7 +239,7 @@ class Training(Generic[NetworkT]):
         self.step += 1
         self._consistent = True
         values = {name: float(loss.detach()) for name, loss in losses.items()}
-        self._log({"step": self.step, **values, "seconds": round(time.monotonic() - started, 3)})
+        self._log(LOG_FILE, {"step": self.step, **values, "seconds": round(time.monotonic() - started, 3)})
         return values
 
     def _averaged(self, average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
@@ -167,8 +247,10 @@ class Training(Generic[NetworkT]):
         kept = min(self._schedule.ema, (1 + int(count)) / (10 + int(count)))
         return average.lerp(current, 1 - kept)
 
-    def _log(self, row: dict[str, float]) -> None:
-        path = self._folder / LOG_FILE
+    def _log(self, name: str, row: dict[str, float]) -> None:
+        if not self._writes:
+            return
+        path = self._folder / name
         new = not path.exists()
         with path.open("a", newline="") as file:
             writer = csv.DictWriter(file, list(row))
@@ -176,12 +258,24 @@ class Training(Generic[NetworkT]):
                 writer.writeheader()
             writer.writerow(row)
 
+    def _plot(self) -> None:
+        with (self._folder / LOG_FILE).open(newline="") as file:
+            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        plot_losses(rows, self._folder / CURVES_FILE, smooth=_SMOOTH)
+
     def _save(self) -> None:
+        if not self._writes:
+            return
         tensors = {f"network.{name}": value for name, value in self._task.network.state_dict().items()}
         tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
         for index, values in self._optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
-        metadata = {"step": self.step, "fingerprint": self._task.fingerprint}
+        metadata = {
+            "step": self.step,
+            "fingerprint": self._task.fingerprint,
+            "best": self._best if math.isfinite(self._best) else None,
+            "stale": self._stale,
+        }
         tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         write_whole(self._folder / STATE_FILE, save(tensors, {"training": json.dumps(metadata)}))
 
@@ -206,13 +300,16 @@ class Training(Generic[NetworkT]):
             state.setdefault(int(index), {})[field] = value
         self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state})
         self.step = metadata["step"]
-        self._forget_log_after(self.step)
+        best = metadata.get("best")
+        self._best, self._stale = -math.inf if best is None else best, metadata.get("stale", 0)
+        for name in (LOG_FILE, VALIDATION_FILE):
+            self._forget_log_after(self._folder / name)
 
-    def _forget_log_after(self, step: int) -> None:
-        path = self._folder / LOG_FILE
+    def _forget_log_after(self, path: Path) -> None:
+        """Drop the rows of steps that have to be done again."""
         if path.exists():
-            lines = path.read_text().splitlines(keepends=True)
-            path.write_text("".join(lines[: 1 + step]))
+            head, *rows = path.read_text().splitlines(keepends=True)
+            path.write_text("".join([head, *(row for row in rows if int(row.partition(",")[0]) <= self.step)]))
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

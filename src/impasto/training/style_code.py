@@ -21,7 +21,7 @@ from impasto.losses.functional import total_variation
 from impasto.networks.arbitrary import STYLE_LAYERS
 from impasto.networks.checkpoint import load_stylizer
 from impasto.runtimes.network_folder import IDENTITY_FILE, WEIGHTS_FILE, network_folder
-from impasto.training.stylizer import CONTENT_LAYER, content_distance, style_distance
+from impasto.training.stylizer import CONTENT_LAYER, content_distance, noise_for, style_distance
 from impasto.types import Picture, Step
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def learn_code(
         crops = torch.stack([_crop(contents, options.crop, random) for _ in range(options.batch)])
         with torch.no_grad():
             content = judge.forward(crops, [CONTENT_LAYER])[CONTENT_LAYER]
-        painted = network.transformer(crops, code.expand(len(crops), -1))
+        painted = network.transformer(crops, code.expand(len(crops), -1), noise_for(crops, seed=step))
         features = judge.forward(painted, [*STYLE_LAYERS, CONTENT_LAYER])
         losses = {
             "content": options.content_weight * content_distance(features[CONTENT_LAYER], content).mean(),

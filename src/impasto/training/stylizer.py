@@ -14,6 +14,7 @@ from impasto.images import Cell, sheet
 from impasto.losses.functional import gram_matrix, relative_distance, total_variation
 from impasto.networks.arbitrary import STYLE_LAYERS
 from impasto.networks.blocks import instance_norm
+from impasto.networks.conditional import NOISE_CHANNELS, STRIDE
 from impasto.types import Picture
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class ConditionalTraining:
             seen = targets if self._judge is self._descriptor else self._descriptor.forward(styles, STYLE_LAYERS)
             content = self._judge.forward(contents, [CONTENT_LAYER])[CONTENT_LAYER]
         codes = torch.cat([self.network.identity[None], self.network.codes(seen)])
-        painted = self.network.transformer(contents, codes)
+        painted = self.network.transformer(contents, codes, noise_for(contents, seed=step))
         features = self._judge.forward(painted, [*STYLE_LAYERS, CONTENT_LAYER])
         weights = self._weights
         losses = {
@@ -115,9 +116,18 @@ class ConditionalTraining:
             codes = network.codes(self._descriptor.forward(styles, STYLE_LAYERS))
             rows = [[Cell(_picture(style), "style") for style in styles]]
             for content in contents:
-                painted = [network.transformer(content[None], code[None])[0] for code in [*codes, network.identity]]
+                codes_here = torch.stack([*codes, network.identity])
+                repeated = content.expand(len(codes_here), -1, -1, -1)
+                painted = network.transformer(repeated, codes_here, noise_for(repeated, seed=0))
                 rows.append([*(Cell(_picture(each), "") for each in painted), Cell(_picture(content), "content")])
         return sheet(rows, title="Samples", cell_side=self.crop)
+
+
+def noise_for(images: Tensor, *, seed: int) -> Tensor:
+    """Draw the noise that the transformer network needs for ``images`` (N, 3, H, W)."""
+    count, _, height, width = images.shape
+    random = torch.Generator().manual_seed(seed)
+    return torch.randn(count, NOISE_CHANNELS, height // STRIDE, width // STRIDE, generator=random)
 
 
 def content_distance(features: Tensor, target: Tensor) -> Tensor:

@@ -100,8 +100,12 @@ def architecture_of(names: Iterable[str]) -> str:
     return "vgg19" if {"conv3_4.weight", "conv4_4.weight", "conv5_4.weight"} & set(names) else "vgg16"
 
 
-def check_tensors(source: str, architecture: str, tensors: Mapping[str, torch.Tensor]) -> None:
+def check_tensors(
+    source: str, architecture: str, tensors: Mapping[str, torch.Tensor], *, any_width: bool = False
+) -> None:
     """Refuse tensors that are not the convolutions of ``architecture``; ``source`` names them in errors.
+
+    With ``any_width``, layers may have any number of channels, as those of one's own trainings do.
 
     Raises:
         WeightsFormatError: a layer is missing, has another shape or type, or holds no finite number.
@@ -113,8 +117,13 @@ def check_tensors(source: str, architecture: str, tensors: Mapping[str, torch.Te
             f"{source} lacks {len(missing)} of the {len(shapes)} tensors of {architecture} "
             f"(first {missing[0]}); only complete plain VGG16 and VGG19 networks can be used"
         )
+    channels = 3
     for name, shape in shapes.items():
         tensor = tensors[name]
+        if any_width:
+            width = tensor.shape[0]
+            shape = (width, channels, 3, 3) if name.endswith("weight") else (channels,)
+            channels = width
         if tuple(tensor.shape) != shape:
             raise WeightsFormatError(
                 f"{source} has {name} of shape {tuple(tensor.shape)}, {architecture} needs {shape}; "

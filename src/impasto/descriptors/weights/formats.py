@@ -65,7 +65,8 @@ def read_weights(path: Path, preprocessing: PreprocessingName | None = None) -> 
         raise WeightsError(f"cannot read weights {path}: {error.strerror or error}") from error
     contents = reader(path)
     architecture = architecture_of(contents.tensors)
-    check_tensors(path.name, architecture, contents.tensors)
+    own = contents.source_format == "safetensors" and contents.preprocessing is not None
+    check_tensors(path.name, architecture, contents.tensors, any_width=own)
     explicit = PREPROCESSINGS[preprocessing] if preprocessing else None
     seen = explicit or contents.preprocessing or _deduce(path, sha256, contents)
     tensors = {name: tensor.to(torch.float32, copy=True) for name, tensor in contents.tensors.items()}

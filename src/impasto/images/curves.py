@@ -1,0 +1,54 @@
+"""Curves of losses."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+
+def plot_losses(rows: Sequence[Mapping[str, float]], path: Path, *, smooth: int = 1) -> None:
+    """Draw the losses of ``rows`` over the steps, on a logarithmic axis, into a PNG file.
+
+    Args:
+        rows: 'step' and losses by name; with 'width' and 'height', a line marks where these change.
+        path: of the file.
+        smooth: steps over which losses are averaged, as those of a training should be: each step has other pictures.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
+    axes = FigureCanvasAgg(figure).figure.add_subplot()
+    steps = [row["step"] for row in rows]
+    for name in rows[-1]:
+        if name not in ("step", "width", "height", "seconds"):
+            # A logarithmic axis has no 0, and no small number in its place should stretch it.
+            values = [row[name] or math.nan for row in rows]
+            axes.semilogy(
+                steps,
+                [statistics.fmean(values[max(0, i - smooth + 1) : i + 1]) for i in range(len(values))],
+                label=name,
+            )
+    for before, after in itertools.pairwise(rows):
+        if after.get("width") != before.get("width"):
+            axes.axvline(after["step"], color="0.8", linewidth=1)
+            axes.annotate(
+                f"{after['width']:.0f}x{after['height']:.0f}",
+                (after["step"], 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(3, -10),
+                textcoords="offset points",
+                color="0.5",
+                fontsize=8,
+            )
+    axes.set_xlabel("step")
+    axes.set_ylabel("weighted loss")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    figure.savefig(path)

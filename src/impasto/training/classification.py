@@ -1,0 +1,188 @@
+"""Training of a VGG network as a classifier of one's own pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from impasto.images import Cell, sheet
+from impasto.training.batches import middles
+from impasto.training.processes import rank, world_size
+from impasto.types import Picture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+    from torch import Tensor
+
+    from impasto.descriptors.convolution import Precision
+    from impasto.networks.classifier import VGGClassifier
+    from impasto.training.batches import LabelledBatches
+    from impasto.training.packing import PackedPictures
+
+_MISTAKES = 24
+
+
+class Classification:
+    """Learns to tell classes apart by softmax cross-entropy."""
+
+    def __init__(
+        self,
+        network: VGGClassifier,
+        batches: LabelledBatches,
+        classes: Sequence[str],
+        validation: Sequence[int],
+        *,
+        label_smoothing: float = 0.0,
+        precision: Precision = "float32",
+    ) -> None:
+        """Let ``network`` learn.
+
+        Args:
+            network: changed in place.
+            batches: to learn from.
+            classes: their names.
+            validation: numbers of the packed pictures to validate with.
+            label_smoothing: share of the probability that is spread over all classes (Szegedy et al. 2016).
+            precision: of the arithmetic; the weights are kept in float32.
+        """
+        self.network: VGGClassifier = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.crop = batches.size
+        self._batches = batches
+        self._classes = classes
+        self._validation = validation
+        self._label_smoothing = label_smoothing
+        self._precision = precision
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the pictures and the shape of the network."""
+        shapes = {name: list(parameter.shape) for name, parameter in self.network.named_parameters()}
+        batches = self._batches
+        settings = [shapes, list(batches.members), list(batches.labels), batches.size, batches.batch, batches.seed]
+        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+
+    def begin(self) -> None:
+        """Start from the network's weights."""
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """Compute 'total', the cross-entropy of the batch of ``step``, and the share that is right, 'accuracy'."""
+        images, labels = self._batches.at(step, part=rank(), parts=world_size())
+        self.network.train()
+        with torch.random.fork_rng(devices=[]):
+            # What dropout drops depends on the step alone, so that a training resumes exactly.
+            torch.manual_seed(self._batches.seed + (step * world_size() + rank()) * 1_000_003)
+            logits = self._logits(self.network, images)
+        total = functional.cross_entropy(logits, labels, label_smoothing=self._label_smoothing)
+        return {"accuracy": (logits.argmax(1) == labels).float().mean(), "total": total}
+
+    def validate(self, network: VGGClassifier) -> dict[str, float]:
+        """Return the accuracy of ``network``, also called 'score', and its cross-entropy on the validation pictures."""
+        found = self.evaluate(network, self._validation)
+        return {"score": found.accuracy, "accuracy": found.accuracy, "loss": found.loss}
+
+    def evaluate(self, network: VGGClassifier, members: Sequence[int]) -> Evaluation:
+        """Let ``network`` classify the middles of the packed pictures ``members``."""
+        probabilities = torch.cat(list(self._predicted(network, members)))
+        labels = torch.tensor([self._batches.labels[number] for number in members])
+        loss = -probabilities.gather(1, labels[:, None]).clamp_min(1e-12).log().mean()
+        return Evaluation(list(members), labels.numpy(), probabilities.numpy(), float(loss))
+
+    def samples(self, network: VGGClassifier) -> Picture:
+        """Show the validation pictures that ``network`` is most wrong about."""
+        return self.mistakes(self.evaluate(network, self._validation))
+
+    def mistakes(self, evaluation: Evaluation) -> Picture:
+        """Show the pictures whose own class got the least probability, with what they were taken for."""
+        wrong = [
+            place for place in evaluation.least_likely() if evaluation.predicted[place] != evaluation.labels[place]
+        ]
+        cells = []
+        for place in wrong[:_MISTAKES]:
+            taken, own = evaluation.predicted[place], evaluation.labels[place]
+            caption = (
+                f"{self._classes[own]}, taken for {self._classes[taken]} ({evaluation.probabilities[place, taken]:.0%})"
+            )
+            image = middles(self._pictures, [evaluation.members[place]], self.crop)[0]
+            cells.append(Cell(Picture(image.permute(1, 2, 0).contiguous().numpy()), caption))
+        rows = [cells[first : first + 6] for first in range(0, len(cells), 6)] or [[]]
+        title = f"The worst of {len(wrong)} mistakes in {len(evaluation.members)} pictures"
+        return sheet(rows, title=title, cell_side=160)
+
+    @property
+    def _pictures(self) -> PackedPictures:
+        return self._batches.pictures
+
+    def _predicted(self, network: VGGClassifier, members: Sequence[int]) -> Iterator[Tensor]:
+        network.eval()
+        with torch.no_grad():
+            for first in range(0, len(members), self._batches.batch):
+                images = middles(self._pictures, members[first : first + self._batches.batch], self.crop)
+                yield self._logits(network, images).softmax(1)
+
+    def _logits(self, network: VGGClassifier, images: Tensor) -> Tensor:
+        device = network.mean.device
+        with torch.autocast(device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
+            logits: Tensor = network(images.to(device, memory_format=torch.channels_last))
+        return logits.float().cpu()
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a network took pictures for."""
+
+    members: list[int]
+    """Numbers of the pictures."""
+    labels: npt.NDArray[np.int64]
+    """(N): what they are."""
+    probabilities: npt.NDArray[np.float32]
+    """(N, classes): what they were taken for."""
+    loss: float
+
+    @property
+    def predicted(self) -> npt.NDArray[np.int64]:
+        """(N): the most likely class of each."""
+        found: npt.NDArray[np.int64] = self.probabilities.argmax(1)
+        return found
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the pictures that were taken for what they are."""
+        return float((self.predicted == self.labels).mean())
+
+    def least_likely(self) -> list[int]:
+        """Places of the pictures, those first whose own class got the least probability."""
+        own = self.probabilities[np.arange(len(self.labels)), self.labels]
+        return [int(place) for place in np.argsort(own, kind="stable")]
+
+    def confusion(self) -> npt.NDArray[np.int64]:
+        """Count pictures by class (rows) and by what they were taken for (columns)."""
+        classes = self.probabilities.shape[1]
+        counts = np.bincount(self.labels * classes + self.predicted, minlength=classes**2)
+        return counts.reshape(classes, classes)
+
+    def table(self, classes: Sequence[str]) -> list[dict[str, object]]:
+        """Return a row for each class: pictures, precision, recall and their harmonic mean."""
+        confusion = self.confusion()
+        rows: list[dict[str, object]] = []
+        for label, name in enumerate(classes):
+            right, actual, taken = confusion[label, label], confusion[label].sum(), confusion[:, label].sum()
+            precision, recall = float(right / max(1, taken)), float(right / max(1, actual))
+            f1 = 2 * precision * recall / max(1e-12, precision + recall)
+            rows.append(
+                {
+                    "class": name,
+                    "pictures": int(actual),
+                    "precision": round(precision, 4),
+                    "recall": round(recall, 4),
+                    "f1": round(f1, 4),
+                }
+            )
+        return rows

@@ -1,0 +1,238 @@
+"""From a survey of one's own pictures to a descriptor network and everything that tells how good it is."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from impasto.descriptors.catalog import load_vgg
+from impasto.descriptors.convolution import native_precision
+from impasto.descriptors.rescaling import rescale_activations
+from impasto.descriptors.vgg import VGG
+from impasto.descriptors.weights.canonical import TORCHVISION, convolution_names
+from impasto.descriptors.weights.store import default_store
+from impasto.errors import UsageError
+from impasto.images import write_picture
+from impasto.networks.classifier import VGGClassifier
+from impasto.training.batches import Augmentation, LabelledBatches, middles
+from impasto.training.charts import plot_accuracy, plot_confusion
+from impasto.training.classification import Classification
+from impasto.training.labelled import PARTS, split, write_split
+from impasto.training.loop import LOG_FILE, VALIDATION_FILE, Schedule, Training
+from impasto.training.packing import PackedPictures
+from impasto.training.processes import rank, world_size
+from impasto.training.saving import save_network
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from impasto.options import ClassifierTrainingOptions
+    from impasto.training.classification import Evaluation
+    from impasto.training.labelled import Part, Survey
+    from impasto.types import OnStep, Picture
+
+WEIGHTS_FILE = "descriptor.safetensors"
+_PICTURES_TO_RESCALE = 64
+_PACKED_SHARE = 1.25
+"""Short side of packed pictures, in crops: what augmentation can choose from."""
+
+
+class ClassifierRun:
+    """One training."""
+
+    def __init__(
+        self,
+        found: Survey,
+        data: Path,
+        output: Path,
+        options: ClassifierTrainingOptions,
+        *,
+        on_download: Callable[[int, int | None], None] | None = None,
+    ) -> None:
+        """Build the network, divide the pictures and pack them.
+
+        Args:
+            found: what is in ``data``.
+            data: the folder of folders.
+            output: where everything is kept.
+            options: of the training.
+            on_download: called with bytes done and in all if weights have to be fetched.
+
+        Raises:
+            UsageError: the weights to start from do not fit, or the batch cannot be divided among the processes.
+        """
+        if options.batch % world_size():
+            raise UsageError(f"batch {options.batch} cannot be divided among {world_size()} processes")
+        self._options = options
+        self._output = output
+        self._found = found
+        parts = split(found.examples, validation=options.validation, test=options.test, seed=options.seed)
+        order = {example.path: number for number, example in enumerate(found.examples)}
+        self._parts: dict[Part, list[int]] = {part: sorted(order[each.path] for each in parts[part]) for part in PARTS}
+        if rank() == 0:
+            write_split(parts, found.classes, data, output / "split.json")
+        side = round(_PACKED_SHARE * options.crop)
+        self._pictures = PackedPictures(output, found.examples, side)
+        self._network = self._built(on_download)
+        self._task = Classification(
+            self._network,
+            LabelledBatches(
+                self._pictures,
+                [example.label for example in found.examples],
+                self._parts["train"],
+                options.crop,
+                options.batch,
+                options.seed,
+                Augmentation(options.smallest_crop, options.flip, options.jitter),
+            ),
+            found.classes,
+            self._parts["validation"],
+            label_smoothing=options.label_smoothing,
+            precision=native_precision(torch.device("cpu")) if options.precision == "auto" else options.precision,
+        )
+
+    def train(self, on_step: OnStep, *, resume: bool) -> ClassifierResult:
+        """Train to the end, or until validation gets no better; then test."""
+        options = self._options
+        per_epoch = math.ceil(len(self._parts["train"]) / options.batch)
+        steps = options.steps or max(1, round(options.epochs * per_epoch))
+        schedule = Schedule(
+            steps,
+            options.learning_rate,
+            warmup=min(options.warmup, steps // 10),
+            ema=0.0,
+            checkpoint_every=options.checkpoint_every,
+            show_every=max(options.show_every, per_epoch),
+            optimizer=options.optimizer,
+            weight_decay=options.weight_decay,
+            decay=options.decay,
+            validate_every=per_epoch,
+            patience=options.patience,
+        )
+        training = Training(self._task, schedule, self._output, resume=resume, validate=self._task.validate)
+        network = training.run(on_step)
+        validated, tested = (self._task.evaluate(network, self._parts[part]) for part in ("validation", "test"))
+        return ClassifierResult(
+            network,
+            self._descriptor(network),
+            tuple(self._found.classes),
+            validated,
+            tested,
+            self._task.mistakes(tested),
+            {part: len(members) for part, members in self._parts.items()},
+            training.step,
+            options,
+        )
+
+    def _built(self, on_download: Callable[[int, int | None], None] | None) -> VGGClassifier:
+        options = self._options
+        given = load_vgg(options.start, on_download=on_download) if options.start else None
+        network = VGGClassifier(
+            given.architecture if given else options.architecture,
+            len(self._found.classes),
+            mean=given.mean.flatten().tolist() if given else TORCHVISION.mean,
+            std=given.std.flatten().tolist() if given else TORCHVISION.std,
+            width=options.width,
+            batch_norm=options.batch_norm,
+            head=options.head,
+            dropout=options.dropout,
+            initialization=options.initialization,
+            seed=options.seed,
+        )
+        if given is not None:
+            network.load_convolutions(_convolution_tensors(given))
+            network.freeze(options.freeze)
+        return network
+
+    def _descriptor(self, network: VGGClassifier) -> VGG:
+        """Make a descriptor network of the classifier's convolutions, with mean activations of one."""
+        plain = VGG(
+            network.architecture,
+            network.descriptor_tensors(),
+            mean=network.mean.flatten().tolist(),
+            std=network.std.flatten().tolist(),
+        )
+        members = self._parts["train"][:: max(1, len(self._parts["train"]) // _PICTURES_TO_RESCALE)]
+        return rescale_activations(plain, [middles(self._pictures, [number], self._options.crop) for number in members])
+
+
+@dataclass(frozen=True, eq=False)
+class ClassifierResult:
+    """What came out of a training."""
+
+    network: VGGClassifier
+    descriptor: VGG
+    classes: tuple[str, ...]
+    validated: Evaluation
+    tested: Evaluation
+    mistakes: Picture
+    pictures: dict[Part, int]
+    steps: int
+    options: ClassifierTrainingOptions
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The numbers that matter most."""
+        return {
+            "steps": self.steps,
+            "validation accuracy": round(self.validated.accuracy, 4),
+            "test accuracy": round(self.tested.accuracy, 4),
+            "test loss": round(self.tested.loss, 4),
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write the descriptor with its card, the curves, the confusion matrix, the table and the worst mistakes."""
+        save_network(
+            folder / WEIGHTS_FILE,
+            _convolution_tensors(self.descriptor),
+            metadata={
+                "architecture": self.descriptor.architecture,
+                "mean": json.dumps(self.descriptor.mean.flatten().tolist()),
+                "std": json.dumps(self.descriptor.std.flatten().tolist()),
+                "origin": "impasto train classifier",
+            },
+            card={
+                "title": f"Descriptor trained to tell {len(self.classes)} classes apart",
+                "recipe": {"command": "impasto train classifier", "options": self.options.model_dump()},
+                "data": {"classes": self.classes, "pictures": self.pictures},
+                "results": self.summary,
+            },
+        )
+        write_picture(self.mistakes, folder / "mistakes.png")
+        plot_confusion(self.tested.confusion(), self.classes, folder / "confusion.png")
+        rows = self.tested.table(self.classes)
+        with (folder / "classes.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        plot_accuracy(_read_rows(folder / LOG_FILE), _read_rows(folder / VALIDATION_FILE), folder / "accuracy.png")
+
+    def register(self, name: str, folder: Path) -> None:
+        """Keep the descriptor, as it was written to ``folder``, on this machine by ``name``.
+
+        Raises:
+            UsageError: the name is no name.
+            WeightsError: the folder of the weights cannot be written.
+        """
+        default_store().add(folder / WEIGHTS_FILE, name, replace=True)
+
+
+def _convolution_tensors(descriptor: VGG) -> dict[str, Tensor]:
+    return {
+        f"{name}.{part}": descriptor.convolutions.get_buffer(f"{name}.{part}").float().contiguous()
+        for name in convolution_names(descriptor.architecture)
+        for part in ("weight", "bias")
+    }
+
+
+def _read_rows(path: Path) -> list[dict[str, float]]:
+    with path.open(newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]

@@ -1,0 +1,180 @@
+"""Pictures in one folder per class: what is wrong with them, and which are trained on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from impasto.errors import ImageError, UsageError
+from impasto.images import PICTURE_SUFFIXES, read_picture
+from impasto.images.atomic import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+Part = Literal["train", "validation", "test"]
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
+
+_FEWEST = 3
+"""Pictures of a class that can be divided into three parts."""
+_WORKERS = 4
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture and its class."""
+
+    path: Path
+    label: int
+    """Index into the names of the classes."""
+    digest: str
+    """sha256 of the file."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found in a folder of folders."""
+
+    classes: tuple[str, ...]
+    examples: tuple[Example, ...]
+    unreadable: tuple[tuple[Path, str], ...] = ()
+    """Files and what is wrong with them; they are left out."""
+    duplicates: tuple[tuple[Path, ...], ...] = ()
+    """Files of the same content and class: they are kept in one part of the split."""
+    contradictions: tuple[tuple[Path, ...], ...] = ()
+    """Files of the same content in several classes; they are left out."""
+    ignored: int = 0
+    """Files that are no pictures by their names."""
+
+    def report(self) -> list[str]:
+        """Say in lines what a person should know before the training."""
+        counts = Counter(example.label for example in self.examples)
+        lines = [f"{len(self.examples)} pictures in {len(self.classes)} classes"]
+        lines += [f"  {name}: {counts[label]}" for label, name in enumerate(self.classes)]
+        lines += [f"unreadable, left out: {path.name}: {why}" for path, why in self.unreadable]
+        lines += [f"the same file twice: {', '.join(map(_short, paths))}" for paths in self.duplicates]
+        lines += [
+            f"the same file in several classes, left out: {', '.join(map(_short, paths))}"
+            for paths in self.contradictions
+        ]
+        if self.ignored:
+            lines.append(f"{self.ignored} files are no pictures by their names, and ignored")
+        return lines
+
+
+def survey(folder: Path, *, on_file: Callable[[int, int], None] | None = None) -> Survey:
+    """Look at every picture of every class before anything is trained.
+
+    Args:
+        folder: with one subfolder per class, whose name is that of the class.
+        on_file: called with the number of files looked at and of all.
+
+    Raises:
+        UsageError: fewer than two classes, or a class with too few pictures that can be read.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder; name one that holds a folder of pictures per class")
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if len(names) < 2:
+        raise UsageError(f"{folder} holds {len(names)} folders; a classifier needs one per class, two at least")
+    files, ignored = [], 0
+    for label, name in enumerate(names):
+        for path in sorted((folder / name).rglob("*")):
+            if path.is_file() and path.suffix.lower() in PICTURE_SUFFIXES:
+                files.append((path, label))
+            else:
+                ignored += path.is_file()
+    examples: list[Example] = []
+    unreadable: list[tuple[Path, str]] = []
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        for done, ((path, label), (digest, problem)) in enumerate(
+            zip(files, pool.map(_examine, [path for path, _ in files]), strict=True), start=1
+        ):
+            if problem:
+                unreadable.append((path, problem))
+            else:
+                examples.append(Example(path, label, digest))
+            if on_file:
+                on_file(done, len(files))
+    groups: dict[str, list[Example]] = defaultdict(list)
+    for example in examples:
+        groups[example.digest].append(example)
+    wrong = {digest for digest, group in groups.items() if len({example.label for example in group}) > 1}
+    kept = tuple(example for example in examples if example.digest not in wrong)
+    counts = Counter(label for label, _ in {(example.label, example.digest) for example in kept})
+    for label, name in enumerate(names):
+        if counts[label] < _FEWEST:
+            raise UsageError(
+                f"class {name!r} has {counts[label]} different pictures that can be read; {_FEWEST} are needed at "
+                "least: one to train on, one to validate with, one to test with"
+            )
+    return Survey(
+        tuple(names),
+        kept,
+        tuple(unreadable),
+        tuple(
+            tuple(example.path for example in group)
+            for digest, group in groups.items()
+            if len(group) > 1 and digest not in wrong
+        ),
+        tuple(tuple(example.path for example in groups[digest]) for digest in sorted(wrong)),
+        ignored,
+    )
+
+
+def split(examples: Sequence[Example], *, validation: float, test: float, seed: int) -> dict[Part, list[Example]]:
+    """Divide each class by the given shares; files of the same content stay together.
+
+    Every part gets one picture of every class at least.
+    """
+    parts: dict[Part, list[Example]] = {part: [] for part in PARTS}
+    random = np.random.default_rng(seed)
+    for label in sorted({example.label for example in examples}):
+        groups: dict[str, list[Example]] = defaultdict(list)
+        for example in examples:
+            if example.label == label:
+                groups[example.digest].append(example)
+        digests = sorted(groups)
+        random.shuffle(digests)
+        total = sum(len(group) for group in groups.values())
+        wanted: dict[Part, int] = {"validation": max(1, round(validation * total)), "test": max(1, round(test * total))}
+        for digest in digests:
+            for part, count in wanted.items():
+                if count > 0:
+                    parts[part] += groups[digest]
+                    wanted[part] -= len(groups[digest])
+                    break
+            else:
+                parts["train"] += groups[digest]
+    return parts
+
+
+def write_split(parts: dict[Part, list[Example]], classes: Sequence[str], folder: Path, path: Path) -> None:
+    """Write who is in which part, by names relative to ``folder``, as JSON."""
+    content = {"classes": list(classes)}
+    for part in PARTS:
+        content[part] = sorted(example.path.relative_to(folder).as_posix() for example in parts[part])
+    write_whole(path, json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n")
+
+
+def _examine(path: Path) -> tuple[str, str]:
+    """Return the sha256 of a file, and what is wrong with it or ''."""
+    try:
+        data = path.read_bytes()
+        read_picture(data)
+    except ImageError as error:
+        return "", str(error)
+    except OSError as error:
+        return "", (error.strerror or str(error)).lower()
+    return hashlib.sha256(data).hexdigest(), ""
+
+
+def _short(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"

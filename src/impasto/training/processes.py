@@ -1,0 +1,56 @@
+"""Training in several processes, started by ``torchrun``: each computes its part of every batch.
+
+Differs from PyTorch's DistributedDataParallel in that the gradients are averaged once, after the backward pass: a task
+may then call its networks as it likes.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch import distributed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import nn
+
+
+def rank() -> int:
+    """Number of this process, from 0."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def world_size() -> int:
+    """How many processes train together."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+@contextmanager
+def joined() -> Iterator[None]:
+    """Join the other processes of ``torchrun``, if it started this one."""
+    if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
+        yield
+        return
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def average_gradients(network: nn.Module) -> None:
+    """Give every process the mean of all processes' gradients."""
+    if world_size() == 1:
+        return
+    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    joined_gradients = torch.cat([gradient.flatten() for gradient in gradients])
+    distributed.all_reduce(joined_gradients)
+    joined_gradients /= world_size()
+    first = 0
+    for gradient in gradients:
+        gradient.copy_(joined_gradients[first : first + gradient.numel()].view_as(gradient))
+        first += gradient.numel()
