@@ -55,6 +55,7 @@ def test_tiles_leave_no_trace(paint, content, styles, monkeypatch):
     steps = []
     whole = paint(content, styles[0], precision="float32")
     monkeypatch.setattr(impasto.engines.feedforward, "_TILE", (64, 64))
+    monkeypatch.setattr(impasto.engines.feedforward, "_UNDIVIDED", 0)
     tiled = paint(content, styles[0], precision="float32", on_step=steps.append)
     assert len(steps) == 5 * 4 and steps[-1].fraction == 1
     assert np.abs(tiled.pixels - whole.pixels).max() < 1 / 255
@@ -139,6 +140,7 @@ def test_strips_of_a_file_are_the_whole_picture(folder, content, styles, tmp_pat
     arguments += ["--network", str(folder), "--keep-colors", "coral", "--size", "280"]
     assert run([*arguments, "-o", str(tmp_path / "whole.png")]) == 0
     monkeypatch.setattr(impasto.engines.feedforward, "_TILE", (64, 64))
+    monkeypatch.setattr(impasto.engines.feedforward, "_UNDIVIDED", 0)
     for module in (impasto.images.decoding, impasto.images.encoding):
         monkeypatch.setattr(module, "LARGE_PICTURE", 1000)
     assert run([*arguments, "-o", str(tmp_path / "{stem}-{style}.png")]) == 0

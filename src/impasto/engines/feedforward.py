@@ -42,6 +42,8 @@ _HALO = 104
 """Pixels at each edge of a tile that the network looks at: its receptive field, rounded up to the stride."""
 _TILE = (512, 768)
 """Height and width in pixels of what is painted at once: a strip, which is in memory, is one tile high."""
+_UNDIVIDED = 1 << 20
+"""Pixels of a picture that is painted as a whole."""
 _THUMBNAIL = 512
 _LARGEST_STYLE = 1536
 """Sides of what is seen of the content, and at most of a style, in pixels."""
@@ -89,7 +91,10 @@ class FeedForwardEngine:
             return
         thumbnail = content.thumbnail(_THUMBNAIL)
         paint = self._painter(inputs, thumbnail)
-        tiles = list(plan_tiles(content.height, content.width, *_TILE, halo=_HALO))
+        # A halo is computed for nothing, so a picture that needs no division gets none.
+        whole = content.height * content.width <= _UNDIVIDED
+        tile_size = (content.height, content.width) if whole else _TILE
+        tiles = list(plan_tiles(content.height, content.width, *tile_size, halo=_HALO))
         done = 0
         for top in dict.fromkeys(tile.top for tile in tiles):
             row = [tile for tile in tiles if tile.top == top]
