@@ -30,10 +30,18 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
     assert commands[0] in (ROOT / "CONTRIBUTING.md").read_text()
 
 
+def painting_commands() -> list[str]:
+    return [line for line in (ROOT / "README.md").read_text().splitlines() if "bin/impasto stylize" in line]
+
+
+def test_the_readme_paints_with_both_engines() -> None:
+    assert ["--engine gatys" in command for command in painting_commands()] == [False, True]
+
+
 @pytest.mark.usefixtures("stored_weights")
-def test_the_first_command_of_the_readme_paints(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", painting_commands())
+def test_the_painting_commands_of_the_readme_paint(command: str, tmp_path: Path) -> None:
     # Given the command as it is printed, but for the environment that is there already and the size of the job
-    command = next(line for line in (ROOT / "README.md").read_text().splitlines() if "bin/impasto stylize" in line)
     _, _, painting = command.partition(".venv/bin/impasto ")
     arguments = painting.replace("--size 512", "--size 64 --steps 3").replace("out.png", str(tmp_path / "out.png"))
     # When it runs

@@ -1,0 +1,28 @@
+"""How alike what two networks see is."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def linear_cka(one: Tensor, other: Tensor) -> float:
+    """Return the linear centred kernel alignment of two sets of activations: 1 is the same but for turns and scale.
+
+    Kornblith et al. (2019), "Similarity of Neural Network Representations Revisited", section 3:
+    ``|Y^T X|^2 / (|X^T X| |Y^T Y|)`` in Frobenius norms, of centred columns.
+
+    Args:
+        one: (N, C), a row per example; any shape (N, ...) is flattened.
+        other: (N, D) of the same examples.
+    """
+    x, y = ((each.flatten(1) - each.flatten(1).mean(0)).double() for each in (one, other))
+    if x.shape[1] > x.shape[0]:
+        # The same numbers from the kernels of the examples, which are smaller.
+        kernels = x @ x.T, y @ y.T
+        shared, norms = (kernels[0] * kernels[1]).sum(), [torch.linalg.norm(kernel) for kernel in kernels]
+    else:
+        shared = (y.T @ x).square().sum()
+        norms = [torch.linalg.norm(each.T @ each) for each in (x, y)]
+    scale = norms[0] * norms[1]
+    return float(shared / scale) if scale > 0 else 0.0

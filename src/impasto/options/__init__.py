@@ -1,0 +1,43 @@
+"""One frozen model of options per engine or training: the only place of a default, a limit or an explanation.
+
+The command line's flags and help, the HTTP schema and the reference in the docs are derived from these models.
+"""
+
+from impasto.options.base import Options, layer_names, layer_weights, usage_error
+from impasto.options.engines import (
+    ALL_STYLE_LAYERS,
+    PRESETS,
+    DescentOptions,
+    EngineOptions,
+    FastOptions,
+    GatysOptions,
+    LearnOptions,
+    ReconstructOptions,
+)
+from impasto.options.training import (
+    CLASSIFIER_PRESETS,
+    ClassifierTrainingOptions,
+    CompactTrainingOptions,
+    ConditionalTrainingOptions,
+    TrainingOptions,
+)
+
+__all__ = [
+    "ALL_STYLE_LAYERS",
+    "CLASSIFIER_PRESETS",
+    "PRESETS",
+    "ClassifierTrainingOptions",
+    "CompactTrainingOptions",
+    "ConditionalTrainingOptions",
+    "DescentOptions",
+    "EngineOptions",
+    "FastOptions",
+    "GatysOptions",
+    "LearnOptions",
+    "Options",
+    "ReconstructOptions",
+    "TrainingOptions",
+    "layer_names",
+    "layer_weights",
+    "usage_error",
+]

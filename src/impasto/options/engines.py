@@ -1,0 +1,246 @@
+"""Options of everything that makes pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from impasto.options.base import LayerNames, LayerWeights, Options
+
+ALL_STYLE_LAYERS = "relu1_1:1,relu2_1:1,relu3_1:1,relu4_1:1,relu5_1:1"
+
+
+class EngineOptions(Options):
+    """What every engine understands."""
+
+    size: int | None = Field(
+        None,
+        ge=16,
+        le=100_000,
+        description="Long side of the result in pixels. Not given: the size of the content image.",
+    )
+    keep_colors: Literal["none", "luminance", "histogram", "coral"] = Field(
+        "none",
+        description="Keep the colours of the content image: paint its luminance only, or give the result the mean and "
+        "covariance of its colours (histogram: over all channels at once; coral: of standardised channels).",
+    )
+    stroke_size: float = Field(
+        1.0,
+        ge=0.1,
+        le=10,
+        description="Size of the style's strokes: the style image is seen this many times as large.",
+    )
+    style_margin: float = Field(
+        0.02,
+        ge=0,
+        le=0.45,
+        description="Share of its width and height that each edge of the style image loses before it is looked at: "
+        "frames and the edges of scans are no style.",
+    )
+
+
+class DescentOptions(Options):
+    """What it takes to change pixels until a descriptor network sees what it should."""
+
+    descriptor: str = Field(
+        "auto",
+        description="Descriptor network: a name from 'impasto models list', or a file; auto is vgg19, or compact where "
+        "vgg19 is not stored and cannot be fetched.",
+    )
+    pooling: Literal["max", "average"] = Field("max", description="Pooling of the descriptor network.")
+    style_loss: Literal["gram", "mean-std"] = Field(
+        "gram", description="Statistics to match: Gram matrices, or mean and standard deviation per channel."
+    )
+    optimizer: Literal["lbfgs", "adam", "sgd"] = Field("lbfgs", description="Optimisation algorithm.")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="Step length. Not given: 1 for lbfgs, 0.02 for adam, 0.01 for sgd (in units of pixel values).",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Arithmetic of the descriptor; auto takes bfloat16 where the processor has it."
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute.")
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # Gatys, Ecker and Bethge (2016), section 3 and figure 2: alpha / beta = 1e-3 there, for activations of mean one.
+    "gatys2016": {
+        "style_margin": 0.0,
+        "init": "noise",
+        "optimizer": "lbfgs",
+        "pooling": "average",
+        "rescale_activations": True,
+        "normalization": "paper",
+        "content_layers": "relu4_2:1",
+        "style_layers": ALL_STYLE_LAYERS,
+        "content_weight": 1.0,
+        "style_weight": 1000.0,
+        "tv_weight": 0.0,
+        "scales": 1,
+        "steps": 500,
+    },
+    # The theses' scripts: Adam from the content image mixed with noise, 20 epochs of 100 steps, a picture after each.
+    "thesis": {
+        "style_margin": 0.0,
+        "init": "content+noise",
+        "optimizer": "adam",
+        "content_layers": "relu4_2:1",
+        "style_layers": "relu1_1:0.1,relu2_1:0.1,relu3_1:0.2,relu4_1:0.3,relu5_1:0.3",
+        "scales": 1,
+        "steps": 2000,
+        "save_every": 100,
+    },
+    # The thesis that takes its features after the pooling layers.
+    "thesis-pooling": {
+        "style_margin": 0.0,
+        "init": "content+noise",
+        "optimizer": "adam",
+        "content_layers": "pool4:1",
+        "style_layers": "pool1:0.1,pool2:0.1,pool3:0.2,pool4:0.3,pool5:0.3",
+        "scales": 1,
+        "steps": 2000,
+        "save_every": 100,
+    },
+}
+
+
+class GatysOptions(DescentOptions, EngineOptions):
+    """The classical optimisation of Gatys et al. (2016): the pixels themselves are what is trained."""
+
+    preset: Literal["gatys2016", "thesis", "thesis-pooling"] | None = Field(
+        None, description="Settings of a publication; options given beside it win."
+    )
+
+    # what is compared
+    content_layers: LayerWeights = Field(
+        "relu4_2:1",
+        description="LAYER[:WEIGHT],... whose activations the picture should share with the content.",
+    )
+    style_layers: LayerWeights = Field(
+        ALL_STYLE_LAYERS,
+        description="LAYER[:WEIGHT],... whose statistics the picture should share with the style.",
+    )
+    content_weight: float = Field(1.0, ge=0, description="Weight of the content loss.")
+    style_weight: float = Field(10.0, ge=0, description="Weight of the style loss.")
+    tv_weight: float = Field(5.0, ge=0, description="Weight of the total variation: more is smoother.")
+    normalization: Literal["relative", "paper"] = Field(
+        "relative",
+        description="Losses relative to the size of their targets (a weight means the same for every layer, descriptor "
+        "and size), or as printed in the papers.",
+    )
+    rescale_activations: bool = Field(
+        False,
+        description="Scale the descriptor's filters so that each has a mean activation of one (Gatys et al. 2016).",
+    )
+
+    # the optimisation
+    init: Literal["content", "noise", "content+noise", "style"] | str = Field(
+        "content", description="Picture to start from; also a file."
+    )
+    steps: int = Field(300, ge=1, le=1_000_000, description="Steps in all, over all scales.")
+    scales: int = Field(
+        0,
+        ge=0,
+        le=12,
+        description="Coarse-to-fine scales, each twice the last; 1 is none, 0 chooses by the size.",
+    )
+
+    # what is kept on the way
+    save_every: int = Field(0, ge=0, description="Also save the picture after every so many steps; 0 is never.")
+    checkpoint_every: int = Field(
+        50, ge=0, description="Keep the state for --resume after every so many steps; 0 is never."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_preset(cls, values: Any) -> Any:
+        preset = values.get("preset") if isinstance(values, Mapping) else None
+        if isinstance(preset, str) and preset in PRESETS:
+            return {**PRESETS[preset], **values}
+        return values
+
+    @model_validator(mode="after")
+    def _something_to_minimise(self) -> Self:
+        if not self.content_weight and not self.style_weight:
+            raise ValueError("content_weight and style_weight are both 0; nothing is left to optimise")
+        return self
+
+
+class FastOptions(EngineOptions):
+    """One pass through a network that was trained for all styles."""
+
+    strength: float = Field(
+        1.0, ge=0, le=1, description="From 0, the content image as it is, to 1, as far as the network goes."
+    )
+    network: str | None = Field(
+        None, description="Folder of a network that 'impasto export' wrote; the bundled one if not given."
+    )
+    runtime: Literal["openvino", "onnxruntime"] = Field("openvino", description="Who runs the network.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Arithmetic of the network; auto takes bfloat16 where the processor has it."
+    )
+    threads: int = Field(0, ge=0, le=1024, description="Threads of the processor; 0 for all.")
+
+
+class LearnOptions(Options):
+    """Refining the code of one style by optimisation."""
+
+    network: str | None = Field(
+        None, description="Folder of a network that 'impasto export' wrote; the bundled one if not given."
+    )
+    judge: str = Field(
+        "auto",
+        description="Descriptor that measures the losses: auto (vgg19, or compact where that cannot be fetched), or a "
+        "name from 'impasto models list'.",
+    )
+    side: int = Field(
+        384,
+        ge=64,
+        le=2048,
+        description="Short side in pixels at which the style image is looked at: more makes larger strokes.",
+    )
+    style_margin: float = Field(
+        0.02, ge=0, lt=0.5, description="Share of the style image's sides that is cut off at each edge: frames."
+    )
+    minutes: float = Field(5.0, gt=0, description="Time after which learning ends.")
+    steps: int = Field(400, ge=1, le=1_000_000, description="Steps after which learning ends.")
+    learning_rate: float = Field(0.02, gt=0, description="Of Adam at its highest; it falls along half a cosine.")
+    batch: int = Field(2, ge=1, le=64, description="Content images per step.")
+    crop: int = Field(224, ge=64, le=2048, multiple_of=8, description="Side in pixels of what is painted of them.")
+    content_weight: float = Field(1.0, ge=0, description="Weight of the content loss.")
+    style_weight: float = Field(8.0, ge=0, description="Weight of the style loss.")
+    tv_weight: float = Field(1.0, ge=0, description="Weight of the total variation.")
+
+
+class ReconstructOptions(DescentOptions):
+    """Figure 1 of Gatys et al. (2016): what the layers of a descriptor network know of one image."""
+
+    descriptor: str = Field(
+        "vgg19",
+        description="Descriptor network: a name from 'impasto models list', or a file with the layers below.",
+    )
+    size: int = Field(256, ge=16, le=4096, description="Long side of the reconstructions in pixels.")
+    content: LayerNames = Field(
+        "relu1_2,relu2_2,relu3_2,relu4_2,relu5_2",
+        description="LAYER,... to reconstruct the image from the activations of, one picture per layer; or none.",
+    )
+    style: LayerNames = Field(
+        "relu1_1,relu2_1,relu3_1,relu4_1,relu5_1",
+        description="LAYER,... to reconstruct the style from the statistics of: from the first, the first two, and so "
+        "on; or none.",
+    )
+    tv_weight: float = Field(
+        4.0,
+        ge=0,
+        description="Weight of the total variation, against the grain that deep layers do not see: more is smoother.",
+    )
+    steps: int = Field(200, ge=1, le=1_000_000, description="Steps for each reconstruction.")
+
+    @model_validator(mode="after")
+    def _something_to_reconstruct(self) -> Self:
+        if self.content == self.style == "none":
+            raise ValueError("content and style are both none; nothing is left to reconstruct")
+        return self
