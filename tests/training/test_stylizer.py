@@ -23,7 +23,9 @@ def descriptor():
 def training(descriptor, photo, painting, **weights):
     network = ArbitraryStylizer({layer: descriptor.channels(layer) for layer in STYLE_LAYERS})
     contents, styles = (Crops([path], 64, 3, seed) for path, seed in ((photo, 0), (painting, 1)))
-    chosen = LossWeights(**{"content": 1.0, "style": 8.0, "total_variation": 1.0, "identity": 20.0, **weights})
+    chosen = LossWeights(
+        **{"content": 1.0, "style": 8.0, "total_variation": 1.0, "identity": 20.0, "grid": 0.3, **weights}
+    )
     return ConditionalTraining(network, descriptor, descriptor, contents, styles, chosen)
 
 

@@ -146,7 +146,9 @@ def conditional(
         descriptor = load_compact(full=[CONTENT_LAYER])
         judge = descriptor if chosen.judge == "compact" else load_vgg(chosen.judge, on_download=display.download)
         network = ArbitraryStylizer({layer: descriptor.channels(layer) for layer in STYLE_LAYERS}, seed=chosen.seed)
-        weights = LossWeights(chosen.content_weight, chosen.style_weight, chosen.tv_weight, chosen.identity_weight)
+        weights = LossWeights(
+            chosen.content_weight, chosen.style_weight, chosen.tv_weight, chosen.identity_weight, chosen.grid_weight
+        )
         task = ConditionalTraining(network, descriptor, judge, contents, styles, weights)
         trained = Training(task, _schedule(chosen), output, resume=resume).run(display.step)
     save_network(

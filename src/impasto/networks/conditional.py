@@ -75,6 +75,8 @@ class ConditionalTransformer(nn.Module):
             ]
         )
         self.last = EdgeConvolution(full, 3, 3)
+        self.detail = nn.Conv2d(half, half_up, 1, bias=False)
+        nn.init.zeros_(self.detail.weight)
         self.noise = nn.Conv2d(NOISE_CHANNELS, eighth, 1, bias=False)
         nn.init.normal_(self.noise.weight, std=_NOISE_SHARE)
         self.widths = tuple(
@@ -134,15 +136,17 @@ class ConditionalTransformer(nn.Module):
             return normalize(index - 1, x)
 
         x = self.first(image - 0.5).relu()
-        skip = x
+        skip = detail = x
         for depth, convolution in enumerate(self.down):
             x = convolution(x)
             x = normalized(x + self.noise(noise) if depth == _DEEPEST else x).relu()
-            if depth == 1:
+            if depth == 0:
+                detail = x
+            elif depth == 1:
                 skip = x
         for one, two in zip(self.body[::2], self.body[1::2], strict=True):
             x = x + normalized(two(normalized(one(x)).relu()))
         x = normalized(self.up[0](enlarge(x))).relu() + skip
-        x = normalized(self.up[1](enlarge(x))).relu()
+        x = normalized(self.up[1](enlarge(x)) + self.detail(detail)).relu()
         x = normalized(self.up[2](enlarge(x))).relu()
         return torch.sigmoid(self.last(x))

@@ -56,6 +56,7 @@ class ConditionalTrainingOptions(TrainingOptions):
     style_weight: float = Field(8.0, ge=0, description="Weight of the style loss.")
     tv_weight: float = Field(1.0, ge=0, description="Weight of the total variation.")
     identity_weight: float = Field(20.0, ge=0, description="Weight of the pixels that the identity code should keep.")
+    grid_weight: float = Field(0.3, ge=0, description="Weight of grids at the periods of the network's enlargements.")
 
 
 class ClassifierTrainingOptions(TrainingOptions):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from impasto.images import Cell, sheet
-from impasto.losses.functional import gram_matrix, relative_distance, total_variation
+from impasto.losses.functional import gram_matrix, grid_share, relative_distance, total_variation
 from impasto.networks.arbitrary import STYLE_LAYERS
 from impasto.networks.blocks import instance_norm
 from impasto.networks.conditional import NOISE_CHANNELS, STRIDE
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 CONTENT_LAYER = "relu4_2"
 _OTHER_STEPS = 10**9
 """Batches from here on are not trained on."""
+_PERIODS = (2, 4, 8)
+"""Pixels, of the network's enlargements."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class LossWeights:
     total_variation: float
     identity: float
     """Of the squared error of pixels painted with the code that should change nothing."""
+    grid: float
+    """Of what repeats itself at the periods of the enlargements, beyond what the photographs and paintings have."""
 
 
 class ConditionalTraining:
@@ -106,6 +110,7 @@ class ConditionalTraining:
             ).mean(),
             "identity": weights.identity * (painted[0] - contents[0]).square().mean(),
             "tv": weights.total_variation * total_variation(painted),
+            "grid": weights.grid * _excess_grid(painted[1:], contents[1:], styles),
         }
         return {**losses, "total": torch.stack(list(losses.values())).sum()}
 
@@ -121,6 +126,14 @@ class ConditionalTraining:
                 painted = network.transformer(repeated, codes_here, noise_for(repeated, seed=0))
                 rows.append([*(Cell(_picture(each), "") for each in painted), Cell(_picture(content), "content")])
         return sheet(rows, title="Samples", cell_side=self.crop)
+
+
+def _excess_grid(painted: Tensor, contents: Tensor, styles: Tensor) -> Tensor:
+    excess = []
+    for period in _PERIODS:
+        natural = torch.maximum(grid_share(contents, period).mean(), grid_share(styles, period).mean())
+        excess.append((grid_share(painted, period) / natural - 1).relu().mean())
+    return torch.stack(excess).mean()
 
 
 def noise_for(images: Tensor, *, seed: int) -> Tensor:

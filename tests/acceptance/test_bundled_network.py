@@ -1,0 +1,139 @@
+"""What the bundled network paints: no grids, no frames, no blotches, and nothing that depends on tiles."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import impasto
+import impasto.engines.feedforward
+from impasto.descriptors.compact import load_compact
+from impasto.images import read_picture, resize_picture
+from impasto.losses.functional import grid_share
+from impasto.networks.checkpoint import load_stylizer
+from impasto.runtimes.network_folder import WEIGHTS_FILE, network_folder
+from impasto.types import Picture
+
+SIDE = 384
+
+
+@pytest.fixture(scope="module")
+def contents(photo):
+    names = ("harbour", "still-life", "glass")
+    return [resize_picture(read_picture(photo.with_name(f"{name}.jpg")), SIDE, SIDE * 3 // 4) for name in names]
+
+
+@pytest.fixture(scope="module")
+def results(contents, painting, photo):
+    """Each content in the style of swirls, and of another content."""
+    styles = [read_picture(painting), read_picture(photo)]
+    return [(content, impasto.stylize(content, style)) for content in contents for style in styles]
+
+
+def tensor(picture):
+    return torch.from_numpy(picture.pixels.transpose(2, 0, 1).copy())[None]
+
+
+def test_it_paints(results, painting):
+    for content, painted in results:
+        assert painted.pixels.shape == content.pixels.shape
+        assert np.abs(painted.pixels - content.pixels).mean() > 0.03
+    assert np.abs(results[0][1].pixels - results[1][1].pixels).mean() > 0.03
+
+
+@pytest.mark.parametrize("period", [2, 4, 8])
+def test_no_energy_at_the_periods_of_the_enlargements(results, period):
+    for content, painted in results:
+        natural = float(grid_share(tensor(content), period))
+        assert float(grid_share(tensor(painted), period)) < max(1.5 * natural, natural + 0.02)
+
+
+def spectrum(picture, axis):
+    """Return the power by frequency along an axis, a mean over the other one and the colours."""
+    pixels = picture.pixels - picture.pixels.mean(axis, keepdims=True)
+    length = pixels.shape[axis]
+    window = np.hanning(length).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
+    power = np.abs(np.fft.rfft(pixels * window, axis=axis)) ** 2
+    return power.mean(axis=(1 - axis, 2))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("period", [2, 4, 8])
+def test_no_peaks_in_the_spectrum(results, axis, period):
+    peaks = []
+    for content, painted in results:
+        peak = []
+        for picture in (content, painted):
+            power = spectrum(picture, axis)
+            place = picture.pixels.shape[axis] // period
+            around = [
+                place + step for step in (-9, -8, -7, -6, -5, -4, 4, 5, 6, 7, 8, 9) if 0 < place + step < len(power)
+            ]
+            peak.append(power[place] / np.median(power[around]))
+        peaks.append(peak[1] / peak[0])
+    assert np.median(peaks) < 2.5
+
+
+def test_the_border_is_no_worse_than_the_interior(results):
+    def contrast(pixels, content):
+        """Fine detail in a band of 6 pixels along the border, relative to the interior; content's own ratio is 1."""
+        ratios = []
+        for image in (pixels, content):
+            detail = np.abs(np.diff(image, axis=0)).mean(2)[:, :-1] + np.abs(np.diff(image, axis=1)).mean(2)[:-1]
+            band = np.ones(detail.shape, bool)
+            band[6:-6, 6:-6] = False
+            ratios.append(detail[band].mean() / detail[~band].mean())
+        return ratios[0] / ratios[1]
+
+    ratios = [contrast(painted.pixels, content.pixels) for content, painted in results]
+    assert np.median(ratios) < 1.25 and max(ratios) < 1.6
+
+
+def test_no_frame_in_another_colour(results):
+    def step(pixels):
+        """How the outermost three rows differ in colour from those beside them."""
+        edge = np.concatenate([pixels[:3], pixels[-3:]]).mean((0, 1))
+        return edge - np.concatenate([pixels[3:12], pixels[-12:-3]]).mean((0, 1))
+
+    for content, painted in results:
+        assert np.abs(step(painted.pixels) - step(content.pixels)).max() < 0.06
+
+
+def test_a_flat_sky_stays_free_of_blotches(painting):
+    ramp = np.linspace(0.55, 0.8, 256, dtype=np.float32)[:, None, None]
+    sky = Picture(np.ascontiguousarray(np.broadcast_to(ramp * np.float32([0.6, 0.8, 1.0]), (256, 384, 3))))
+    painted = impasto.stylize(sky, painting).pixels[16:-16, 16:-16]
+    rows = painted.mean(1, keepdims=True)
+    coarse = (painted - rows).reshape(14, 16, 22, 16, 3).mean((1, 3))
+    assert np.abs(coarse).max() < 0.12
+
+
+def test_tiles_leave_no_trace(contents, painting, monkeypatch):
+    whole = impasto.stylize(contents[0], painting, precision="float32").pixels
+    monkeypatch.setattr(impasto.engines.feedforward, "_TILE", (96, 128))
+    monkeypatch.setattr(impasto.engines.feedforward, "_UNDIVIDED", 0)
+    tiled = impasto.stylize(contents[0], painting, precision="float32").pixels
+    assert np.abs(tiled - whole).max() < 1 / 255
+
+
+def test_strength_is_monotone_and_ends_at_the_content(contents, painting):
+    distances = [
+        float(np.abs(impasto.stylize(contents[1], painting, strength=strength).pixels - contents[1].pixels).mean())
+        for strength in (0.0, 0.1, 0.4, 0.7, 1.0)
+    ]
+    assert distances[0] == 0
+    assert distances == sorted(distances)
+
+
+def test_the_card_tells_the_truth():
+    folder = network_folder(None)
+    card = json.loads((folder / WEIGHTS_FILE).with_suffix(".json").read_text())
+    assert card["sha256"] == hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
+    assert card["license"] == "Apache-2.0"
+    assert card["descriptor"]["sha256"] == load_compact().identity
+    network = load_stylizer(folder / WEIGHTS_FILE).network
+    assert sum(parameter.numel() for parameter in network.state_dict().values()) == card["parameters"] < 2.5e6
