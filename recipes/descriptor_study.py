@@ -28,13 +28,21 @@ from impasto.descriptors.catalog import load_vgg
 from impasto.descriptors.rescaling import rescale_activations
 from impasto.descriptors.similarity import linear_cka
 from impasto.descriptors.vgg import VGG
-from impasto.descriptors.weights.canonical import TORCHVISION, convolution_names
+from impasto.descriptors.weights.canonical import TORCHVISION
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.coarse_to_fine import to_tensor
 from impasto.engines.comparison import DistanceMeasure
 from impasto.engines.create import create_engine
 from impasto.engines.reconstruction import reconstruct
-from impasto.images import LazyPicture, encode_picture, fit_size, luminance, read_picture, resize_picture
+from impasto.images import (
+    PICTURE_SUFFIXES,
+    LazyPicture,
+    encode_picture,
+    fit_size,
+    luminance,
+    read_picture,
+    resize_picture,
+)
 from impasto.networks.classifier import VGGClassifier
 from impasto.options import GatysOptions, ReconstructOptions
 from impasto.training.saving import save_network
@@ -76,6 +84,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=120)
     arguments = parser.parse_args()
     output: Path = arguments.output
+    for folder in (arguments.flowers, arguments.photos, arguments.paintings):
+        if not _pictures(folder):
+            parser.error(f"{folder} holds no pictures")
     output.mkdir(parents=True, exist_ok=True)
 
     trainings = {
@@ -131,13 +142,8 @@ def _random(path: Path, data: Path) -> str:
         plain = VGG("vgg19", network.descriptor_tensors(), mean=TORCHVISION.mean, std=TORCHVISION.std)
         images = [_image(each, 128) for each in _pictures(data)[::97][:16]]
         rescaled = rescale_activations(plain, images)
-        tensors = {
-            f"{name}.{part}": rescaled.convolutions.get_buffer(f"{name}.{part}").float()
-            for name in convolution_names("vgg19")
-            for part in ("weight", "bias")
-        }
         metadata = {"architecture": "vgg19", "mean": json.dumps(TORCHVISION.mean), "std": json.dumps(TORCHVISION.std)}
-        save_network(path, tensors, metadata=metadata, card={"title": "VGG19 with random weights"})
+        save_network(path, rescaled.tensors(), metadata=metadata, card={"title": "VGG19 with random weights"})
     return str(path)
 
 
@@ -152,7 +158,7 @@ def _classification(folder: Path) -> dict[str, Any]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"})
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
 
 
 def _pairs(flowers: Sequence[Path], photos: Sequence[Path], paintings: Sequence[Path], count: int) -> Iterable[Pair]:
@@ -258,7 +264,7 @@ def conclusion(report: Mapping[str, Any]) -> list[str]:
         best, scratch = found["ImageNet"], found["flowers from scratch"]
         ratio = scratch["style"] / max(1e-9, best["style"])
         lines.append(
-            f"On {kind}, five classes of flowers from scratch leave {ratio:.1f} times the style distance of ImageNet; "
+            f"On {kind}, the network from scratch leaves {ratio:.1f} times the style distance of ImageNet; "
             f"random weights {found['random']['style'] / max(1e-9, best['style']):.1f} times; fine-tuned "
             f"{found['flowers fine-tuned']['style'] / max(1e-9, best['style']):.1f} times."
         )

@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # The styles of the gallery, as they are bundled: 44 masterpieces in the public domain, a file of JPEG each in the folder
 # $1, one style after the other into the folder $2. More arguments go to 'impasto styles learn' (--judge compact).
 set -e

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+import impasto
 from impasto.cli.main import run
+from impasto.descriptors.compact import load_compact
+from impasto.errors import StyleError
 from impasto.gallery import StyleCatalog, read_style_file, write_style_file
 from impasto.images import read_picture, resize_picture, write_picture
+from impasto.networks.arbitrary import STYLE_LAYERS
+from impasto.training.stylizer import style_distance
 
 
 @pytest.fixture
@@ -38,14 +45,27 @@ def test_a_learned_style_is_listed_shown_and_painted_with(learned, folder, photo
     assert read_picture("out.png").width == 64
 
 
-def test_learning_moves_the_code_to_the_style(folder, painting, tmp_path, monkeypatch):
+def test_learning_comes_nearer_to_the_style(folder, photo, painting, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    quick = ["--side", "64", "--crop", "64", "--batch", "1", "--judge", "compact", "--network", str(folder)]
-    codes = []
-    for steps in ("1", "3"):
-        assert run(["styles", "learn", str(painting), "-o", "s.style", "--steps", steps, *quick]) == 0
-        codes.append(read_style_file(tmp_path / "s.style").code)
-    assert np.abs(codes[0] - codes[1]).max() > 1e-3
+    small = resize_picture(read_picture(painting), 96, 72)
+    write_picture(small, "painting.png")
+    write_picture(resize_picture(read_picture(photo), 96, 72), "photo.png")
+    quick = ["--side", "72", "--crop", "64", "--batch", "1", "--judge", "compact", "--network", str(folder)]
+    quick += ["--content", "photo.png", "--style-margin", "0", "--learning-rate", "0.1"]
+    descriptor = load_compact()
+
+    def distance(picture):
+        seen = [
+            descriptor.forward(torch.from_numpy(each.pixels.transpose(2, 0, 1).copy())[None], STYLE_LAYERS)
+            for each in (picture, small)
+        ]
+        return sum(float(style_distance(seen[0][layer], seen[1][layer])) for layer in STYLE_LAYERS)
+
+    distances = []
+    for steps in ("1", "25"):
+        assert run(["styles", "learn", "painting.png", "-o", "s.style", "--steps", steps, *quick]) == 0
+        distances.append(distance(impasto.stylize("photo.png", "s.style", network=str(folder))))
+    assert distances[1] < 0.7 * distances[0]
     assert not StyleCatalog().folder.exists()
 
 
@@ -88,6 +108,7 @@ def test_what_is_wrong_is_said(learned, painting, capsys):
         ("export", "the-swirls", "-o", "mine.json"): "output is 'mine.json'; the name of a style ends in .style",
         ("learn", str(painting), "--name", "A B"): "style name is 'A B'; use small letters, digits and hyphens",
         ("learn", str(painting), "-o", "a.png"): "output is 'a.png'; the name of a style ends in .style",
+        ("learn", str(painting), "--style-margin", "0.49"): "style_margin is",
         ("remove", "nothing"): "unknown style 'nothing'",
     }.items():
         assert run(["styles", *arguments]) == 2
@@ -105,3 +126,30 @@ def test_what_is_written_is_read(learned, tmp_path):
     again = read_style_file(tmp_path / "again.style")
     np.testing.assert_array_equal(again.code, learned.code)
     assert (again.name, again.swatch, again.network) == (learned.name, learned.swatch, learned.network)
+
+
+def test_a_renamed_style_has_the_name_of_its_file(learned, capsys):
+    folder = StyleCatalog().folder
+    (folder / "the-swirls.style").rename(folder / "waves.style")
+    assert run(["styles", "list"]) == 0
+    assert "waves  Swirls" in capsys.readouterr().out
+
+
+def test_a_code_of_another_length_is_refused(learned, folder, photo, tmp_path, capsys):
+    write_style_file(replace(learned, code=learned.code[:-1]), tmp_path / "short.style")
+    arguments = ["--engine", "fast", "--network", str(folder), "-q", "-o", "out.png"]
+    assert run(["stylize", str(photo), "-s", str(tmp_path / "short.style"), *arguments]) == 1
+    assert "has 2751 numbers and the network takes 2752" in capsys.readouterr().err
+
+
+def test_numbers_that_cannot_be_kept_are_refused(learned, tmp_path):
+    with pytest.raises(StyleError, match="numbers that are not finite; learn it at a lower rate"):
+        write_style_file(replace(learned, code=learned.code * np.float32(1e30)), tmp_path / "wild.style")
+    assert not (tmp_path / "wild.style").exists()
+
+
+def test_one_damaged_style_does_not_hide_the_others(learned, capsys):
+    (StyleCatalog().folder / "bad.style").write_text("{}")
+    assert run(["styles", "list"]) == 1
+    output = capsys.readouterr()
+    assert "the-swirls" in output.out and output.err.startswith("error: bad.style is no style file")

@@ -38,7 +38,8 @@ def data(tmp_path_factory):
 
 def command(data, output, *arguments):
     """The words after ``impasto``; the arguments win over the small size of everything."""
-    small = [word for option, value in SMALL.items() if option not in arguments for word in (option, value)]
+    given = {*arguments, "--width"} if "--start" in arguments else {*arguments}
+    small = [word for option, value in SMALL.items() if option not in given for word in (option, value)]
     return list(map(str, ["train", "classifier", "--data", data, "-o", output, "--quiet", *small, *arguments]))
 
 
@@ -106,7 +107,9 @@ def test_registers_by_itself_and_fine_tunes_what_is_registered(data, tmp_path, m
     tuned = ["--steps", 2, "--start", "mine", "--freeze", 4]
     assert train(data, tmp_path / "two", *tuned) == 0
     assert train(data, tmp_path / "three", *tuned, "--width", "1") == 2
-    assert "fine-tuning needs" in capsys.readouterr().err
+    assert "architecture and width are those of the weights to start from" in capsys.readouterr().err
+    assert train(data, tmp_path / "four", "--register", "mine") == 2
+    assert "weights 'mine' are there already; give --register another name" in capsys.readouterr().err
 
 
 def test_a_kill_loses_nothing(data, tmp_path):
@@ -154,7 +157,7 @@ def test_it_ends_early_when_validation_gets_no_better(data, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--freeze", "2"], "--freeze keeps random weights as they are; name the weights to fine-tune with --start"),
+        (["--freeze", "2"], "freeze keeps random weights as they are; name the weights to fine-tune with --start"),
         (["--width", "0"], "width is '0'; it should be greater than 0"),
         (["--start", "nothing"], "unknown descriptor 'nothing'"),
         (["--optimizer", "adamax"], "optimizer is 'adamax'; choose 'adamw', 'rmsprop' or 'sgd'"),
@@ -172,3 +175,19 @@ def test_presets_are_the_sources():
     assert (thesis.optimizer, thesis.learning_rate, thesis.batch) == ("rmsprop", 1e-4, 16)
     report = ClassifierTrainingOptions.parse({"preset": "report", "learning_rate": 0.02})
     assert (report.optimizer, report.learning_rate, report.initialization) == ("sgd", 0.02, "gaussian")
+
+
+def test_a_training_goes_on_with_its_own_options_only(data, tmp_path, capsys):
+    assert train(data, tmp_path, "--steps", 2) == 0
+    assert train(data, tmp_path, "--steps", 4, "--resume") == 0
+    assert train(data, tmp_path, "--steps", 6, "--resume", "--optimizer", "rmsprop") == 1
+    assert "belongs to a training with other data or options" in capsys.readouterr().err
+
+
+def test_two_processes_end_at_the_same_step(data, tmp_path):
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "impasto"]
+    words = [*launcher, *command(data, tmp_path, "--epochs", 30, "--batch-norm", "--patience", 1)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert len(rows(tmp_path / "validation.csv")) < 30

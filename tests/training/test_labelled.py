@@ -52,7 +52,7 @@ def test_everything_that_is_wrong_is_reported_and_nothing_dies(folder):
     assert {"grey.png", "cmyk.jpg", "copy.png"} <= names and "also-a-dog.png" not in names
     report = "\n".join(found.report())
     for words in (
-        "unreadable, left out: broken.jpg",
+        "unreadable, left out: cats/broken.jpg",
         "the same file twice: cats/3.png, cats/copy.png",
         "the same file in several classes, left out: cats/also-a-dog.png, dogs/4.png",
         "1 files are no pictures by their names",
@@ -131,3 +131,25 @@ def test_without_augmentation_a_batch_is_the_pictures(folder, tmp_path):
     assert min(np.abs(columns[:, :, left : left + 40] - image.numpy()).max() for left in range(17)) < 1e-5
     middle = middles(packed, [7], 40)[0]
     assert np.abs(columns[:, :, 8:48] - middle.numpy()).max() < 1e-5
+
+
+@pytest.mark.parametrize(("validation", "test"), [(0.4, 0.4), (0.49, 0.49), (0.01, 0.01)])
+def test_every_part_has_every_class(folder, validation, test):
+    for number in range(4, 10):
+        (folder / "cats" / f"{number}.png").unlink()
+    for number in range(30):
+        shutil.copy(folder / "dogs" / "0.png", folder / "dogs" / f"copy-{number}.png")
+    for number in range(3, 10):
+        (folder / "dogs" / f"{number}.png").unlink()
+    parts = split(survey(folder).examples, validation=validation, test=test, seed=0)
+    for part in PARTS:
+        assert {example.label for example in parts[part]} == {0, 1}
+
+
+def test_a_kill_while_packing_leaves_no_wrong_pixels(folder, tmp_path, monkeypatch):
+    examples = survey(folder).examples
+    PackedPictures(tmp_path, examples, 40)
+    with monkeypatch.context() as patch:
+        patch.setattr("impasto.training.packing.write_whole", lambda path, data: None)  # killed before the index
+        PackedPictures(tmp_path, examples, 20)
+    assert PackedPictures(tmp_path, examples, 40)[0].shape == (40, 56, 3)

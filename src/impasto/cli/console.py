@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from impasto.types import Step
@@ -79,6 +80,10 @@ class RunDisplay:
         elapsed, done = time.monotonic() - self._began[0], step.fraction - self._began[1]
         left = f", {elapsed * (1 - step.fraction) / done:.0f} s left" if done > 0 else ""
         self._show(f"{state}{left}", step.done == step.total)
+
+    def counter(self, what: str) -> Callable[[int, int], None]:
+        """Return a function that shows how many things of how many are done."""
+        return lambda done, total: self._show(f"{what}: {done} of {total}", done == total)
 
     def note(self, text: str) -> None:
         """Say what the user should know."""

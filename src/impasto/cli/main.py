@@ -54,6 +54,8 @@ def run(arguments: Sequence[str]) -> int:
         return fail("interrupted", INTERRUPTED)
     except ImpastoError as error:
         return fail(error, FAILED)
+    except MemoryError:
+        return fail("the memory does not suffice; choose a smaller --size, or close other programs", FAILED)
     except BrokenPipeError:
         return FAILED
     except OSError as error:

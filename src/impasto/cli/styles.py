@@ -10,14 +10,15 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from impasto.cli.console import RunDisplay
+from impasto.cli.console import RunDisplay, fail
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.create import create_engine
-from impasto.errors import UsageError, needs_extra
+from impasto.errors import StyleError, UsageError, needs_extra
 from impasto.gallery import GalleryStyle, StyleCatalog, read_style_file, write_style_file
 from impasto.gallery.catalog import check_name, name_from
 from impasto.gallery.style_file import SUFFIX
 from impasto.images import LazyPicture, encode_picture, read_picture, resize_picture, write_picture
+from impasto.images.atomic import check_folder
 from impasto.options import FastOptions, LearnOptions
 
 app = App(name="styles", help="List, show, learn, remove and export the styles of the gallery.")
@@ -27,7 +28,7 @@ _SWATCH_SIZE = (160, 120)
 
 
 @app.command(name="list")
-def list_styles(*, json_output: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:
+def list_styles(*, json_output: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
     """List the styles of the gallery.
 
     Parameters
@@ -35,13 +36,19 @@ def list_styles(*, json_output: Annotated[bool, Parameter(name="--json", negativ
     json_output
         Write JSON, for machines.
     """
-    styles = list(StyleCatalog())
+    catalog, styles, damaged = StyleCatalog(), [], 0
+    for name in catalog.paths():
+        try:
+            styles.append(catalog.get(name))
+        except StyleError as error:  # the others are fine
+            damaged = fail(error, 1)
     if json_output:
         print(json.dumps([_facts(style) for style in styles], indent=2, ensure_ascii=False))
-        return
+        return damaged
     width = max((len(style.name) for style in styles), default=0)
     for style in styles:
         print(f"{style.name:<{width}}  {_described(style)}".rstrip())
+    return damaged
 
 
 @app.command
@@ -114,6 +121,8 @@ def learn(
     chosen = options or LearnOptions()
     if output is not None and output.suffix != SUFFIX:
         raise UsageError(f"output is {str(output)!r}; the name of a style ends in {SUFFIX}")
+    if output is not None:
+        check_folder(output)
     called = check_name(name) if name else name_from(picture)
     with needs_extra("impasto styles learn", "torch"):
         from impasto.training.style_code import learn_style

@@ -19,7 +19,7 @@ from impasto.engines.base import StreamingEngine, Style, StylizeInputs
 from impasto.engines.create import create_engine
 from impasto.errors import ImpastoError, Interrupted, UnknownNameError, UsageError
 from impasto.gallery import as_style_source
-from impasto.images import PICTURE_SUFFIXES, PictureWriter, open_picture, output_format
+from impasto.images import PICTURE_SUFFIXES, PictureWriter, fit_size, open_picture, output_format
 from impasto.options import GatysOptions
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ def stylize(
         if file is not None and len(pairs) > 1:
             raise UsageError(f"{flag} names one file and {len(pairs)} pictures are given; paint them one by one")
     styles = tuple(read_style(text) for text in style)
+    if isinstance(chosen, GatysOptions):
+        _refuse_codes(styles)
     failed: list[str] = []
     painter: Engine | None = None
     for source, target in pairs:
@@ -106,7 +108,8 @@ def stylize(
                     resume=resume,
                 )
                 inputs = StylizeInputs(_open_content(source), styles)
-                result = _Result(inputs.content.outline, target, keep_profile, quality)
+                size = fit_size(inputs.content.width, inputs.content.height, chosen.size)
+                result = _Result(inputs.content.outline, target, size, keep_profile, quality)
                 painter = painter or create_engine(engine, chosen, on_download=display.download)
                 run = _Run(inputs, files, result, display, resume)
                 started = time.monotonic()
@@ -132,18 +135,20 @@ def stylize(
 class _Result:
     """Where one result goes, and how; what cannot be written is refused now, not after the work."""
 
-    def __init__(self, outline: Picture, target: Path | None, keep_profile: bool, quality: int | None) -> None:
+    def __init__(
+        self, outline: Picture, target: Path | None, size: tuple[int, int], keep_profile: bool, quality: int | None
+    ) -> None:
         self.target = target
         self._form = output_format(target) if target else outline.format or "png"
         self._keep_profile = keep_profile
         self._quality = quality
-        self._size = (0, 0)
+        self.size = size
+        self.writer(outline, *size).close()
         with self.writer(outline, 1, 1) as trial:
             trial.write(outline)
             trial.encode({})
 
     def writer(self, outline: Picture, width: int, height: int) -> PictureWriter:
-        self._size = (width, height)
         return PictureWriter(outline, width, height, self._form, keep_profile=self._keep_profile, quality=self._quality)
 
     def finish(self, writer: PictureWriter, metadata: Mapping[str, str]) -> None:
@@ -156,7 +161,7 @@ class _Result:
     @property
     def report(self) -> dict[str, object]:
         """What ``--json`` says."""
-        width, height = self._size
+        width, height = self.size
         return {"output": str(self.target) if self.target else "-", "width": width, "height": height}
 
 
@@ -185,7 +190,7 @@ class _Run:
         """Paint and encode strip by strip."""
         content = self._inputs.content
         metadata: Mapping[str, str] = {}
-        with self._result.writer(content.outline, *engine.size(content)) as writer:
+        with self._result.writer(content.outline, *self._result.size) as writer:
             for strip in engine.strips(self._inputs, on_step=self._step):
                 writer.write(strip)
                 metadata = strip.metadata
@@ -290,6 +295,12 @@ def read_style(text: str) -> Style:
     """Read ``STYLE`` or ``STYLE:WEIGHT``, where STYLE is a picture, a .style file, or a name in the gallery."""
     name, weight = _split_weight(text)
     return Style(as_style_source(name), weight)
+
+
+def _refuse_codes(styles: tuple[Style, ...]) -> None:
+    """Refuse styles without a picture, before weights are fetched that could not be used."""
+    for style in styles:
+        _ = style.picture
 
 
 def _split_weight(text: str) -> tuple[str, float]:

@@ -52,14 +52,15 @@ def classifier(
         from impasto.training.classifier_run import ClassifierRun
         from impasto.training.labelled import survey
 
-    if chosen.freeze and chosen.start is None:
-        raise UsageError("--freeze keeps random weights as they are; name the weights to fine-tune with --start")
+    if register is not None:
+        _check_free(register)
     output.mkdir(parents=True, exist_ok=True)
     with processes.joined(), RunDisplay("classifier", quiet=quiet or processes.rank() > 0) as display:
-        display.note("looking at the pictures")
-        found = survey(data)
+        found = survey(data, on_file=display.counter("looking at pictures"))
         _report(found, output, display)
-        run = ClassifierRun(found, data, output, chosen, on_download=display.download)
+        run = ClassifierRun(
+            found, data, output, chosen, on_download=display.download, on_file=display.counter("packing")
+        )
         result = run.train(display.step, resume=resume)
         if processes.rank() > 0:
             return
@@ -67,6 +68,16 @@ def classifier(
         if register is not None:
             result.register(register, output)
     print(json.dumps(result.summary))
+
+
+def _check_free(name: str) -> None:
+    """Refuse a name that is taken now, not after the training."""
+    from impasto.descriptors.weights.store import default_store
+
+    store = default_store()
+    if name in {"auto", "compact", *store.remote, *(entry.name for entry in store.entries())}:
+        raise UsageError(f"weights {name!r} are there already; give --register another name, or remove them first")
+    store.check_name(name)
 
 
 def _report(found: Survey, output: Path, display: RunDisplay) -> None:

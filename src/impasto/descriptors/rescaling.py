@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from impasto.descriptors.convolution import FrozenConvolution
+    from impasto.types import Features
 
 _FAINTEST = 0.01  # of the layer's mean activation
 
@@ -29,11 +30,8 @@ def rescale_activations(network: VGG, images: Sequence[Tensor]) -> VGG:
     """
     layers = [layer for layer in network.layers if layer.startswith("relu")]
     with torch.no_grad():
-        sums = [network.forward(image, layers) for image in images]
-        means = {
-            layer: torch.stack([features[layer].float().mean((0, 2, 3)) for features in sums]).mean(0)
-            for layer in layers
-        }
+        each = [_means(network.forward(image, layers)) for image in images]
+        means = {layer: torch.stack([found[layer] for found in each]).mean(0) for layer in layers}
     tensors: dict[str, Tensor] = {}
     read = torch.ones(3, device=network.mean.device)
     for layer in layers:
@@ -53,3 +51,7 @@ def rescale_activations(network: VGG, images: Sequence[Tensor]) -> VGG:
         pooling=network.pooling,
         precision=network.precision,
     ).to(network.mean.device)
+
+
+def _means(features: Features) -> dict[str, Tensor]:
+    return {layer: activations.float().mean((0, 2, 3)) for layer, activations in features.items()}

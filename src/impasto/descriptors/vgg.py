@@ -98,6 +98,14 @@ class VGG(nn.Module):
             raise WeightsFormatError(f"the weights hold no conv1_1.weight; {architecture} starts with it")
         self.layers = tuple(available)
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the weights and biases of the convolutions, as the constructor takes them, in float32."""
+        return {
+            f"{name}.{part}": module.get_buffer(part).float().contiguous()
+            for name, module in self.convolutions.items()
+            for part in ("weight", "bias")
+        }
+
     def minimum_size(self, layer: str) -> int:
         """Smallest height and width in pixels for which ``layer`` has 2x2 positions."""
         poolings = sum(name.startswith("pool") for name in self.layers[: self._depth([layer])])

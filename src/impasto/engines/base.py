@@ -90,6 +90,3 @@ class StreamingEngine(Engine, Protocol):
 
     def strips(self, inputs: StylizeInputs, *, on_step: OnStep) -> Iterator[Picture]:
         """Paint as `stylize` does; give the result from top to bottom in pictures of full width."""
-
-    def size(self, content: LazyPicture) -> tuple[int, int]:
-        """Return the (width, height) of the result."""

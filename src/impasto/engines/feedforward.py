@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from impasto.engines.base import Style, StylizeInputs
     from impasto.engines.checkpoints import Checkpoint
-    from impasto.images import LazyPicture
     from impasto.options import FastOptions
     from impasto.runtimes.base import Runtime
     from impasto.types import FloatArray, OnStep
@@ -84,11 +83,8 @@ class FeedForwardEngine:
 
     def strips(self, inputs: StylizeInputs, *, on_step: OnStep) -> Iterator[Picture]:
         """Paint strip by strip: see `impasto.engines.base.StreamingEngine`."""
-        options = self._options
-        content = inputs.content.resized(*self.size(inputs.content))
-        if options.strength == 0:
-            yield replace(content.read(), metadata=self._metadata)
-            return
+        given = inputs.content
+        content = given.resized(*fit_size(given.width, given.height, self._options.size))
         thumbnail = content.thumbnail(_THUMBNAIL)
         paint = self._painter(inputs, thumbnail)
         # A halo is computed for nothing, so a picture that needs no division gets none.
@@ -127,6 +123,8 @@ class FeedForwardEngine:
         It takes the part, and its top and left in the picture, which are multiples of the stride.
         """
         options = self._options
+        if options.strength == 0:
+            return lambda content, top, left: content
         seen = _to_batch(self._seen(thumbnail))
         identity = self._identity.code[None]
         noise = Noise(options.seed)
@@ -160,12 +158,6 @@ class FeedForwardEngine:
             return lambda content, top, left: recolor(paint(content, top, left))
         return lambda content, top, left: restore_colors(paint(content, top, left), content, options.keep_colors)
 
-    def size(self, content: LazyPicture) -> tuple[int, int]:
-        """Return the (width, height) of the result."""
-        if self._options.size is None:
-            return content.width, content.height
-        return fit_size(content.width, content.height, self._options.size)
-
     def code(self, styles: tuple[Style, ...], shares: list[float], thumbnail: FloatArray) -> FloatArray:
         """Mix the codes of ``styles`` by ``shares``, and apply the strength: (1, code_size).
 
@@ -198,6 +190,11 @@ class FeedForwardEngine:
             raise StyleError(
                 f"style {style.name!r} was learned for another version of the network; learn it anew from its picture: "
                 "impasto styles learn PICTURE"
+            )
+        if len(style.code) != len(self._identity.code):
+            raise StyleError(
+                f"style {style.name!r} has {len(style.code)} numbers and the network takes {len(self._identity.code)}; "
+                "its file is damaged, get it again"
             )
         if self._options.stroke_size != 1:
             raise UsageError(

@@ -80,9 +80,8 @@ class OptimizationEngine:
             Interrupted: KeyboardInterrupt arrived; carries the best picture so far.
         """
         options, mode = self._options, self._options.keep_colors
-        result = inputs.content.read()
-        if options.size is not None:
-            result = resize_picture(result, *fit_size(result.width, result.height, options.size))
+        given = inputs.content
+        result = given.resized(*fit_size(given.width, given.height, options.size)).read()
         check_size(self._descriptor, result.width, result.height, self._layers, "content image")
         styles = [crop_margin(style.picture.pixels, options.style_margin) for style in inputs.styles]
         for pixels in styles:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import platformdirs
 
 from impasto.errors import UnknownNameError, UsageError
 from impasto.gallery.style_file import SUFFIX, GalleryStyle, read_style_file, write_style_file
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 BUNDLED = Path(str(files("impasto.bundled") / "styles"))
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -37,10 +34,6 @@ class StyleCatalog:
         found = {path.stem: path for folder in (BUNDLED, self.folder) for path in folder.glob(f"*{SUFFIX}")}
         return dict(sorted(found.items()))
 
-    def __iter__(self) -> Iterator[GalleryStyle]:
-        """Read one style after another."""
-        return map(read_style_file, self.paths().values())
-
     def get(self, name: str) -> GalleryStyle:
         """Read the style ``name``.
 
@@ -48,7 +41,7 @@ class StyleCatalog:
             UnknownNameError: there is none of that name.
             StyleError: its file is damaged.
         """
-        return read_style_file(self._path(name))
+        return replace(read_style_file(self._path(name)), name=name)  # files may have been renamed
 
     def add(self, style: GalleryStyle) -> Path:
         """Keep ``style`` in the folder, in place of another of that name; return its file.

@@ -46,8 +46,11 @@ def write_style_file(style: GalleryStyle, path: Path) -> None:
     """Write ``style`` to ``path``; the numbers of the code are kept in float16.
 
     Raises:
+        StyleError: the code has numbers that float16 cannot hold.
         ImageWriteError: the folder is missing, or the disk refuses.
     """
+    if not np.isfinite(style.code.astype("<f2")).all():
+        raise StyleError(f"the code of style {style.name!r} has numbers that are not finite; learn it at a lower rate")
     content = {
         "impasto style": _VERSION,
         **{name: getattr(style, name) for name in _TEXTS},

@@ -27,7 +27,7 @@ def plot_losses(rows: Sequence[Mapping[str, float]], path: Path, *, smooth: int 
     axes = FigureCanvasAgg(figure).figure.add_subplot()
     steps = [row["step"] for row in rows]
     for name in rows[-1]:
-        if name not in ("step", "width", "height", "seconds"):
+        if name not in ("step", "width", "height"):
             # A logarithmic axis has no 0, and no small number in its place should stretch it.
             values = [row[name] or math.nan for row in rows]
             axes.semilogy(

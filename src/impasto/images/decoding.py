@@ -10,6 +10,8 @@ XMP data (places, cameras, names) are dropped for privacy: only impasto's own me
 from __future__ import annotations
 
 import re
+import shutil
+import tempfile
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,9 @@ def _decoded(header: Any) -> Any:
     if header.width * header.height <= LARGE_PICTURE:
         return header.copy_memory()
     decoded = pyvips.Image.new_temp_file("%s.v")  # which libvips deletes with the image
+    needed, folder = header.width * header.height * header.bands * _BYTES[header.format], tempfile.gettempdir()
+    if shutil.disk_usage(folder).free < needed:
+        raise ImageReadError(f"{header.width}x{header.height} pixels need {needed >> 20} MiB in {folder}; free space")
     header.write(decoded)
     return decoded
 
@@ -112,6 +117,7 @@ _SIGNATURES = {
 }
 _SNIFFED_BYTES = 64
 _WHITE = {"uchar": 255.0, "ushort": 65535.0, "uint": 2.0**32 - 1, "float": 1.0, "double": 1.0}
+_BYTES = {"uchar": 1, "ushort": 2, "uint": 4, "float": 4, "double": 8}
 _DEPTHS = {"uchar": 8, "ushort": 16, "uint": 32, "float": 32, "double": 32}
 
 

@@ -12,6 +12,7 @@ import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ from impasto.images.atomic import check_folder, whole_file
 from impasto.images.decoding import LARGE_PICTURE, cause
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from impasto.types import FloatArray, Picture
 
@@ -97,13 +98,21 @@ class PictureWriter:
         self._width, self._height = width, height
         self._keep_profile = keep_profile
         self._profile: bytes | None = None
-        self._rows: IO[bytes] = tempfile.TemporaryFile() if large else io.BytesIO()  # noqa: SIM115 - closed by __exit__
+        # libvips remembers files by their names, so each gets a new one.
+        self._path = Path(tempfile.gettempdir()) / f"impasto-{uuid4().hex}.rows" if large else None
+        self._rows: IO[bytes] = self._path.open("xb") if self._path else io.BytesIO()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *reason: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop what was taken."""
         self._rows.close()
+        if self._path:
+            self._path.unlink(missing_ok=True)
 
     def write(self, strip: Picture) -> None:
         """Take the next rows.
@@ -135,42 +144,50 @@ class PictureWriter:
         Raises:
             ImageWriteError: missing folder, or a full or read-only disk.
         """
-        with whole_file(path) as temporary, temporary.open("w+b") as file:
+        with whole_file(path) as temporary, temporary.open("w+b", buffering=0) as file:
             self._encode(file, metadata)
 
     def _encode(self, file: IO[bytes], metadata: Mapping[str, str]) -> None:
+        refused: list[BaseException] = []
+
+        def guarded(function: Callable[..., Any], failure: Any) -> Callable[..., Any]:
+            def call(*arguments: Any) -> Any:
+                try:
+                    return function(*arguments)
+                except BaseException as error:  # which libvips would call a write error, whatever it is
+                    refused.append(error)
+                    return failure
+
+            return call
+
+        target = pyvips.TargetCustom()
+        target.on_write(guarded(file.write, -1))
+        target.on_seek(guarded(file.seek, -1))  # TIFF goes back to write where its strips are
+        target.on_read(guarded(file.read, b""))
+        try:
+            image = self._image()
+            if self._profile is not None:
+                image = profiles.with_profile(image, self._profile)
+            if metadata:
+                image.set_type(pyvips.GValue.blob_type, xmp.XMP_FIELD, xmp.pack(metadata))
+            getattr(image, self._saver.function)(target, keep="xmp,icc", **self._options)
+        except pyvips.Error as error:
+            if refused:
+                raise refused[0] from None
+            raise ImageWriteError(f"libvips cannot encode {self._form}: {cause(error)}; choose png") from error
+        if refused:
+            raise refused[0]
+
+    def _image(self) -> Any:
         kind = {8: "uchar", 16: "ushort", 32: "float"}[self._depth]
         if isinstance(self._rows, io.BytesIO):
             image = pyvips.Image.new_from_memory(self._rows.getvalue(), self._width, self._height, self._bands, kind)
         else:
             self._rows.flush()
             size = self._bands * self._depth // 8
-            image = pyvips.Image.rawload(f"/proc/self/fd/{self._rows.fileno()}", self._width, self._height, size)
+            image = pyvips.Image.rawload(str(self._path), self._width, self._height, size)
         space = {8: "srgb", 16: "rgb16", 32: "scrgb"}[self._depth]
-        image = image.copy(format=kind, bands=self._bands, interpretation=space)
-        if self._profile is not None:
-            image = profiles.with_profile(image, self._profile)
-        if metadata:
-            image.set_type(pyvips.GValue.blob_type, xmp.XMP_FIELD, xmp.pack(metadata))
-        refused: list[OSError] = []
-
-        def write(data: bytes) -> int:
-            try:
-                return file.write(data)
-            except OSError as error:  # which libvips would call a write error, whatever it is
-                refused.append(error)
-                return -1
-
-        target = pyvips.TargetCustom()
-        target.on_write(write)
-        target.on_seek(file.seek)  # TIFF goes back to write where its strips are
-        target.on_read(file.read)
-        try:
-            getattr(image, self._saver.function)(target, keep="xmp,icc", **self._options)
-        except pyvips.Error as error:
-            if refused:
-                raise refused[0] from None
-            raise ImageWriteError(f"libvips cannot encode {self._form}: {cause(error)}; choose png") from error
+        return image.copy(format=kind, bands=self._bands, interpretation=space)
 
 
 def encode_picture(picture: Picture, format: str, *, keep_profile: bool = True, quality: int | None = None) -> bytes:

@@ -11,8 +11,13 @@ if TYPE_CHECKING:
     from impasto.types import FloatArray
 
 
-def fit_size(width: int, height: int, long_side: int) -> tuple[int, int]:
-    """Return the (width, height), at least 1, whose longer side is ``long_side`` and whose aspect is kept."""
+def fit_size(width: int, height: int, long_side: int | None) -> tuple[int, int]:
+    """Return the (width, height), at least 1, whose longer side is ``long_side`` and whose aspect is kept.
+
+    None keeps the size.
+    """
+    if long_side is None:
+        return width, height
     scale = long_side / max(width, height)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
@@ -20,7 +25,7 @@ def fit_size(width: int, height: int, long_side: int) -> tuple[int, int]:
 def crop_margin(pixels: FloatArray, share: float) -> FloatArray:
     """Cut ``share`` (0 to less than 0.5) of the width and of the height of pixels (H, W, C) off at each edge."""
     height, width = pixels.shape[:2]
-    down, across = round(height * share), round(width * share)
+    down, across = (min(round(extent * share), (extent - 1) // 2) for extent in (height, width))
     return pixels[down : height - down, across : width - across]
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 Normalization = Literal["relative", "paper"]
 
-_GRID_BLOCK = 32
+_CELLS = 10
 _FAINT = 1e-4
 """Mean square of detail that nobody sees."""
 
@@ -100,13 +100,16 @@ def total_variation(image: Tensor) -> Tensor:
 def grid_share(image: Tensor, period: int) -> Tensor:
     """Return which share of the fine detail of ``image`` (N, C, H, W) repeats itself every ``period`` pixels: (N).
 
-    In blocks of 32 pixels, detail is what differs from the mean over 9x9 pixels, and what repeats itself is the mean of
-    the block's cells of ``period`` x ``period``. A network that enlarges by fixed factors tends to paint such grids.
+    Detail is what differs from the mean over 9x9 pixels. In blocks of 10x10 cells of ``period`` x ``period`` pixels, or
+    as many as there are, what repeats itself is the mean of the cells; of noise, a hundredth is left. A network that
+    enlarges by fixed factors tends to paint such grids.
     """
     detail = image.float() - F.avg_pool2d(F.pad(image.float(), (4, 4, 4, 4), mode="replicate"), 9, stride=1)
     count, channels, height, width = detail.shape
-    rows, columns, cells = height // _GRID_BLOCK, width // _GRID_BLOCK, _GRID_BLOCK // period
-    detail = detail[:, :, : rows * _GRID_BLOCK, : columns * _GRID_BLOCK]
+    cells = min(_CELLS, height // period, width // period)
+    block = cells * period
+    rows, columns = height // block, width // block
+    detail = detail[:, :, : rows * block, : columns * block]
     blocks = detail.reshape(count, channels, rows, cells, period, columns, cells, period)
     motif = blocks.mean((3, 6))
     motif = motif - motif.mean((3, 5), keepdim=True)

@@ -108,8 +108,8 @@ class VGGClassifier(nn.Module):
                 given = tensors[f"{name}.{part}"]
                 if given.shape != parameter.shape:
                     raise UsageError(
-                        f"{name} has {given.shape[0]} filters in the given weights and {parameter.shape[0]} here; "
-                        "fine-tuning needs --width 1"
+                        f"{name} has {tuple(given.shape)} numbers in the given weights and {tuple(parameter.shape)} "
+                        "here; start from weights of 'impasto train classifier' or of a plain VGG16 or VGG19"
                     )
                 with torch.no_grad():
                     parameter.copy_(given)

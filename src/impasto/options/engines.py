@@ -203,7 +203,7 @@ class LearnOptions(Options):
         description="Short side in pixels at which the style image is looked at: more makes larger strokes.",
     )
     style_margin: float = Field(
-        0.02, ge=0, lt=0.5, description="Share of the style image's sides that is cut off at each edge: frames."
+        0.02, ge=0, le=0.45, description="Share of the style image's sides that is cut off at each edge: frames."
     )
     minutes: float = Field(5.0, gt=0, description="Time after which learning ends.")
     steps: int = Field(400, ge=1, le=1_000_000, description="Steps after which learning ends.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -108,3 +108,11 @@ class ClassifierTrainingOptions(TrainingOptions):
         if isinstance(preset, str) and preset in CLASSIFIER_PRESETS:
             return {**CLASSIFIER_PRESETS[preset], **values}
         return values
+
+    @model_validator(mode="after")
+    def _shape_of_what_is_given(self) -> Self:
+        if self.start is not None and {"architecture", "width"} & self.model_fields_set:
+            raise ValueError("architecture and width are those of the weights to start from; leave them out")
+        if self.start is None and self.freeze:
+            raise ValueError("freeze keeps random weights as they are; name the weights to fine-tune with --start")
+        return self

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from impasto.errors import WeightsError
+from impasto.errors import OutOfMemoryError, WeightsError
 from impasto.runtimes.inputs import check_inputs
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class OpenVINORuntime:
             settings["INFERENCE_NUM_THREADS"] = threads
         if precision != "auto":
             settings["INFERENCE_PRECISION_HINT"] = {"float32": "f32", "bfloat16": "bf16"}[precision]
-        if cache is not None:
+        if cache is not None and _is_writable(cache):
             settings["CACHE_DIR"] = str(cache)
         try:
             self._network = core.compile_model(str(path), "CPU", settings)
@@ -54,5 +55,19 @@ class OpenVINORuntime:
     def run(self, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """Compute all outputs: see `impasto.runtimes.base.Runtime`."""
         check_inputs(inputs, self._dimensions)
-        found = self._request.infer({name: np.ascontiguousarray(array) for name, array in inputs.items()})
+        try:
+            found = self._request.infer({name: np.ascontiguousarray(array) for name, array in inputs.items()})
+        except RuntimeError as error:  # the shapes have been checked
+            raise OutOfMemoryError(
+                f"OpenVINO cannot run the network here ({str(error).splitlines()[0][:80]}); choose a smaller --size"
+            ) from error
         return {port.any_name: np.array(array) for port, array in found.items()}
+
+
+def _is_writable(folder: Path) -> bool:
+    """Say whether ``folder`` is there, or can be made, and takes files; without a cache, starting takes longer."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)

@@ -42,6 +42,7 @@ class Classification:
         *,
         label_smoothing: float = 0.0,
         precision: Precision = "float32",
+        recipe: str = "",
     ) -> None:
         """Let ``network`` learn.
 
@@ -52,6 +53,7 @@ class Classification:
             validation: numbers of the packed pictures to validate with.
             label_smoothing: share of the probability that is spread over all classes (Szegedy et al. 2016).
             precision: of the arithmetic; the weights are kept in float32.
+            recipe: everything else that determines the training; it cannot be resumed with another one.
         """
         self.network: VGGClassifier = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.crop = batches.size
@@ -60,13 +62,14 @@ class Classification:
         self._validation = validation
         self._label_smoothing = label_smoothing
         self._precision = precision
+        self._recipe = recipe
 
     @property
     def fingerprint(self) -> str:
-        """Of the pictures and the shape of the network."""
+        """Of the pictures, the shape of the network and the recipe."""
         shapes = {name: list(parameter.shape) for name, parameter in self.network.named_parameters()}
         batches = self._batches
-        settings = [shapes, list(batches.members), list(batches.labels), batches.size, batches.batch, batches.seed]
+        settings = [shapes, list(batches.members), list(batches.labels), batches.size, batches.batch, self._recipe]
         return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
     def begin(self) -> None:
@@ -112,7 +115,7 @@ class Classification:
             )
             image = middles(self._pictures, [evaluation.members[place]], self.crop)[0]
             cells.append(Cell(Picture(image.permute(1, 2, 0).contiguous().numpy()), caption))
-        rows = [cells[first : first + 6] for first in range(0, len(cells), 6)] or [[]]
+        rows = [cells[first : first + 6] for first in range(0, len(cells), 6)] or [[Cell(None)]]
         title = f"The worst of {len(wrong)} mistakes in {len(evaluation.members)} pictures"
         return sheet(rows, title=title, cell_side=160)
 

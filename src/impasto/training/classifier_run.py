@@ -14,7 +14,7 @@ from impasto.descriptors.catalog import load_vgg
 from impasto.descriptors.convolution import native_precision
 from impasto.descriptors.rescaling import rescale_activations
 from impasto.descriptors.vgg import VGG
-from impasto.descriptors.weights.canonical import TORCHVISION, convolution_names
+from impasto.descriptors.weights.canonical import TORCHVISION
 from impasto.descriptors.weights.store import default_store
 from impasto.errors import UsageError
 from impasto.images import write_picture
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from torch import Tensor
-
     from impasto.options import ClassifierTrainingOptions
     from impasto.training.classification import Evaluation
     from impasto.training.labelled import Part, Survey
@@ -41,6 +39,8 @@ if TYPE_CHECKING:
 
 WEIGHTS_FILE = "descriptor.safetensors"
 _PICTURES_TO_RESCALE = 64
+_FREE = {"steps", "epochs", "patience", "checkpoint_every", "show_every", "precision"}
+"""Options that may change on the way."""
 _PACKED_SHARE = 1.25
 """Short side of packed pictures, in crops: what augmentation can choose from."""
 
@@ -56,6 +56,7 @@ class ClassifierRun:
         options: ClassifierTrainingOptions,
         *,
         on_download: Callable[[int, int | None], None] | None = None,
+        on_file: Callable[[int, int], None] | None = None,
     ) -> None:
         """Build the network, divide the pictures and pack them.
 
@@ -65,6 +66,7 @@ class ClassifierRun:
             output: where everything is kept.
             options: of the training.
             on_download: called with bytes done and in all if weights have to be fetched.
+            on_file: called with the number of pictures packed and of all.
 
         Raises:
             UsageError: the weights to start from do not fit, or the batch cannot be divided among the processes.
@@ -80,7 +82,7 @@ class ClassifierRun:
         if rank() == 0:
             write_split(parts, found.classes, data, output / "split.json")
         side = round(_PACKED_SHARE * options.crop)
-        self._pictures = PackedPictures(output, found.examples, side)
+        self._pictures = PackedPictures(output, found.examples, side, on_file=on_file)
         self._network = self._built(on_download)
         self._task = Classification(
             self._network,
@@ -97,6 +99,7 @@ class ClassifierRun:
             self._parts["validation"],
             label_smoothing=options.label_smoothing,
             precision=native_precision(torch.device("cpu")) if options.precision == "auto" else options.precision,
+            recipe=json.dumps([options.model_dump(exclude=_FREE), [each.digest for each in found.examples]]),
         )
 
     def train(self, on_step: OnStep, *, resume: bool) -> ClassifierResult:
@@ -140,7 +143,7 @@ class ClassifierRun:
             len(self._found.classes),
             mean=given.mean.flatten().tolist() if given else TORCHVISION.mean,
             std=given.std.flatten().tolist() if given else TORCHVISION.std,
-            width=options.width,
+            width=given.tensors()["conv1_1.weight"].shape[0] / 64 if given else options.width,
             batch_norm=options.batch_norm,
             head=options.head,
             dropout=options.dropout,
@@ -148,7 +151,7 @@ class ClassifierRun:
             seed=options.seed,
         )
         if given is not None:
-            network.load_convolutions(_convolution_tensors(given))
+            network.load_convolutions(given.tensors())
             network.freeze(options.freeze)
         return network
 
@@ -160,7 +163,8 @@ class ClassifierRun:
             mean=network.mean.flatten().tolist(),
             std=network.std.flatten().tolist(),
         )
-        members = self._parts["train"][:: max(1, len(self._parts["train"]) // _PICTURES_TO_RESCALE)]
+        trained = self._parts["train"]
+        members = trained[:: max(1, len(trained) // _PICTURES_TO_RESCALE)][:_PICTURES_TO_RESCALE]
         return rescale_activations(plain, [middles(self._pictures, [number], self._options.crop) for number in members])
 
 
@@ -192,7 +196,7 @@ class ClassifierResult:
         """Write the descriptor with its card, the curves, the confusion matrix, the table and the worst mistakes."""
         save_network(
             folder / WEIGHTS_FILE,
-            _convolution_tensors(self.descriptor),
+            self.descriptor.tensors(),
             metadata={
                 "architecture": self.descriptor.architecture,
                 "mean": json.dumps(self.descriptor.mean.flatten().tolist()),
@@ -205,6 +209,7 @@ class ClassifierResult:
                 "data": {"classes": self.classes, "pictures": self.pictures},
                 "results": self.summary,
             },
+            license=None,
         )
         write_picture(self.mistakes, folder / "mistakes.png")
         plot_confusion(self.tested.confusion(), self.classes, folder / "confusion.png")
@@ -222,15 +227,7 @@ class ClassifierResult:
             UsageError: the name is no name.
             WeightsError: the folder of the weights cannot be written.
         """
-        default_store().add(folder / WEIGHTS_FILE, name, replace=True)
-
-
-def _convolution_tensors(descriptor: VGG) -> dict[str, Tensor]:
-    return {
-        f"{name}.{part}": descriptor.convolutions.get_buffer(f"{name}.{part}").float().contiguous()
-        for name in convolution_names(descriptor.architecture)
-        for part in ("weight", "bias")
-    }
+        default_store().add(folder / WEIGHTS_FILE, name)
 
 
 def _read_rows(path: Path) -> list[dict[str, float]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from impasto.errors import ImageError, UsageError
-from impasto.images import PICTURE_SUFFIXES, read_picture
+from impasto.images import PICTURE_SUFFIXES, open_picture
 from impasto.images.atomic import write_whole
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Survey:
         counts = Counter(example.label for example in self.examples)
         lines = [f"{len(self.examples)} pictures in {len(self.classes)} classes"]
         lines += [f"  {name}: {counts[label]}" for label, name in enumerate(self.classes)]
-        lines += [f"unreadable, left out: {path.name}: {why}" for path, why in self.unreadable]
+        lines += [f"unreadable, left out: {_short(path)}: {why}" for path, why in self.unreadable]
         lines += [f"the same file twice: {', '.join(map(_short, paths))}" for paths in self.duplicates]
         lines += [
             f"the same file in several classes, left out: {', '.join(map(_short, paths))}"
@@ -144,15 +144,18 @@ def split(examples: Sequence[Example], *, validation: float, test: float, seed: 
         digests = sorted(groups)
         random.shuffle(digests)
         total = sum(len(group) for group in groups.values())
-        wanted: dict[Part, int] = {"validation": max(1, round(validation * total)), "test": max(1, round(test * total))}
+        # One for each part first, then by the shares; what is left is trained on.
+        for part in PARTS:
+            parts[part] += groups[digests.pop()]
+        held_out: dict[Part, float] = {"validation": validation, "test": test}
+        for part, share in held_out.items():
+            have = sum(each.label == label for each in parts[part])
+            while digests and have < round(share * total):
+                group = groups[digests.pop()]
+                parts[part] += group
+                have += len(group)
         for digest in digests:
-            for part, count in wanted.items():
-                if count > 0:
-                    parts[part] += groups[digest]
-                    wanted[part] -= len(groups[digest])
-                    break
-            else:
-                parts["train"] += groups[digest]
+            parts["train"] += groups[digest]
     return parts
 
 
@@ -168,7 +171,7 @@ def _examine(path: Path) -> tuple[str, str]:
     """Return the sha256 of a file, and what is wrong with it or ''."""
     try:
         data = path.read_bytes()
-        read_picture(data)
+        open_picture(data)
     except ImageError as error:
         return "", str(error)
     except OSError as error:

@@ -17,7 +17,7 @@ from torch import nn
 from impasto.errors import CheckpointError, DivergedError
 from impasto.images import plot_losses, write_picture
 from impasto.images.atomic import write_whole
-from impasto.training.processes import average_gradients, rank
+from impasto.training.processes import average_gradients, rank, shared
 from impasto.types import Step
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ NetworkT = TypeVar("NetworkT", bound=nn.Module)
 STATE_FILE, LOG_FILE, CURVES_FILE = "state.safetensors", "losses.csv", "losses.png"
 VALIDATION_FILE, BEST_FILE = "validation.csv", "best.safetensors"
 _MOMENTUM = 0.9
+_NO_LOSSES = {"accuracy", "seconds"}
 _SMOOTH = 50
 """Steps that a point of the curves is the mean of."""
 _LARGEST_GRADIENT = 1.0
@@ -169,6 +170,7 @@ class Training(Generic[NetworkT]):
             while self.step < self._schedule.steps and not self._exhausted:
                 losses = self._advance()
                 self._score()
+                self._consistent = True
                 on_step(
                     Step(
                         done=self.step,
@@ -204,10 +206,12 @@ class Training(Generic[NetworkT]):
         every = self._schedule.validate_every
         if self._validate is None or not every or (self.step % every and self.step != self._schedule.steps):
             return
-        scores = dict(self._validate(self._averaged_network()))
+        # The others wait: their statistics of batches may differ, and all have to end at the same step.
+        scores = dict(self._validate(self._averaged_network())) if self._writes else {"score": math.nan}
+        score = shared(scores["score"])
         self._log(VALIDATION_FILE, {"step": self.step, **scores})
-        if scores["score"] > self._best:
-            self._best, self._stale = scores["score"], 0
+        if score > self._best:
+            self._best, self._stale = score, 0
             if not self._writes:
                 return
             tensors = {name: value.detach().cpu().contiguous() for name, value in self.average.state_dict().items()}
@@ -237,7 +241,6 @@ class Training(Generic[NetworkT]):
         self._optimizer.step()
         self.average.update_parameters(self._task.network)
         self.step += 1
-        self._consistent = True
         values = {name: float(loss.detach()) for name, loss in losses.items()}
         self._log(LOG_FILE, {"step": self.step, **values, "seconds": round(time.monotonic() - started, 3)})
         return values
@@ -260,7 +263,10 @@ class Training(Generic[NetworkT]):
 
     def _plot(self) -> None:
         with (self._folder / LOG_FILE).open(newline="") as file:
-            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+            rows = [
+                {name: float(value) for name, value in row.items() if name not in _NO_LOSSES}
+                for row in csv.DictReader(file)
+            ]
         plot_losses(rows, self._folder / CURVES_FILE, smooth=_SMOOTH)
 
     def _save(self) -> None:

@@ -35,7 +35,7 @@ def joined() -> Iterator[None]:
     if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
         yield
         return
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    distributed.init_process_group("gloo")
     try:
         yield
     finally:
@@ -54,3 +54,12 @@ def average_gradients(network: nn.Module) -> None:
     for gradient in gradients:
         gradient.copy_(joined_gradients[first : first + gradient.numel()].view_as(gradient))
         first += gradient.numel()
+
+
+def shared(value: float) -> float:
+    """Give every process the ``value`` of the first one."""
+    if world_size() == 1:
+        return value
+    tensor = torch.tensor([value], dtype=torch.float64)
+    distributed.broadcast(tensor, src=0)
+    return float(tensor)

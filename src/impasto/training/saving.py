@@ -19,9 +19,17 @@ if TYPE_CHECKING:
 
 
 def save_network(
-    path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str], card: Mapping[str, Any]
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    *,
+    metadata: Mapping[str, str],
+    card: Mapping[str, Any],
+    license: str | None = "Apache-2.0",
 ) -> None:
-    """Write ``tensors`` as safetensors to ``path``, and ``card`` as JSON beside it with licence, size and SHA-256."""
+    """Write ``tensors`` as safetensors to ``path``, and ``card`` as JSON beside it with licence, size and SHA-256.
+
+    What people train on their own pictures has no ``license`` that we could know.
+    """
     data = save(dict(tensors), dict(metadata))
     write_whole(path, data)
     facts = {
@@ -29,7 +37,7 @@ def save_network(
         "parameters": sum(tensor.numel() for tensor in tensors.values()),
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
-        "license": "Apache-2.0",
+        **({"license": license} if license else {}),
         "impasto": version("impasto"),
     }
     write_whole(path.with_suffix(".json"), json.dumps(facts, indent=2).encode() + b"\n")

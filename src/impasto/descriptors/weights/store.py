@@ -218,6 +218,14 @@ class WeightsStore:
             license=metadata.get("license", ""),
         )
 
+    def check_name(self, name: str) -> None:
+        """Refuse what is no name for weights.
+
+        Raises:
+            UsageError: it is none.
+        """
+        self._path(name)
+
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
             raise UsageError(
