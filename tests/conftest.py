@@ -61,10 +61,11 @@ def stored_weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither compiled networks nor styles go into the user's folders."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("IMPASTO_STYLES_DIR", str(tmp_path / "own-styles"))
+    folder = tmp_path_factory.mktemp("user")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    monkeypatch.setenv("IMPASTO_STYLES_DIR", str(folder / "styles"))
 
 
 @pytest.fixture(scope="session")

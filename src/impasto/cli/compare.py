@@ -125,7 +125,7 @@ def compare(
 
 def stylize_command(content: str, styles: Sequence[str], options: GatysOptions, output: str) -> str:
     """Return the command line that paints one picture of a comparison."""
-    words = ["impasto", "stylize", content]
+    words = ["impasto", "stylize", content, "--engine", "gatys"]
     for style in styles:
         words += ["-s", style]
     words += ["-o", output]

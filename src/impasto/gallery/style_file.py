@@ -49,12 +49,14 @@ def write_style_file(style: GalleryStyle, path: Path) -> None:
         StyleError: the code has numbers that float16 cannot hold.
         ImageWriteError: the folder is missing, or the disk refuses.
     """
-    if not np.isfinite(style.code.astype("<f2")).all():
+    with np.errstate(over="ignore"):
+        code = style.code.astype("<f2")
+    if not np.isfinite(code).all():
         raise StyleError(f"the code of style {style.name!r} has numbers that are not finite; learn it at a lower rate")
     content = {
         "impasto style": _VERSION,
         **{name: getattr(style, name) for name in _TEXTS},
-        "code": base64.b64encode(style.code.astype("<f2").tobytes()).decode(),
+        "code": base64.b64encode(code.tobytes()).decode(),
         "swatch": base64.b64encode(style.swatch).decode(),
     }
     write_whole(path, json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n")

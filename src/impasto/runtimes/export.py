@@ -80,9 +80,10 @@ def graphs(network: ArbitraryStylizer, descriptor: CompactDescriptor) -> list[Gr
     - ``render``: ``tile`` (1, 3, H, W), ``affine`` and ``noise`` to ``painted`` (1, 3, H, W).
     """
     layers = network.predictor.layers
-    size = network.transformer.code_size
-    image, code = torch.rand(1, 3, 8 * STRIDE, 12 * STRIDE), torch.randn(1, size)
-    noise = torch.randn(1, NOISE_CHANNELS, 8, 12)
+    image, noise = torch.rand(1, 3, 8 * STRIDE, 12 * STRIDE), torch.randn(1, NOISE_CHANNELS, 8, 12)
+    with torch.no_grad():
+        code = network.codes(descriptor.forward(image, layers))
+        affine = network.transformer.measure(image, code, noise)
 
     def predict(style: Tensor) -> Tensor:
         return network.codes(descriptor.forward(style, layers))
@@ -101,7 +102,7 @@ def graphs(network: ArbitraryStylizer, descriptor: CompactDescriptor) -> list[Gr
         Graph(
             "render",
             _Render([network.transformer], network.transformer.render),
-            {"tile": image, "affine": code, "noise": noise},
+            {"tile": image, "affine": affine, "noise": noise},
             "painted",
             {"tile": STRIDE, "noise": 1},
         ),
