@@ -278,7 +278,7 @@ def test_commands_hold_what_differs_from_the_defaults() -> None:
     def command(**options: object) -> str:
         return stylize_command("my photo.jpg", ["a.jpg", "b.jpg:2"], GatysOptions.parse(options), "01.png")
 
-    start = "impasto stylize 'my photo.jpg' -s a.jpg -s b.jpg:2 -o 01.png"
+    start = "impasto stylize 'my photo.jpg' --engine gatys -s a.jpg -s b.jpg:2 -o 01.png"
     assert command() == start
     assert command(steps=300, style_weight=1000, tv_weight=0.25) == f"{start} --style-weight 1000 --tv-weight 0.25"
     assert command(preset="gatys2016", rescale_activations=False, steps=500) == (
