@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from impasto.cli.main import run
@@ -67,6 +68,14 @@ def test_what_is_refused(pictures, tmp_path, capsys, arguments, code, sentence):
     error = capsys.readouterr().err
     assert error.startswith("error: ") and sentence in error and "Traceback" not in error
     assert error.count("\n") == 1
+
+
+def test_conditional_starts_from_given_weights(pictures, checkpoint, tmp_path):
+    options = ["conditional", "--content", pictures, "--style", pictures, "--batch", 2, "--crop", 64]
+    assert train(*options, "-o", tmp_path, "--steps", 1, "--start", checkpoint, "--learning-rate", "1e-9") == 0
+    given, trained = load_file(checkpoint), load_file(tmp_path / "conditional.safetensors")
+    for name, tensor in given.items():
+        torch.testing.assert_close(trained[name].float(), tensor.float(), atol=1e-3, rtol=1e-3)
 
 
 def test_a_state_of_another_training_is_refused(pictures, tmp_path, capsys):

@@ -102,6 +102,7 @@ def conditional(
     content: Annotated[list[Path], Parameter(negative="")],
     style: Annotated[list[Path], Parameter(negative="")],
     output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    start: Path | None = None,
     resume: Annotated[bool, Parameter(negative="")] = False,
     quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative="")] = False,
     options: Annotated[ConditionalTrainingOptions | None, Parameter(name="*")] = None,
@@ -119,6 +120,8 @@ def conditional(
     output
         The folder for the weights (conditional.safetensors), their card (conditional.json), the state, the losses and
         sheets of samples.
+    start
+        Weights to start from, of an earlier training: conditional.safetensors; random ones by default.
     resume
         Continue from the state in the output folder; judge, weights of the losses, crop, batch and steps may be others
         than before.
@@ -132,6 +135,7 @@ def conditional(
         from impasto.descriptors.catalog import load_vgg
         from impasto.descriptors.compact import load_compact
         from impasto.networks.arbitrary import STYLE_LAYERS, ArbitraryStylizer
+        from impasto.networks.checkpoint import load_stylizer
         from impasto.training.data import Crops, training_files
         from impasto.training.loop import Training
         from impasto.training.saving import save_network
@@ -146,6 +150,8 @@ def conditional(
         descriptor = load_compact(full=[CONTENT_LAYER])
         judge = descriptor if chosen.judge == "compact" else load_vgg(chosen.judge, on_download=display.download)
         network = ArbitraryStylizer({layer: descriptor.channels(layer) for layer in STYLE_LAYERS}, seed=chosen.seed)
+        if start is not None:
+            network.load_state_dict(load_stylizer(start).network.state_dict())
         weights = LossWeights(
             chosen.content_weight, chosen.style_weight, chosen.tv_weight, chosen.identity_weight, chosen.grid_weight
         )

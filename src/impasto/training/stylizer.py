@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 CONTENT_LAYER = "relu4_2"
 _OTHER_STEPS = 10**9
 """Batches from here on are not trained on."""
+_UNJUDGED = 8
+"""Pixels at each edge of what is painted that the losses do not see: networks that pad with zeros know where a picture
+ends, and would have a frame painted there."""
 _PERIODS = (2, 4, 8)
 """Pixels, of the network's enlargements."""
 
@@ -97,10 +100,10 @@ class ConditionalTraining:
         with torch.no_grad():
             targets = self._judge.forward(styles, STYLE_LAYERS)
             seen = targets if self._judge is self._descriptor else self._descriptor.forward(styles, STYLE_LAYERS)
-            content = self._judge.forward(contents, [CONTENT_LAYER])[CONTENT_LAYER]
+            content = self._judge.forward(_inside(contents), [CONTENT_LAYER])[CONTENT_LAYER]
         codes = torch.cat([self.network.identity[None], self.network.codes(seen)])
         painted = self.network.transformer(contents, codes, noise_for(contents, seed=step))
-        features = self._judge.forward(painted, [*STYLE_LAYERS, CONTENT_LAYER])
+        features = self._judge.forward(_inside(painted), [*STYLE_LAYERS, CONTENT_LAYER])
         weights = self._weights
         losses = {
             "content": weights.content * content_distance(features[CONTENT_LAYER], content).mean(),
@@ -126,6 +129,10 @@ class ConditionalTraining:
                 painted = network.transformer(repeated, codes_here, noise_for(repeated, seed=0))
                 rows.append([*(Cell(_picture(each), "") for each in painted), Cell(_picture(content), "content")])
         return sheet(rows, title="Samples", cell_side=self.crop)
+
+
+def _inside(images: Tensor) -> Tensor:
+    return images[:, :, _UNJUDGED:-_UNJUDGED, _UNJUDGED:-_UNJUDGED]
 
 
 def _excess_grid(painted: Tensor, contents: Tensor, styles: Tensor) -> Tensor:
