@@ -135,6 +135,11 @@ def test_strength_is_monotone_and_ends_at_the_content(contents, painting):
     assert distances == sorted(distances)
 
 
+def test_no_file_names_of_the_machine_that_made_it():
+    for path in network_folder(None).iterdir():
+        assert b".py" not in path.read_bytes(), path.name
+
+
 def test_the_card_tells_the_truth():
     folder = network_folder(None)
     card = json.loads((folder / WEIGHTS_FILE).with_suffix(".json").read_text())

@@ -28,6 +28,7 @@ def test_the_exported_graph_does_what_the_network_does(network_graphs, name, tmp
     model = onnx.load(path)
     onnx.checker.check_model(model)
     assert path.stat().st_size < 5_000_000
+    assert b".py" not in path.read_bytes()  # nothing of the machine that exported it
     operators = {node.op_type for node in model.graph.node}
     if name == "render":
         assert not {operator for operator in operators if operator.startswith("Reduce")}

@@ -133,10 +133,19 @@ def export(graph: Graph, path: Path, weights: Path | None = None) -> None:
         )
     assert program is not None  # as it is without dynamo
     model = program.model_proto
+    _forget_origin(model)
     _halve_weights(model)
     if weights is not None:
         _share_weights(model, weights)
     write_whole(path, model.SerializeToString())
+
+
+def _forget_origin(model: onnx.ModelProto) -> None:
+    """Drop what the exporter notes about its source code: the names of this machine's folders are nobody's business."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")
 
 
 def _halve_weights(model: onnx.ModelProto) -> None:
