@@ -48,9 +48,10 @@ class LossWeights:
 class ConditionalTraining:
     """Learns transformer, predictor and identity code together.
 
-    Of each batch, the first picture is painted with the identity code, and the others each in the style of another
-    painting. The style loss of a layer enters as ``log(1 + L)`` with ``L = |G - A|^2 / |A|^2``: a dark or flat painting
-    has a small ``A``, and would otherwise outweigh the rest of its batch.
+    Of each batch, the first picture is painted with the identity code and compared with itself, pixel by pixel; the
+    others are painted each in the style of another painting, and judged by a descriptor. The style loss of a layer
+    enters as ``log(1 + L)`` with ``L = |G - A|^2 / |A|^2``: a dark or flat painting has a small ``A``, and would
+    otherwise outweigh the rest of its batch.
     """
 
     def __init__(
@@ -100,16 +101,16 @@ class ConditionalTraining:
         with torch.no_grad():
             targets = self._judge.forward(styles, STYLE_LAYERS)
             seen = targets if self._judge is self._descriptor else self._descriptor.forward(styles, STYLE_LAYERS)
-            content = self._judge.forward(_inside(contents), [CONTENT_LAYER])[CONTENT_LAYER]
+            content = self._judge.forward(_inside(contents[1:]), [CONTENT_LAYER])[CONTENT_LAYER]
         codes = torch.cat([self.network.identity[None], self.network.codes(seen)])
         painted = self.network.transformer(contents, codes, noise_for(contents, seed=step))
-        features = self._judge.forward(_inside(painted), [*STYLE_LAYERS, CONTENT_LAYER])
+        features = self._judge.forward(_inside(painted[1:]), [*STYLE_LAYERS, CONTENT_LAYER])
         weights = self._weights
         losses = {
             "content": weights.content * content_distance(features[CONTENT_LAYER], content).mean(),
             "style": weights.style
             * torch.stack(
-                [style_distance(features[layer][1:], targets[layer]).log1p().mean() for layer in STYLE_LAYERS]
+                [style_distance(features[layer], targets[layer]).log1p().mean() for layer in STYLE_LAYERS]
             ).mean(),
             "identity": weights.identity * (painted[0] - contents[0]).square().mean(),
             "tv": weights.total_variation * total_variation(painted),
