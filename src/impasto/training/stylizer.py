@@ -28,6 +28,8 @@ _OTHER_STEPS = 10**9
 _UNJUDGED = 8
 """Pixels at each edge of what is painted that the losses do not see: networks that pad with zeros know where a picture
 ends, and would have a frame painted there."""
+_LARGE = 4.0
+"""Style distances above this count by their logarithm."""
 _PERIODS = (2, 4, 8)
 """Pixels, of the network's enlargements."""
 
@@ -50,8 +52,8 @@ class ConditionalTraining:
 
     Of each batch, the first picture is painted with the identity code and compared with itself, pixel by pixel; the
     others are painted each in the style of another painting, and judged by a descriptor. The style loss of a layer
-    enters as ``log(1 + L)`` with ``L = |G - A|^2 / |A|^2``: a dark or flat painting has a small ``A``, and would
-    otherwise outweigh the rest of its batch.
+    enters as ``c log(1 + L / c)`` with ``L = |G - A|^2 / |A|^2`` and ``c`` = 4: a dark or flat painting has a small
+    ``A``, and would otherwise outweigh the rest of its batch.
     """
 
     def __init__(
@@ -110,7 +112,7 @@ class ConditionalTraining:
             "content": weights.content * content_distance(features[CONTENT_LAYER], content).mean(),
             "style": weights.style
             * torch.stack(
-                [style_distance(features[layer], targets[layer]).log1p().mean() for layer in STYLE_LAYERS]
+                [_bounded(style_distance(features[layer], targets[layer])).mean() for layer in STYLE_LAYERS]
             ).mean(),
             "identity": weights.identity * (painted[0] - contents[0]).square().mean(),
             "tv": weights.total_variation * total_variation(painted),
@@ -130,6 +132,10 @@ class ConditionalTraining:
                 painted = network.transformer(repeated, codes_here, noise_for(repeated, seed=0))
                 rows.append([*(Cell(_picture(each), "") for each in painted), Cell(_picture(content), "content")])
         return sheet(rows, title="Samples", cell_side=self.crop)
+
+
+def _bounded(distance: Tensor) -> Tensor:
+    return _LARGE * (distance / _LARGE).log1p()
 
 
 def _inside(images: Tensor) -> Tensor:
