@@ -22,9 +22,10 @@ from impasto.descriptors.catalog import load_vgg
 from impasto.engines.coarse_to_fine import to_tensor
 from impasto.images import Cell, read_picture, resize_pixels, sheet, write_picture
 from impasto.images.color import prepare_style
+from impasto.losses.functional import content_distance, style_distance
 from impasto.networks.arbitrary import STYLE_LAYERS
 from impasto.training.data import held_out_files
-from impasto.training.stylizer import CONTENT_LAYER, content_distance, style_distance
+from impasto.training.stylizer import CONTENT_LAYER
 from impasto.types import Picture
 
 if TYPE_CHECKING:

@@ -45,7 +45,7 @@ from impasto.images import (
 )
 from impasto.networks.classifier import VGGClassifier
 from impasto.options import GatysOptions, ReconstructOptions
-from impasto.training.saving import save_network
+from impasto.training.saving import save_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -143,7 +143,7 @@ def _random(path: Path, data: Path) -> str:
         images = [_image(each, 128) for each in _pictures(data)[::97][:16]]
         rescaled = rescale_activations(plain, images)
         metadata = {"architecture": "vgg19", "mean": json.dumps(TORCHVISION.mean), "std": json.dumps(TORCHVISION.std)}
-        save_network(path, rescaled.tensors(), metadata=metadata, card={"title": "VGG19 with random weights"})
+        save_weights(path, rescaled.tensors(), metadata=metadata, card={"title": "VGG19 with random weights"})
     return str(path)
 
 

@@ -2,4 +2,3 @@
 # in twenty of each kept from training. The card of the weights says which steps were made with which weights of the losses.
 impasto train conditional --content photos --content flowers --style paintings --style masterpieces -o conditional \
   --steps 2900 --batch 8 --crop 160 --style-weight 16 --grid-weight 1 --seed 0
-impasto export conditional/conditional.safetensors -o network

@@ -12,7 +12,7 @@ from impasto.cli.main import run
 from impasto.descriptors.compact import load_compact
 from impasto.descriptors.weights.canonical import tensor_shapes
 from impasto.descriptors.weights.store import WeightsStore
-from impasto.networks.arbitrary import STYLE_LAYERS, ArbitraryStylizer
+from impasto.networks.arbitrary import ArbitraryStylizer
 from impasto.training.saving import save_network
 from random_networks import he_tensors
 
@@ -71,13 +71,11 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a training that has hardly begun would write."""
-    descriptor = load_compact()
-    network = ArbitraryStylizer({layer: descriptor.channels(layer) for layer in STYLE_LAYERS}, seed=1)
+    network = ArbitraryStylizer.seeing_with(load_compact(), seed=1)
     with torch.no_grad():
         network.predictor.head[-1].weight.mul_(100)  # codes that differ
     path = tmp_path_factory.mktemp("trained") / "conditional.safetensors"
-    tensors = {name: tensor.half() for name, tensor in network.state_dict().items()}
-    save_network(path, tensors, metadata={"descriptor": descriptor.identity}, card={})
+    save_network(path, network, card={})
     return path
 
 

@@ -220,7 +220,7 @@ def flat(shade: float) -> Picture:
 def result(shade: float, column: str, row: str = "", error: str = "") -> Entry:
     distances = {} if error else {"content": 0.25, "style": 0.5}
     losses = {} if error else {"content": 0.125, "style": 2.0, "total": 2.125}
-    variant = Variant(column, row, GatysOptions())
+    variant = Variant(column, row, "gatys", GatysOptions())
     return Entry(
         "01.png", Result(variant, None if error else flat(shade), losses, distances, 1.5, error), "impasto ..."
     )
@@ -274,9 +274,26 @@ def test_the_page_shows_names_as_they_are() -> None:
     assert reader.texts["strong"] == ["init a<b.png"]
 
 
+def test_engines_side_by_side(
+    stored_weights: Path, photo: Path, painting: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["compare", str(photo), "-s", str(painting), "--engine", "fast,gatys", "-o", "out.png", "--json", "-q"]
+    assert run([*arguments, *SMALL]) == 0
+    fast, gatys = json.loads(capsys.readouterr().out)["results"]
+    assert fast["command"].startswith(f"impasto stylize {photo} --engine fast -s {painting} -o 01.png --size 48")
+    assert "--steps 2" in gatys["command"] and "--steps" not in fast["command"]
+    for result in (fast, gatys):
+        assert result["distances"]["content"] > 0 and result["distances"]["style"] > 0 and result["seconds"] > 0
+        assert result["peak memory"] is None or result["peak memory"] > 2**26
+    assert fast["losses"] == {} and "style" in gatys["losses"]
+    assert "engine fast" in (here / "out.html").read_text()
+
+
 def test_commands_hold_what_differs_from_the_defaults() -> None:
     def command(**options: object) -> str:
-        return stylize_command("my photo.jpg", ["a.jpg", "b.jpg:2"], GatysOptions.parse(options), "01.png")
+        return stylize_command(
+            "my photo.jpg", ["a.jpg", "b.jpg:2"], Variant("", "", "gatys", GatysOptions.parse(options)), "01.png"
+        )
 
     start = "impasto stylize 'my photo.jpg' --engine gatys -s a.jpg -s b.jpg:2 -o 01.png"
     assert command() == start

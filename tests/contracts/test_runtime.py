@@ -39,7 +39,7 @@ def convolve(image: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
 @pytest.fixture(params=["torch", *RUNTIMES.names])
 def runtime(request, network_file, tmp_path):
     if request.param == "torch":
-        return TorchRuntime(convolve, {"image": 4, "factor": 2}, "result")
+        return TorchRuntime(convolve, {"image": 4, "factor": 2}, ["result"])
     return RUNTIMES.load(request.param)(network_file, threads=1, precision="float32", cache=tmp_path)
 
 

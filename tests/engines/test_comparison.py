@@ -14,7 +14,6 @@ from impasto.engines.optimization import OptimizationEngine
 from impasto.engines.sweeps import Variant, combine, parse_sweep
 from impasto.errors import Interrupted, UnknownNameError
 from impasto.images import open_picture, read_picture, resize_picture
-from impasto.options import DescentOptions, GatysOptions
 from impasto.types import Picture
 from random_networks import narrow_vgg
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from impasto.descriptors.vgg import VGG
+    from impasto.options import DescentOptions
     from impasto.types import Step
 
 CPU = torch.device("cpu")
@@ -34,7 +34,7 @@ def inputs(photo: Path, painting: Path) -> StylizeInputs:
 
 
 def variants(*sweeps: str, **base: Any) -> list[Variant]:
-    rows = combine([parse_sweep(text) for text in sweeps], {**BASE, **base}, GatysOptions)
+    rows = combine([parse_sweep(text) for text in sweeps], {**BASE, **base})
     return [variant for row in rows for variant in row]
 
 

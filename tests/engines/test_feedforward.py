@@ -15,12 +15,13 @@ import impasto
 import impasto.engines.feedforward
 from impasto.cli.main import run
 from impasto.engines.base import Style, StylizeInputs
-from impasto.engines.feedforward import FeedForwardEngine
+from impasto.engines.fast import FastEngine
 from impasto.engines.noise import Noise
 from impasto.errors import StyleError, UsageError, WeightsFormatError
 from impasto.gallery import GalleryStyle, read_style_file
 from impasto.images import LazyPicture, read_picture, resize_picture, write_picture
-from impasto.networks.checkpoint import load_stylizer
+from impasto.networks.arbitrary import ArbitraryStylizer
+from impasto.networks.checkpoint import load_network
 from impasto.options import FastOptions
 from impasto.types import Picture
 
@@ -39,7 +40,7 @@ def styles(painting, photo):
 def paint(folder):
     def run_engine(content, *styles, on_step=lambda step: None, **options):
         inputs = StylizeInputs(LazyPicture.of(content), tuple(s if isinstance(s, Style) else Style(s) for s in styles))
-        return FeedForwardEngine(FastOptions(network=str(folder), **options)).stylize(inputs, on_step=on_step)
+        return FastEngine(FastOptions(network=str(folder), **options)).stylize(inputs, on_step=on_step)
 
     return run_engine
 
@@ -62,7 +63,7 @@ def test_tiles_leave_no_trace(paint, content, styles, monkeypatch):
 
 
 def test_painting_with_the_exported_graphs_is_painting_with_the_network(folder, paint, checkpoint, content):
-    network = load_stylizer(checkpoint).network
+    network = load_network(checkpoint, ArbitraryStylizer)
     small = resize_picture(content, 96, 64)
     image = torch.from_numpy(small.pixels).permute(2, 0, 1)[None]
     noise = torch.from_numpy(Noise(0).part(0, 0, 8, 12))
@@ -89,7 +90,7 @@ def test_strength_goes_from_the_content_to_the_style(paint, content, styles):
 
 
 def test_styles_are_mixed_by_their_weights(folder, content, styles):
-    engine = FeedForwardEngine(FastOptions(network=str(folder)))
+    engine = FastEngine(FastOptions(network=str(folder)))
 
     def code(*weighted):
         return engine.code(
@@ -108,7 +109,7 @@ def gallery_style(folder, code):
 
 
 def test_a_gallery_style_paints_as_its_picture_would(folder, paint, content, styles):
-    engine = FeedForwardEngine(FastOptions(network=str(folder)))
+    engine = FastEngine(FastOptions(network=str(folder)))
     code = engine.code((Style(styles[0]),), [1.0], content.pixels)
     stored = gallery_style(folder, code[0])
     np.testing.assert_array_equal(paint(content, stored).pixels, paint(content, styles[0]).pixels)
@@ -214,7 +215,7 @@ def test_there_is_nothing_to_resume(folder, photo, painting, capsys):
 
 
 def test_the_constants_are_the_networks():
-    assert impasto.engines.feedforward.STRIDE == impasto.networks.conditional.STRIDE
+    assert impasto.engines.fast.STRIDE == impasto.networks.conditional.STRIDE
     assert impasto.engines.noise.NOISE_CHANNELS == impasto.networks.conditional.NOISE_CHANNELS
 
 
@@ -230,9 +231,9 @@ def test_what_is_no_network_is_refused(tmp_path, capsys):
         UsageError,
         match=r"conditional\.safetensors, measure\.onnx, render\.onnx, identity\.style; name a",
     ):
-        FeedForwardEngine(FastOptions(network=str(tmp_path)))
+        FastEngine(FastOptions(network=str(tmp_path)))
     bundled = impasto.descriptors.compact.BUNDLED
-    with pytest.raises(WeightsFormatError, match=r"compact\.safetensors is no network of 'impasto train conditional'"):
-        load_stylizer(bundled)
+    with pytest.raises(WeightsFormatError, match=r"compact\.safetensors is no network of 'impasto train'"):
+        load_network(bundled, ArbitraryStylizer)
     assert run(["export", str(bundled), "-o", str(tmp_path / "out")]) == 1
     assert capsys.readouterr().err.startswith("error: compact.safetensors is no network")

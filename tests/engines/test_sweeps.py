@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from impasto.engines.sweeps import Sweep, combine, parse_sweep, read_recipe
+from impasto.engines.sweeps import Sweep, combine, engine_sweep, parse_sweep, read_recipe
 from impasto.errors import UnknownNameError, UsageError
 from impasto.options import GatysOptions, layer_weights
 
@@ -47,7 +47,7 @@ def test_wrong_sweeps(text: str, message: str) -> None:
 
 
 def test_one_sweep_is_one_row() -> None:
-    (row,) = combine([parse_sweep("steps=10,20,30")], {"size": 64}, GatysOptions)
+    (row,) = combine([parse_sweep("steps=10,20,30")], {"size": 64})
     assert [variant.options.steps for variant in row] == [10, 20, 30]
     assert [variant.column for variant in row] == ["steps 10", "steps 20", "steps 30"]
     assert all(variant.options.size == 64 and variant.row == "" and variant.label == variant.column for variant in row)
@@ -55,7 +55,7 @@ def test_one_sweep_is_one_row() -> None:
 
 def test_the_first_sweep_makes_columns_and_the_others_rows() -> None:
     sweeps = [parse_sweep(text) for text in ("steps=1,2", "pooling=max,average", "style-weight:tv-weight=1:2,3:4")]
-    rows = combine(sweeps, {"steps": 99}, GatysOptions)
+    rows = combine(sweeps, {"steps": 99})
     assert [[variant.options.steps for variant in row] for row in rows] == [[1, 2]] * 4
     assert [row[0].row for row in rows] == [
         "pooling max, style-weight 1, tv-weight 2",
@@ -69,9 +69,25 @@ def test_the_first_sweep_makes_columns_and_the_others_rows() -> None:
 
 
 def test_presets_can_be_swept_and_options_beside_them_win() -> None:
-    (row,) = combine([parse_sweep("preset=gatys2016,thesis")], {"steps": 7}, GatysOptions)
+    (row,) = combine([parse_sweep("preset=gatys2016,thesis")], {"steps": 7})
     assert [variant.options.init for variant in row] == ["noise", "content+noise"]
     assert [variant.options.steps for variant in row] == [7, 7]
+
+
+def test_engines_make_columns_and_get_the_options_they_have() -> None:
+    (row,) = combine([engine_sweep("fast,gatys,transformer:mosaic")], {"size": 64, "steps": 7})
+    assert [variant.engine for variant in row] == ["fast", "gatys", "transformer"]
+    assert [variant.column for variant in row] == ["engine fast", "engine gatys", "engine transformer, network mosaic"]
+    assert all(variant.options.size == 64 for variant in row)
+    assert row[1].options.steps == 7 and row[2].options.network == "mosaic" and row[0].options.network is None
+    (row,) = combine([parse_sweep("strength=0.5,1")], {"engine": "fast"})
+    assert [variant.options.strength for variant in row] == [0.5, 1]
+    with pytest.raises(UnknownNameError, match="unknown option 'steps'"):
+        combine([parse_sweep("strength=0.5,1")], {"engine": "fast", "steps": 7})
+    with pytest.raises(UnknownNameError, match="unknown engine 'quick'"):
+        combine([engine_sweep("quick,gatys")], {})
+    with pytest.raises(UsageError, match="engine 'fast,' lacks a name; write ENGINE"):
+        engine_sweep("fast,")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +107,7 @@ def test_what_cannot_be_combined(
     sweeps: list[str], base: dict[str, object], kind: type[Exception], message: str
 ) -> None:
     with pytest.raises(kind, match=message):
-        combine([parse_sweep(text) for text in sweeps], base, GatysOptions)
+        combine([parse_sweep(text) for text in sweeps], base)
 
 
 def test_recipes_as_text(tmp_path: Path) -> None:
@@ -106,7 +122,7 @@ def test_recipes_as_text(tmp_path: Path) -> None:
         Sweep(("style_weight", "content_weight"), ((100, 1), (1, 100))),
         Sweep(("rescale_activations",), ((True,),)),
     )
-    (row,) = combine(recipe.sweeps, recipe.options, GatysOptions)
+    (row,) = combine(recipe.sweeps, recipe.options)
     assert all(variant.options.rescale_activations and variant.options.keep_colors == "coral" for variant in row)
 
 
@@ -141,7 +157,7 @@ def test_missing_recipe(tmp_path: Path) -> None:
 def shipped(name: str) -> list[GatysOptions]:
     recipe = read_recipe(RECIPES / f"{name}.toml")
     assert recipe.title and "look for" in recipe.note
-    (row,) = combine(recipe.sweeps, recipe.options, GatysOptions)
+    (row,) = combine(recipe.sweeps, recipe.options)
     return [variant.options for variant in row]
 
 

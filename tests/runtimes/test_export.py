@@ -5,18 +5,17 @@ import pytest
 import torch
 
 from impasto.descriptors.compact import load_compact
-from impasto.networks.arbitrary import STYLE_LAYERS, ArbitraryStylizer
-from impasto.runtimes.export import LARGEST_DIFFERENCE, export, graphs, largest_difference
+from impasto.networks.arbitrary import ArbitraryStylizer
+from impasto.runtimes.export import LARGEST_DIFFERENCE, export, largest_difference
 
 
 @pytest.fixture(scope="module")
 def network_graphs():
-    descriptor = load_compact()
-    network = ArbitraryStylizer({layer: descriptor.channels(layer) for layer in STYLE_LAYERS})
+    network = ArbitraryStylizer.seeing_with(load_compact())
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.copy_(parameter.half())  # as trained weights are kept
-    return {graph.name: graph for graph in graphs(network, descriptor)}
+    return {graph.name: graph for graph in network.graphs()}
 
 
 @pytest.mark.parametrize("name", ["predict", "measure", "render"])

@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from impasto.descriptors.compact import load_compact
-from impasto.networks.arbitrary import STYLE_LAYERS, ArbitraryStylizer
+from impasto.losses.functional import content_distance, style_distance
+from impasto.networks.arbitrary import ArbitraryStylizer
+from impasto.training import stylizer
 from impasto.training.data import Crops
 from impasto.training.stylizer import (
     CONTENT_LAYER,
     ConditionalTraining,
     LossWeights,
-    content_distance,
-    style_distance,
 )
 
 
@@ -20,9 +20,9 @@ def descriptor():
     return load_compact(full=[CONTENT_LAYER])
 
 
-def training(descriptor, photo, painting, **weights):
-    network = ArbitraryStylizer({layer: descriptor.channels(layer) for layer in STYLE_LAYERS})
-    contents, styles = (Crops([path], 64, 3, seed) for path, seed in ((photo, 0), (painting, 1)))
+def training(descriptor, photo, painting, *, batch=3, **weights):
+    network = ArbitraryStylizer.seeing_with(descriptor)
+    contents, styles = (Crops([path], 64, batch, seed) for path, seed in ((photo, 0), (painting, 1)))
     chosen = LossWeights(
         **{"content": 1.0, "style": 8.0, "total_variation": 1.0, "identity": 20.0, "grid": 0.3, **weights}
     )
@@ -67,3 +67,20 @@ def test_samples_show_every_content_in_every_style(descriptor, photo, painting):
     task = training(descriptor, photo, painting)
     sheet = task.samples(task.network)
     assert sheet.width > 6 * 64 and sheet.height > 3 * 64
+
+
+def test_the_share_of_a_batch_gives_its_share_of_the_gradient(descriptor, photo, painting, monkeypatch):
+    task = training(descriptor, photo, painting, batch=4, grid=0.0)
+
+    def gradients():
+        for parameter in task.network.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        task.losses(0)["total"].backward()
+        return torch.cat([parameter.grad.flatten() for parameter in task.network.parameters()])
+
+    whole, parts = gradients(), []
+    monkeypatch.setattr(stylizer, "world_size", lambda: 2)
+    for number in range(2):
+        monkeypatch.setattr(stylizer, "rank", lambda number=number: number)
+        parts.append(gradients())
+    assert (sum(parts) / 2 - whole).norm() < 0.01 * whole.norm()

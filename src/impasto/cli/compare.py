@@ -11,18 +11,20 @@ from cyclopts import App, Parameter
 
 from impasto.cli.comparison_page import Entry, Page, comparison_page
 from impasto.cli.console import RunDisplay, fail
+from impasto.cli.engine_flags import EngineFlags  # noqa: TC001 - cyclopts reads the annotations
 from impasto.cli.stylize import read_style
 from impasto.engines.base import StylizeInputs
-from impasto.engines.sweeps import Recipe, combine, parse_sweep, read_recipe
+from impasto.engines.sweeps import Recipe, combine, engine_sweep, parse_sweep, read_recipe
 from impasto.errors import ImpastoError, Interrupted, needs_extra
 from impasto.images import Cell, open_picture, output_format, sheet, write_picture
 from impasto.images.atomic import write_whole
-from impasto.options import PRESETS, GatysOptions
+from impasto.options import GatysOptions, StyleImageOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from impasto.engines.comparison import Result
+    from impasto.engines.sweeps import Variant
     from impasto.types import Picture
 
 app = App(name="compare", help="Compare what options do, on one sheet and one page.")
@@ -37,14 +39,15 @@ def compare(
     *,
     style: Annotated[list[str], Parameter(name=("--style", "-s"), negative="")],
     output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    engine: str = "gatys",
     sweep: Annotated[list[str] | None, Parameter(negative="")] = None,
     recipe: Path | None = None,
     separate: Path | None = None,
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
     quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative="")] = False,
-    options: Annotated[GatysOptions | None, Parameter(name="*")] = None,
+    options: Annotated[EngineFlags | None, Parameter(name="*")] = None,
 ) -> int:
-    """Compare what options do: paint one picture in every combination of their values.
+    """Compare what options and engines do: paint one picture in every combination of their values.
 
     Beside the losses, which depend on their weights, every picture gets a content distance and a style distance, which
     are measured in the same way for all.
@@ -57,6 +60,9 @@ def compare(
         A picture to take the style from, as FILE or FILE:WEIGHT; several are mixed by their weights.
     output
         The sheet, as PNG or any other format that impasto writes; a page with the same name in .html goes beside it.
+    engine
+        ENGINE, or ENGINE,ENGINE,... to compare engines: they make the columns. ENGINE:NETWORK names a network where
+        none is bundled: fast,gatys,transformer:mosaic.
     sweep
         OPTION=VALUE,VALUE: an option of the engine and its values. The first --sweep makes the columns, all others make
         the rows. Values that hold commas are separated by semicolons: style-layers="relu1_1,relu2_1;relu4_1". Options
@@ -71,11 +77,16 @@ def compare(
     quiet
         No progress and no notes.
     options
-        Options of the engine that all pictures share. --save-every and --checkpoint-every do nothing here.
+        Options that all pictures share whose engines have them. --save-every and --checkpoint-every do nothing here.
     """
     plan = read_recipe(recipe) if recipe else Recipe(())
     sweeps = [*plan.sweeps, *map(parse_sweep, sweep or [])]
-    rows = combine(sweeps, {**plan.options, **_given(options)}, GatysOptions)
+    shared = {**plan.options, **(options.model_dump(exclude_unset=True) if options else {})}
+    if "," in engine or ":" in engine:
+        sweeps.insert(0, engine_sweep(engine))
+    else:
+        shared["engine"] = engine
+    rows = combine(sweeps, shared)
     output_format(output)  # before the work, not after it
     inputs = StylizeInputs(open_picture(content), tuple(read_style(text) for text in style))
     if separate is not None:
@@ -103,7 +114,7 @@ def compare(
         try:
             for number, result in enumerate(results, start=1):
                 file = f"{number:02d}.png"
-                command = stylize_command(content, style, result.variant.options, file)
+                command = stylize_command(content, style, result.variant, file)
                 page.entries.append(Entry(file, result, command))
                 if result.picture is None:
                     fail(f"{result.variant.label}: {result.error}", 1)
@@ -123,14 +134,16 @@ def compare(
     return _SOME_FAILED if failures else 0
 
 
-def stylize_command(content: str, styles: Sequence[str], options: GatysOptions, output: str) -> str:
+def stylize_command(content: str, styles: Sequence[str], variant: Variant, output: str) -> str:
     """Return the command line that paints one picture of a comparison."""
-    words = ["impasto", "stylize", content, "--engine", "gatys"]
-    for style in styles:
-        words += ["-s", style]
+    options, model = variant.options, type(variant.options)
+    words = ["impasto", "stylize", content, "--engine", variant.engine]
+    if isinstance(options, StyleImageOptions):
+        for style in styles:
+            words += ["-s", style]
     words += ["-o", output]
-    assumed = GatysOptions(preset=options.preset)
-    for name in GatysOptions.model_fields:
+    assumed = GatysOptions(preset=options.preset) if isinstance(options, GatysOptions) else model()
+    for name in model.model_fields:
         value = getattr(options, name)
         flag = name.replace("_", "-")
         if name == "preset":
@@ -168,22 +181,17 @@ def _caption(result: Result) -> str:
     losses = ", ".join(f"{name} {loss:.3g}" for name, loss in result.losses.items() if name != "total")
     return (
         f"content distance {result.distances['content']:.3f}\nstyle distance {result.distances['style']:.3f}\n"
-        f"losses: {losses}\n{result.seconds:.1f} s"
+        f"{f'losses: {losses}' if losses else ''}\n{result.seconds:.1f} s{_memory(result)}"
     )
+
+
+def _memory(result: Result) -> str:
+    return f", {result.peak_memory / 2**20:.0f} MiB" if result.peak_memory else ""
 
 
 def _write(page: Page, output: Path) -> None:
     write_picture(draw_sheet(page), output)
     write_whole(output.with_suffix(".html"), comparison_page(page).encode())
-
-
-def _given(options: GatysOptions | None) -> Mapping[str, object]:
-    """Return the options that were given one by one, without what a preset filled in: a sweep may choose another."""
-    if options is None:
-        return {}
-    preset = PRESETS.get(options.preset or "", {})
-    given = {name: getattr(options, name) for name in options.model_fields_set}
-    return {name: value for name, value in given.items() if name not in preset or preset[name] != value}
 
 
 def _plain(page: Page, output: Path) -> dict[str, object]:
@@ -198,6 +206,7 @@ def _plain(page: Page, output: Path) -> dict[str, object]:
                 "losses": dict(entry.result.losses),
                 "distances": dict(entry.result.distances),
                 "seconds": round(entry.result.seconds, 3),
+                "peak memory": entry.result.peak_memory,
                 "error": entry.result.error,
                 "command": entry.command,
             }

@@ -78,8 +78,9 @@ def comparison_page(page: Page) -> str:
 {"".join(map(_row, page.rows))}
 <h2>Numbers</h2>
 <p>Losses are those of the last step and contain the weights of each picture. The distances do not: they are measured in
-the same way for all pictures, relative to the content image on relu4_2 and to the style image on relu1_1 to relu5_1.
-0 is the same.</p>
+the same way for all pictures, 0 is the same. Content: mean squared difference of relu4_2, each channel scaled to mean 0
+and variance 1. Style: squared distance of Gram matrices relative to those of the style image, mean over relu1_1 to
+relu5_1. Memory: the peak of the process while it painted, with what it held before.</p>
 <div class="scroll">{_table(page.entries)}</div>
 <h2>Commands</h2>
 {"".join(_command(entry) for entry in page.entries)}
@@ -111,13 +112,14 @@ def _figure(picture: Picture, caption: str) -> str:
 
 def _table(entries: list[Entry]) -> str:
     names = list(dict.fromkeys(name for entry in entries for name in entry.result.losses))
-    heads = ["", "options", "content distance", "style distance", *(f"{name} loss" for name in names), "seconds"]
+    heads = ["", "options", "content distance", "style distance", *(f"{name} loss" for name in names), "seconds", "MiB"]
     lines = []
     for entry in entries:
         result = entry.result
         numbers = [f"{result.distances[name]:.4f}" if result.distances else "" for name in ("content", "style")]
         numbers += [f"{result.losses[name]:.4g}" if name in result.losses else "" for name in names]
         numbers += [f"{result.seconds:.1f}" if result.picture else "failed"]
+        numbers += [f"{result.peak_memory / 2**20:.0f}" if result.peak_memory else ""]
         cells = [entry.file.partition(".")[0], escape(result.variant.label), *numbers]
         lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     head = "".join(f"<th>{name}</th>" for name in heads)

@@ -1,39 +1,60 @@
-"""The flags of all engines together, as the command line needs them: which engine is chosen is itself a flag."""
+"""The flags of several engines together, as the command line needs them: which engine is chosen is itself a flag."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from pydantic import create_model
 
 from impasto.engines.create import OPTIONS
 from impasto.errors import UnknownNameError, UsageError
-from impasto.options import EngineOptions
+from impasto.options import EngineOptions, Options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from impasto.options import GatysOptions
 
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+def joined_flags(name: str, models: Mapping[str, type[Options]]) -> type[Options]:
+    """Make a model called ``name`` with the fields of all ``models``."""
+    fields: dict[str, Any] = {}
+    for model in models.values():
+        for field, info in model.model_fields.items():
+            fields.setdefault(field, (info.annotation, info))
+    return create_model(name, __base__=Options, **fields)
+
+
+if TYPE_CHECKING:
     EngineFlags: TypeAlias = GatysOptions
 else:
-    _FIELDS: dict[str, Any] = {}
-    for _model in OPTIONS.values():
-        for _name, _field in _model.model_fields.items():
-            _FIELDS.setdefault(_name, (_field.annotation, _field))
-    EngineFlags = create_model("EngineFlags", __base__=EngineOptions, **_FIELDS)
+    EngineFlags = joined_flags("EngineFlags", OPTIONS)
 
 
 def engine_options(engine: str, flags: EngineFlags | None) -> EngineOptions:
-    """Make the options of ``engine`` of the ``flags`` that were given.
+    """Make the options of ``engine``, which paints pictures, of the ``flags`` that were given.
 
     Raises:
         UnknownNameError: there is no such engine.
         UsageError: a flag belongs to another engine, or its value is wrong.
     """
-    if engine not in OPTIONS:
-        raise UnknownNameError("engine", engine, OPTIONS)
+    return chosen_options(engine, flags, OPTIONS)
+
+
+def chosen_options(engine: str, flags: Options | None, models: Mapping[str, type[OptionsT]]) -> OptionsT:
+    """Make the options of ``engine``, one of ``models``, of the ``flags`` that were given.
+
+    Raises:
+        UnknownNameError: there is no such engine.
+        UsageError: a flag belongs to another engine, or its value is wrong.
+    """
+    if engine not in models:
+        raise UnknownNameError("engine", engine, models)
     given = flags.model_dump(exclude_unset=True) if flags else {}
     for name in given:
-        if name not in OPTIONS[engine].model_fields:
-            others = " or ".join(other for other, model in OPTIONS.items() if name in model.model_fields)
+        if name not in models[engine].model_fields:
+            others = " or ".join(other for other, model in models.items() if name in model.model_fields)
             raise UsageError(f"engine {engine!r} has no option --{name.replace('_', '-')}; {others} has it")
-    return OPTIONS[engine].parse(given)
+    return models[engine].parse(given)

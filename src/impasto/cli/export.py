@@ -21,19 +21,17 @@ def export(
 ) -> None:
     """Turn a trained network into ONNX files that need no PyTorch, and prove that they do the same.
 
-    The folder is what 'impasto stylize --engine fast --network FOLDER' paints with.
+    The folder is what 'impasto stylize --network FOLDER' paints with.
 
     Parameters
     ----------
     checkpoint
-        What 'impasto train conditional' wrote: conditional.safetensors.
+        What 'impasto train' wrote, for example conditional.safetensors.
     output
-        A folder for the weights, predict.onnx, measure.onnx, render.onnx, and identity.style.
+        A folder for the weights and the graphs that the network is made of.
     """
     with needs_extra("impasto export", "torch"):
-        from impasto.descriptors.compact import load_compact
         from impasto.runtimes.export import export_all
 
-    output.mkdir(parents=True, exist_ok=True)
-    differences = export_all(checkpoint, load_compact(), output)
+    differences = export_all(checkpoint, output)
     print(json.dumps({name: round(difference, 7) for name, difference in differences.items()}))

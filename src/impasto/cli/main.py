@@ -25,13 +25,17 @@ app = cyclopts.App(
     suppress_keyboard_interrupt=False,  # `run` says it
 )
 # By name: a command's module, and what it needs, is imported when the command is used.
-app.command("impasto.cli.stylize:app", name="stylize")
-app.command("impasto.cli.reconstruct:app", name="reconstruct")
-app.command("impasto.cli.compare:app", name="compare")
-app.command("impasto.cli.train:app", name="train")
-app.command("impasto.cli.export:app", name="export")
-app.command("impasto.cli.styles:app", name="styles")
-app.command("impasto.cli.models:app", name="models")
+for _name, _help in (
+    ("stylize", "Paint pictures in the style of others."),
+    ("styles", "List, show, learn and share styles of the gallery."),
+    ("texture", "Make a texture of any size."),
+    ("reconstruct", "Show what the layers of a descriptor network know of an image."),
+    ("compare", "Paint one picture in several ways, side by side."),
+    ("train", "Train what impasto paints with."),
+    ("export", "Turn a trained network into ONNX files that need no PyTorch."),
+    ("models", "List, fetch, add and check the weights of descriptor networks."),
+):
+    app.command(f"impasto.cli.{_name}:app", name=_name, help=_help)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -23,7 +23,7 @@ from impasto.images import PICTURE_SUFFIXES, PictureWriter, fit_size, open_pictu
 from impasto.options import GatysOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from impasto.engines.base import Engine
     from impasto.images import LazyPicture
@@ -37,8 +37,8 @@ _SOME_FAILED = 3
 @app.default
 def stylize(
     *content: Annotated[str, Parameter(allow_leading_hyphen=True)],
-    style: Annotated[list[str], Parameter(name=("--style", "-s"), negative="")],
     output: Annotated[str, Parameter(name=("--output", "-o"), allow_leading_hyphen=True)],
+    style: Annotated[tuple[str, ...], Parameter(name=("--style", "-s"), negative="")] = (),
     engine: str = "fast",
     resume: Annotated[bool, Parameter(negative="")] = False,
     animation: Path | None = None,
@@ -55,14 +55,15 @@ def stylize(
     ----------
     content
         Pictures to paint: files, folders, patterns such as '*.jpg', or '-' for stdin.
-    style
-        A picture to take the style from, or a style of the gallery ('impasto styles list'), as STYLE or STYLE:WEIGHT;
-        several are mixed by their weights.
     output
         The result: a file, in whose name {stem} and {style} stand for those of the content and the style; a folder if
         there are several pictures; or '-' for stdout.
+    style
+        A picture to take the style from, or a style of the gallery ('impasto styles list'), as STYLE or STYLE:WEIGHT;
+        several are mixed by their weights. Networks that were trained for one style need none.
     engine
-        How to paint: fast (one pass through a trained network), or gatys (optimisation: slower, nearer to the style).
+        How to paint: fast (one pass through a network that knows all styles), gatys (optimisation: slower, nearer to
+        the style), or a network that you trained: adain, sanet (any style), transformer, texture-net (one style).
     resume
         Continue a run that was killed, from the checkpoint beside its output.
     animation
@@ -250,7 +251,7 @@ def _expand(arguments: tuple[str, ...]) -> list[str]:
     return sources
 
 
-def _pair_outputs(sources: list[str], output: str, styles: list[str]) -> list[tuple[str, Path | None]]:
+def _pair_outputs(sources: list[str], output: str, styles: Sequence[str]) -> list[tuple[str, Path | None]]:
     """Say for each content image where its result goes; None is stdout."""
     if output == "-":
         if len(sources) > 1:
@@ -258,7 +259,7 @@ def _pair_outputs(sources: list[str], output: str, styles: list[str]) -> list[tu
         return [(sources[0], None)]
     target = Path(output)
     if "{stem}" in output or "{style}" in output:
-        style = "+".join(Path(_split_weight(text)[0]).stem for text in styles)
+        style = "+".join(Path(_split_weight(text)[0]).stem for text in styles) or "styled"
         pairs = [
             (source, Path(output.replace("{stem}", _stem(source)).replace("{style}", style))) for source in sources
         ]

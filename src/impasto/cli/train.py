@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import json
 from pathlib import Path  # noqa: TC003 - cyclopts reads the annotations
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from impasto.cli.console import RunDisplay
-from impasto.errors import needs_extra
-from impasto.options import CompactTrainingOptions, ConditionalTrainingOptions
-
-if TYPE_CHECKING:
-    from impasto.options import TrainingOptions
-    from impasto.training.loop import Schedule
+from impasto.cli.training_run import TrainingFlags, trained, training, training_crops
+from impasto.options import CompactTrainingOptions
 
 _BATCHES_TO_FIT = 64
 _BATCHES_TO_MEASURE = 16
-_SMALLEST_SHARE = 0.4  # so that strokes of all scales are learned
 
 app = App(name="train", help="Train what impasto paints with.")
-app.command("impasto.cli.train_classifier:app", name="classifier")
+app.command(
+    "impasto.cli.train_classifier:app",
+    name="classifier",
+    help="Train a VGG network on your own pictures, and keep it as a descriptor.",
+)
+for _name, _help in (
+    ("conditional", "Train the network that paints any picture in the style of any other in one pass."),
+    ("transformer", "Train a network that paints in one style: Johnson et al. (2016)."),
+    ("texture", "Train a network that makes a texture of noise: Ulyanov et al. (2016)."),
+    ("adain", "Train adaptive instance normalisation, for any style: Huang and Belongie (2017)."),
+    ("sanet", "Train style attention, for any style: Park and Lee (2019)."),
+    ("cyclegan", "Train unpaired translation between two folders: Zhu et al. (2017)."),
+):
+    app.command(f"impasto.cli.train_networks:{_name}", name=_name, help=_help)
 
 
 @app.command
 def compact(
     *,
     data: Annotated[list[Path], Parameter(negative="")],
-    output: Annotated[Path, Parameter(name=("--output", "-o"))],
-    resume: Annotated[bool, Parameter(negative="")] = False,
-    quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative="")] = False,
+    where: TrainingFlags,
     options: Annotated[CompactTrainingOptions | None, Parameter(name="*")] = None,
 ) -> None:
     """Train the compact descriptor: a narrow VGG19 that learns to see what VGG19 sees.
@@ -41,42 +46,34 @@ def compact(
     ----------
     data
         A folder of pictures; repeat it for several.
-    output
-        The folder for the weights (compact.safetensors), their card (compact.json), the state, the losses and sheets of
-        samples.
-    resume
-        Continue from the state in the output folder.
-    quiet
-        No progress.
     options
         Options of the training.
     """
     chosen = options or CompactTrainingOptions()
-    with needs_extra("impasto train", "torch"):
+    with training("compact", where) as display:
         from impasto.descriptors.catalog import load_vgg
         from impasto.training import distillation
-        from impasto.training.data import Crops, held_out_files, training_files
-        from impasto.training.loop import Training
-        from impasto.training.saving import save_network
+        from impasto.training.data import Crops, held_out_files
+        from impasto.training.processes import rank
+        from impasto.training.saving import save_weights
 
-    train, held_out = training_files(data), held_out_files(data)
-    output.mkdir(parents=True, exist_ok=True)
-    with RunDisplay("compact", quiet=quiet) as display:
+        seen, held_out = training_crops(data, chosen, chosen.seed), held_out_files(data)
         teacher = load_vgg(chosen.descriptor, on_download=display.download)
         student = distillation.Student(teacher)
-        task = distillation.Distillation(student, teacher, Crops(train, chosen.crop, chosen.batch, chosen.seed))
-        if not resume:
+        task = distillation.Distillation(student, teacher, seen)
+        if not where.resume:
             display.note("choosing the teacher's channels; this takes a minute")
-        trained = Training(task, _schedule(chosen), output, resume=resume).run(display.step)
+        learned = trained(task, chosen, where, display, [seen])
+        if rank() > 0:
+            return
         display.note("fitting the heads")
-        seen = Crops(train, chosen.crop, chosen.batch, chosen.seed)
-        distillation.refit_heads(trained, teacher, (seen.at(step) for step in range(_BATCHES_TO_FIT)))
+        distillation.refit_heads(learned, teacher, (seen.at(step) for step in range(_BATCHES_TO_FIT)))
         display.note("measuring on pictures that were kept from training")
         unseen = Crops(held_out, chosen.crop, chosen.batch, chosen.seed)
-        scores = distillation.explained(trained, teacher, [unseen.at(step) for step in range(_BATCHES_TO_MEASURE)])
-    save_network(
-        output / "compact.safetensors",
-        distillation.compact_tensors(trained),
+        scores = distillation.explained(learned, teacher, [unseen.at(step) for step in range(_BATCHES_TO_MEASURE)])
+    save_weights(
+        where.output / "compact.safetensors",
+        distillation.compact_tensors(learned),
         metadata={
             "mean": json.dumps(teacher.mean.flatten().tolist()),
             "std": json.dumps(teacher.std.flatten().tolist()),
@@ -85,7 +82,7 @@ def compact(
             "title": "Compact descriptor: VGG19 at a quarter of its width",
             "recipe": {"command": "impasto train compact", "options": chosen.model_dump()},
             "data": {
-                "pictures": len(train),
+                "pictures": len(seen.files),
                 "kept from training": len(held_out),
                 "folders": [path.name for path in data],
             },
@@ -94,92 +91,3 @@ def compact(
         },
     )
     print(json.dumps({layer: round(score, 4) for layer, score in scores.items()}))
-
-
-@app.command
-def conditional(
-    *,
-    content: Annotated[list[Path], Parameter(negative="")],
-    style: Annotated[list[Path], Parameter(negative="")],
-    output: Annotated[Path, Parameter(name=("--output", "-o"))],
-    start: Path | None = None,
-    resume: Annotated[bool, Parameter(negative="")] = False,
-    quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative="")] = False,
-    options: Annotated[ConditionalTrainingOptions | None, Parameter(name="*")] = None,
-) -> None:
-    """Train the network that paints any picture in the style of any other in one pass.
-
-    One picture in twenty, chosen by its name, is kept from training.
-
-    Parameters
-    ----------
-    content
-        A folder of photographs; repeat it for several.
-    style
-        A folder of paintings; repeat it for several.
-    output
-        The folder for the weights (conditional.safetensors), their card (conditional.json), the state, the losses and
-        sheets of samples.
-    start
-        Weights to start from, of an earlier training: conditional.safetensors; random ones by default.
-    resume
-        Continue from the state in the output folder; judge, weights of the losses, crop, batch and steps may be others
-        than before.
-    quiet
-        No progress.
-    options
-        Options of the training.
-    """
-    chosen = options or ConditionalTrainingOptions()
-    with needs_extra("impasto train", "torch"):
-        from impasto.descriptors.catalog import load_vgg
-        from impasto.descriptors.compact import load_compact
-        from impasto.networks.arbitrary import STYLE_LAYERS, ArbitraryStylizer
-        from impasto.networks.checkpoint import load_stylizer
-        from impasto.training.data import Crops, training_files
-        from impasto.training.loop import Training
-        from impasto.training.saving import save_network
-        from impasto.training.stylizer import CONTENT_LAYER, ConditionalTraining, LossWeights
-
-    contents, styles = (
-        Crops(training_files(folders), chosen.crop, chosen.batch, seed, smallest_share=_SMALLEST_SHARE)
-        for folders, seed in ((content, chosen.seed), (style, chosen.seed + 1))
-    )
-    output.mkdir(parents=True, exist_ok=True)
-    with RunDisplay("conditional", quiet=quiet) as display:
-        descriptor = load_compact(full=[CONTENT_LAYER])
-        judge = descriptor if chosen.judge == "compact" else load_vgg(chosen.judge, on_download=display.download)
-        network = ArbitraryStylizer({layer: descriptor.channels(layer) for layer in STYLE_LAYERS}, seed=chosen.seed)
-        if start is not None:
-            network.load_state_dict(load_stylizer(start).network.state_dict())
-        weights = LossWeights(
-            chosen.content_weight, chosen.style_weight, chosen.tv_weight, chosen.identity_weight, chosen.grid_weight
-        )
-        task = ConditionalTraining(network, descriptor, judge, contents, styles, weights)
-        trained = Training(task, _schedule(chosen), output, resume=resume).run(display.step)
-    save_network(
-        output / "conditional.safetensors",
-        {name: value.half().contiguous() for name, value in trained.state_dict().items()},
-        metadata={"descriptor": descriptor.identity},
-        card={
-            "title": "Conditional transformer and style predictor",
-            "recipe": {"command": "impasto train conditional", "options": chosen.model_dump()},
-            "data": {
-                "content": {"pictures": len(contents.files), "folders": [path.name for path in content]},
-                "style": {"pictures": len(styles.files), "folders": [path.name for path in style]},
-            },
-            "descriptor": {"name": "compact", "sha256": descriptor.identity},
-        },
-    )
-
-
-def _schedule(options: TrainingOptions) -> Schedule:
-    from impasto.training.loop import Schedule
-
-    return Schedule(
-        options.steps,
-        options.learning_rate,
-        warmup=options.warmup,
-        checkpoint_every=options.checkpoint_every,
-        show_every=options.show_every,
-    )

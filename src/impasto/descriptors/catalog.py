@@ -56,6 +56,17 @@ def load_vgg(
     )
 
 
+def load_encoder(name: str, *, on_download: Callable[[int, int | None], None] | None = None) -> VGG:
+    """Build the VGG network of the descriptor ``name``: of 'compact', the narrow one without its maps.
+
+    Raises:
+        UnknownNameError: neither bundled, stored nor known, and no file of that name.
+        WeightsError: the weights cannot be fetched or read.
+    """
+    found = load_descriptor(name, on_download=on_download)
+    return found.narrow if isinstance(found, CompactDescriptor) else found
+
+
 def load_descriptor(
     name: str,
     *,

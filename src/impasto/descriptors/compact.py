@@ -37,6 +37,9 @@ COMPACT_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_
 class CompactDescriptor(nn.Module):
     """A narrow VGG19 whose activations are mapped so that distances are those in VGG19's own space.
 
+    Attributes:
+        narrow: the network before the maps.
+
     Each layer has a head, an affine map that predicts VGG19's activations (`impasto.training.distillation`). Squared
     errors and distances of Gram matrices do not see rotations; so what is computed is the prediction rotated into as
     few channels as it has dimensions (`shortest_map`), and losses and their weights keep their meaning at little cost.
@@ -69,7 +72,7 @@ class CompactDescriptor(nn.Module):
         self.name = "compact"
         self.identity = identity
         self.layers = COMPACT_LAYERS
-        self._narrow = VGG("vgg19", tensors, mean=mean, std=std, pooling=pooling, precision=precision)
+        self.narrow = VGG("vgg19", tensors, mean=mean, std=std, pooling=pooling, precision=precision)
         self._heads = nn.ModuleDict()
         for layer in self.layers:
             weight, bias = tensors[f"head.{layer}.weight"].float(), tensors[f"head.{layer}.bias"].float()
@@ -77,7 +80,7 @@ class CompactDescriptor(nn.Module):
                 weight, bias = shortest_map(weight, bias)
             head = nn.Conv2d(weight.shape[1], weight.shape[0], 1)
             head.load_state_dict({"weight": weight, "bias": bias})
-            self._heads[layer] = head.to(next(self._narrow.convolutions.buffers()).dtype).requires_grad_(False)
+            self._heads[layer] = head.to(next(self.narrow.convolutions.buffers()).dtype).requires_grad_(False)
 
     def channels(self, layer: str) -> int:
         """How many channels the activations of ``layer`` have."""
@@ -90,7 +93,7 @@ class CompactDescriptor(nn.Module):
             UnknownNameError: a layer without a map.
         """
         self._check(layer)
-        return self._narrow.minimum_size(layer)
+        return self.narrow.minimum_size(layer)
 
     def forward(self, image: Tensor, layers: Iterable[str]) -> Features:
         """Compute activations: see `impasto.descriptors.base.Descriptor`.
@@ -102,7 +105,7 @@ class CompactDescriptor(nn.Module):
         wanted = list(layers)
         for layer in wanted:
             self._check(layer)
-        features = self._narrow.forward(image, wanted)
+        features = self.narrow.forward(image, wanted)
         return {layer: self._heads[layer](features[layer]) for layer in wanted}
 
     def _check(self, layer: str) -> None:

@@ -9,7 +9,7 @@ from impasto.errors import UsageError
 from impasto.types import Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from impasto.engines.checkpoints import Checkpoint
     from impasto.gallery import GalleryStyle
@@ -40,28 +40,41 @@ class Style:
 
 @dataclass(frozen=True)
 class StylizeInputs:
-    """A content image and the style images to paint it in."""
+    """A content image and the style images to paint it in; none if the engine's network has its own style."""
 
     content: LazyPicture
     styles: tuple[Style, ...]
 
     def __post_init__(self) -> None:
-        """Refuse a mixture of nothing.
+        """Refuse what cannot be mixed.
 
         Raises:
-            UsageError: no style, or weights that are not positive.
+            UsageError: weights that are not positive.
         """
-        if not self.styles:
-            raise UsageError("no style is given; name at least one style image")
         for style in self.styles:
             if not 0 < style.weight < float("inf"):
                 raise UsageError(f"style weight is {style.weight:g}; it must be positive")
 
     @property
     def shares(self) -> list[float]:
-        """The styles' weights, scaled to sum 1."""
-        total = sum(style.weight for style in self.styles)
-        return [style.weight / total for style in self.styles]
+        """The styles' weights, scaled to sum 1.
+
+        Raises:
+            UsageError: there is no style.
+        """
+        return mixture(self.styles)
+
+
+def mixture(styles: Sequence[Style]) -> list[float]:
+    """Return the weights of ``styles``, scaled to sum 1.
+
+    Raises:
+        UsageError: there is no style.
+    """
+    if not styles:
+        raise UsageError("no style is given; name at least one style image")
+    total = sum(style.weight for style in styles)
+    return [style.weight / total for style in styles]
 
 
 class Engine(Protocol):

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import functools
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from impasto.engines.coarse_to_fine import to_tensor
+from impasto.engines.create import create_engine
+from impasto.engines.memory import PeakMemory
 from impasto.engines.optimization import OptimizationEngine, choose_device, load_network
 from impasto.engines.progress import as_part
 from impasto.engines.scales import fit_layers
 from impasto.errors import ImpastoError, Interrupted
 from impasto.images.scale import resize_pixels
-from impasto.losses.content import content_losses
+from impasto.losses.functional import content_distance
 from impasto.losses.objective import LayerLosses
 from impasto.losses.style import GramLoss, style_losses
-from impasto.options import DescentOptions
+from impasto.options import DescentOptions, GatysOptions, StyleImageOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from impasto.descriptors.base import Descriptor
-    from impasto.engines.base import StylizeInputs
+    from impasto.engines.base import Engine, StylizeInputs
     from impasto.engines.sweeps import Variant
     from impasto.types import OnStep, Picture, Step
 
@@ -46,6 +48,8 @@ class Result:
     distances: Mapping[str, float] = field(default_factory=dict)
     """'content' and 'style' as `DistanceMeasure` says, the same for all variants."""
     seconds: float = 0.0
+    peak_memory: int | None = None
+    """Of the process while it painted, in bytes, what was there before included; None where the system does not say."""
     error: str = ""
     """Why it failed."""
 
@@ -68,7 +72,8 @@ def compare(
         load: gives a descriptor network; called once for all variants that share one.
 
     Raises:
-        UsageError: there is no such descriptor or device (of the first variant, whose descriptor is the measure).
+        UsageError: there is no such descriptor or device (of the first variant of engine 'gatys', or by default; its
+            descriptor is the measure).
         WeightsError: its weights cannot be fetched or read.
         Interrupted: KeyboardInterrupt arrived; carries the best picture of the variant at work.
     """
@@ -78,17 +83,23 @@ def compare(
         values = {"descriptor": descriptor, "pooling": pooling, "precision": precision, "device": device}
         return load(DescentOptions.parse(values))
 
-    first = variants[0].options
+    optimized = (variant.options for variant in variants if isinstance(variant.options, GatysOptions))
+    first = next(optimized, GatysOptions())
     measure = DistanceMeasure(
         inputs, network(first.descriptor, "max", "float32", first.device), choose_device(first.device)
     )
-    steps = [variant.options.steps for variant in variants]
+    steps = [variant.options.steps if isinstance(variant.options, GatysOptions) else 1 for variant in variants]
     for index, variant in enumerate(variants):
         options = variant.options
         part = as_part(on_step, variant.label, steps, index)
         try:
-            descriptor = network(options.descriptor, options.pooling, options.precision, options.device)
-            yield _paint(inputs, variant, descriptor, measure, part)
+            engine: Engine
+            if isinstance(options, GatysOptions):
+                descriptor = network(options.descriptor, options.pooling, options.precision, options.device)
+                engine = OptimizationEngine(options, descriptor=descriptor)
+            else:
+                engine = create_engine(variant.engine, options)
+            yield _paint(inputs, variant, engine, measure, part)
         except Interrupted:
             raise
         except ImpastoError as error:
@@ -98,8 +109,8 @@ def compare(
 class DistanceMeasure:
     """How far pictures are from a content image and from style images, whatever they were made with.
 
-    Relative losses, 0 for the same and 1 for as far as a black picture: content on relu4_2, style by Gram matrices on
-    relu1_1 to relu5_1 with equal weights, at the size of the picture.
+    At the size of the picture, 0 for the same: content as the mean squared difference of relu4_2, each channel scaled
+    to mean 0 and variance 1; style as the relative squared distance of Gram matrices, mean over relu1_1 to relu5_1.
     """
 
     def __init__(self, inputs: StylizeInputs, network: Descriptor, device: torch.device) -> None:
@@ -124,22 +135,17 @@ class DistanceMeasure:
             styles.append(self._see(style, *size, STYLE_LAYERS))
         seen = self._see(picture, width, height, (*CONTENT_LAYERS, *STYLE_LAYERS))
         style_parts = style_losses(GramLoss, styles, self._inputs.shares, "relative")
-        return {
-            "content": _mean_loss(content_losses(content, "relative"), seen),
-            "style": _mean_loss(style_parts, seen),
-        }
+        style_loss = LayerLosses(style_parts, dict.fromkeys(style_parts, 1.0), 1.0)
+        (layer,) = CONTENT_LAYERS
+        return {"content": float(content_distance(seen[layer], content[layer])), "style": float(style_loss(seen))}
 
     def _see(self, picture: Picture, width: int, height: int, layers: tuple[str, ...]) -> Mapping[str, Tensor]:
         image = to_tensor(resize_pixels(picture.pixels, height, width), self._device)
         return self._network.forward(image, layers)
 
 
-def _mean_loss(losses: Mapping[str, nn.Module], features: Mapping[str, Tensor]) -> float:
-    return float(LayerLosses(losses, dict.fromkeys(losses, 1.0), 1.0)(features))
-
-
 def _paint(
-    inputs: StylizeInputs, variant: Variant, descriptor: Descriptor, measure: DistanceMeasure, on_step: OnStep
+    inputs: StylizeInputs, variant: Variant, engine: Engine, measure: DistanceMeasure, on_step: OnStep
 ) -> Result:
     losses: Mapping[str, float] = {}
 
@@ -148,7 +154,10 @@ def _paint(
         losses = step.losses
         on_step(step)
 
+    if not isinstance(variant.options, StyleImageOptions):
+        inputs = replace(inputs, styles=())  # the network has its own
     started = time.monotonic()
-    picture = OptimizationEngine(variant.options, descriptor=descriptor).stylize(inputs, on_step=watch)
+    with PeakMemory() as memory:
+        picture = engine.stylize(inputs, on_step=watch)
     seconds = time.monotonic() - started
-    return Result(variant, picture, losses, measure(picture), seconds)
+    return Result(variant, picture, losses, measure(picture), seconds, memory.bytes)

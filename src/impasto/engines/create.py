@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from impasto.options import EngineOptions, FastOptions, GatysOptions
+from impasto.options import EngineOptions, FastOptions, FeedForwardOptions, GatysOptions
 from impasto.registry import Registry
 
 if TYPE_CHECKING:
@@ -16,11 +16,22 @@ ENGINES = Registry(
     "engine",
     [
         ("gatys", "impasto.engines.optimization:OptimizationEngine"),
-        ("fast", "impasto.engines.feedforward:FeedForwardEngine"),
+        ("fast", "impasto.engines.fast:FastEngine"),
+        ("adain", "impasto.engines.adain:AdaINEngine"),
+        ("sanet", "impasto.engines.sanet:SANetEngine"),
+        ("transformer", "impasto.engines.transformer:TransformerEngine"),
+        ("texture-net", "impasto.engines.texture_net:TextureNetEngine"),
     ],
 )
 
-OPTIONS: dict[str, type[EngineOptions]] = {"gatys": GatysOptions, "fast": FastOptions}
+OPTIONS: dict[str, type[EngineOptions]] = {
+    "gatys": GatysOptions,
+    "fast": FastOptions,
+    "adain": FastOptions,
+    "sanet": FastOptions,
+    "transformer": FeedForwardOptions,
+    "texture-net": FeedForwardOptions,
+}
 
 
 def create_engine(
@@ -32,7 +43,7 @@ def create_engine(
     """Make the engine ``name`` with ``options`` of its own model.
 
     Args:
-        name: 'gatys' or 'fast'.
+        name: of a row above.
         options: an instance of ``OPTIONS[name]``.
         on_download: called with bytes done and in all if weights have to be fetched.
 

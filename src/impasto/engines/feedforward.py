@@ -1,44 +1,34 @@
-"""The fast engine: one pass through a conditional transformer paints any picture in the style of any other.
+"""What engines that paint in one pass share: tiles, strips, strength and colours, around one network.
 
-The style predictor turns each style image into a code; codes are mixed by their weights, and drawn towards the code of
-the identity by the strength. `measure` finds the scales and shifts of this picture on a thumbnail, and `render` paints
-it tile by tile: what a tile looks like does not depend on how the picture was divided, and of a picture that is read
-from a file and written to one, no more than a strip is ever in memory.
+What is measured on a thumbnail is applied tile by tile: what a tile looks like does not depend on how the picture was
+divided, and of a picture that is read from a file and written to one, no more than a strip is ever in memory.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
-from functools import cached_property
-from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import platformdirs
 
-from impasto.engines.noise import Noise
-from impasto.errors import StyleError, UsageError
-from impasto.gallery import GalleryStyle, read_style_file
+from impasto.engines.network_graphs import NetworkGraphs
+from impasto.errors import UsageError
 from impasto.images.color import color_map, prepare_style, restore_colors
 from impasto.images.scale import crop_margin, fit_size, resize_pixels
 from impasto.images.tiles import plan_tiles
-from impasto.runtimes.catalog import RUNTIMES
-from impasto.runtimes.network_folder import IDENTITY_FILE, network_folder
 from impasto.types import Picture, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from impasto.engines.base import Style, StylizeInputs
+    from impasto.engines.base import StylizeInputs
     from impasto.engines.checkpoints import Checkpoint
-    from impasto.options import FastOptions
-    from impasto.runtimes.base import Runtime
+    from impasto.options import FastOptions, FeedForwardOptions
     from impasto.types import FloatArray, OnStep
 
-STRIDE = 8
-"""Sides of what the networks see are multiples of this: `impasto.networks.conditional.STRIDE`, without PyTorch."""
-_HALO = 104
-"""Pixels at each edge of a tile that the network looks at: its receptive field, rounded up to the stride."""
+    Paint = Callable[[FloatArray, int, int], FloatArray]
+
 _TILE = (512, 768)
 """Height and width in pixels of what is painted at once: a strip, which is in memory, is one tile high."""
 _UNDIVIDED = 1 << 20
@@ -48,12 +38,21 @@ _LARGEST_STYLE = 1536
 """Sides of what is seen of the content, and at most of a style, in pixels."""
 
 
-class FeedForwardEngine:
+class FeedForwardEngine(ABC):
     """Paints in one pass."""
+
+    name: ClassVar[str]
+    """In the catalog of engines."""
+    architecture: ClassVar[str]
+    """Of its networks."""
+    stride: ClassVar[int]
+    """Sides of what the network sees are multiples of this."""
+    halo: ClassVar[int]
+    """Pixels at each edge of a tile that the network looks at: its receptive field, rounded up to the stride."""
 
     def __init__(
         self,
-        options: FastOptions,
+        options: FeedForwardOptions,
         *,
         on_download: Callable[[int, int | None], None] | None = None,
     ) -> None:
@@ -68,8 +67,15 @@ class FeedForwardEngine:
         """
         del on_download
         self._options = options
-        self._folder = network_folder(options.network)
-        self._runtimes: dict[str, Runtime] = {}
+        self._graphs = NetworkGraphs(options, self.architecture)
+
+    @abstractmethod
+    def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Paint:
+        """Return a function that paints any part (H, W, 3) of the picture with this ``thumbnail``.
+
+        It takes the part, and its top and left in the picture, which are multiples of the stride. It sees to the
+        strength, which is more than 0; colours are seen to elsewhere.
+        """
 
     def stylize(self, inputs: StylizeInputs, *, on_step: OnStep, checkpoint: Checkpoint | None = None) -> Picture:
         """Paint: see `impasto.engines.base.Engine`. A step is a tile; there is nothing to resume or to keep."""
@@ -86,11 +92,11 @@ class FeedForwardEngine:
         given = inputs.content
         content = given.resized(*fit_size(given.width, given.height, self._options.size))
         thumbnail = content.thumbnail(_THUMBNAIL)
-        paint = self._painter(inputs, thumbnail)
+        paint = self._finished(inputs, thumbnail)
         # A halo is computed for nothing, so a picture that needs no division gets none.
         whole = content.height * content.width <= _UNDIVIDED
         tile_size = (content.height, content.width) if whole else _TILE
-        tiles = list(plan_tiles(content.height, content.width, *tile_size, halo=_HALO))
+        tiles = list(plan_tiles(content.height, content.width, *tile_size, halo=self.halo))
         done = 0
         for top in dict.fromkeys(tile.top for tile in tiles):
             row = [tile for tile in tiles if tile.top == top]
@@ -115,132 +121,95 @@ class FeedForwardEngine:
                 )
             rows = slice(top - row[0].seen_top, row[0].bottom - row[0].seen_top)
             alpha = None if strip.alpha is None else strip.alpha[rows]
-            yield replace(strip, pixels=painted, alpha=alpha, metadata=self._metadata)
+            yield replace(strip, pixels=painted, alpha=alpha, metadata=self._graphs.metadata(self.name))
 
-    def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Callable[[FloatArray, int, int], FloatArray]:
-        """Return a function that paints any part (H, W, 3) of the picture with this ``thumbnail``.
-
-        It takes the part, and its top and left in the picture, which are multiples of the stride.
-        """
-        options = self._options
-        if options.strength == 0:
+    def _finished(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Paint:
+        """Return the painter with its colours put right."""
+        if self._options.strength == 0:
             return lambda content, top, left: content
-        seen = _to_batch(self._seen(thumbnail))
-        identity = self._identity.code[None]
-        noise = Noise(options.seed)
+        mode, paint = self._options.keep_colors, self._painter(inputs, thumbnail)
+        recolor = None
+        if mode in ("histogram", "coral"):
+            recolor = color_map(paint(self._seen(thumbnail), 0, 0), thumbnail, mode)
 
-        def measured(code: FloatArray) -> FloatArray:
-            part = noise.part(0, 0, seen.shape[2] // STRIDE, seen.shape[3] // STRIDE)
-            return self._run("measure", image=seen, code=code, noise=part)["affine"]
+        def finished(content: FloatArray, top: int, left: int) -> FloatArray:
+            painted = paint(self._seen(content), top, left)
+            return recolor(painted) if recolor else restore_colors(painted, content, mode)
 
-        affine = measured(self.code(inputs.styles, inputs.shares, thumbnail))
-        # What the network cannot give back of the content image fades in as the style fades out.
-        unpainted = measured(identity) if options.strength < 1 else None
+        return finished
 
-        def render(pixels: FloatArray, affine: FloatArray, top: int, left: int) -> FloatArray:
-            height, width = pixels.shape[:2]
-            tile = _to_batch(pixels)
-            part = noise.part(top // STRIDE, left // STRIDE, tile.shape[2] // STRIDE, tile.shape[3] // STRIDE)
-            painted = self._run("render", tile=tile, affine=affine, noise=part)["painted"][0]
-            cropped: FloatArray = painted[:, :height, :width].transpose(1, 2, 0)
-            return cropped
+    def _faded(self, paint: Paint) -> Paint:
+        """Let the content show through ``paint`` as the strength says, where the network knows no other way."""
+        strength = self._options.strength
+        if strength == 1:
+            return paint
 
-        def paint(content: FloatArray, top: int, left: int) -> FloatArray:
-            given = self._seen(content)
-            painted = render(given, affine, top, left)
-            if unpainted is not None:
-                missing = given - render(given, unpainted, top, left)
-                painted = (painted + (1 - options.strength) * missing).clip(0, 1)
-            return painted
+        def faded(content: FloatArray, top: int, left: int) -> FloatArray:
+            return content + strength * (paint(content, top, left) - content)
 
-        if options.keep_colors in ("histogram", "coral"):
-            recolor = color_map(paint(thumbnail, 0, 0), thumbnail, options.keep_colors)
-            return lambda content, top, left: recolor(paint(content, top, left))
-        return lambda content, top, left: restore_colors(paint(content, top, left), content, options.keep_colors)
+        return faded
 
-    def code(self, styles: tuple[Style, ...], shares: list[float], thumbnail: FloatArray) -> FloatArray:
-        """Mix the codes of ``styles`` by ``shares``, and apply the strength: (1, code_size).
+    def _towards_content(self, paint: Paint, unchanged: Paint) -> Paint:
+        """Let what the network cannot give back of the content fade in as the style fades out.
 
-        Args:
-            styles: pictures, whose codes are predicted, and styles of the gallery.
-            shares: of the mixture; their sum is 1.
-            thumbnail: of the content image, (H, W, 3).
-
-        Raises:
-            StyleError: a style of the gallery belongs to another network.
-            UsageError: the stroke size of a style of the gallery cannot be changed.
+        ``unchanged`` paints with the style that should change nothing.
         """
-        identity = self._identity.code[None]
-        codes = [
-            self._gallery_code(style.source)
-            if isinstance(style.source, GalleryStyle)
-            else self._predicted_code(style.source.pixels, thumbnail)
-            for style in styles
-        ]
-        mixed = sum(share * code for share, code in zip(shares, codes, strict=True))
-        blended: FloatArray = (identity + self._options.strength * (mixed - identity)).astype(np.float32)
-        return blended
+        strength = self._options.strength
 
-    @cached_property
-    def _identity(self) -> GalleryStyle:
-        return read_style_file(self._folder / IDENTITY_FILE)
+        def towards(content: FloatArray, top: int, left: int) -> FloatArray:
+            painted = paint(content, top, left)
+            if strength < 1:
+                painted = painted + (1 - strength) * (content - unchanged(content, top, left))
+            return painted.clip(0, 1)
 
-    def _gallery_code(self, style: GalleryStyle) -> FloatArray:
-        if style.network != self._identity.network:
-            raise StyleError(
-                f"style {style.name!r} was learned for another version of the network; learn it anew from its picture: "
-                "impasto styles learn PICTURE"
-            )
-        if len(style.code) != len(self._identity.code):
-            raise StyleError(
-                f"style {style.name!r} has {len(style.code)} numbers and the network takes {len(self._identity.code)}; "
-                "its file is damaged, get it again"
-            )
-        if self._options.stroke_size != 1:
-            raise UsageError(
-                f"stroke size needs the picture of the style; {style.name!r} is a code without one: leave --stroke-size"
-            )
-        return style.code[None]
-
-    def _predicted_code(self, pixels: FloatArray, thumbnail: FloatArray) -> FloatArray:
-        options = self._options
-        pixels = crop_margin(pixels, options.style_margin)
-        if options.keep_colors == "luminance":
-            pixels = prepare_style(pixels, thumbnail, "luminance")
-        # As large as the thumbnail: the network paints strokes in the size in which it sees them.
-        scale = options.stroke_size * min(thumbnail.shape[:2]) / min(pixels.shape[:2])
-        height, width = (max(4 * STRIDE, min(_LARGEST_STYLE, round(side * scale))) for side in pixels.shape[:2])
-        seen = resize_pixels(pixels, height, width)
-        return self._run("predict", style=_to_batch(seen))["code"]
+        return towards
 
     def _seen(self, content: FloatArray) -> FloatArray:
         """Return what the network sees of content pixels."""
         return prepare_style(content, content, "luminance") if self._options.keep_colors == "luminance" else content
 
-    def _run(self, name: str, **inputs: FloatArray) -> dict[str, FloatArray]:
-        if name not in self._runtimes:
-            options = self._options
-            self._runtimes[name] = RUNTIMES.load(options.runtime)(
-                self._folder / f"{name}.onnx",
-                threads=options.threads,
-                precision=options.precision,
-                cache=platformdirs.user_cache_path("impasto") / "openvino",
-            )
-        return self._runtimes[name].run(inputs)
 
-    @cached_property
-    def _metadata(self) -> dict[str, str]:
-        return {
-            "software": f"impasto {version('impasto')}",
-            "engine": "fast",
-            "options": self._options.model_dump_json(),
-            "network": f"sha256:{self._identity.network}",
-        }
+class ArbitraryEngine(FeedForwardEngine):
+    """Paints in the style of any picture."""
+
+    _options: FastOptions
+
+    def _seen_style(self, pixels: FloatArray, thumbnail: FloatArray) -> FloatArray:
+        """Return what the network sees of a style image: as large as the thumbnail, times the stroke size.
+
+        The network paints strokes in the size in which it sees them.
+        """
+        options = self._options
+        pixels = crop_margin(pixels, options.style_margin)
+        if options.keep_colors == "luminance":
+            pixels = prepare_style(pixels, thumbnail, "luminance")
+        scale = options.stroke_size * min(thumbnail.shape[:2]) / min(pixels.shape[:2])
+        height, width = (max(4 * self.stride, min(_LARGEST_STYLE, round(side * scale))) for side in pixels.shape[:2])
+        return to_batch(resize_pixels(pixels, height, width), self.stride)
 
 
-def _to_batch(pixels: FloatArray) -> FloatArray:
-    """Turn pixels (H, W, 3) into an image (1, 3, H', W'), the edges repeated up to multiples of the stride."""
+def to_batch(pixels: FloatArray, stride: int) -> FloatArray:
+    """Turn pixels (H, W, 3) into an image (1, 3, H', W'), the edges repeated up to multiples of ``stride``."""
     height, width = pixels.shape[:2]
-    padding = ((0, max(-height % STRIDE, 2 * STRIDE - height)), (0, max(-width % STRIDE, 2 * STRIDE - width)), (0, 0))
+    padding = ((0, max(-height % stride, 2 * stride - height)), (0, max(-width % stride, 2 * stride - width)), (0, 0))
     padded = np.pad(pixels, padding, mode="edge") if any(after for _, after in padding) else pixels
     return np.ascontiguousarray(padded.transpose(2, 0, 1))[None]
+
+
+def from_batch(image: FloatArray, like: FloatArray) -> FloatArray:
+    """Turn an image (1, 3, H', W') into pixels as large as ``like`` (H, W, 3): undoes `to_batch`."""
+    pixels: FloatArray = image[0, :, : like.shape[0], : like.shape[1]].transpose(1, 2, 0)
+    return pixels
+
+
+def refuse_styles(inputs: StylizeInputs, engine: str) -> None:
+    """Refuse style images where the network has its own style.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if inputs.styles:
+        raise UsageError(
+            f"a network of engine {engine!r} has one style, which it was trained for; leave -s, or choose --engine "
+            "fast or gatys"
+        )

@@ -1,4 +1,4 @@
-"""The noise that the transformer network makes irregular strokes of: the same at a place, whichever tile it is in."""
+"""The noise that networks are fed with: the same at a place, whichever tile it is in."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ if TYPE_CHECKING:
 
 NOISE_CHANNELS = 8
 """`impasto.networks.conditional.NOISE_CHANNELS`, without PyTorch."""
+_BLOCK = 128
+_MANY = 1 << 30
+"""Blocks that may lie before the first row and column: seeds are not negative."""
 _PERIOD = 256
 """Positions after which it repeats itself: every 2,048 pixels of the picture."""
 
 
 class Noise:
-    """An endless field of random numbers of mean 0 and variance 1."""
+    """The endless field of random numbers of mean 0 and variance 1 that the conditional network makes strokes of."""
 
     def __init__(self, seed: int) -> None:
         """Draw the field of ``seed``."""
@@ -28,3 +31,32 @@ class Noise:
         down = np.arange(top, top + rows) % _PERIOD
         across = np.arange(left, left + columns) % _PERIOD
         return np.ascontiguousarray(self._field[:, down[:, None], across])[None]
+
+
+class UniformNoise:
+    """The endless field of random numbers in [0, 1] that texture networks are fed with; it never repeats itself.
+
+    With a ``period``, in rows and columns, it does, and what is made of it is seamless.
+    """
+
+    def __init__(self, channels: int, seed: int, period: tuple[int, int] | None = None) -> None:
+        """Describe the field of ``seed``; its numbers are drawn when they are asked for."""
+        self._channels = channels
+        self._seed = seed
+        self._period = period
+
+    def part(self, top: int, left: int, rows: int, columns: int) -> FloatArray:
+        """Return the part (1, channels, rows, columns) that begins at row ``top`` and column ``left``."""
+        down, across = np.arange(top, top + rows), np.arange(left, left + columns)
+        if self._period:
+            down, across = down % self._period[0], across % self._period[1]
+        result = np.empty((self._channels, rows, columns), np.float32)
+        for block_row in np.unique(down // _BLOCK):
+            for block_column in np.unique(across // _BLOCK):
+                inside_rows = np.flatnonzero(down // _BLOCK == block_row)
+                inside_columns = np.flatnonzero(across // _BLOCK == block_column)
+                random = np.random.default_rng((self._seed, block_row + _MANY, block_column + _MANY))
+                block = random.random((self._channels, _BLOCK, _BLOCK), dtype=np.float32)
+                picked = block[:, (down[inside_rows] % _BLOCK)[:, None], across[inside_columns] % _BLOCK]
+                result[:, inside_rows[:, None], inside_columns] = picked
+        return result[None]

@@ -21,7 +21,7 @@ WeightedStyle: TypeAlias = "StyleSource | tuple[StyleSource, float]"
 
 def stylize(
     content: PictureSource,
-    style: WeightedStyle | Sequence[WeightedStyle],
+    style: WeightedStyle | Sequence[WeightedStyle] = (),
     *,
     engine: str = "fast",
     on_step: OnStep | None = None,
@@ -32,8 +32,9 @@ def stylize(
     Args:
         content: the content image: a path, the bytes of a file, a PIL image, an array (H, W[, 3 or 4]) or a Picture.
         style: the style image, in the same forms, or a style of the gallery by its name; or ``(style, weight)``; or a
-            list or tuple of these, to be mixed.
-        engine: how: 'fast', one pass through a trained network; or 'gatys', optimisation.
+            list or tuple of these, to be mixed. Networks that were trained for one style need none.
+        engine: how: 'fast', one pass through a trained network; 'gatys', optimisation; or one of the networks that
+            'impasto train' trains: 'adain', 'sanet', 'transformer', 'texture-net'.
         on_step: called after every step with an `impasto.Step`.
         **options: of the engine, by the names of its options model (`impasto.FastOptions`, `impasto.GatysOptions`);
             unknown ones are refused.

@@ -7,13 +7,14 @@ import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from impasto.engines.create import OPTIONS
 from impasto.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from impasto.options import GatysOptions
+    from impasto.options import EngineOptions
 
 _SYNTAX = "write OPTION=VALUE,VALUE, or OPTION:OPTION=VALUE:VALUE,VALUE:VALUE for options that change together"
 _RECIPE_KEYS = ("title", "note", "options", "sweep")
@@ -49,7 +50,9 @@ class Variant:
     """What its column has in common, like ``style-weight 10``."""
     row: str
     """What its row has in common; '' if there is one row."""
-    options: GatysOptions
+    engine: str
+    options: EngineOptions
+    """Of the engine's own model."""
 
     @property
     def label(self) -> str:
@@ -80,6 +83,21 @@ def parse_sweep(text: str) -> Sweep:
                 f"{_SYNTAX} (where values hold colons themselves, write a recipe file)"
             )
     return Sweep(names, tuple(choices))
+
+
+def engine_sweep(text: str) -> Sweep:
+    """Read ``fast,gatys,transformer:FOLDER``: engines, and the networks of those that need one.
+
+    Raises:
+        UsageError: an engine has no name.
+    """
+    choices = []
+    for part in text.split(","):
+        name, _, network = part.strip().partition(":")
+        if not name:
+            raise UsageError(f"engine {text!r} lacks a name; write ENGINE[:NETWORK],...")
+        choices.append((name, network or None))
+    return Sweep(("engine", "network"), tuple(choices))
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -113,13 +131,13 @@ def read_recipe(path: Path) -> Recipe:
     )
 
 
-def combine(sweeps: Sequence[Sweep], base: Mapping[str, Any], model: type[GatysOptions]) -> list[list[Variant]]:
+def combine(sweeps: Sequence[Sweep], base: Mapping[str, Any]) -> list[list[Variant]]:
     """Combine every choice with every other: the first sweep makes the columns, all others together the rows.
 
     Args:
-        sweeps: at least one.
-        base: values by option that all pictures share; a sweep of the same option wins.
-        model: of the options.
+        sweeps: at least one; 'engine' counts as an option, whose default is 'gatys'.
+        base: values by option that all pictures share, as far as their engines have it; a sweep of the same option
+            wins.
 
     Returns:
         Rows of variants, all as long as the first sweep.
@@ -131,25 +149,44 @@ def combine(sweeps: Sequence[Sweep], base: Mapping[str, Any], model: type[GatysO
     if not sweeps:
         raise UsageError(f"there is nothing to compare; give a recipe, or --sweep: {_SYNTAX}")
     names = [name for sweep in sweeps for name in sweep.names]
-    for name in [*base, *names]:
-        if name not in model.model_fields:
-            raise UnknownNameError("option", _flag(name), map(_flag, model.model_fields))
+    for name in names:
         if names.count(name) > 1:
             raise UsageError(f"option {_flag(name)!r} is swept twice; give all its values in one sweep")
     columns, *rows = [[dict(zip(sweep.names, choice, strict=True)) for choice in sweep.choices] for sweep in sweeps]
+    swept = [[(column, row) for column in columns] for row in itertools.product(*rows)]
+    engines = {_engine({**base, **_joined(*part)}) for line in swept for part in line}
+    fields = {name for engine in engines for name in OPTIONS[engine].model_fields}
+    for name in [*base, *names]:
+        if name not in fields and name != "engine":
+            raise UnknownNameError("option", _flag(name), map(_flag, fields))
     return [
         [
-            Variant(
-                column=_describe(column),
-                row=", ".join(map(_describe, row)),
-                options=model.parse(
-                    {**base, **{name: value for part in (column, *row) for name, value in part.items()}}
-                ),
-            )
-            for column in columns
+            Variant(_describe(column), ", ".join(map(_describe, row)), *_parsed(base, _joined(column, row)))
+            for column, row in line
         ]
-        for row in itertools.product(*rows)
+        for line in swept
     ]
+
+
+def _joined(column: Mapping[str, Any], row: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Merge the choices of one picture; None stands for the default."""
+    return {name: value for part in (column, *row) for name, value in part.items() if value is not None}
+
+
+def _engine(values: Mapping[str, Any]) -> str:
+    engine = str(values.get("engine", "gatys"))
+    if engine not in OPTIONS:
+        raise UnknownNameError("engine", engine, OPTIONS)
+    return engine
+
+
+def _parsed(base: Mapping[str, Any], swept: Mapping[str, Any]) -> tuple[str, EngineOptions]:
+    """Return engine and options; what all pictures share counts as far as this engine has it."""
+    engine = _engine({**base, **swept})
+    model = OPTIONS[engine]
+    shared = {name: value for name, value in base.items() if name in model.model_fields}
+    own = {name: value for name, value in swept.items() if name != "engine"}
+    return engine, model.parse({**shared, **own})
 
 
 def _sweep_of_table(table: Any, path: Path) -> Sweep:
@@ -173,4 +210,4 @@ def _flag(name: str) -> str:
 
 
 def _describe(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{_flag(name)} {value}" for name, value in settings.items())
+    return ", ".join(f"{_flag(name)} {value}" for name, value in settings.items() if value is not None)

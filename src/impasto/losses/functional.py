@@ -124,6 +124,26 @@ def relative_distance(x: Tensor, target: Tensor) -> Tensor:
     return distance / target.square().flatten(1).sum(1).clamp_min(1e-12)
 
 
+def content_distance(features: Tensor, target: Tensor) -> Tensor:
+    """Mean squared difference of two activations (N, C, H, W), each channel scaled to mean 0 and variance 1: (N).
+
+    2 is what unrelated pictures have. Differs from Johnson et al. (2016), eq. 2, in the scaling: what style changes
+    most in activations, their mean and contrast, is no loss of content.
+    """
+    return (_standardized(features) - _standardized(target)).square().mean((1, 2, 3))
+
+
+def style_distance(features: Tensor, target: Tensor) -> Tensor:
+    """Relative squared distance of the Gram matrices of two activations (N, C, H, W): (N)."""
+    return relative_distance(gram_matrix(features), gram_matrix(target))
+
+
+def _standardized(features: Tensor) -> Tensor:
+    variance, mean = torch.var_mean(features.float(), dim=(2, 3), correction=0, keepdim=True)
+    standardized: Tensor = (features - mean) * (variance + 1e-5).rsqrt()
+    return standardized
+
+
 def _squared_distance(x: Tensor, target: Tensor, normalization: Normalization, paper_factor: float) -> Tensor:
     if normalization == "paper":
         return (x.float() - target).square().flatten(1).sum(1).mean() * paper_factor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
@@ -43,16 +43,36 @@ def instance_norm(x: Tensor) -> Tensor:
 class EdgeConvolution(nn.Conv2d):
     """Convolution that repeats the picture's edge: zeros would be seen as a dark line, and painted as a frame."""
 
-    def __init__(self, channels: int, width: int, kernel: int, stride: int = 1) -> None:
+    def __init__(
+        self,
+        channels: int,
+        width: int,
+        kernel: int,
+        stride: int = 1,
+        *,
+        edges: Literal["replicate", "reflect"] = "replicate",
+    ) -> None:
         """Map ``channels`` to ``width`` channels; the result has ``1 / stride`` of the sides, rounded up."""
         super().__init__(channels, width, kernel, stride=stride)
+        self._edges = edges
         self._before = (kernel - stride) // 2 if stride > 1 else kernel // 2
         self._after = kernel - stride - self._before if stride > 1 else kernel - 1 - self._before
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``x`` (N, C, H, W), whose sides are multiples of the stride."""
         padding = (self._before, self._after, self._before, self._after)
-        return F.conv2d(F.pad(x, padding, mode="replicate"), self.weight, self.bias, self.stride)
+        return F.conv2d(F.pad(x, padding, mode=self._edges), self.weight, self.bias, self.stride)
+
+
+def batch_norm(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Give each channel of ``x`` (N, C, H, W) mean 0 and variance 1 over all pictures (Ioffe and Szegedy 2015).
+
+    Returns:
+        The result, and the mean and the variance (C) of ``x``.
+    """
+    variance, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
+    normalized = (x - mean[:, None, None]) * (variance + VARIANCE_FLOOR).rsqrt()[:, None, None]
+    return normalized, mean, variance
 
 
 def enlarge(x: Tensor) -> Tensor:

@@ -1,42 +1,66 @@
-"""Trained networks on disk."""
+"""Trained networks on disk: a safetensors file whose metadata say how to rebuild its network."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, TypeVar
 
 from impasto.descriptors.weights.safetensors_file import open_safetensors
 from impasto.errors import WeightsFormatError
-from impasto.networks.arbitrary import STYLE_LAYERS, ArbitraryStylizer
+from impasto.networks.base import PaintingNetwork
+from impasto.networks.catalog import NETWORKS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-@dataclass(frozen=True)
-class TrainedStylizer:
-    """A network and what it was trained with."""
-
-    network: ArbitraryStylizer
-    descriptor: str
-    """Identity of the descriptor that the predictor sees style images with."""
+NetworkT = TypeVar("NetworkT", bound=PaintingNetwork)
+_FORMAT = "1"
 
 
-def load_stylizer(path: Path) -> TrainedStylizer:
-    """Read what ``impasto train conditional`` wrote.
+def describe_network(network: PaintingNetwork) -> dict[str, str]:
+    """Return the metadata that `load_network` rebuilds ``network`` from."""
+    return {
+        "format": _FORMAT,
+        "architecture": network.architecture,
+        "arguments": json.dumps(dict(network.arguments)),
+    }
+
+
+def load_network(path: Path, kind: type[NetworkT]) -> NetworkT:
+    """Read a network of ``kind`` that ``impasto train`` wrote.
 
     Raises:
-        WeightsFormatError: the file is damaged, or holds another network.
+        WeightsFormatError: the file is damaged, holds another network, or is of another version of impasto.
+    """
+    network = load_any_network(path)
+    if not isinstance(network, kind):
+        raise WeightsFormatError(
+            f"{path.name} is a network of 'impasto train {network.architecture}', not of 'impasto train "
+            f"{kind.architecture}'; choose another file"
+        )
+    return network
+
+
+def load_any_network(path: Path) -> PaintingNetwork:
+    """Read a network that ``impasto train`` wrote.
+
+    Raises:
+        WeightsFormatError: the file is damaged, holds no network, or is of another version of impasto.
     """
     metadata, tensors = open_safetensors(path)
-    try:
-        widths = {
-            layer: tensors[f"predictor.projections.{index}.weight"].shape[1] for index, layer in enumerate(STYLE_LAYERS)
-        }
-        network = ArbitraryStylizer(widths)
-        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-        return TrainedStylizer(network.eval(), metadata["descriptor"])
-    except (KeyError, RuntimeError) as error:
+    architecture = metadata.get("architecture")
+    if architecture not in NETWORKS.names or "arguments" not in metadata:
+        raise WeightsFormatError(f"{path.name} is no network of 'impasto train'; choose another file")
+    if metadata.get("format") != _FORMAT:
         raise WeightsFormatError(
-            f"{path.name} is no network of 'impasto train conditional'; choose another file"
-        ) from error
+            f"{path.name} was written by another version of impasto (format {metadata.get('format')}, not {_FORMAT}); "
+            "train it again"
+        )
+    try:
+        kind: type[PaintingNetwork] = NETWORKS.load(architecture)
+        network = kind.rebuilt(
+            json.loads(metadata["arguments"]), {name: tensor.float() for name, tensor in tensors.items()}
+        )
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise WeightsFormatError(f"{path.name} does not hold the weights of its network; train it again") from error
+    return network.eval()

@@ -6,26 +6,22 @@ an eighth of the resolution, where strokes are made, and little of it at the ful
 Where the picture is flat, a network that works at an eighth of the resolution can only repeat itself every 8 pixels: it
 sees the same everywhere. Noise, added at that resolution, is what it makes irregular strokes of (as in Ulyanov et al.
 2016, section 3).
-
-A normalisation needs the statistics of the whole picture. So there are two ways through the same weights beside the
-one for training: `measure` turns a thumbnail and a code into one scale and one shift per channel, and `render`, given
-these, paints any part of any enlargement of the picture without looking at the rest of it.
 """
 
 from __future__ import annotations
 
-from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from impasto.networks.blocks import VARIANCE_FLOOR, EdgeConvolution, enlarge, instance_norm
+from impasto.networks.blocks import EdgeConvolution, enlarge
+from impasto.networks.normalized import NormalizedNetwork
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
-    Normalize = Callable[[int, Tensor], Tensor]
+    from impasto.networks.normalized import Normalize
 
 STRIDE = 8
 """Sides of the pictures are multiples of this."""
@@ -35,13 +31,8 @@ _NOISE_SHARE = 0.1
 _DEEPEST = 2
 
 
-class ConditionalTransformer(nn.Module):
-    """Paints a picture in the style of a code.
-
-    Attributes:
-        widths: channels of each normalisation, in the order of the code.
-        code_size: twice their sum: scales of all, then shifts of all.
-    """
+class ConditionalTransformer(NormalizedNetwork):
+    """Paints a picture in the style of a code."""
 
     def __init__(
         self,
@@ -79,14 +70,14 @@ class ConditionalTransformer(nn.Module):
         nn.init.zeros_(self.detail.weight)
         self.noise = nn.Conv2d(NOISE_CHANNELS, eighth, 1, bias=False)
         nn.init.normal_(self.noise.weight, std=_NOISE_SHARE)
-        self.widths = tuple(
-            convolution.out_channels
-            for stage in (self.down, self.body, self.up)
-            for convolution in stage
-            if isinstance(convolution, EdgeConvolution)
+        self._set_widths(
+            [
+                convolution.out_channels
+                for stage in (self.down, self.body, self.up)
+                for convolution in stage
+                if isinstance(convolution, EdgeConvolution)
+            ]
         )
-        self._bounds = [0, *accumulate(self.widths)]
-        self.code_size = 2 * self._bounds[-1]
 
     def forward(self, image: Tensor, code: Tensor, noise: Tensor) -> Tensor:
         """Paint ``image`` in the styles of ``code``.
@@ -99,54 +90,30 @@ class ConditionalTransformer(nn.Module):
         Returns:
             (N, 3, H, W), sRGB in [0, 1].
         """
-        scales, shifts = self._parts(code)
-        return self._paint(image, noise, lambda index, x: torch.addcmul(shifts[index], instance_norm(x), scales[index]))
+        return self._train_pass([image, noise], code)
 
     def measure(self, image: Tensor, code: Tensor, noise: Tensor) -> Tensor:
         """Find what `render` needs to paint any part of ``image`` (1, 3, H, W): scales and shifts (1, code_size)."""
-        scales, shifts = self._parts(code)
-        found: list[tuple[Tensor, Tensor]] = []
-
-        def normalize(index: int, x: Tensor) -> Tensor:
-            mean = x.mean((2, 3), keepdim=True)
-            variance = (x - mean).square().mean((2, 3), keepdim=True)
-            scale = scales[index] * (variance + VARIANCE_FLOOR).rsqrt()
-            found.append((scale, shifts[index] - mean * scale))
-            return x * scale + found[-1][1]
-
-        self._paint(image, noise, normalize)
-        return torch.cat([part for parts in zip(*found, strict=True) for part in parts], dim=1).flatten(1)
+        return self._measure_pass([image, noise], code)
 
     def render(self, tile: Tensor, affine: Tensor, noise: Tensor) -> Tensor:
-        """Paint ``tile`` (N, 3, H, W) with what `measure` returned and its part of the noise: pure convolution."""
-        scales, shifts = self._parts(affine)
-        return self._paint(tile, noise, lambda index, x: x * scales[index] + shifts[index])
+        """Paint ``tile`` (N, 3, H, W) with what `measure` returned and its part of the noise."""
+        return self._render_pass([tile, noise], affine)
 
-    def _parts(self, code: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        scales, shifts = code[:, :, None, None].chunk(2, dim=1)
-        bounds = list(pairwise(self._bounds))
-        return [scales[:, a:b] for a, b in bounds], [shifts[:, a:b] for a, b in bounds]
-
-    def _paint(self, image: Tensor, noise: Tensor, normalize: Normalize) -> Tensor:
-        index = 0
-
-        def normalized(x: Tensor) -> Tensor:
-            nonlocal index
-            index += 1
-            return normalize(index - 1, x)
-
+    def _paint(self, inputs: Sequence[Tensor], normalize: Normalize) -> Tensor:
+        image, noise = inputs
         x = self.first(image - 0.5).relu()
         skip = detail = x
         for depth, convolution in enumerate(self.down):
             x = convolution(x)
-            x = normalized(x + self.noise(noise) if depth == _DEEPEST else x).relu()
+            x = normalize(x + self.noise(noise) if depth == _DEEPEST else x).relu()
             if depth == 0:
                 detail = x
             elif depth == 1:
                 skip = x
         for one, two in zip(self.body[::2], self.body[1::2], strict=True):
-            x = x + normalized(two(normalized(one(x)).relu()))
-        x = normalized(self.up[0](enlarge(x))).relu() + skip
-        x = normalized(self.up[1](enlarge(x)) + self.detail(detail)).relu()
-        x = normalized(self.up[2](enlarge(x))).relu()
+            x = x + normalize(two(normalize(one(x)).relu()))
+        x = normalize(self.up[0](enlarge(x))).relu() + skip
+        x = normalize(self.up[1](enlarge(x)) + self.detail(detail)).relu()
+        x = normalize(self.up[2](enlarge(x))).relu()
         return torch.sigmoid(self.last(x))

@@ -26,6 +26,11 @@ class EngineOptions(Options):
         description="Keep the colours of the content image: paint its luminance only, or give the result the mean and "
         "covariance of its colours (histogram: over all channels at once; coral: of standardised channels).",
     )
+
+
+class StyleImageOptions(Options):
+    """What every engine understands that looks at a style image."""
+
     stroke_size: float = Field(
         1.0,
         ge=0.1,
@@ -107,7 +112,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-class GatysOptions(DescentOptions, EngineOptions):
+class GatysOptions(DescentOptions, StyleImageOptions, EngineOptions):
     """The classical optimisation of Gatys et al. (2016): the pixels themselves are what is trained."""
 
     preset: Literal["gatys2016", "thesis", "thesis-pooling"] | None = Field(
@@ -169,20 +174,42 @@ class GatysOptions(DescentOptions, EngineOptions):
         return self
 
 
-class FastOptions(EngineOptions):
-    """One pass through a network that was trained for all styles."""
+class TextureOptions(DescentOptions, StyleImageOptions):
+    """Textures by optimisation (Gatys et al. 2015)."""
 
-    strength: float = Field(
-        1.0, ge=0, le=1, description="From 0, the content image as it is, to 1, as far as the network goes."
+    style_layers: LayerWeights = Field(
+        ALL_STYLE_LAYERS, description="LAYER[:WEIGHT],... whose statistics the texture should share with its example."
     )
+    tv_weight: float = Field(0.5, ge=0, description="Weight of the total variation: more is smoother.")
+    steps: int = Field(300, ge=1, le=1_000_000, description="Steps in all, over all scales.")
+    scales: int = Field(
+        0, ge=0, le=12, description="Coarse-to-fine scales, each twice the last; 1 is none, 0 chooses by the size."
+    )
+
+
+class NetworkOptions(Options):
+    """Which trained network, and who runs it."""
+
     network: str | None = Field(
-        None, description="Folder of a network that 'impasto export' wrote; the bundled one if not given."
+        None, description="A bundled network, or a folder that 'impasto export' wrote; the first bundled if not given."
     )
     runtime: Literal["openvino", "onnxruntime"] = Field("openvino", description="Who runs the network.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Arithmetic of the network; auto takes bfloat16 where the processor has it."
     )
     threads: int = Field(0, ge=0, le=1024, description="Threads of the processor; 0 for all.")
+
+
+class FeedForwardOptions(NetworkOptions, EngineOptions):
+    """One pass through a network that was trained for one style."""
+
+    strength: float = Field(
+        1.0, ge=0, le=1, description="From 0, the content image as it is, to 1, as far as the network goes."
+    )
+
+
+class FastOptions(StyleImageOptions, FeedForwardOptions):
+    """One pass through a network that was trained for all styles."""
 
 
 class LearnOptions(Options):

@@ -7,7 +7,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from impasto.options.base import Options
+from impasto.options.base import LayerWeights, Options
+from impasto.options.engines import ALL_STYLE_LAYERS
 
 CLASSIFIER_PRESETS: Mapping[str, Mapping[str, Any]] = {
     "thesis": {"optimizer": "rmsprop", "learning_rate": 1e-4, "batch": 16, "decay": "constant"},
@@ -57,6 +58,94 @@ class ConditionalTrainingOptions(TrainingOptions):
     tv_weight: float = Field(1.0, ge=0, description="Weight of the total variation.")
     identity_weight: float = Field(20.0, ge=0, description="Weight of the pixels that the identity code should keep.")
     grid_weight: float = Field(0.3, ge=0, description="Weight of grids at the periods of the network's enlargements.")
+
+
+class OneStyleTrainingOptions(TrainingOptions):
+    """Networks that learn one style from what a descriptor sees."""
+
+    batch: int = Field(4, ge=1, le=1024, description="Pictures per step.")
+    crop: int = Field(256, ge=64, le=2048, multiple_of=16, description="Side of the square crops in pixels.")
+    judge: str = Field(
+        "auto",
+        description="Descriptor that measures the losses: auto (vgg19, or compact where that cannot be fetched), "
+        "compact (cheap), or another from 'impasto models list', or a file.",
+    )
+    content_layers: LayerWeights = Field(
+        "relu4_2:1", description="LAYER[:WEIGHT],... whose activations the picture should share with the content."
+    )
+    style_layers: LayerWeights = Field(
+        ALL_STYLE_LAYERS, description="LAYER[:WEIGHT],... whose Gram matrices the picture should share with the style."
+    )
+    content_weight: float = Field(1.0, ge=0, description="Weight of the content loss.")
+    style_weight: float = Field(10.0, ge=0, description="Weight of the style loss.")
+    tv_weight: float = Field(5.0, ge=0, description="Weight of the total variation: more is smoother.")
+    style_size: int = Field(
+        256,
+        ge=32,
+        le=4096,
+        description="Short side in pixels at which the style image is seen: more makes larger strokes.",
+    )
+    style_margin: float = Field(
+        0.02, ge=0, le=0.45, description="Share of the style image's sides that is cut off at each edge: frames."
+    )
+
+
+class TransformerTrainingOptions(OneStyleTrainingOptions):
+    """The image transformation network of Johnson et al. (2016)."""
+
+    steps: int = Field(4000, ge=1, le=100_000_000, description="Steps in all.")
+    width: int = Field(32, ge=4, le=512, description="Channels at the full resolution; 32 in the paper.")
+    blocks: int = Field(5, ge=0, le=64, description="Residual blocks.")
+    norm: Literal["instance", "batch"] = Field(
+        "instance", description="Normalise each picture by itself, or all of a batch together, as in the paper."
+    )
+
+
+class TextureTrainingOptions(OneStyleTrainingOptions):
+    """The texture network of Ulyanov et al. (2016)."""
+
+    steps: int = Field(2000, ge=1, le=100_000_000, description="Steps in all.")
+    width: int = Field(8, ge=1, le=128, description="Channels that each of the five scales adds; 8 in the paper.")
+
+
+class EncodedTrainingOptions(TrainingOptions):
+    """Networks between an encoder, which stays as it is, and a decoder."""
+
+    steps: int = Field(10_000, ge=1, le=100_000_000, description="Steps in all.")
+    batch: int = Field(4, ge=1, le=1024, description="Pictures per step.")
+    crop: int = Field(256, ge=64, le=2048, multiple_of=16, description="Side of the square crops in pixels.")
+    learning_rate: float = Field(3e-4, gt=0, description="Of AdamW at its highest; it falls along half a cosine.")
+    encoder: str = Field(
+        "compact", description="Descriptor: compact (small), or vgg19, or another from 'impasto models list'."
+    )
+    content_weight: float = Field(1.0, ge=0, description="Weight of the content loss.")
+    style_weight: float = Field(10.0, ge=0, description="Weight of the style loss.")
+    tv_weight: float = Field(0.1, ge=0, description="Weight of the total variation.")
+
+
+class SANetTrainingOptions(EncodedTrainingOptions):
+    """Style attention, which also learns to leave a picture in its own style as it is."""
+
+    identity_weight: float = Field(50.0, ge=0, description="Weight of the pixels of pictures in their own style.")
+    features_weight: float = Field(1.0, ge=0, description="Weight of what the encoder sees of them.")
+
+
+class CycleGANTrainingOptions(TrainingOptions):
+    """Unpaired translation between two folders of pictures."""
+
+    steps: int = Field(10_000, ge=1, le=100_000_000, description="Steps in all.")
+    batch: int = Field(1, ge=1, le=256, description="Pictures of each domain per step.")
+    crop: int = Field(128, ge=64, le=1024, multiple_of=4, description="Side of the square crops in pixels.")
+    learning_rate: float = Field(2e-4, gt=0, description="Of AdamW at its highest; it falls along half a cosine.")
+    width: int = Field(32, ge=4, le=512, description="Channels of the generators at the full resolution.")
+    blocks: int = Field(6, ge=0, le=64, description="Residual blocks of the generators.")
+    discriminator: int = Field(
+        32, ge=4, le=512, description="Channels of the discriminators at first; 64 in the paper."
+    )
+    cycle_weight: float = Field(10.0, ge=0, description="Weight of the pixels of pictures painted there and back.")
+    identity_weight: float = Field(
+        5.0, ge=0, description="Weight of the pixels of pictures that are of the right domain already."
+    )
 
 
 class ClassifierTrainingOptions(TrainingOptions):

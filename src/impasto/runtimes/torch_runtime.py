@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from impasto.runtimes.inputs import check_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from torch import Tensor
+    from collections.abc import Callable, Mapping, Sequence
 
     from impasto.types import FloatArray
 
@@ -19,15 +18,21 @@ if TYPE_CHECKING:
 class TorchRuntime:
     """One function of a network."""
 
-    def __init__(self, function: Callable[..., Tensor], dimensions: Mapping[str, int], output: str) -> None:
-        """Run ``function``, whose parameters by name take arrays of ``dimensions``, and call its result ``output``."""
+    def __init__(
+        self,
+        function: Callable[..., Tensor | tuple[Tensor, ...]],
+        dimensions: Mapping[str, int],
+        outputs: Sequence[str],
+    ) -> None:
+        """Run ``function``, whose parameters by name take arrays of ``dimensions``; call its results ``outputs``."""
         self._function = function
         self._dimensions = dimensions
-        self._output = output
+        self._outputs = outputs
 
     def run(self, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """Compute the output: see `impasto.runtimes.base.Runtime`."""
         check_inputs(inputs, self._dimensions)
         with torch.no_grad():
             result = self._function(**{name: torch.from_numpy(array) for name, array in inputs.items()})
-        return {self._output: result.numpy()}
+        results = [result] if isinstance(result, Tensor) else result
+        return {name: tensor.numpy() for name, tensor in zip(self._outputs, results, strict=True)}

@@ -26,7 +26,7 @@ from impasto.training.labelled import PARTS, split, write_split
 from impasto.training.loop import LOG_FILE, VALIDATION_FILE, Schedule, Training
 from impasto.training.packing import PackedPictures
 from impasto.training.processes import rank, world_size
-from impasto.training.saving import save_network
+from impasto.training.saving import save_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -194,7 +194,7 @@ class ClassifierResult:
 
     def write(self, folder: Path) -> None:
         """Write the descriptor with its card, the curves, the confusion matrix, the table and the worst mistakes."""
-        save_network(
+        save_weights(
             folder / WEIGHTS_FILE,
             self.descriptor.tensors(),
             metadata={

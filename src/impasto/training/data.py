@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from impasto.errors import UsageError
+from impasto.errors import ImageReadError, UsageError
 from impasto.images import PICTURE_SUFFIXES, read_picture, resize_pixels
+from impasto.images.scale import crop_margin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,7 +24,11 @@ if TYPE_CHECKING:
 
     from impasto.types import FloatArray
 
+OTHER_STEPS = 10**9
+"""Batches from here on are not trained on."""
+_UNJUDGED = 8
 _HELD_OUT = 20
+_ATTEMPTS = 20
 
 
 def picture_files(folders: Iterable[Path]) -> list[Path]:
@@ -88,6 +94,8 @@ class Crops:
     seed: int
     smallest_share: float = 0.5
     """Of the picture's short side that a crop covers at least; what is smaller than a crop is enlarged."""
+    unreadable: set[str] = field(default_factory=set, compare=False)
+    """Names of pictures that could not be read so far; others were taken for them."""
 
     @property
     def settings(self) -> list[object]:
@@ -99,14 +107,18 @@ class Crops:
         """Which pictures are seen and in which order, as plain values."""
         return [[path.name for path in self.files], self.seed]
 
-    def at(self, step: int) -> Tensor:
-        """Return the batch of ``step``: (batch, 3, size, size), sRGB in [0, 1]."""
-        randoms = np.random.default_rng((self.seed, step)).spawn(self.batch)
+    def at(self, step: int, *, part: int = 0, parts: int = 1) -> Tensor:
+        """Return the batch of ``step``, or one of ``parts`` shares of it: (batch / parts, 3, size, size), in [0, 1].
+
+        Raises:
+            UsageError: hardly any picture can be read.
+        """
+        randoms = np.random.default_rng((self.seed, step)).spawn(self.batch)[part::parts]
         with ThreadPoolExecutor(2) as pool:
             return torch.from_numpy(np.stack(list(pool.map(self._crop, randoms))))
 
     def _crop(self, random: np.random.Generator) -> FloatArray:
-        pixels = read_picture(self.files[int(random.integers(len(self.files)))]).pixels
+        pixels = self._pixels(random)
         height, width = pixels.shape[:2]
         short = min(height, width)
         least = math.ceil(self.smallest_share * short)
@@ -116,3 +128,36 @@ class Crops:
         if random.integers(2):
             crop = crop[:, ::-1]
         return np.ascontiguousarray(crop.transpose(2, 0, 1))
+
+    def _pixels(self, random: np.random.Generator) -> FloatArray:
+        for _ in range(_ATTEMPTS):
+            path = self.files[int(random.integers(len(self.files)))]
+            try:
+                return read_picture(path).pixels
+            except ImageReadError:
+                self.unreadable.add(path.name)
+        raise UsageError(f"hardly a picture can be read, for example not {path.name}; give other folders")
+
+
+def at_short_side(pixels: FloatArray, side: int, margin: float = 0.0) -> Tensor:
+    """Scale pixels (H, W, 3), less a ``margin`` at each edge, to a short side of ``side``: (1, 3, H', W')."""
+    pixels = crop_margin(pixels, margin)
+    scale = side / min(pixels.shape[:2])
+    height, width = (max(side, round(extent * scale)) for extent in pixels.shape[:2])
+    return torch.from_numpy(np.ascontiguousarray(resize_pixels(pixels, height, width).transpose(2, 0, 1)))[None]
+
+
+def inside(images: Tensor) -> Tensor:
+    """Return what the losses judge of ``images`` (N, 3, H, W): all but 8 pixels at each edge.
+
+    Descriptors that pad with zeros know where a picture ends, and would have a frame painted there.
+    """
+    return images[:, :, _UNJUDGED:-_UNJUDGED, _UNJUDGED:-_UNJUDGED]
+
+
+def fingerprint(settings: Sequence[object], images: Iterable[Tensor] = ()) -> str:
+    """Return a digest of plain values and images: what a training that resumes must share with its beginning."""
+    digest = hashlib.sha256(json.dumps(settings).encode())
+    for image in images:
+        digest.update(image.numpy().tobytes())
+    return digest.hexdigest()

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from impasto.descriptors.compact import COMPACT_LAYERS, COMPACT_WIDTHS
 from impasto.descriptors.vgg import layer_names
 from impasto.images import Cell, sheet
+from impasto.training.data import OTHER_STEPS
+from impasto.training.processes import rank, world_size
 from impasto.types import Picture
 
 if TYPE_CHECKING:
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from impasto.descriptors.vgg import VGG
     from impasto.training.data import Crops
 
-_OTHER_STEPS = 10**9
-"""Batches from here on are not trained on."""
 _PICTURES_TO_PRUNE_ON = 64
 _SAMPLED_POSITIONS = 4000
 _RIDGE = 1e-4
@@ -89,7 +89,7 @@ class Distillation:
     def begin(self) -> None:
         """Prune the teacher to the student's widths."""
         batches = -(-_PICTURES_TO_PRUNE_ON // self._crops.batch)
-        images = torch.cat([self._crops.at(_OTHER_STEPS + index) for index in range(batches)])
+        images = torch.cat([self._crops.at(OTHER_STEPS + index) for index in range(batches)])
         prune_teacher(self.network, self._teacher, images)
 
     @property
@@ -100,7 +100,7 @@ class Distillation:
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Compute 1 - R^2 of each layer on the batch of ``step``, and their sum as 'total'."""
-        images = self._crops.at(step)
+        images = self._crops.at(step, part=rank(), parts=world_size())
         with torch.no_grad():
             targets = self._teacher.forward(images, COMPACT_LAYERS)
         losses = {
@@ -111,7 +111,7 @@ class Distillation:
 
     def samples(self, network: Student) -> Picture:
         """Draw, for four crops, the strongest direction of each layer as the teacher and the student see it."""
-        images = self._crops.at(_OTHER_STEPS)[:4]
+        images = self._crops.at(OTHER_STEPS)[:4]
         with torch.no_grad():
             targets, predictions = self._teacher.forward(images, COMPACT_LAYERS), network(images)
         rows = []

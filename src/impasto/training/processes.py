@@ -46,7 +46,12 @@ def average_gradients(network: nn.Module) -> None:
     """Give every process the mean of all processes' gradients."""
     if world_size() == 1:
         return
-    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    gradients = []
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            # What this process had no use for, another may have had.
+            parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            gradients.append(parameter.grad)
     joined_gradients = torch.cat([gradient.flatten() for gradient in gradients])
     distributed.all_reduce(joined_gradients)
     joined_gradients /= world_size()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import save
 
 from impasto.images.atomic import write_whole
+from impasto.networks.checkpoint import describe_network
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from impasto.networks.base import PaintingNetwork
 
-def save_network(
+
+def save_weights(
     path: Path,
     tensors: Mapping[str, Tensor],
     *,
@@ -41,3 +44,12 @@ def save_network(
         "impasto": version("impasto"),
     }
     write_whole(path.with_suffix(".json"), json.dumps(facts, indent=2).encode() + b"\n")
+
+
+def save_network(path: Path, network: PaintingNetwork, *, card: Mapping[str, Any]) -> None:
+    """Write ``network`` with float16 weights to ``path``, and ``card`` beside it: see `save_weights`."""
+    halved = {
+        name: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
+        for name, value in network.tensors().items()
+    }
+    save_weights(path, halved, metadata=describe_network(network), card=card)

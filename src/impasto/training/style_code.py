@@ -9,19 +9,18 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from impasto.descriptors.catalog import load_descriptor
 from impasto.descriptors.compact import load_compact
 from impasto.errors import StyleError
 from impasto.gallery import GalleryStyle, read_style_file
-from impasto.images.scale import crop_margin, resize_pixels
-from impasto.losses.functional import total_variation
-from impasto.networks.arbitrary import STYLE_LAYERS
-from impasto.networks.checkpoint import load_stylizer
-from impasto.runtimes.network_folder import IDENTITY_FILE, WEIGHTS_FILE, network_folder
-from impasto.training.stylizer import CONTENT_LAYER, content_distance, noise_for, style_distance
+from impasto.losses.functional import content_distance, style_distance, total_variation
+from impasto.networks.arbitrary import STYLE_LAYERS, ArbitraryStylizer
+from impasto.networks.checkpoint import load_network
+from impasto.runtimes.network_folder import IDENTITY_FILE, network_folder, weights_file
+from impasto.training.data import at_short_side
+from impasto.training.stylizer import CONTENT_LAYER, noise_for
 from impasto.types import Picture, Step
 
 if TYPE_CHECKING:
@@ -30,9 +29,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from impasto.descriptors.base import Descriptor
-    from impasto.networks.arbitrary import ArbitraryStylizer
     from impasto.options import LearnOptions
-    from impasto.types import FloatArray, OnStep
+    from impasto.types import OnStep
 
 _PATIENCE = 60
 """Steps without progress after which learning ends."""
@@ -66,31 +64,24 @@ def learn_style(
         StyleError: the network belongs to another version of impasto.
     """
     folder = network_folder(options.network)
-    trained = load_stylizer(folder / WEIGHTS_FILE)
+    network = load_network(folder / weights_file(ArbitraryStylizer.architecture), ArbitraryStylizer)
     descriptor = load_compact(full=[CONTENT_LAYER])
-    if trained.descriptor != descriptor.identity:
+    if network.descriptor != descriptor.identity:
         raise StyleError(f"{folder.name} was exported by another version of impasto; export it again")
     judge: Descriptor = descriptor
     if options.judge != "compact":
         judge = load_descriptor(options.judge, on_download=on_download)
         judge = descriptor if judge.name == "compact" else judge
-    pixels = crop_margin(picture.pixels, options.style_margin)
     code = learn_code(
-        trained.network.requires_grad_(False),
+        network.requires_grad_(False),
         descriptor,
         judge,
-        _at_short_side(pixels, options.side),
-        [_at_short_side(content.pixels, max(options.crop, min(content.pixels.shape[:2])))[0] for content in contents],
+        at_short_side(picture.pixels, options.side, options.style_margin),
+        [at_short_side(content.pixels, max(options.crop, min(content.pixels.shape[:2])))[0] for content in contents],
         options,
         on_step=on_step,
     )
     return GalleryStyle(name, code.numpy(), read_style_file(folder / IDENTITY_FILE).network)
-
-
-def _at_short_side(pixels: FloatArray, side: int) -> Tensor:
-    scale = side / min(pixels.shape[:2])
-    height, width = (max(side, round(extent * scale)) for extent in pixels.shape[:2])
-    return torch.from_numpy(np.ascontiguousarray(resize_pixels(pixels, height, width).transpose(2, 0, 1)))[None]
 
 
 def learn_code(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,23 +9,20 @@ import torch
 from torch import Tensor
 
 from impasto.images import Cell, sheet
-from impasto.losses.functional import gram_matrix, grid_share, relative_distance, total_variation
+from impasto.losses.functional import content_distance, grid_share, style_distance, total_variation
 from impasto.networks.arbitrary import STYLE_LAYERS
-from impasto.networks.blocks import instance_norm
 from impasto.networks.conditional import NOISE_CHANNELS, STRIDE
-from impasto.types import Picture
+from impasto.training.data import OTHER_STEPS, fingerprint, inside
+from impasto.training.painting import as_picture
+from impasto.training.processes import rank, world_size
 
 if TYPE_CHECKING:
     from impasto.descriptors.base import Descriptor
     from impasto.networks.arbitrary import ArbitraryStylizer
     from impasto.training.data import Crops
+    from impasto.types import Picture
 
 CONTENT_LAYER = "relu4_2"
-_OTHER_STEPS = 10**9
-"""Batches from here on are not trained on."""
-_UNJUDGED = 8
-"""Pixels at each edge of what is painted that the losses do not see: networks that pad with zeros know where a picture
-ends, and would have a frame painted there."""
 _LARGE = 4.0
 """Style distances above this count by their logarithm."""
 _PERIODS = (2, 4, 8)
@@ -92,54 +87,61 @@ class ConditionalTraining:
             self._contents.source,
             self._styles.source,
         ]
-        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+        return fingerprint(settings)
 
     def begin(self) -> None:
         """Start from random weights."""
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Compute the weighted losses of the batch of ``step``, and their sum as 'total'."""
-        contents, styles = self._contents.at(step), self._styles.at(step)[1:]
+        parts, batch = world_size(), self._contents.batch
+        contents, styles = (crops.at(step, part=rank(), parts=parts) for crops in (self._contents, self._styles))
+        # The identity's picture is the first of the whole batch, whichever process has it.
+        styled = slice(1 if rank() == 0 else 0, None)
+        styles = styles[styled]
         with torch.no_grad():
             targets = self._judge.forward(styles, STYLE_LAYERS)
             seen = targets if self._judge is self._descriptor else self._descriptor.forward(styles, STYLE_LAYERS)
-            content = self._judge.forward(_inside(contents[1:]), [CONTENT_LAYER])[CONTENT_LAYER]
-        codes = torch.cat([self.network.identity[None], self.network.codes(seen)])
-        painted = self.network.transformer(contents, codes, noise_for(contents, seed=step))
-        features = self._judge.forward(_inside(painted[1:]), [*STYLE_LAYERS, CONTENT_LAYER])
+            content = self._judge.forward(inside(contents[styled]), [CONTENT_LAYER])[CONTENT_LAYER]
+        codes = self.network.codes(seen)
+        if rank() == 0:
+            codes = torch.cat([self.network.identity[None], codes])
+        noise = noise_for(contents.new_empty(batch, *contents.shape[1:]), seed=step)[rank() :: parts]
+        painted = self.network.transformer(contents, codes, noise)
+        features = self._judge.forward(inside(painted[styled]), [*STYLE_LAYERS, CONTENT_LAYER])
         weights = self._weights
+        # The mean over all processes is to be the mean over all pictures that are styled.
+        share = len(styles) * parts / (batch - 1)
+        unchanged = parts * (painted[0] - contents[0]).square().mean() if rank() == 0 else painted.new_zeros(())
         losses = {
-            "content": weights.content * content_distance(features[CONTENT_LAYER], content).mean(),
+            "content": weights.content * share * content_distance(features[CONTENT_LAYER], content).mean(),
             "style": weights.style
+            * share
             * torch.stack(
                 [_bounded(style_distance(features[layer], targets[layer])).mean() for layer in STYLE_LAYERS]
             ).mean(),
-            "identity": weights.identity * (painted[0] - contents[0]).square().mean(),
+            "identity": weights.identity * unchanged,
             "tv": weights.total_variation * total_variation(painted),
-            "grid": weights.grid * _excess_grid(painted[1:], contents[1:], styles),
+            "grid": weights.grid * share * _excess_grid(painted[styled], contents[styled], styles),
         }
         return {**losses, "total": torch.stack(list(losses.values())).sum()}
 
     def samples(self, network: ArbitraryStylizer) -> Picture:
         """Paint six photographs in the styles of five paintings, and with the identity code."""
-        contents, styles = self._contents.at(_OTHER_STEPS)[:6], self._styles.at(_OTHER_STEPS)[:5]
+        contents, styles = self._contents.at(OTHER_STEPS)[:6], self._styles.at(OTHER_STEPS)[:5]
         with torch.no_grad():
             codes = network.codes(self._descriptor.forward(styles, STYLE_LAYERS))
-            rows = [[Cell(_picture(style), "style") for style in styles]]
+            rows = [[Cell(as_picture(style), "style") for style in styles]]
             for content in contents:
                 codes_here = torch.stack([*codes, network.identity])
                 repeated = content.expand(len(codes_here), -1, -1, -1)
                 painted = network.transformer(repeated, codes_here, noise_for(repeated, seed=0))
-                rows.append([*(Cell(_picture(each), "") for each in painted), Cell(_picture(content), "content")])
+                rows.append([*(Cell(as_picture(each), "") for each in painted), Cell(as_picture(content), "content")])
         return sheet(rows, title="Samples", cell_side=self.crop)
 
 
 def _bounded(distance: Tensor) -> Tensor:
     return _LARGE * (distance / _LARGE).log1p()
-
-
-def _inside(images: Tensor) -> Tensor:
-    return images[:, :, _UNJUDGED:-_UNJUDGED, _UNJUDGED:-_UNJUDGED]
 
 
 def _excess_grid(painted: Tensor, contents: Tensor, styles: Tensor) -> Tensor:
@@ -155,21 +157,3 @@ def noise_for(images: Tensor, *, seed: int) -> Tensor:
     count, _, height, width = images.shape
     random = torch.Generator().manual_seed(seed)
     return torch.randn(count, NOISE_CHANNELS, height // STRIDE, width // STRIDE, generator=random)
-
-
-def content_distance(features: Tensor, target: Tensor) -> Tensor:
-    """Mean squared difference of two activations (N, C, H, W), each channel scaled to mean 0 and variance 1: (N).
-
-    2 is what unrelated pictures have. Differs from Johnson et al. (2016), eq. 2, in the scaling: what style changes
-    most in activations, their mean and contrast, is no loss of content.
-    """
-    return (instance_norm(features.float()) - instance_norm(target.float())).square().mean((1, 2, 3))
-
-
-def style_distance(features: Tensor, target: Tensor) -> Tensor:
-    """Relative squared distance of the Gram matrices of two activations (N, C, H, W): (N)."""
-    return relative_distance(gram_matrix(features), gram_matrix(target))
-
-
-def _picture(image: Tensor) -> Picture:
-    return Picture(image.permute(1, 2, 0).contiguous().numpy())

@@ -1,0 +1,143 @@
+"""``impasto texture``: textures of any size."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from impasto.cli.console import RunDisplay
+from impasto.cli.engine_flags import chosen_options, joined_flags
+from impasto.cli.stylize import read_style
+from impasto.errors import UsageError, needs_extra
+from impasto.images import PictureWriter, output_format
+from impasto.options import NetworkOptions, Options, TextureOptions
+from impasto.runtimes.network_folder import bundled_networks, weights_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from impasto.types import Picture
+
+app = App(name="texture", help="Make a texture of any size.")
+
+_ENGINES: dict[str, type[Options]] = {"gatys": TextureOptions, "texture-net": NetworkOptions}
+_LARGEST_SIDE = 100_000
+
+if TYPE_CHECKING:
+    TextureFlags = TextureOptions
+else:
+    TextureFlags = joined_flags("TextureFlags", _ENGINES)
+
+
+@app.default
+def texture(
+    *style: str,
+    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    size: str = "512x512",
+    engine: Literal["gatys", "texture-net"] | None = None,
+    tileable: Annotated[bool, Parameter(negative="")] = False,
+    quality: int | None = None,
+    json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative="")] = False,
+    options: Annotated[TextureFlags | None, Parameter(name="*")] = None,
+) -> None:
+    """Make a texture of any size.
+
+    Parameters
+    ----------
+    style
+        What it should be like: a picture, as STYLE or STYLE:WEIGHT, several are mixed; or a texture network: a bundled
+        one by its name, or the folder of one that you trained.
+    output
+        The picture to write.
+    size
+        WIDTHxHEIGHT in pixels.
+    engine
+        How: gatys (optimisation, for pictures), or texture-net (one pass, for networks). By default what fits.
+    tileable
+        Let the right edge fit the left one, and the bottom the top.
+    quality
+        Of JPEG, WebP and AVIF results, 1 to 100.
+    json_output
+        Write a JSON object to stdout, for machines.
+    quiet
+        No progress and no notes.
+    options
+        Options of the engine.
+    """
+    if not style:
+        raise UsageError("no style is given; name a picture of a texture, or a texture network")
+    width, height = _sides(size)
+    form = output_format(output)
+    network = _network(style[0])
+    engine = engine or ("texture-net" if network else "gatys")
+    chosen = chosen_options(engine, options, _ENGINES)
+    with RunDisplay(output.name, quiet=quiet) as display:
+        started = time.monotonic()
+        if isinstance(chosen, TextureOptions):
+            strips = _optimized(style, width, height, chosen, tileable, display)
+        else:
+            strips = _synthesized(style, width, height, chosen, tileable, display)
+        first = next(strips)
+        with PictureWriter(first, width, height, form, keep_profile=False, quality=quality) as writer:
+            writer.write(first)
+            for strip in strips:
+                writer.write(strip)
+            writer.save(output, first.metadata)
+    if json_output:
+        seconds = round(time.monotonic() - started, 3)
+        print(json.dumps({"output": str(output), "width": width, "height": height, "seconds": seconds}))
+
+
+def _optimized(
+    texts: tuple[str, ...], width: int, height: int, options: TextureOptions, tileable: bool, display: RunDisplay
+) -> Iterator[Picture]:
+    with needs_extra("engine 'gatys'", "torch"):
+        from impasto.engines.base import mixture
+        from impasto.engines.synthesis import synthesize
+
+    styles = [read_style(text) for text in texts]
+    yield synthesize(
+        styles,
+        mixture(styles),
+        width,
+        height,
+        options,
+        tileable=tileable,
+        on_step=display.step,
+        on_download=display.download,
+    )
+
+
+def _synthesized(
+    texts: tuple[str, ...], width: int, height: int, options: Options, tileable: bool, display: RunDisplay
+) -> Iterator[Picture]:
+    from impasto.engines.texture_net import TextureNetSynthesizer
+
+    if len(texts) > 1:
+        raise UsageError("a texture network knows one texture; mix pictures with --engine gatys")
+    named = NetworkOptions.parse({"network": texts[0], **options.model_dump(exclude_unset=True)})
+    return TextureNetSynthesizer(named).synthesize(width, height, tileable=tileable, on_step=display.step)
+
+
+def _sides(size: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d+)[xX](\d+)", size)
+    width, height = (int(side) for side in found.groups()) if found else (0, 0)
+    if not (0 < width <= _LARGEST_SIDE and 0 < height <= _LARGEST_SIDE):
+        raise UsageError(f"size is {size!r}; write WIDTHxHEIGHT in pixels, like 1024x512")
+    return width, height
+
+
+def _network(text: str) -> bool:
+    """Say whether ``text`` names a texture network."""
+    path = Path(text)
+    return (
+        (not path.exists() and text in bundled_networks("texture"))
+        or path.is_dir()
+        or path.name == weights_file("texture")
+    )

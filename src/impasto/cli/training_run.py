@@ -1,0 +1,91 @@
+"""What all training commands share: where they work, how they run, and which pictures they see."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path  # noqa: TC003 - cyclopts reads the annotations
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+from cyclopts import Parameter
+
+from impasto.cli.console import RunDisplay
+from impasto.errors import UsageError, needs_extra
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import nn
+
+    from impasto.options import TrainingOptions
+    from impasto.training.data import Crops
+    from impasto.training.loop import Schedule, Task
+
+    NetworkT = TypeVar("NetworkT", bound=nn.Module)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class TrainingFlags:
+    """Where a training happens."""
+
+    output: Annotated[Path, Parameter(name=("--output", "-o"))]
+    """The folder for the weights and their card, the exported network, the state, the losses and sheets of samples."""
+
+    resume: Annotated[bool, Parameter(negative="")] = False
+    """Continue from the state in the output folder."""
+
+    quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative="")] = False
+    """No progress and no notes."""
+
+
+def schedule(options: TrainingOptions) -> Schedule:
+    """Return the schedule that ``options`` describe."""
+    from impasto.training.loop import Schedule
+
+    return Schedule(
+        options.steps,
+        options.learning_rate,
+        warmup=options.warmup,
+        checkpoint_every=options.checkpoint_every,
+        show_every=options.show_every,
+    )
+
+
+@contextmanager
+def training(name: str, where: TrainingFlags) -> Iterator[RunDisplay]:
+    """Join the other processes, and show what happens."""
+    with needs_extra(f"impasto train {name}", "torch"):
+        from impasto.training import processes
+    where.output.mkdir(parents=True, exist_ok=True)
+    with processes.joined(), RunDisplay(name, quiet=where.quiet or processes.rank() > 0) as display:
+        yield display
+
+
+def trained(
+    task: Task[NetworkT], options: TrainingOptions, where: TrainingFlags, display: RunDisplay, data: Sequence[Crops]
+) -> NetworkT:
+    """Train, and say which pictures could not be read."""
+    from impasto.training.loop import Training
+
+    network = Training(task, schedule(options), where.output, resume=where.resume).run(display.step)
+    unreadable = sorted({name for crops in data for name in crops.unreadable})
+    if unreadable:
+        display.note(f"{len(unreadable)} pictures cannot be read and were skipped: {', '.join(unreadable[:10])}")
+    return network.eval()
+
+
+def training_crops(
+    folders: Sequence[Path], options: TrainingOptions, seed: int, *, smallest_share: float = 0.5
+) -> Crops:
+    """Return the crops of the pictures in ``folders`` that are trained on.
+
+    Raises:
+        UsageError: there are none, or the batch cannot be divided among the processes.
+    """
+    from impasto.training.data import Crops, training_files
+    from impasto.training.processes import world_size
+
+    if options.batch % world_size():
+        raise UsageError(f"batch is {options.batch}; {world_size()} processes need a multiple of {world_size()}")
+    return Crops(training_files(folders), options.crop, options.batch, seed, smallest_share=smallest_share)

@@ -1,0 +1,45 @@
+"""The engine 'adain': any style by the means and deviations of activations (Huang and Belongie 2017)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from impasto.engines.feedforward import ArbitraryEngine, from_batch, to_batch
+
+if TYPE_CHECKING:
+    from impasto.engines.base import StylizeInputs
+    from impasto.engines.feedforward import Paint
+    from impasto.types import FloatArray
+
+
+class AdaINEngine(ArbitraryEngine):
+    """Paints in the style of any picture."""
+
+    name = "adain"
+    architecture = "adain"
+    stride = 8
+    halo = 96
+
+    def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Paint:
+        graphs = self._graphs
+        content = to_batch(self._seen(thumbnail), self.stride)
+        own = graphs.run("predict", style=content)["code"]
+        mixed = np.zeros_like(own)
+        for share, style in zip(inputs.shares, inputs.styles, strict=True):
+            seen = self._seen_style(style.picture.pixels, thumbnail)
+            mixed += share * graphs.run("predict", style=seen)["code"]
+
+        def painted_with(code: FloatArray) -> Paint:
+            affine = graphs.run("measure", image=content, code=code.astype(np.float32))["affine"]
+
+            def paint(content: FloatArray, top: int, left: int) -> FloatArray:
+                del top, left
+                tile = to_batch(content, self.stride)
+                return from_batch(graphs.run("render", tile=tile, affine=affine)["painted"], content)
+
+            return paint
+
+        # Section 6.4: to mix activations with those of the content is to mix what they are scaled to.
+        return self._towards_content(painted_with(own + self._options.strength * (mixed - own)), painted_with(own))

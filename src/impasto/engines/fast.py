@@ -1,0 +1,107 @@
+"""The engine 'fast': one pass through a conditional transformer paints any picture in the style of any other.
+
+The style predictor turns each style image into a code; codes are mixed by their weights, and drawn towards the code of
+the identity by the strength. `measure` finds the scales and shifts of this picture on a thumbnail, and `render` paints
+it tile by tile.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from impasto.engines.feedforward import ArbitraryEngine, from_batch, to_batch
+from impasto.engines.noise import Noise
+from impasto.errors import StyleError, UsageError
+from impasto.gallery import GalleryStyle, read_style_file
+from impasto.runtimes.network_folder import IDENTITY_FILE
+
+if TYPE_CHECKING:
+    from impasto.engines.base import Style, StylizeInputs
+    from impasto.engines.feedforward import Paint
+    from impasto.types import FloatArray
+
+STRIDE = 8
+"""`impasto.networks.conditional.STRIDE`, without PyTorch."""
+
+
+class FastEngine(ArbitraryEngine):
+    """Paints in any style, of a picture or of the gallery."""
+
+    name = "fast"
+    architecture = "conditional"
+    stride = STRIDE
+    halo = 104
+
+    def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Paint:
+        options = self._options
+        seen = to_batch(self._seen(thumbnail), STRIDE)
+        identity = self._identity.code[None]
+        noise = Noise(options.seed)
+
+        def measured(code: FloatArray) -> FloatArray:
+            part = noise.part(0, 0, seen.shape[2] // STRIDE, seen.shape[3] // STRIDE)
+            return self._graphs.run("measure", image=seen, code=code, noise=part)["affine"]
+
+        def painted_with(code: FloatArray) -> Paint:
+            affine = measured(code)
+
+            def paint(content: FloatArray, top: int, left: int) -> FloatArray:
+                tile = to_batch(content, STRIDE)
+                part = noise.part(top // STRIDE, left // STRIDE, tile.shape[2] // STRIDE, tile.shape[3] // STRIDE)
+                painted = self._graphs.run("render", tile=tile, affine=affine, noise=part)["painted"]
+                return from_batch(painted, content)
+
+            return paint
+
+        paint = painted_with(self.code(inputs.styles, inputs.shares, thumbnail))
+        return self._towards_content(paint, painted_with(identity)) if options.strength < 1 else paint
+
+    def code(self, styles: tuple[Style, ...], shares: list[float], thumbnail: FloatArray) -> FloatArray:
+        """Mix the codes of ``styles`` by ``shares``, and apply the strength: (1, code_size).
+
+        Args:
+            styles: pictures, whose codes are predicted, and styles of the gallery.
+            shares: of the mixture; their sum is 1.
+            thumbnail: of the content image, (H, W, 3).
+
+        Raises:
+            StyleError: a style of the gallery belongs to another network.
+            UsageError: the stroke size of a style of the gallery cannot be changed.
+        """
+        identity = self._identity.code[None]
+        codes = [
+            self._gallery_code(style.source)
+            if isinstance(style.source, GalleryStyle)
+            else self._predicted_code(style.source.pixels, thumbnail)
+            for style in styles
+        ]
+        mixed = sum(share * code for share, code in zip(shares, codes, strict=True))
+        blended: FloatArray = (identity + self._options.strength * (mixed - identity)).astype(np.float32)
+        return blended
+
+    @cached_property
+    def _identity(self) -> GalleryStyle:
+        return read_style_file(self._graphs.folder / IDENTITY_FILE)
+
+    def _gallery_code(self, style: GalleryStyle) -> FloatArray:
+        if style.network != self._identity.network:
+            raise StyleError(
+                f"style {style.name!r} was learned for another version of the network; learn it anew from its picture: "
+                "impasto styles learn PICTURE"
+            )
+        if len(style.code) != len(self._identity.code):
+            raise StyleError(
+                f"style {style.name!r} has {len(style.code)} numbers and the network takes {len(self._identity.code)}; "
+                "its file is damaged, get it again"
+            )
+        if self._options.stroke_size != 1:
+            raise UsageError(
+                f"stroke size needs the picture of the style; {style.name!r} is a code without one: leave --stroke-size"
+            )
+        return style.code[None]
+
+    def _predicted_code(self, pixels: FloatArray, thumbnail: FloatArray) -> FloatArray:
+        return self._graphs.run("predict", style=self._seen_style(pixels, thumbnail))["code"]

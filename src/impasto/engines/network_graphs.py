@@ -1,0 +1,68 @@
+"""The exported graphs of one network, loaded when they are first needed, and kept."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from hashlib import sha256
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import platformdirs
+
+from impasto.runtimes.catalog import RUNTIMES
+from impasto.runtimes.network_folder import network_folder, weights_file
+
+if TYPE_CHECKING:
+    from impasto.options import NetworkOptions
+    from impasto.runtimes.base import Runtime
+    from impasto.types import FloatArray
+
+
+class NetworkGraphs:
+    """What an engine calls.
+
+    Attributes:
+        folder: of the network.
+    """
+
+    def __init__(self, options: NetworkOptions, architecture: str) -> None:
+        """Find the network that ``options`` name.
+
+        Raises:
+            UsageError: there is no such network of this ``architecture``.
+        """
+        self.folder = network_folder(options.network, architecture)
+        self._options = options
+        self._architecture = architecture
+        self._runtimes: dict[str, Runtime] = {}
+
+    def run(self, graph: str, **inputs: FloatArray) -> dict[str, FloatArray]:
+        """Compute the outputs of ``graph``, by name.
+
+        Raises:
+            WeightsError: its file is damaged.
+            OutOfMemoryError: the memory does not suffice.
+        """
+        if graph not in self._runtimes:
+            options = self._options
+            self._runtimes[graph] = RUNTIMES.load(options.runtime)(
+                self.folder / f"{graph}.onnx",
+                threads=options.threads,
+                precision=options.precision,
+                cache=platformdirs.user_cache_path("impasto") / "openvino",
+            )
+        return self._runtimes[graph].run(inputs)
+
+    def metadata(self, engine: str) -> dict[str, str]:
+        """Return what is written into results of ``engine``."""
+        return {
+            "software": f"impasto {version('impasto')}",
+            "engine": engine,
+            "options": self._options.model_dump_json(),
+            "network": f"sha256:{self.identity}",
+        }
+
+    @cached_property
+    def identity(self) -> str:
+        """The sha256 of the network's weights."""
+        return sha256((self.folder / weights_file(self._architecture)).read_bytes()).hexdigest()

@@ -1,0 +1,118 @@
+"""Textures by optimisation: Gatys, Ecker and Bethge (2015), "Texture Synthesis Using Convolutional Neural Networks".
+
+From white noise, the picture is changed until its Gram matrices are those of the example, coarse to fine.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from impasto.descriptors.base import check_size
+from impasto.engines.coarse_to_fine import CoarseToFine, to_tensor
+from impasto.engines.memory import shortage_explained
+from impasto.engines.optimization import choose_device, load_network
+from impasto.engines.scales import fit_layers, plan_scales
+from impasto.images.scale import crop_margin, resize_pixels
+from impasto.losses.catalog import STYLE_LOSSES
+from impasto.losses.objective import LayerLosses, Objective
+from impasto.losses.style import style_losses
+from impasto.options import layer_weights
+from impasto.types import Picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from torch import Tensor
+
+    from impasto.engines.base import Style
+    from impasto.engines.scales import Scale
+    from impasto.options import TextureOptions
+    from impasto.types import FloatArray, OnStep
+
+_WRAP = 32
+"""Pixels of the opposite edge that a tileable texture is seen with beyond each of its own."""
+
+
+def synthesize(
+    styles: Sequence[Style],
+    shares: Sequence[float],
+    width: int,
+    height: int,
+    options: TextureOptions,
+    *,
+    tileable: bool,
+    on_step: OnStep,
+    on_download: Callable[[int, int | None], None] | None = None,
+) -> Picture:
+    """Make a texture like ``styles``.
+
+    Args:
+        styles: example pictures.
+        shares: of each in the mixture, with sum 1.
+        width: in pixels.
+        height: in pixels.
+        options: of the method.
+        tileable: whether its right edge should fit its left one, and its bottom its top.
+        on_step: called after every step; an exception from it stops the run.
+        on_download: called with bytes done and in all if the descriptor's weights have to be fetched.
+
+    Raises:
+        UsageError: there is no such descriptor, layer or device.
+        ImageSizeError: a picture is too small for the layers.
+        OutOfMemoryError: the memory does not suffice.
+        Interrupted: KeyboardInterrupt arrived; carries the best picture so far.
+    """
+    descriptor = load_network(options, on_download)
+    device = choose_device(options.device)
+    weights = layer_weights(options.style_layers)
+    check_size(descriptor, width, height, weights, "texture")
+    minimum = max(descriptor.minimum_size(layer) for layer in weights)
+    pixels = [crop_margin(style.picture.pixels, options.style_margin) for style in styles]
+    scales = plan_scales(width, height, options.scales, options.steps, minimum)
+
+    def objective_at(scale: Scale) -> Callable[[Tensor], Mapping[str, Tensor]]:
+        shrunk = scale.width / width
+        seen = []
+        with torch.no_grad():
+            for each in pixels:
+                rows, columns = each.shape[:2]
+                long_side = max(rows, columns) * options.stroke_size * shrunk
+                seen_width, seen_height = fit_layers(columns, rows, long_side, minimum)
+                seen.append(
+                    descriptor.forward(to_tensor(resize_pixels(each, seen_height, seen_width), device), weights)
+                )
+        losses = style_losses(STYLE_LOSSES.load(options.style_loss), seen, shares, "relative")
+        objective = Objective(descriptor, {"style": LayerLosses(losses, weights, 1.0)}, options.tv_weight)
+        if not tileable:
+            return objective
+        around = min(_WRAP, scale.width, scale.height)
+        return lambda image: objective(functional.pad(image, [around] * 4, mode="circular"))
+
+    run = CoarseToFine(
+        scales,
+        objective_at,
+        optimizer=options.optimizer,
+        learning_rate=options.learning_rate,
+        device=device,
+    )
+    metadata = {
+        "software": f"impasto {version('impasto')}",
+        "engine": "gatys",
+        "options": options.model_dump_json(),
+        "descriptor": f"{descriptor.name} sha256:{descriptor.identity}",
+    }
+
+    def finish(made: FloatArray) -> Picture:
+        return Picture(made, metadata=metadata)
+
+    with shortage_explained(width, height):
+        return finish(run.minimize(_noise(scales[0], options.seed), finish=finish, on_step=on_step))
+
+
+def _noise(scale: Scale, seed: int) -> FloatArray:
+    return np.random.default_rng(seed).random((scale.height, scale.width, 3), dtype=np.float32)

@@ -1,0 +1,116 @@
+"""The engine 'texture-net': networks that work with noise (Ulyanov et al. 2016), for textures and for pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from impasto.engines.feedforward import FeedForwardEngine, from_batch, refuse_styles, to_batch
+from impasto.engines.network_graphs import NetworkGraphs
+from impasto.engines.noise import UniformNoise
+from impasto.errors import UsageError
+from impasto.images.tiles import plan_tiles
+from impasto.types import Picture, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from impasto.engines.base import StylizeInputs
+    from impasto.engines.feedforward import Paint
+    from impasto.options import NetworkOptions
+    from impasto.types import FloatArray, OnStep
+
+STRIDE = 16
+NOISE_CHANNELS = 15
+"""Those of `impasto.networks.texture`, without PyTorch."""
+_HALO = 144
+_SAMPLE = 256
+"""Side in pixels of the texture that is measured: as large as those that the network was trained on."""
+_TILE = 512
+
+
+class TextureNetEngine(FeedForwardEngine):
+    """Paints in the style of its network."""
+
+    name = "texture-net"
+    architecture = "texture-stylizer"
+    stride = STRIDE
+    halo = _HALO
+
+    def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Paint:
+        refuse_styles(inputs, self.name)
+        noise = UniformNoise(NOISE_CHANNELS, self._options.seed)
+        seen = to_batch(self._seen(thumbnail), STRIDE)
+        affine = self._graphs.run("measure", image=seen, noise=noise.part(0, 0, *seen.shape[2:]))["affine"]
+
+        def paint(content: FloatArray, top: int, left: int) -> FloatArray:
+            tile = to_batch(content, STRIDE)
+            part = noise.part(top, left, *tile.shape[2:])
+            return from_batch(self._graphs.run("render", tile=tile, noise=part, affine=affine)["painted"], content)
+
+        return self._faded(paint)
+
+
+class TextureNetSynthesizer:
+    """Makes the texture of its network, in any size."""
+
+    def __init__(self, options: NetworkOptions) -> None:
+        """Prepare to work; graphs are loaded when they are needed.
+
+        Raises:
+            UsageError: the options name no texture network.
+        """
+        self._options = options
+        self._graphs = NetworkGraphs(options, "texture")
+
+    def synthesize(self, width: int, height: int, *, tileable: bool, on_step: OnStep) -> Iterator[Picture]:
+        """Make a texture; give it from top to bottom in pictures of full width.
+
+        Args:
+            width: in pixels.
+            height: in pixels.
+            tileable: whether its right edge should fit its left one, and its bottom its top.
+            on_step: called after every tile; an exception from it stops the run.
+
+        Raises:
+            UsageError: a tileable texture whose sides are no multiples of 16.
+        """
+        if tileable and (width % STRIDE or height % STRIDE):
+            raise UsageError(
+                f"a tileable texture of a network has sides that are multiples of {STRIDE}, and {width}x{height} has "
+                f"not; choose {-(-width // STRIDE) * STRIDE}x{-(-height // STRIDE) * STRIDE}"
+            )
+        noise = UniformNoise(NOISE_CHANNELS, self._options.seed, (height, width) if tileable else None)
+        sample = UniformNoise(NOISE_CHANNELS, self._options.seed).part(0, 0, _SAMPLE, _SAMPLE)
+        affine = self._graphs.run("measure", noise=sample)["affine"]
+        metadata = self._graphs.metadata("texture-net")
+        tiles = list(plan_tiles(height, width, _TILE, _TILE, halo=0))
+        done = 0
+        for top in dict.fromkeys(tile.top for tile in tiles):
+            row = [tile for tile in tiles if tile.top == top]
+            strip = np.empty((row[0].bottom - top, width, 3), np.float32)
+            for tile in row:
+                strip[:, tile.left : tile.right] = self._made(noise, affine, tile.top, tile.left)[
+                    : tile.bottom - tile.top, : tile.right - tile.left
+                ]
+                done += 1
+                on_step(
+                    Step(
+                        done=done,
+                        total=len(tiles),
+                        fraction=done / len(tiles),
+                        scale=(width, height),
+                        losses={},
+                        preview=lambda: Picture(self._made(noise, affine, 0, 0)),
+                    )
+                )
+            yield Picture(strip, metadata=metadata)
+
+    def _made(self, noise: UniformNoise, affine: FloatArray, top: int, left: int) -> FloatArray:
+        """Make one tile; there is noise beyond every edge, so that no edge can be seen."""
+        side = _TILE + 2 * _HALO
+        part = noise.part(top - _HALO, left - _HALO, side, side)
+        made = self._graphs.run("render", noise=part, affine=affine)["painted"]
+        pixels: FloatArray = made[0, :, _HALO:-_HALO, _HALO:-_HALO].transpose(1, 2, 0)
+        return pixels

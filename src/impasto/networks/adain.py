@@ -1,0 +1,76 @@
+"""Adaptive instance normalisation: Huang and Belongie (2017), "Arbitrary Style Transfer in Real-time with AdaIN"."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from impasto.losses.functional import mean_and_std
+from impasto.networks.base import Graph, picture_sides
+from impasto.networks.encoded import EncodedNetwork
+
+LAYER = "relu4_1"
+STRIDE = 8
+"""Sides of the pictures are multiples of this."""
+_LARGEST_SCALE = 30.0
+"""A channel that hardly responds to the content cannot be made to respond as to the style; its noise would be seen."""
+
+
+class AdaINNetwork(EncodedNetwork):
+    """Gives the activations of the content the means and deviations of the style's, channel by channel."""
+
+    architecture = "adain"
+    encoded_layers = (LAYER,)
+
+    def forward(self, image: Tensor, code: Tensor) -> Tensor:
+        """Paint ``image`` (N, 3, H, W), sRGB in [0, 1], sides multiples of `STRIDE`, with a ``code`` (N, 2 C).
+
+        Returns:
+            (N, 3, H, W), sRGB around [0, 1].
+        """
+        painted: Tensor = self.decoder(self.target(image, code))
+        return painted
+
+    def target(self, image: Tensor, code: Tensor) -> Tensor:
+        """Return what is decoded, (N, C, H / 8, W / 8): eq. 8."""
+        return _scaled(self.encoded(image)[LAYER], self.measure(image, code))
+
+    def predict(self, style: Tensor) -> Tensor:
+        """Find the code of style images (N, 3, H, W): means and deviations (N, 2 C)."""
+        return mean_and_std(self.encoded(style)[LAYER]).flatten(1)
+
+    def measure(self, image: Tensor, code: Tensor) -> Tensor:
+        """Find the scales and shifts (N, 2 C) that give the activations of ``image`` the means and deviations."""
+        mean, std = mean_and_std(self.encoded(image)[LAYER]).unbind(1)
+        new_mean, new_std = code.chunk(2, dim=1)
+        scale = new_std / std.maximum(new_std / _LARGEST_SCALE)
+        return torch.cat([scale, new_mean - mean * scale], dim=1)
+
+    def render(self, tile: Tensor, affine: Tensor) -> Tensor:
+        """Paint ``tile`` (N, 3, H, W) with what `measure` returned."""
+        painted: Tensor = self.decoder(_scaled(self.encoded(tile)[LAYER], affine))
+        return painted.clamp(0, 1)
+
+    def graphs(self) -> list[Graph]:
+        """Return the three graphs of the engine 'adain'.
+
+        - ``predict``: ``style`` (1, 3, H, W) to ``code`` (1, 2 C);
+        - ``measure``: ``image`` (1, 3, H, W) and ``code`` to ``affine`` (1, 2 C);
+        - ``render``: ``tile`` (1, 3, H, W) and ``affine`` to ``painted`` (1, 3, H, W).
+        """
+        image, sides = torch.rand(1, 3, 8 * STRIDE, 12 * STRIDE), picture_sides(STRIDE)
+        with torch.no_grad():
+            code = self.predict(image)
+            affine = self.measure(image, code)
+        return [
+            Graph("predict", self.predict, [self.encoder], {"style": image}, ("code",), {"style": sides}),
+            Graph(
+                "measure", self.measure, [self.encoder], {"image": image, "code": code}, ("affine",), {"image": sides}
+            ),
+            Graph("render", self.render, [self], {"tile": image, "affine": affine}, ("painted",), {"tile": sides}),
+        ]
+
+
+def _scaled(features: Tensor, affine: Tensor) -> Tensor:
+    scale, shift = affine[:, :, None, None].chunk(2, dim=1)
+    return features * scale + shift

@@ -1,0 +1,84 @@
+"""What every network that paints can do, whatever its kind."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class PaintingNetwork(nn.Module, ABC):
+    """A network that a file can rebuild, and that can be exported as graphs.
+
+    Attributes:
+        architecture: its name in the catalog.
+        arguments: of its constructor; JSON can hold them.
+    """
+
+    architecture: ClassVar[str]
+    arguments: Mapping[str, Any]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return everything that a file has to hold."""
+        return self.state_dict()
+
+    @classmethod
+    def rebuilt(cls, arguments: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:
+        """Build the network that had these `arguments` and `tensors`.
+
+        Raises:
+            KeyError, RuntimeError, TypeError, ValueError: they are of no network of this kind.
+        """
+        network = cls(**arguments)
+        network.load_state_dict(tensors)
+        return network
+
+    @abstractmethod
+    def graphs(self) -> list[Graph]:
+        """Return what an engine needs to run this network, in the order in which it is needed."""
+
+
+class _Function(nn.Module):
+    """A function as a module, with the weights of the networks it calls."""
+
+    def __init__(self, function: Callable[..., Any], networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.forward = function
+
+
+Sides = Mapping[int, tuple[str, int]]
+"""Axis -> the name of what it counts, and how many of them it has for each."""
+
+
+def picture_sides(step: int) -> Sides:
+    """Height and width of pictures that are ``step`` pixels for each row and column of the coarsest activations."""
+    return {2: ("rows", step), 3: ("columns", step)}
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A function of a network, to be exported."""
+
+    name: str
+    function: Callable[..., Any]
+    """Its parameters are the inputs."""
+    networks: Sequence[nn.Module]
+    """Everything that holds weights for it."""
+    example: Mapping[str, Tensor]
+    """Inputs by name."""
+    outputs: Sequence[str]
+    """Names of what it returns, a tensor or several."""
+    sides: Mapping[str, Sides]
+    """Of inputs whose extent may change."""
+
+    @property
+    def module(self) -> nn.Module:
+        """The function as a module, whose forward's parameters are the inputs."""
+        return _Function(self.function, self.networks)

@@ -1,0 +1,18 @@
+"""Networks that paint, by name."""
+
+from __future__ import annotations
+
+from impasto.registry import Registry
+
+NETWORKS = Registry(
+    "network",
+    [
+        ("conditional", "impasto.networks.arbitrary:ArbitraryStylizer"),
+        ("transformer", "impasto.networks.transformer:TransformerNetwork"),
+        ("texture", "impasto.networks.texture:TextureNetwork"),
+        ("texture-stylizer", "impasto.networks.texture:StylizingTextureNetwork"),
+        ("adain", "impasto.networks.adain:AdaINNetwork"),
+        ("sanet", "impasto.networks.sanet:SANetwork"),
+    ],
+)
+"""Each is built from the arguments in its file."""

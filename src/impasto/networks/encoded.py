@@ -1,0 +1,70 @@
+"""What networks between a frozen VGG network and a decoder share: their file holds the encoder, too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from impasto.descriptors.vgg import VGG
+from impasto.networks.base import PaintingNetwork
+from impasto.networks.decoder import Decoder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_ENCODER = "encoder."
+
+
+class EncodedNetwork(PaintingNetwork):
+    """Changes the activations of a content image and turns them back into a picture.
+
+    Attributes:
+        encoder: constant.
+        decoder: back to pictures.
+    """
+
+    encoded_layers: ClassVar[tuple[str, ...]]
+    """Of the encoder, shallow to deep; the decoder begins at the first."""
+
+    def __init__(self, encoder: VGG, *, seed: int = 0) -> None:
+        """Take the layers that are needed of ``encoder``; everything else has weights from ``seed``."""
+        super().__init__()
+        deepest = encoder.layers.index(self.encoded_layers[-1])
+        needed = {name for name in encoder.layers[: deepest + 1] if name.startswith("conv")}
+        tensors = {name: tensor for name, tensor in encoder.tensors().items() if name.rpartition(".")[0] in needed}
+        mean, std = (value.flatten().tolist() for value in (encoder.mean, encoder.std))
+        self.encoder = VGG(encoder.architecture, tensors, mean=mean, std=std)
+        self.arguments = {"architecture": encoder.architecture, "mean": mean, "std": std}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.decoder = Decoder(self.encoder, self.encoded_layers[0])
+            self._build({layer: self.channels(layer) for layer in self.encoded_layers})
+
+    def _build(self, widths: Mapping[str, int]) -> None:
+        """Make what is between encoder and decoder; ``widths`` are those of the encoded layers."""
+
+    def channels(self, layer: str) -> int:
+        """How many channels the activations of ``layer`` have."""
+        return int(self.encoder.convolutions[layer.replace("relu", "conv")].get_buffer("weight").shape[0])
+
+    def encoded(self, image: Tensor) -> dict[str, Tensor]:
+        """Return the activations of ``image`` (N, 3, H, W) that the network works with, by layer."""
+        return dict(self.encoder.forward(image, self.encoded_layers))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return everything that a file has to hold."""
+        own = {name: tensor for name, tensor in self.state_dict().items() if not name.startswith(_ENCODER)}
+        return {**own, **{f"{_ENCODER}{name}": tensor for name, tensor in self.encoder.tensors().items()}}
+
+    @classmethod
+    def rebuilt(cls, arguments: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:
+        """Build the network that had these arguments and tensors: see `PaintingNetwork.rebuilt`."""
+        given = {name[len(_ENCODER) :]: tensor for name, tensor in tensors.items() if name.startswith(_ENCODER)}
+        network = cls(VGG(arguments["architecture"], given, mean=arguments["mean"], std=arguments["std"]))
+        own = {name: tensor for name, tensor in tensors.items() if not name.startswith(_ENCODER)}
+        missing, unknown = network.load_state_dict(own, strict=False)
+        if unknown or any(not name.startswith(_ENCODER) for name in missing):
+            raise ValueError(f"missing: {missing}, unknown: {unknown}")
+        return network

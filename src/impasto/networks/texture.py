@@ -1,0 +1,153 @@
+"""Ulyanov et al. (2016), "Texture Networks: Feed-forward Synthesis of Textures and Stylized Images".
+
+Section 3.2 and figure 2: noise at several scales, each half as large as the last; from the coarsest on, what is there
+is enlarged, joined with the next finer noise, and convolved. For stylisation each noise is joined with the content
+image at its scale. Normalisation is by instance (Ulyanov et al. 2017), which the authors found better later.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from impasto.networks.base import Graph, PaintingNetwork, picture_sides
+from impasto.networks.blocks import EdgeConvolution
+from impasto.networks.normalized import NormalizedNetwork
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from impasto.networks.normalized import Normalize
+
+SCALES = 5
+"""Of the noise."""
+STRIDE = 16
+"""Sides of the pictures are multiples of this."""
+_PER_SCALE = 3
+NOISE_CHANNELS = _PER_SCALE * SCALES
+_SLOPE = 0.01
+
+
+class TextureNetwork(NormalizedNetwork, PaintingNetwork):
+    """Makes a texture of noise."""
+
+    architecture = "texture"
+    _given = _PER_SCALE
+    """Channels that each scale sees."""
+
+    def __init__(self, *, width: int = 8, seed: int = 0) -> None:
+        """Build the network, to which each scale adds ``width`` channels, with weights from ``seed``."""
+        super().__init__()
+        self.arguments = {"width": width}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.enter = nn.ModuleList(_block(self._given, width) for _ in range(SCALES))
+            self.joined = nn.ModuleList(_block(level * width, level * width) for level in range(2, SCALES + 1))
+            self.last = nn.Conv2d(SCALES * width, 3, 1)
+        widths = [width] * 3
+        for level in range(2, SCALES + 1):
+            widths += [*[width] * 3, (level - 1) * width, width, *[level * width] * 3]
+        self._set_widths(widths)
+        self.code = nn.Parameter(self.plain_code())
+
+    def forward(self, noise: Tensor) -> Tensor:
+        """Make textures (N, 3, H, W), sRGB in [0, 1], of ``noise`` (N, NOISE_CHANNELS, H, W), uniform in [0, 1].
+
+        A scale at 1/s of the resolution takes every s-th number of its channels: one field instead of a pyramid, so
+        that a part of it is easily named.
+        """
+        return self._train_pass([noise], self.code[None])
+
+    def measure(self, noise: Tensor) -> Tensor:
+        """Find what `render` needs to make any part of a texture: scales and shifts (1, code_size)."""
+        return self._measure_pass([noise], self.code[None])
+
+    def render(self, noise: Tensor, affine: Tensor) -> Tensor:
+        """Make the part of a texture that belongs to a part of the noise, with what `measure` returned."""
+        return self._render_pass([noise], affine)
+
+    def graphs(self) -> list[Graph]:
+        """Return the two graphs that make textures.
+
+        - ``measure``: ``noise`` (1, NOISE_CHANNELS, H, W) to ``affine`` (1, code_size);
+        - ``render``: ``noise`` and ``affine`` to ``painted`` (1, 3, H, W).
+        """
+        noise, sides = torch.rand(1, NOISE_CHANNELS, 4 * STRIDE, 6 * STRIDE), picture_sides(STRIDE)
+        with torch.no_grad():
+            affine = self.measure(noise)
+        return [
+            Graph("measure", self.measure, [self], {"noise": noise}, ("affine",), {"noise": sides}),
+            Graph("render", self.render, [self], {"noise": noise, "affine": affine}, ("painted",), {"noise": sides}),
+        ]
+
+    def _paint(self, inputs: Sequence[Tensor], normalize: Normalize) -> Tensor:
+        noise, *images = inputs
+
+        def convolved(block: nn.Module, x: Tensor) -> Tensor:
+            for convolution in block.children():
+                x = functional.leaky_relu(normalize(convolution(x)), _SLOPE)
+            return x
+
+        x: Tensor | None = None
+        for level, block in enumerate(self.enter):
+            step = 2 ** (SCALES - 1 - level)
+            first = _PER_SCALE * level
+            given = noise[:, first : first + _PER_SCALE, ::step, ::step]
+            if images:
+                given = torch.cat([given, functional.avg_pool2d(images[0], step)], dim=1)
+            entered = convolved(block, given)
+            if x is None:
+                x = entered
+            else:
+                enlarged = functional.interpolate(x, scale_factor=2)
+                x = convolved(self.joined[level - 1], torch.cat([normalize(enlarged), normalize(entered)], dim=1))
+        assert x is not None  # there is a scale
+        return torch.sigmoid(self.last(x))
+
+
+class StylizingTextureNetwork(TextureNetwork):
+    """Paints a picture with the help of noise, in the one style that it was trained for."""
+
+    architecture = "texture-stylizer"
+    _given = _PER_SCALE + 3
+
+    def forward(self, noise: Tensor, image: Tensor) -> Tensor:  # type: ignore[override]
+        """Paint ``image`` (N, 3, H, W), sRGB in [0, 1], with ``noise`` as above: (N, 3, H, W) in [0, 1]."""
+        return self._train_pass([noise, image], self.code[None])
+
+    def measure(self, noise: Tensor, image: Tensor) -> Tensor:  # type: ignore[override]
+        """Find what `render` needs to paint any part of ``image`` (1, 3, H, W): scales and shifts (1, code_size)."""
+        return self._measure_pass([noise, image], self.code[None])
+
+    def render(self, noise: Tensor, tile: Tensor, affine: Tensor) -> Tensor:  # type: ignore[override]
+        """Paint ``tile`` (N, 3, H, W) with its part of the noise and what `measure` returned."""
+        return self._render_pass([noise, tile], affine)
+
+    def graphs(self) -> list[Graph]:
+        """Return the two graphs of the engine 'texture-net': those above, which take ``image`` or ``tile``, too."""
+        noise, sides = torch.rand(1, NOISE_CHANNELS, 4 * STRIDE, 6 * STRIDE), picture_sides(STRIDE)
+        image = torch.rand(1, 3, *noise.shape[2:])
+        with torch.no_grad():
+            affine = self.measure(noise, image)
+        measured, rendered = {"noise": noise, "image": image}, {"noise": noise, "tile": image}
+        return [
+            Graph("measure", self.measure, [self], measured, ("affine",), dict.fromkeys(measured, sides)),
+            Graph(
+                "render",
+                self.render,
+                [self],
+                {**rendered, "affine": affine},
+                ("painted",),
+                dict.fromkeys(rendered, sides),
+            ),
+        ]
+
+
+def _block(channels: int, width: int) -> nn.Sequential:
+    """Two 3x3 convolutions and one of 1x1 (section 3.2); the picture's edge is repeated, where the paper goes round."""
+    return nn.Sequential(
+        EdgeConvolution(channels, width, 3), EdgeConvolution(width, width, 3), EdgeConvolution(width, width, 1)
+    )

@@ -1,0 +1,134 @@
+"""The image transformation network of Johnson et al. (2016), "Perceptual Losses for Real-Time Style Transfer".
+
+Supplementary material, table 1: a 9x9 convolution, two that halve the sides, five residual blocks, two that double
+them, a 9x9 convolution, and tanh. Differs from it in two things that came after it: the picture is enlarged and then
+convolved, which leaves no checkerboard (Odena et al. 2016), and edges are mirrored in every layer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+
+from impasto.networks.base import Graph, PaintingNetwork, picture_sides
+from impasto.networks.blocks import VARIANCE_FLOOR, EdgeConvolution, batch_norm
+from impasto.networks.normalized import NormalizedNetwork
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from impasto.networks.normalized import Normalize
+
+STRIDE = 4
+"""Sides of the pictures are multiples of this."""
+_MOMENTUM = 0.1
+
+
+class TransformerNetwork(NormalizedNetwork, PaintingNetwork):
+    """Paints a picture in the one style that it was trained for."""
+
+    architecture = "transformer"
+    statistics: Tensor
+
+    def __init__(
+        self, *, width: int = 32, blocks: int = 5, norm: Literal["instance", "batch"] = "instance", seed: int = 0
+    ) -> None:
+        """Build the network with weights from ``seed``.
+
+        Args:
+            width: channels at the full resolution; twice as many at half and four times as many at a quarter of it.
+            blocks: residual blocks.
+            norm: what each channel is normalised over: one picture, or the batch, as in the paper; Ulyanov et al.
+                (2017) show why the first is better.
+            seed: of the weights.
+        """
+        super().__init__()
+        self.arguments = {"width": width, "blocks": blocks, "norm": norm}
+        self.norm = norm
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.first = EdgeConvolution(3, width, 9, edges="reflect")
+            self.down = nn.ModuleList(
+                [
+                    EdgeConvolution(width, 2 * width, 3, stride=2, edges="reflect"),
+                    EdgeConvolution(2 * width, 4 * width, 3, stride=2, edges="reflect"),
+                ]
+            )
+            self.body = nn.ModuleList(
+                EdgeConvolution(4 * width, 4 * width, 3, edges="reflect") for _ in range(2 * blocks)
+            )
+            self.up = nn.ModuleList(
+                [
+                    EdgeConvolution(4 * width, 2 * width, 3, edges="reflect"),
+                    EdgeConvolution(2 * width, width, 3, edges="reflect"),
+                ]
+            )
+            self.last = EdgeConvolution(width, 3, 9, edges="reflect")
+        self._set_widths([width, 2 * width, 4 * width, *[4 * width] * (2 * blocks), 2 * width, width])
+        self.code = nn.Parameter(self.plain_code())
+        if norm == "batch":
+            # Running means, then running variances, of all normalisations.
+            half = self.code_size // 2
+            self.register_buffer("statistics", torch.cat([torch.zeros(half), torch.ones(half)]))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Paint ``image`` (N, 3, H, W), sRGB in [0, 1], sides multiples of `STRIDE`: (N, 3, H, W) in [0, 1]."""
+        if self.norm == "instance":
+            return self._train_pass([image], self.code[None])
+        return self._batch_pass(image) if self.training else self.render(image, self.measure(image))
+
+    def measure(self, image: Tensor) -> Tensor:
+        """Find what `render` needs to paint any part of ``image`` (1, 3, H, W): scales and shifts (1, code_size)."""
+        if self.norm == "instance":
+            return self._measure_pass([image], self.code[None])
+        mean, variance = self.statistics.chunk(2)
+        scale, shift = self.code.chunk(2)
+        scale = scale * (variance + VARIANCE_FLOOR).rsqrt()
+        # Whatever the image; but a graph has to use its input.
+        return torch.cat([scale, shift - mean * scale])[None] + 0 * image.mean()
+
+    def render(self, tile: Tensor, affine: Tensor) -> Tensor:
+        """Paint ``tile`` (N, 3, H, W) with what `measure` returned."""
+        return self._render_pass([tile], affine)
+
+    def graphs(self) -> list[Graph]:
+        """Return the two graphs of the engine 'transformer'.
+
+        - ``measure``: ``image`` (1, 3, H, W) to ``affine`` (1, code_size);
+        - ``render``: ``tile`` (1, 3, H, W) and ``affine`` to ``painted`` (1, 3, H, W).
+        """
+        image, sides = torch.rand(1, 3, 16 * STRIDE, 24 * STRIDE), picture_sides(STRIDE)
+        with torch.no_grad():
+            affine = self.measure(image)
+        return [
+            Graph("measure", self.measure, [self], {"image": image}, ("affine",), {"image": sides}),
+            Graph("render", self.render, [self], {"tile": image, "affine": affine}, ("painted",), {"tile": sides}),
+        ]
+
+    def _batch_pass(self, image: Tensor) -> Tensor:
+        """Paint, normalised by the statistics of the batch, which are remembered."""
+        parts = iter(self._parts(self.code[None]))
+        means, variances = [], []
+
+        def normalize(x: Tensor) -> Tensor:
+            scale, shift = next(parts)
+            normalized, mean, variance = batch_norm(x)
+            means.append(mean)
+            variances.append(variance)
+            return normalized * scale + shift
+
+        painted = self._paint([image], normalize)
+        self.statistics.lerp_(torch.cat([*means, *variances]).detach(), _MOMENTUM)
+        return painted
+
+    def _paint(self, inputs: Sequence[Tensor], normalize: Normalize) -> Tensor:
+        x = normalize(self.first(inputs[0] - 0.5)).relu()
+        for convolution in self.down:
+            x = normalize(convolution(x)).relu()
+        for one, two in zip(self.body[::2], self.body[1::2], strict=True):
+            x = x + normalize(two(normalize(one(x)).relu()))
+        for convolution in self.up:
+            x = normalize(convolution(nn.functional.interpolate(x, scale_factor=2))).relu()
+        return torch.tanh(self.last(x)) / 2 + 0.5

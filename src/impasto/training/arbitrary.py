@@ -1,0 +1,146 @@
+"""Training of the networks that paint with an encoder in any style: AdaIN and SANet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import torch
+
+from impasto.images import Cell, sheet
+from impasto.losses.functional import mean_and_std, relative_distance, total_variation
+from impasto.networks import adain, sanet
+from impasto.networks.encoded import EncodedNetwork
+from impasto.training.data import OTHER_STEPS, fingerprint, inside
+from impasto.training.painting import as_picture
+from impasto.training.processes import rank, world_size
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from impasto.training.data import Crops
+    from impasto.types import Picture
+
+NetworkT = TypeVar("NetworkT", bound=EncodedNetwork)
+
+
+class ArbitraryTraining(Generic[NetworkT]):
+    """What the two trainings share: each photograph of a batch is painted in the style of another painting."""
+
+    def __init__(self, network: NetworkT, contents: Crops, styles: Crops, weights: Mapping[str, float]) -> None:
+        """Let ``network`` learn from ``contents`` and as many ``styles``, with these ``weights`` of the losses."""
+        self.network: NetworkT = network
+        self.crop = contents.size
+        self._contents = contents
+        self._styles = styles
+        self._weights = weights
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the pictures and the network's shape; weights and crops may change on the way."""
+        shapes = {name: list(tensor.shape) for name, tensor in self.network.tensors().items()}
+        return fingerprint([shapes, self._contents.source, self._styles.source])
+
+    def begin(self) -> None:
+        """Start from random weights."""
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """Compute the weighted losses of the batch of ``step``, and their sum as 'total'."""
+        contents, styles = (crops.at(step, part=rank(), parts=world_size()) for crops in (self._contents, self._styles))
+        losses = {name: self._weights[name] * loss for name, loss in self._parts(contents, styles).items()}
+        return {**losses, "total": torch.stack(list(losses.values())).sum()}
+
+    def samples(self, network: NetworkT) -> Picture:
+        """Paint photographs that are not trained on in the styles of paintings that are not."""
+        contents, styles = self._contents.at(OTHER_STEPS), self._styles.at(OTHER_STEPS)
+        rows = [[Cell(as_picture(style), "style") for style in styles]]
+        for content in contents:
+            with torch.no_grad():
+                painted = self._painted(network, content.expand_as(styles), styles)
+            rows.append([*(Cell(as_picture(each), "") for each in painted), Cell(as_picture(content), "content")])
+        return sheet(rows, title="Samples", cell_side=self.crop)
+
+    def _parts(self, contents: Tensor, styles: Tensor) -> dict[str, Tensor]:
+        """Compute the losses by name, unweighted."""
+        raise NotImplementedError
+
+    def _painted(self, network: NetworkT, contents: Tensor, styles: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class AdaINTraining(ArbitraryTraining[adain.AdaINNetwork]):
+    """Huang and Belongie (2017), section 5: only the decoder learns.
+
+    Differs from the paper in that the distances are relative to their targets, so that deep and shallow layers, and
+    encoders of any kind, count alike.
+    """
+
+    style_layers = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+
+    def _parts(self, contents: Tensor, styles: Tensor) -> dict[str, Tensor]:
+        network = self.network
+        with torch.no_grad():
+            wanted = network.encoder.forward(styles, self.style_layers)
+            target = network.target(contents, network.predict(styles))
+        painted: Tensor = network.decoder(target)
+        found = network.encoder.forward(painted, self.style_layers)
+        return {
+            # eq. 12: what was decoded should be seen in the picture
+            "content": relative_distance(found[adain.LAYER], target).mean(),
+            "style": _style_distance(found, wanted),
+            "tv": total_variation(inside(painted)),
+        }
+
+    def _painted(self, network: adain.AdaINNetwork, contents: Tensor, styles: Tensor) -> Tensor:
+        painted: Tensor = network(contents, network.predict(styles))
+        return painted
+
+
+class SANetTraining(ArbitraryTraining[sanet.SANetwork]):
+    """Park and Lee (2019), section 3.3: content, style, and two identity losses.
+
+    Differs from the paper in that the distances are relative to their targets.
+    """
+
+    style_layers = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+
+    def _parts(self, contents: Tensor, styles: Tensor) -> dict[str, Tensor]:
+        network, encoder = self.network, self.network.encoder
+        with torch.no_grad():
+            content, style = (encoder.forward(images, self.style_layers) for images in (contents, styles))
+        painted: Tensor = network(contents, styles)
+        found = encoder.forward(painted, self.style_layers)
+        losses = {
+            # eq. 5, of normalised activations, as in the authors' code
+            "content": torch.stack(
+                [relative_distance(_normal(found[layer]), _normal(content[layer])).mean() for layer in sanet.LAYERS]
+            ).mean(),
+            "style": _style_distance(found, style),
+            "tv": total_variation(inside(painted)),
+        }
+        # eq. 7: a picture in its own style is that picture
+        pixels, features = [], []
+        for images, given in ((contents, content), (styles, style)):
+            same: Tensor = network(images, images)
+            seen = encoder.forward(same, self.style_layers)
+            pixels.append((same - images).square().mean())
+            features += [relative_distance(seen[layer], given[layer]).mean() for layer in self.style_layers]
+        return {**losses, "identity": torch.stack(pixels).sum(), "features": torch.stack(features).mean()}
+
+    def _painted(self, network: sanet.SANetwork, contents: Tensor, styles: Tensor) -> Tensor:
+        painted: Tensor = network(contents, styles)
+        return painted
+
+
+def _style_distance(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tensor:
+    """Means and deviations, eq. 13 of Huang and Belongie (2017), relative to those of the style, over all layers."""
+    return torch.stack(
+        [relative_distance(mean_and_std(found[layer]), mean_and_std(wanted[layer])).mean() for layer in found]
+    ).mean()
+
+
+def _normal(features: Tensor) -> Tensor:
+    mean, std = mean_and_std(features).unbind(1)
+    normal: Tensor = (features - mean[:, :, None, None]) / std[:, :, None, None]
+    return normal

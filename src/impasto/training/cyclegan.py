@@ -1,0 +1,131 @@
+"""Unpaired translation: Zhu et al. (2017), "Unpaired Image-to-Image Translation using Cycle-Consistent Networks"."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from impasto.images import Cell, sheet
+from impasto.networks.discriminator import PatchDiscriminator
+from impasto.networks.transformer import TransformerNetwork
+from impasto.training.data import OTHER_STEPS, fingerprint
+from impasto.training.painting import as_picture
+from impasto.training.processes import rank, world_size
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from impasto.training.data import Crops
+    from impasto.types import Picture
+
+_POOL = 50
+"""Earlier results that a discriminator is shown (section 4, after Shrivastava et al. 2017)."""
+
+
+class CycleNetworks(nn.Module):
+    """Both generators, both discriminators, and what these are shown of the past.
+
+    Attributes:
+        to_b: paints pictures of domain A as if they were of domain B.
+        to_a: the reverse.
+    """
+
+    pool_a: Tensor
+    pool_b: Tensor
+    pooled: Tensor
+
+    def __init__(self, *, width: int, blocks: int, discriminator: int, crop: int, seed: int) -> None:
+        """Build all four with weights from ``seed``."""
+        super().__init__()
+        self.to_b, self.to_a = (TransformerNetwork(width=width, blocks=blocks, seed=seed + n) for n in (0, 1))
+        self.judge_a, self.judge_b = (PatchDiscriminator(width=discriminator, seed=seed + n) for n in (2, 3))
+        # Buffers, so that a training that resumes has the same past.
+        for name in ("pool_a", "pool_b"):
+            self.register_buffer(name, torch.zeros(_POOL, 3, crop, crop, dtype=torch.float16))
+        self.register_buffer("pooled", torch.zeros((), dtype=torch.int64))
+
+
+class CycleTraining:
+    """Learns both directions at once, with least-squares marks (section 4).
+
+    Differs from the paper in that generators and discriminators move together in each step, not in turn: neither sees
+    the other's gradients.
+    """
+
+    def __init__(self, network: CycleNetworks, a: Crops, b: Crops, weights: Mapping[str, float]) -> None:
+        """Let ``network`` learn from two domains, with the ``weights`` of 'cycle' and 'identity'."""
+        self.network = network
+        self.crop = a.size
+        self._a = a
+        self._b = b
+        self._weights = weights
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the pictures, the crops and the networks' shapes."""
+        shapes = {name: list(tensor.shape) for name, tensor in self.network.state_dict().items()}
+        return fingerprint([shapes, self._a.source, self._b.source])
+
+    def begin(self) -> None:
+        """Start from random weights."""
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """Compute the losses of the batch of ``step``, and their sum as 'total'."""
+        network = self.network
+        a, b = (crops.at(step, part=rank(), parts=world_size()) for crops in (self._a, self._b))
+        painted_b, painted_a = network.to_b(a), network.to_a(b)
+        losses = {
+            "generators": _marked(network.judge_b, painted_b) + _marked(network.judge_a, painted_a),
+            "cycle": self._weights["cycle"]
+            * ((network.to_a(painted_b) - a).abs().mean() + (network.to_b(painted_a) - b).abs().mean()),
+            "identity": self._weights["identity"]
+            * ((network.to_b(b) - b).abs().mean() + (network.to_a(a) - a).abs().mean()),
+            "discriminators": _discrimination(network.judge_b, b, self._shown(network.pool_b, painted_b, step))
+            + _discrimination(network.judge_a, a, self._shown(network.pool_a, painted_a, step)),
+        }
+        network.pooled += 1
+        return {**losses, "total": torch.stack(list(losses.values())).sum()}
+
+    def samples(self, network: CycleNetworks) -> Picture:
+        """Show pictures that are not trained on, painted in both directions, and what the other makes of that."""
+        a, b = self._a.at(OTHER_STEPS), self._b.at(OTHER_STEPS)
+        with torch.no_grad():
+            to_b, to_a = network.to_b(a), network.to_a(b)
+            back_a, back_b = network.to_a(to_b), network.to_b(to_a)
+        titles = ("A", "A to B", "and back", "B", "B to A", "and back")
+        columns = (a, to_b, back_a, b, to_a, back_b)
+        rows = [
+            [Cell(as_picture(image), title) for image, title in zip(images, titles, strict=True)]
+            for images in zip(*columns, strict=True)
+        ]
+        return sheet(rows, title="Samples", cell_side=self.crop)
+
+    def _shown(self, pool: Tensor, painted: Tensor, step: int) -> Tensor:
+        """Put ``painted`` (N, 3, H, W) into the pool, and return these or, by chance, as many earlier ones."""
+        shown = painted.detach().clone()
+        random = torch.Generator().manual_seed(step)
+        for index in range(len(shown)):
+            slot = int(self.network.pooled) * len(shown) + index
+            if slot < len(pool):
+                pool[slot] = shown[index]
+            elif torch.rand((), generator=random) < 0.5:
+                slot = int(torch.randint(len(pool), (), generator=random))
+                earlier = pool[slot].float()
+                pool[slot] = shown[index]
+                shown[index] = earlier
+        return shown
+
+
+def _marked(judge: PatchDiscriminator, painted: Tensor) -> Tensor:
+    """How far the marks of ``painted`` are from those of real pictures; the discriminator does not learn from it."""
+    constants = {name: parameter.detach() for name, parameter in judge.named_parameters()}
+    marks: Tensor = functional_call(judge, constants, painted)
+    return (marks - 1).square().mean()
+
+
+def _discrimination(judge: PatchDiscriminator, real: Tensor, painted: Tensor) -> Tensor:
+    distance: Tensor = (judge(real) - 1).square().mean() + judge(painted).square().mean()
+    return distance / 2

@@ -1,0 +1,57 @@
+"""What a training of a network that paints leaves behind: weights, a card, and the graphs that engines run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from impasto.runtimes.export import export_all
+from impasto.runtimes.network_folder import weights_file
+from impasto.training.processes import rank
+from impasto.training.saving import save_network
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from impasto.networks.base import PaintingNetwork
+    from impasto.options import TrainingOptions
+    from impasto.training.data import Crops
+
+
+def finish(
+    network: PaintingNetwork,
+    folder: Path,
+    *,
+    command: str,
+    title: str,
+    options: TrainingOptions,
+    data: Mapping[str, object],
+    facts: Mapping[str, Any] | None = None,
+) -> None:
+    """Write everything into ``folder``; of several processes, the first does.
+
+    Args:
+        network: as trained.
+        folder: where; 'impasto stylize --network' can name it afterwards.
+        command: of ``impasto train``.
+        title: of the card.
+        options: of the training.
+        data: what it was trained on: see `described`.
+        facts: what else the card should say.
+    """
+    if rank() > 0:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe = {"command": f"impasto train {command}", "options": options.model_dump()}
+    path = folder / weights_file(network.architecture)
+    save_network(path, network, card={"title": title, "recipe": recipe, "data": data, **(facts or {})})
+    export_all(path, folder)
+
+
+def described(crops: Crops, folders: Iterable[Path]) -> dict[str, object]:
+    """Say what ``crops`` of pictures in ``folders`` are."""
+    return {
+        "pictures": len(crops.files),
+        "folders": [folder.name for folder in folders],
+        "unreadable": sorted(crops.unreadable),
+    }

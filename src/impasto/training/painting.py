@@ -1,0 +1,181 @@
+"""Training of the networks that learn one style: transformer networks and texture networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import torch
+
+from impasto.images import Cell, sheet
+from impasto.losses.content import content_losses
+from impasto.losses.objective import LayerLosses, Objective
+from impasto.losses.style import GramLoss, style_losses
+from impasto.networks.base import PaintingNetwork
+from impasto.networks.texture import NOISE_CHANNELS, StylizingTextureNetwork, TextureNetwork
+from impasto.training.data import OTHER_STEPS, fingerprint, inside
+from impasto.training.processes import rank, world_size
+from impasto.types import Picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from torch import Tensor
+
+    from impasto.descriptors.base import Descriptor
+    from impasto.training.data import Crops
+
+    Objectives = Callable[[Tensor, Tensor | None], dict[str, Tensor]]
+
+NetworkT = TypeVar("NetworkT", bound=PaintingNetwork)
+
+
+@dataclass(frozen=True)
+class PerceptualLosses:
+    """Content, style and total variation as a descriptor sees them (Johnson et al. 2016, section 3.2).
+
+    Differs from the paper in that each distance is relative to its target, as in engine 'gatys': so weights keep their
+    meaning for every descriptor, layer and size.
+    """
+
+    judge: Descriptor
+    content_layers: Mapping[str, float]
+    style_layers: Mapping[str, float]
+    content_weight: float
+    style_weight: float
+    tv_weight: float
+
+    def objective(self, styles: Sequence[Tensor], shares: Sequence[float]) -> Objectives:
+        """Return a function from what was painted, and the content images or None, to the weighted losses.
+
+        Args:
+            styles: style images (1, 3, H, W) at the size at which strokes are to be painted.
+            shares: of each in the mixture, with sum 1.
+        """
+        with torch.no_grad():
+            seen = [self.judge.forward(style, self.style_layers) for style in styles]
+        style = LayerLosses(style_losses(GramLoss, seen, shares, "relative"), self.style_layers, self.style_weight)
+
+        def losses(painted: Tensor, contents: Tensor | None) -> dict[str, Tensor]:
+            parts = {"style": style}
+            if contents is not None:
+                with torch.no_grad():
+                    wanted = self.judge.forward(inside(contents), self.content_layers)
+                parts["content"] = LayerLosses(
+                    content_losses(wanted, "relative"), self.content_layers, self.content_weight
+                )
+            objective = Objective(self.judge, parts, self.tv_weight)
+            return objective.forward(inside(painted))
+
+        return losses
+
+
+class PaintingTraining(Generic[NetworkT]):
+    """Learns to paint photographs in one style, or in a mixture of several."""
+
+    def __init__(
+        self,
+        network: NetworkT,
+        losses: PerceptualLosses,
+        styles: Sequence[Tensor],
+        shares: Sequence[float],
+        contents: Crops,
+    ) -> None:
+        """Let ``network``, a module from images to images, learn from ``contents``."""
+        self.network: NetworkT = network
+        self.crop = contents.size
+        self._contents = contents
+        self._objective = losses.objective(styles, shares)
+        self._styles = styles
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the pictures and the network's shape; weights of the losses and crops may change on the way."""
+        return fingerprint([dict(self.network.arguments), self._contents.source], self._styles)
+
+    def begin(self) -> None:
+        """Start from random weights."""
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """Compute the weighted losses of the batch of ``step``, and their sum as 'total'."""
+        self.network.train()
+        contents = self._contents.at(step, part=rank(), parts=world_size())
+        return self._objective(self._paint(self.network, contents, step), contents)
+
+    def samples(self, network: NetworkT) -> Picture:
+        """Paint photographs that are not trained on."""
+        network.eval()
+        contents = self._contents.at(OTHER_STEPS)
+        with torch.no_grad():
+            painted = self._paint(network, contents, OTHER_STEPS)
+        rows = [
+            [Cell(as_picture(content), "content"), Cell(as_picture(result), "painted")]
+            for content, result in zip(contents, painted, strict=True)
+        ]
+        rows.insert(0, [Cell(as_picture(style[0]), "style") for style in self._styles])
+        return sheet(rows, title="Samples", cell_side=self.crop)
+
+    def _paint(self, network: NetworkT, contents: Tensor, step: int) -> Tensor:
+        if isinstance(network, StylizingTextureNetwork):
+            noise = uniform_noise(self.crop, step=step, seed=self._contents.seed, count=self._contents.batch)
+            painted: Tensor = network(noise[rank() :: world_size()], contents)
+            return painted
+        result: Tensor = network(contents)
+        return result
+
+
+class TextureTraining:
+    """Learns to make one texture, or a mixture of several, of noise (Ulyanov et al. 2016, section 3)."""
+
+    def __init__(
+        self,
+        network: TextureNetwork,
+        losses: PerceptualLosses,
+        styles: Sequence[Tensor],
+        shares: Sequence[float],
+        *,
+        size: int,
+        batch: int,
+        seed: int,
+    ) -> None:
+        """Let ``network`` learn from ``batch`` textures of ``size`` x ``size`` pixels per step."""
+        self.network = network
+        self.crop = size
+        self._batch = batch
+        self._seed = seed
+        self._objective = losses.objective(styles, shares)
+        self._styles = styles
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the style and the network's shape."""
+        return fingerprint([dict(self.network.arguments), self._seed], self._styles)
+
+    def begin(self) -> None:
+        """Start from random weights."""
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """Compute the weighted losses of the batch of ``step``, and their sum as 'total'."""
+        return self._objective(self.network(self._noise(step)[rank() :: world_size()]), None)
+
+    def samples(self, network: TextureNetwork) -> Picture:
+        """Make textures of noise that is not trained on."""
+        with torch.no_grad():
+            made = network(self._noise(OTHER_STEPS))
+        styles = [Cell(as_picture(style[0]), "style") for style in self._styles]
+        rows = [styles, [Cell(as_picture(each), "") for each in made]]
+        return sheet(rows, title="Samples", cell_side=self.crop)
+
+    def _noise(self, step: int) -> Tensor:
+        return uniform_noise(self.crop, step=step, seed=self._seed, count=self._batch)
+
+
+def uniform_noise(side: int, *, step: int, seed: int, count: int) -> Tensor:
+    """Draw the noise of a batch: (count, NOISE_CHANNELS, side, side), uniform in [0, 1]."""
+    random = torch.Generator().manual_seed(seed + 1_000_003 * step)
+    return torch.rand(count, NOISE_CHANNELS, side, side, generator=random)
+
+
+def as_picture(image: Tensor) -> Picture:
+    """Turn an image (3, H, W) into a Picture."""
+    return Picture(image.detach().clamp(0, 1).permute(1, 2, 0).contiguous().numpy())

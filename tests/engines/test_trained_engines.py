@@ -1,0 +1,264 @@
+"""Engines of networks that one trains oneself, on random weights: what they promise holds for any."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import impasto
+import impasto.engines.feedforward
+import impasto.engines.texture_net
+from impasto.cli.main import run
+from impasto.descriptors.catalog import load_encoder
+from impasto.engines import texture_net
+from impasto.engines.noise import UniformNoise
+from impasto.errors import UnknownNameError, UsageError
+from impasto.images import read_picture, resize_picture
+from impasto.networks import texture
+from impasto.networks.adain import AdaINNetwork
+from impasto.networks.sanet import SANetwork
+from impasto.networks.texture import StylizingTextureNetwork, TextureNetwork
+from impasto.networks.transformer import TransformerNetwork
+from impasto.options import NetworkOptions
+from impasto.runtimes.export import export_all
+from impasto.training.saving import save_network
+
+MAKERS = {
+    "transformer": lambda: TransformerNetwork(width=4, blocks=1),
+    "texture-net": lambda: StylizingTextureNetwork(width=2),
+    "adain": lambda: AdaINNetwork(load_encoder("compact")),
+    "sanet": lambda: SANetwork(load_encoder("compact")),
+}
+OWN_STYLE = ("transformer", "texture-net")
+
+
+def exported(network, folder):
+    save_network(folder / "checkpoint.safetensors", network, card={})
+    export_all(folder / "checkpoint.safetensors", folder / "exported")
+    return folder / "exported"
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    return {name: exported(maker(), tmp_path_factory.mktemp(name)) for name, maker in MAKERS.items()}
+
+
+@pytest.fixture(scope="module")
+def texture_folder(tmp_path_factory):
+    return exported(TextureNetwork(width=2), tmp_path_factory.mktemp("texture"))
+
+
+@pytest.fixture(scope="module")
+def content(photo):
+    return resize_picture(read_picture(photo), 301, 219)
+
+
+@pytest.fixture(scope="module")
+def styles(painting, photo):
+    return [resize_picture(read_picture(path), 160, 120) for path in (painting, photo)]
+
+
+@pytest.fixture
+def paint(networks, styles):
+    def painted(engine, content, *chosen, **options):
+        given = chosen or (() if engine in OWN_STYLE else (styles[0],))
+        return impasto.stylize(content, list(given), engine=engine, network=str(networks[engine]), **options)
+
+    return painted
+
+
+@pytest.mark.parametrize("engine", MAKERS)
+def test_the_result_is_as_large_as_the_content_and_says_what_made_it(paint, content, engine):
+    for size in ((301, 219), (5, 3), (40, 1)):
+        result = paint(engine, resize_picture(content, *size))
+        assert (result.width, result.height) == size
+        assert np.isfinite(result.pixels).all() and 0 <= result.pixels.min() <= result.pixels.max() <= 1
+    assert result.metadata["engine"] == engine and len(result.metadata["network"]) == len("sha256:") + 64
+
+
+@pytest.mark.parametrize("engine", MAKERS)
+def test_tiles_leave_no_trace(paint, content, engine, monkeypatch):
+    steps = []
+    large = resize_picture(content, 602, 438)
+    whole = paint(engine, large, precision="float32")
+    monkeypatch.setattr(impasto.engines.feedforward, "_TILE", (192, 256))
+    monkeypatch.setattr(impasto.engines.feedforward, "_UNDIVIDED", 0)
+    tiled = paint(engine, large, precision="float32", on_step=steps.append)
+    assert len(steps) == 9
+    assert np.abs(tiled.pixels - whole.pixels).max() < 1 / 255
+
+
+@pytest.mark.parametrize("engine", MAKERS)
+def test_strength_goes_from_the_content_to_the_style(paint, content, engine):
+    pixels = [paint(engine, content, strength=strength).pixels for strength in (0.0, 0.3, 0.7, 1.0)]
+    np.testing.assert_array_equal(pixels[0], content.pixels)
+    distances = [float(np.abs(each - content.pixels).mean()) for each in pixels]
+    assert distances == sorted(distances) and distances[1] > 0
+
+
+@pytest.mark.parametrize("engine", MAKERS)
+def test_colors_are_kept(paint, content, engine):
+    grey = impasto.Picture(np.repeat(content.pixels.mean(2, keepdims=True), 3, axis=2))
+    assert np.ptp(paint(engine, grey, keep_colors="luminance").pixels, axis=2).max() < 0.02
+    coral = paint(engine, content, keep_colors="coral").pixels
+    assert np.abs(coral.mean((0, 1)) - content.pixels.mean((0, 1))).max() < 0.1
+
+
+@pytest.mark.parametrize("engine", ["adain", "sanet"])
+def test_styles_are_mixed_by_their_weights(paint, content, styles, engine):
+    one, other = (paint(engine, content, style).pixels for style in styles)
+    mixed = [paint(engine, content, (styles[0], 1 - w), (styles[1], w)).pixels for w in (0.001, 0.5, 0.999)]
+    assert np.abs(mixed[0] - one).mean() < np.abs(mixed[1] - one).mean() < np.abs(mixed[2] - one).mean()
+    assert np.abs(mixed[2] - other).mean() < np.abs(mixed[1] - other).mean()
+    assert np.abs(mixed[0] - one).mean() < 0.01 * np.abs(other - one).mean() + 1e-3
+
+
+@pytest.mark.parametrize("engine", OWN_STYLE)
+def test_a_network_with_its_own_style_refuses_others(paint, content, styles, engine):
+    with pytest.raises(UsageError, match="has one style, which it was trained for; leave -s, or choose --engine fast"):
+        paint(engine, content, styles[0])
+
+
+@pytest.mark.parametrize("engine", ["fast", "adain", "sanet"])
+def test_a_network_for_all_styles_wants_one(content, networks, engine):
+    folder = networks.get(engine)
+    with pytest.raises(UsageError, match="no style is given"):
+        impasto.stylize(content, engine=engine, network=folder and str(folder))
+
+
+def test_the_command_line_names_a_folder_or_a_checkpoint(networks, photo, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    folder = networks["transformer"]
+    arguments = ["stylize", str(photo), "--engine", "transformer", "--size", "96", "-q"]
+    for network in (folder, folder / "transformer.safetensors"):
+        assert run([*arguments, "-o", "{stem}-{style}.png", "--network", str(network)]) == 0
+        assert read_picture("harbour-styled.png").width == 96
+    assert run([*arguments, "-o", "out.png", "--network", str(networks["adain"])]) == 2
+    assert "lacks transformer.safetensors; name a folder that 'impasto export' wrote" in capsys.readouterr().err
+    assert run([*arguments, "-o", "out.png", "--network", "mosaik"]) == 2
+    assert "unknown transformer network 'mosaik'" in capsys.readouterr().err
+    assert run([*arguments, "-o", "out.png", "--stroke-size", "2"]) == 2
+    assert "engine 'transformer' has no option --stroke-size; gatys or fast or adain" in capsys.readouterr().err
+    with pytest.raises(UnknownNameError):
+        impasto.stylize(photo, engine="adain", network="nowhere")
+
+
+def synthesize(folder, width, height, *, tileable=False, **options):
+    maker = texture_net.TextureNetSynthesizer(NetworkOptions(network=str(folder), precision="float32", **options))
+    strips = maker.synthesize(width, height, tileable=tileable, on_step=lambda step: None)
+    return np.concatenate([strip.pixels for strip in strips])
+
+
+def test_textures_of_any_size_and_seed(texture_folder, monkeypatch):
+    one = synthesize(texture_folder, 190, 130)
+    assert one.shape == (130, 190, 3) and 0 <= one.min() <= one.max() <= 1
+    np.testing.assert_array_equal(one, synthesize(texture_folder, 190, 130))
+    assert np.abs(one - synthesize(texture_folder, 190, 130, seed=1)).mean() > 1e-3
+    larger = synthesize(texture_folder, 600, 530)
+    assert np.abs(larger[:130, :190] - one).max() < 1 / 255  # a part of the same endless texture
+    monkeypatch.setattr(impasto.engines.texture_net, "_TILE", 64)
+    assert np.abs(synthesize(texture_folder, 190, 130) - one).max() < 1 / 255
+
+
+def test_a_tileable_texture_goes_on_beyond_its_edge(texture_folder):
+    tile = synthesize(texture_folder, 160, 96, tileable=True)
+    steps = np.abs(np.diff(np.concatenate([tile, tile[:1]]), axis=0)).mean((1, 2))
+    assert steps[-1] < 1.5 * np.median(steps) + 1e-4
+    steps = np.abs(np.diff(np.concatenate([tile, tile[:, :1]], axis=1), axis=1)).mean((0, 2))
+    assert steps[-1] < 1.5 * np.median(steps) + 1e-4
+    rolled = synthesize(texture_folder, 320, 96, tileable=True)
+    assert rolled.shape == (96, 320, 3)
+    with pytest.raises(UsageError, match="multiples of 16, and 100x96 has not; choose 112x96"):
+        synthesize(texture_folder, 100, 96, tileable=True)
+
+
+def test_noise_is_the_same_at_a_place():
+    noise = UniformNoise(2, 7)
+    whole = noise.part(-200, -50, 300, 250)
+    assert whole.min() >= 0 and whole.max() < 1 and abs(whole.mean() - 0.5) < 0.01
+    np.testing.assert_array_equal(noise.part(-20, 60, 40, 30), whole[:, :, 180:220, 110:140])
+    around = UniformNoise(2, 7, (48, 32)).part(-48, 32, 96, 64)
+    np.testing.assert_array_equal(around[:, :, :48, :32], around[:, :, 48:, 32:])
+
+
+def test_the_constants_are_the_networks():
+    assert (texture_net.STRIDE, texture_net.NOISE_CHANNELS) == (texture.STRIDE, texture.NOISE_CHANNELS)
+
+
+def test_texture_from_the_command_line(texture_folder, painting, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert (
+        run(["texture", str(texture_folder), "-o", "net.png", "--size", "96x64", "--tileable", "--seed", "3", "-q"])
+        == 0
+    )
+    assert (read_picture("net.png").width, read_picture("net.png").height) == (96, 64)
+    assert read_picture("net.png").metadata["engine"] == "texture-net"
+    small = ["--size", "64x48", "--steps", "4", "--descriptor", "compact", "-q"]
+    assert run(["texture", str(painting), "-o", "made.png", *small, "--json"]) == 0
+    assert '"width": 64, "height": 48' in capsys.readouterr().out
+    assert read_picture("made.png").metadata["engine"] == "gatys"
+    for arguments, sentence in (
+        (["texture", str(painting), "-o", "a.png", "--size", "64"], "size is '64'; write WIDTHxHEIGHT in pixels"),
+        (["texture", "-o", "a.png"], "no style is given; name a picture of a texture, or a texture network"),
+        (["texture", str(texture_folder), str(painting), "-o", "a.png"], "a texture network knows one texture"),
+        (["texture", str(texture_folder), "-o", "a.png", "--steps", "3"], "engine 'texture-net' has no option --steps"),
+    ):
+        assert run([*arguments, "-q"]) == 2
+        assert sentence in capsys.readouterr().err
+    assert run(["texture", "nowhere.jpg", "-o", "a.png", "-q"]) == 1
+    assert capsys.readouterr().err == "error: nowhere.jpg does not exist; check the path\n"
+
+
+@pytest.mark.usefixtures("stored_weights")
+def test_an_optimised_texture_can_be_tiled_and_mixed(painting, photo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["texture", f"{painting}:2", str(photo), "--size", "64x64", "--descriptor", "compact", "-q"]
+    arguments += ["--steps", "60", "--scales", "1"]
+    seams = {}
+    for name, flags in (("plain", []), ("tileable", ["--tileable"])):
+        assert run([*arguments, *flags, "-o", f"{name}.png"]) == 0
+        made = read_picture(f"{name}.png").pixels
+        steps = np.abs(np.diff(np.concatenate([made, made[:1]]), axis=0)).mean((1, 2))
+        seams[name] = steps[-1] / np.median(steps)
+    assert seams["tileable"] < 1.4
+    assert seams["plain"] > seams["tileable"]
+
+
+def test_a_network_without_pytorch(networks, photo, tmp_path):
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'safetensors', 'onnx'): sys.modules[name] = None\n"
+        "from impasto.cli.main import main; main()"
+    )
+    for engine in ("transformer", "texture-net"):
+        arguments = [
+            "stylize",
+            photo,
+            "--engine",
+            engine,
+            "--network",
+            networks[engine],
+            "-o",
+            "out.png",
+            "--size",
+            "64",
+        ]
+        done = subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_batches_and_torch_agree(networks, content):
+    network = MAKERS["transformer"]()
+    image = torch.from_numpy(content.pixels[:216, :300].transpose(2, 0, 1).copy())[None]
+    with torch.no_grad():
+        expected = network.render(image, network.measure(image))[0].permute(1, 2, 0).numpy()
+    found = impasto.stylize(
+        content.pixels[:216, :300], engine="transformer", network=str(networks["transformer"]), precision="float32"
+    ).pixels
+    assert np.abs(found - expected).max() < 2 / 255
