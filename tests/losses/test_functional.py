@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from impasto.descriptors.statistics import mean_and_std
 from impasto.losses.functional import (
     Normalization,
     _Gram,
@@ -15,7 +16,6 @@ from impasto.losses.functional import (
     gram_loss,
     gram_matrix,
     grid_share,
-    mean_and_std,
     mean_std_loss,
     total_variation,
 )

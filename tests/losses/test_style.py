@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from impasto.descriptors.statistics import mean_and_std
 from impasto.errors import UnknownNameError
 from impasto.losses.catalog import STYLE_LOSSES
 from impasto.losses.content import content_losses
-from impasto.losses.functional import gram_matrix, mean_and_std
+from impasto.losses.functional import gram_matrix
 from impasto.losses.style import GramLoss, MeanStdLoss, StyleLoss, style_losses
 
 KINDS = [GramLoss, MeanStdLoss]

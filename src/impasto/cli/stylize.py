@@ -15,7 +15,7 @@ from cyclopts import App, Parameter
 from impasto.cli.console import RunDisplay, fail
 from impasto.cli.engine_flags import EngineFlags, engine_options
 from impasto.cli.run_files import RunFiles
-from impasto.engines.base import StreamingEngine, Style, StylizeInputs
+from impasto.engines.base import StreamingEngine, Style, StylizeInputs, mixture
 from impasto.engines.create import create_engine
 from impasto.errors import ImpastoError, Interrupted, UnknownNameError, UsageError
 from impasto.gallery import as_style_source
@@ -94,7 +94,7 @@ def stylize(
             raise UsageError(f"{flag} names one file and {len(pairs)} pictures are given; paint them one by one")
     styles = tuple(read_style(text) for text in style)
     if isinstance(chosen, GatysOptions):
-        _refuse_codes(styles)
+        _require_pictures(styles)
     failed: list[str] = []
     painter: Engine | None = None
     for source, target in pairs:
@@ -298,8 +298,9 @@ def read_style(text: str) -> Style:
     return Style(as_style_source(name), weight)
 
 
-def _refuse_codes(styles: tuple[Style, ...]) -> None:
-    """Refuse styles without a picture, before weights are fetched that could not be used."""
+def _require_pictures(styles: tuple[Style, ...]) -> None:
+    """Refuse no styles, and styles without a picture, before weights are fetched that could not be used."""
+    mixture(styles)
     for style in styles:
         _ = style.picture
 

@@ -24,6 +24,15 @@ class Style:
     source: Picture | GalleryStyle
     weight: float = 1.0
 
+    def __post_init__(self) -> None:
+        """Refuse a weight that means nothing.
+
+        Raises:
+            UsageError: it is not positive.
+        """
+        if not 0 < self.weight < float("inf"):
+            raise UsageError(f"style weight is {self.weight:g}; it must be positive")
+
     @property
     def picture(self) -> Picture:
         """The style image.
@@ -44,16 +53,6 @@ class StylizeInputs:
 
     content: LazyPicture
     styles: tuple[Style, ...]
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be mixed.
-
-        Raises:
-            UsageError: weights that are not positive.
-        """
-        for style in self.styles:
-            if not 0 < style.weight < float("inf"):
-                raise UsageError(f"style weight is {style.weight:g}; it must be positive")
 
     @property
     def shares(self) -> list[float]:

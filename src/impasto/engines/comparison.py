@@ -48,10 +48,10 @@ class Result:
     distances: Mapping[str, float] = field(default_factory=dict)
     """'content' and 'style' as `DistanceMeasure` says, the same for all variants."""
     seconds: float = 0.0
-    peak_memory: int | None = None
-    """Of the process while it painted, in bytes, what was there before included; None where the system does not say."""
     error: str = ""
     """Why it failed."""
+    peak_memory: int | None = None
+    """Of the process while it painted, in bytes, what was there before included; None where the system does not say."""
 
 
 def compare(
@@ -160,4 +160,4 @@ def _paint(
     with PeakMemory() as memory:
         picture = engine.stylize(inputs, on_step=watch)
     seconds = time.monotonic() - started
-    return Result(variant, picture, losses, measure(picture), seconds, memory.bytes)
+    return Result(variant, picture, losses, measure(picture), seconds, peak_memory=memory.bytes)

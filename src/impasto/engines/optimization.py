@@ -79,7 +79,7 @@ class OptimizationEngine:
             CheckpointError: the checkpoint belongs to another run.
             Interrupted: KeyboardInterrupt arrived; carries the best picture so far.
         """
-        options, mode = self._options, self._options.keep_colors
+        options, mode, shares = self._options, self._options.keep_colors, inputs.shares
         given = inputs.content
         result = given.resized(*fit_size(given.width, given.height, options.size)).read()
         check_size(self._descriptor, result.width, result.height, self._layers, "content image")
@@ -104,12 +104,12 @@ class OptimizationEngine:
 
         run = CoarseToFine(
             scales,
-            lambda scale: self._objective(network, scale, content, styles, inputs.shares),
+            lambda scale: self._objective(network, scale, content, styles, shares),
             optimizer=options.optimizer,
             learning_rate=options.learning_rate,
             device=self._device,
             checkpoint_every=options.checkpoint_every,
-            fingerprint=self._fingerprint([content, *styles, start], inputs.shares),
+            fingerprint=self._fingerprint([content, *styles, start], shares),
         )
         try:
             with shortage_explained(content.shape[1], content.shape[0]):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from impasto.descriptors.statistics import mean_and_std
 from impasto.losses import functional
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class GramLoss(StyleLoss):
 class MeanStdLoss(StyleLoss):
     """Mean and standard deviation of each channel: Huang and Belongie (2017), eq. 13."""
 
-    statistics = staticmethod(functional.mean_and_std)
+    statistics = staticmethod(mean_and_std)
     distance = staticmethod(functional.mean_std_loss)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from impasto.losses.functional import mean_and_std
+from impasto.descriptors.statistics import mean_and_std
 from impasto.networks.base import Graph, picture_sides
 from impasto.networks.encoded import EncodedNetwork
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from impasto.losses.functional import mean_and_std
+from impasto.descriptors.statistics import mean_and_std
 from impasto.networks.base import Graph, Sides, picture_sides
 from impasto.networks.blocks import EdgeConvolution
 from impasto.networks.encoded import EncodedNetwork

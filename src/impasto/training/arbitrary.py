@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
 
+from impasto.descriptors.statistics import mean_and_std
 from impasto.images import Cell, sheet
-from impasto.losses.functional import mean_and_std, relative_distance, total_variation
+from impasto.losses.functional import relative_distance, total_variation
 from impasto.networks import adain, sanet
 from impasto.networks.encoded import EncodedNetwork
 from impasto.training.data import OTHER_STEPS, fingerprint, inside
