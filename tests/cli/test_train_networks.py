@@ -45,7 +45,7 @@ def test_transformer(folders, photo, painting, capsys):
     assert "1 pictures cannot be read and were skipped: damaged.jpg" in capsys.readouterr().err
     card = json.loads((out / "transformer.json").read_text())
     assert card["data"]["content"] == {"pictures": 2, "folders": ["photos"], "unreadable": ["damaged.jpg"]}
-    assert card["recipe"]["options"]["width"] == 4 and card["data"]["style"] == ["swirls.jpg"]
+    assert card["recipe"]["options"]["width"] == 4 and card["style"] == ["swirls.jpg"]
     assert {path.name for path in out.iterdir()} >= {"losses.csv", "losses.png", "step-000002.png", "state.safetensors"}
     assert stylize(photo, out, "--engine", "transformer").metadata["engine"] == "transformer"
     first = load_file(out / "transformer.safetensors")

@@ -26,16 +26,6 @@ from impasto.options import FastOptions
 from impasto.types import Picture
 
 
-@pytest.fixture(scope="module")
-def content(photo):
-    return resize_picture(read_picture(photo), 301, 219)
-
-
-@pytest.fixture(scope="module")
-def styles(painting, photo):
-    return [resize_picture(read_picture(path), 160, 120) for path in (painting, photo)]
-
-
 @pytest.fixture
 def paint(folder):
     def run_engine(content, *styles, on_step=lambda step: None, **options):

@@ -52,16 +52,6 @@ def texture_folder(tmp_path_factory):
     return exported(TextureNetwork(width=2), tmp_path_factory.mktemp("texture"))
 
 
-@pytest.fixture(scope="module")
-def content(photo):
-    return resize_picture(read_picture(photo), 301, 219)
-
-
-@pytest.fixture(scope="module")
-def styles(painting, photo):
-    return [resize_picture(read_picture(path), 160, 120) for path in (painting, photo)]
-
-
 @pytest.fixture
 def paint(networks, styles):
     def painted(engine, content, *chosen, **options):

@@ -11,7 +11,6 @@ from impasto.training.data import Crops
 from impasto.training.stylizer import (
     CONTENT_LAYER,
     ConditionalTraining,
-    LossWeights,
 )
 
 
@@ -23,9 +22,7 @@ def descriptor():
 def training(descriptor, photo, painting, *, batch=3, **weights):
     network = ArbitraryStylizer.seeing_with(descriptor)
     contents, styles = (Crops([path], 64, batch, seed) for path, seed in ((photo, 0), (painting, 1)))
-    chosen = LossWeights(
-        **{"content": 1.0, "style": 8.0, "total_variation": 1.0, "identity": 20.0, "grid": 0.3, **weights}
-    )
+    chosen = {"content": 1.0, "style": 8.0, "tv": 1.0, "identity": 20.0, "grid": 0.3, **weights}
     return ConditionalTraining(network, descriptor, descriptor, contents, styles, chosen)
 
 
@@ -47,7 +44,7 @@ def test_a_few_steps_lower_the_loss_and_reach_every_weight(descriptor, photo, pa
 
 
 def test_only_the_first_picture_learns_the_identity(descriptor, photo, painting):
-    task = training(descriptor, photo, painting, content=0.0, style=0.0, total_variation=0.0)
+    task = training(descriptor, photo, painting, content=0.0, style=0.0, tv=0.0)
     task.losses(0)["total"].backward()
     assert task.network.identity.grad.abs().max() > 0
     head = task.network.predictor.head[-1].weight.grad

@@ -30,7 +30,7 @@ class RunDisplay:
 
     def __init__(self, name: str, *, quiet: bool) -> None:
         """Show the run ``name``; nothing at all if ``quiet``, not even notes."""
-        self._name = name
+        self.name = name
         self._quiet = quiet
         console = Console(stderr=True)
         self._bar: Progress | None = None
@@ -90,9 +90,9 @@ class RunDisplay:
         if self._quiet:
             return
         if self._bar:
-            self._bar.console.print(escape(f"{self._name}: {text}"))
+            self._bar.console.print(escape(f"{self.name}: {text}"))
         else:
-            print(f"{self._name}: {text}", file=sys.stderr)
+            print(f"{self.name}: {text}", file=sys.stderr)
 
     def _show(self, state: str, last: bool) -> None:
         if self._bar:

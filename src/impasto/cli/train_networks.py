@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from impasto.cli.stylize import read_style
-from impasto.cli.training_run import TrainingFlags, trained, training, training_crops
+from impasto.cli.training_run import TrainingFlags, train, trained, training, training_crops
 from impasto.options import (
     ConditionalTrainingOptions,
     CycleGANTrainingOptions,
@@ -16,6 +16,7 @@ from impasto.options import (
     OneStyleTrainingOptions,
     SANetTrainingOptions,
     TextureTrainingOptions,
+    TrainingOptions,
     TransformerTrainingOptions,
     layer_weights,
 )
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from impasto.cli.console import RunDisplay
+    from impasto.options import TrainingOptions
+    from impasto.training.data import Crops
     from impasto.training.painting import PerceptualLosses
 
 _SMALLEST_SHARE = 0.4  # so that strokes of all scales are learned
@@ -64,31 +67,18 @@ def conditional(
         from impasto.descriptors.compact import load_compact
         from impasto.networks.arbitrary import ArbitraryStylizer
         from impasto.networks.checkpoint import load_network
-        from impasto.training.finish import described, finish
-        from impasto.training.stylizer import CONTENT_LAYER, ConditionalTraining, LossWeights
+        from impasto.training.stylizer import CONTENT_LAYER, ConditionalTraining
 
-        contents, styles = (
-            training_crops(folders, chosen, seed, smallest_share=_SMALLEST_SHARE)
-            for folders, seed in ((content, chosen.seed), (style, chosen.seed + 1))
-        )
+        pictures = _pictures(content, style, chosen, smallest_share=_SMALLEST_SHARE)
         descriptor = load_compact(full=[CONTENT_LAYER])
         judge = descriptor if chosen.judge == "compact" else load_vgg(chosen.judge, on_download=display.download)
         network = ArbitraryStylizer.seeing_with(descriptor, seed=chosen.seed)
         if start is not None:
             network.load_state_dict(load_network(start, ArbitraryStylizer).state_dict())
-        weights = LossWeights(
-            chosen.content_weight, chosen.style_weight, chosen.tv_weight, chosen.identity_weight, chosen.grid_weight
-        )
-        task = ConditionalTraining(network, descriptor, judge, contents, styles, weights)
-        finish(
-            trained(task, chosen, where, display, [contents, styles]),
-            where.output,
-            command="conditional",
-            title="Conditional transformer and style predictor",
-            options=chosen,
-            data={"content": described(contents, content), "style": described(styles, style)},
-            facts={"descriptor": {"name": "compact", "sha256": descriptor.identity}},
-        )
+        contents, styles = pictures["content"], pictures["style"]
+        task = ConditionalTraining(network, descriptor, judge, contents, styles, chosen.loss_weights)
+        facts = {"descriptor": {"name": "compact", "sha256": descriptor.identity}}
+        train(task, chosen, where, display, "Conditional transformer and style predictor", pictures, facts)
 
 
 def transformer(
@@ -114,20 +104,20 @@ def transformer(
     chosen = options or TransformerTrainingOptions()
     with training("transformer", where) as display:
         from impasto.networks.transformer import TransformerNetwork
-        from impasto.training.finish import described, finish
         from impasto.training.painting import PaintingTraining
 
         styles, shares = _style_images(style, chosen)
         contents = training_crops(content, chosen, chosen.seed)
         network = TransformerNetwork(width=chosen.width, blocks=chosen.blocks, norm=chosen.norm, seed=chosen.seed)
         task = PaintingTraining(network, _losses(chosen, display), styles, shares, contents)
-        finish(
-            trained(task, chosen, where, display, [contents]),
-            where.output,
-            command="transformer",
-            title="Transformer network for one style",
-            options=chosen,
-            data={"content": described(contents, content), "style": [Path(text).name for text in style]},
+        train(
+            task,
+            chosen,
+            where,
+            display,
+            "Transformer network for one style",
+            {"content": contents},
+            _style_facts(style),
         )
 
 
@@ -155,36 +145,22 @@ def texture(
     chosen = options or TextureTrainingOptions()
     with training("texture", where) as display:
         from impasto.networks.texture import StylizingTextureNetwork, TextureNetwork
-        from impasto.training.finish import described, finish
         from impasto.training.painting import PaintingTraining, TextureTraining
 
         styles, shares = _style_images(style, chosen)
-        losses = _losses(chosen, display)
-        names = [Path(text).name for text in style]
-        if not content:
+        losses, facts = _losses(chosen, display), _style_facts(style)
+        if content:
+            contents = training_crops(content, chosen, chosen.seed)
+            painter = StylizingTextureNetwork(width=chosen.width, seed=chosen.seed)
+            painting = PaintingTraining(painter, losses, styles, shares, contents)
+            title = "Texture network that paints in one style"
+            train(painting, chosen, where, display, title, {"content": contents}, facts)
+        else:
             maker = TextureNetwork(width=chosen.width, seed=chosen.seed)
-            task = TextureTraining(
+            making = TextureTraining(
                 maker, losses, styles, shares, size=chosen.crop, batch=chosen.batch, seed=chosen.seed
             )
-            finish(
-                trained(task, chosen, where, display, []),
-                where.output,
-                command="texture",
-                title="Texture network",
-                options=chosen,
-                data={"style": names},
-            )
-            return
-        contents = training_crops(content, chosen, chosen.seed)
-        painter = StylizingTextureNetwork(width=chosen.width, seed=chosen.seed)
-        finish(
-            trained(PaintingTraining(painter, losses, styles, shares, contents), chosen, where, display, [contents]),
-            where.output,
-            command="texture",
-            title="Texture network that paints in one style",
-            options=chosen,
-            data={"content": described(contents, content), "style": names},
-        )
+            train(making, chosen, where, display, "Texture network", {}, facts)
 
 
 def adain(
@@ -212,19 +188,11 @@ def adain(
         from impasto.descriptors.catalog import load_encoder
         from impasto.networks.adain import AdaINNetwork
         from impasto.training.arbitrary import AdaINTraining
-        from impasto.training.finish import described, finish
 
-        contents, styles = training_crops(content, chosen, chosen.seed), training_crops(style, chosen, chosen.seed + 1)
+        pictures = _pictures(content, style, chosen)
         network = AdaINNetwork(load_encoder(chosen.encoder, on_download=display.download), seed=chosen.seed)
-        weights = {"content": chosen.content_weight, "style": chosen.style_weight, "tv": chosen.tv_weight}
-        finish(
-            trained(AdaINTraining(network, contents, styles, weights), chosen, where, display, [contents, styles]),
-            where.output,
-            command="adain",
-            title="Decoder of adaptive instance normalisation",
-            options=chosen,
-            data={"content": described(contents, content), "style": described(styles, style)},
-        )
+        task = AdaINTraining(network, pictures["content"], pictures["style"], chosen.loss_weights)
+        train(task, chosen, where, display, "Decoder of adaptive instance normalisation", pictures)
 
 
 def sanet(
@@ -252,25 +220,11 @@ def sanet(
         from impasto.descriptors.catalog import load_encoder
         from impasto.networks.sanet import SANetwork
         from impasto.training.arbitrary import SANetTraining
-        from impasto.training.finish import described, finish
 
-        contents, styles = training_crops(content, chosen, chosen.seed), training_crops(style, chosen, chosen.seed + 1)
+        pictures = _pictures(content, style, chosen)
         network = SANetwork(load_encoder(chosen.encoder, on_download=display.download), seed=chosen.seed)
-        weights = {
-            "content": chosen.content_weight,
-            "style": chosen.style_weight,
-            "tv": chosen.tv_weight,
-            "identity": chosen.identity_weight,
-            "features": chosen.features_weight,
-        }
-        finish(
-            trained(SANetTraining(network, contents, styles, weights), chosen, where, display, [contents, styles]),
-            where.output,
-            command="sanet",
-            title="Style-attentional network",
-            options=chosen,
-            data={"content": described(contents, content), "style": described(styles, style)},
-        )
+        task = SANetTraining(network, pictures["content"], pictures["style"], chosen.loss_weights)
+        train(task, chosen, where, display, "Style-attentional network", pictures)
 
 
 def cyclegan(
@@ -296,9 +250,12 @@ def cyclegan(
     chosen = options or CycleGANTrainingOptions()
     with training("cyclegan", where) as display:
         from impasto.training.cyclegan import CycleNetworks, CycleTraining
-        from impasto.training.finish import described, finish
+        from impasto.training.finish import finish
 
-        a, b = training_crops(domain_a, chosen, chosen.seed), training_crops(domain_b, chosen, chosen.seed + 1)
+        pictures = {
+            "a": training_crops(domain_a, chosen, chosen.seed),
+            "b": training_crops(domain_b, chosen, chosen.seed + 1),
+        }
         networks = CycleNetworks(
             width=chosen.width,
             blocks=chosen.blocks,
@@ -306,17 +263,30 @@ def cyclegan(
             crop=chosen.crop,
             seed=chosen.seed,
         )
-        weights = {"cycle": chosen.cycle_weight, "identity": chosen.identity_weight}
-        both = trained(CycleTraining(networks, a, b, weights), chosen, where, display, [a, b])
+        task = CycleTraining(networks, pictures["a"], pictures["b"], chosen.loss_weights)
+        both = trained(task, chosen, where, display, pictures.values())
         for name, network in (("a-to-b", both.to_b), ("b-to-a", both.to_a)):
             finish(
                 network,
                 where.output / name,
-                command="cyclegan",
+                command=display.name,
                 title=f"Transformer network of unpaired translation, {name.replace('-', ' ')}",
                 options=chosen,
-                data={"a": described(a, domain_a), "b": described(b, domain_b)},
+                pictures=pictures,
             )
+
+
+def _pictures(
+    content: Sequence[Path], style: Sequence[Path], options: TrainingOptions, *, smallest_share: float = 0.5
+) -> dict[str, Crops]:
+    return {
+        "content": training_crops(content, options, options.seed, smallest_share=smallest_share),
+        "style": training_crops(style, options, options.seed + 1, smallest_share=smallest_share),
+    }
+
+
+def _style_facts(style: Sequence[str]) -> dict[str, object]:
+    return {"style": [Path(text).name for text in style]}
 
 
 def _style_images(texts: Sequence[str], options: OneStyleTrainingOptions) -> tuple[list[Tensor], list[float]]:

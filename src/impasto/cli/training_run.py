@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - cyclopts reads the annotations
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
@@ -13,15 +13,17 @@ from impasto.cli.console import RunDisplay
 from impasto.errors import UsageError, needs_extra
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from torch import nn
 
+    from impasto.networks.base import PaintingNetwork
     from impasto.options import TrainingOptions
     from impasto.training.data import Crops
     from impasto.training.loop import Schedule, Task
 
     NetworkT = TypeVar("NetworkT", bound=nn.Module)
+    PaintingT = TypeVar("PaintingT", bound=PaintingNetwork)
 
 
 @Parameter(name="*")
@@ -63,7 +65,7 @@ def training(name: str, where: TrainingFlags) -> Iterator[RunDisplay]:
 
 
 def trained(
-    task: Task[NetworkT], options: TrainingOptions, where: TrainingFlags, display: RunDisplay, data: Sequence[Crops]
+    task: Task[NetworkT], options: TrainingOptions, where: TrainingFlags, display: RunDisplay, data: Iterable[Crops]
 ) -> NetworkT:
     """Train, and say which pictures could not be read."""
     from impasto.training.loop import Training
@@ -73,6 +75,22 @@ def trained(
     if unreadable:
         display.note(f"{len(unreadable)} pictures cannot be read and were skipped: {', '.join(unreadable[:10])}")
     return network.eval()
+
+
+def train(
+    task: Task[PaintingT],
+    options: TrainingOptions,
+    where: TrainingFlags,
+    display: RunDisplay,
+    title: str,
+    pictures: Mapping[str, Crops],
+    facts: Mapping[str, Any] | None = None,
+) -> None:
+    """Train a network that paints on ``pictures``, and write it, its card with ``facts`` and its graphs."""
+    from impasto.training.finish import finish
+
+    network = trained(task, options, where, display, pictures.values())
+    finish(network, where.output, command=display.name, title=title, options=options, pictures=pictures, facts=facts)
 
 
 def training_crops(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from impasto.engines.base import StylizeInputs
     from impasto.engines.checkpoints import Checkpoint
+    from impasto.images.tiles import Tile
     from impasto.options import FastOptions, FeedForwardOptions
     from impasto.types import FloatArray, OnStep
 
@@ -36,6 +37,31 @@ _UNDIVIDED = 1 << 20
 _THUMBNAIL = 512
 _LARGEST_STYLE = 1536
 """Sides of what is seen of the content, and at most of a style, in pixels."""
+
+
+class TileSteps:
+    """Reports a run that makes the tiles of ``rows``: a step is a tile."""
+
+    def __init__(self, rows: list[list[Tile]], on_step: OnStep, preview: Callable[[], Picture]) -> None:
+        """Report to ``on_step``, with this ``preview``."""
+        self._total = sum(len(row) for row in rows)
+        self._scale = rows[-1][-1].right, rows[-1][-1].bottom
+        self._on_step, self._preview = on_step, preview
+        self._done = 0
+
+    def made_one(self) -> None:
+        """Say that another tile is done; an exception from ``on_step`` stops the run."""
+        self._done += 1
+        self._on_step(
+            Step(
+                done=self._done,
+                total=self._total,
+                fraction=self._done / self._total,
+                scale=self._scale,
+                losses={},
+                preview=self._preview,
+            )
+        )
 
 
 class FeedForwardEngine(ABC):
@@ -96,31 +122,20 @@ class FeedForwardEngine(ABC):
         # A halo is computed for nothing, so a picture that needs no division gets none.
         whole = content.height * content.width <= _UNDIVIDED
         tile_size = (content.height, content.width) if whole else _TILE
-        tiles = list(plan_tiles(content.height, content.width, *tile_size, halo=self.halo))
-        done = 0
-        for top in dict.fromkeys(tile.top for tile in tiles):
-            row = [tile for tile in tiles if tile.top == top]
-            strip = content.read(row[0].seen_top, row[0].seen_bottom)
-            painted = np.empty((row[0].bottom - top, content.width, 3), np.float32)
+        rows = plan_tiles(content.height, content.width, *tile_size, halo=self.halo)
+        steps = TileSteps(rows, on_step, lambda: Picture(paint(thumbnail, 0, 0)))
+        for row in rows:
+            first = row[0]
+            strip = content.read(first.seen_top, first.seen_bottom)
+            kept = slice(first.top - first.seen_top, first.bottom - first.seen_top)
+            painted = np.empty((first.bottom - first.top, content.width, 3), np.float32)
             for tile in row:
                 seen = strip.pixels[:, tile.seen_left : tile.seen_right]
                 painted[:, tile.left : tile.right] = paint(seen, tile.seen_top, tile.seen_left)[
-                    top - tile.seen_top : tile.bottom - tile.seen_top,
-                    tile.left - tile.seen_left : tile.right - tile.seen_left,
+                    kept, tile.left - tile.seen_left : tile.right - tile.seen_left
                 ]
-                done += 1
-                on_step(
-                    Step(
-                        done=done,
-                        total=len(tiles),
-                        fraction=done / len(tiles),
-                        scale=(content.width, content.height),
-                        losses={},
-                        preview=lambda: Picture(paint(thumbnail, 0, 0)),
-                    )
-                )
-            rows = slice(top - row[0].seen_top, row[0].bottom - row[0].seen_top)
-            alpha = None if strip.alpha is None else strip.alpha[rows]
+                steps.made_one()
+            alpha = None if strip.alpha is None else strip.alpha[kept]
             yield replace(strip, pixels=painted, alpha=alpha, metadata=self._graphs.metadata(self.name))
 
     def _finished(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Paint:

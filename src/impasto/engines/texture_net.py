@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impasto.engines.feedforward import FeedForwardEngine, from_batch, refuse_styles, to_batch
+from impasto.engines.feedforward import FeedForwardEngine, TileSteps, from_batch, refuse_styles, to_batch
 from impasto.engines.network_graphs import NetworkGraphs
 from impasto.engines.noise import UniformNoise
 from impasto.errors import UsageError
 from impasto.images.tiles import plan_tiles
-from impasto.types import Picture, Step
+from impasto.types import Picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,26 +85,15 @@ class TextureNetSynthesizer:
         sample = UniformNoise(NOISE_CHANNELS, self._options.seed).part(0, 0, _SAMPLE, _SAMPLE)
         affine = self._graphs.run("measure", noise=sample)["affine"]
         metadata = self._graphs.metadata("texture-net")
-        tiles = list(plan_tiles(height, width, _TILE, _TILE, halo=0))
-        done = 0
-        for top in dict.fromkeys(tile.top for tile in tiles):
-            row = [tile for tile in tiles if tile.top == top]
-            strip = np.empty((row[0].bottom - top, width, 3), np.float32)
+        rows = plan_tiles(height, width, _TILE, _TILE, halo=0)
+        steps = TileSteps(rows, on_step, lambda: Picture(self._made(noise, affine, 0, 0)))
+        for row in rows:
+            top, bottom = row[0].top, row[0].bottom
+            strip = np.empty((bottom - top, width, 3), np.float32)
             for tile in row:
-                strip[:, tile.left : tile.right] = self._made(noise, affine, tile.top, tile.left)[
-                    : tile.bottom - tile.top, : tile.right - tile.left
-                ]
-                done += 1
-                on_step(
-                    Step(
-                        done=done,
-                        total=len(tiles),
-                        fraction=done / len(tiles),
-                        scale=(width, height),
-                        losses={},
-                        preview=lambda: Picture(self._made(noise, affine, 0, 0)),
-                    )
-                )
+                made = self._made(noise, affine, top, tile.left)
+                strip[:, tile.left : tile.right] = made[: bottom - top, : tile.right - tile.left]
+                steps.made_one()
             yield Picture(strip, metadata=metadata)
 
     def _made(self, noise: UniformNoise, affine: FloatArray, top: int, left: int) -> FloatArray:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @dataclass(frozen=True)
@@ -23,22 +19,28 @@ class Tile:
     seen_right: int
 
 
-def plan_tiles(height: int, width: int, tile_height: int, tile_width: int, *, halo: int) -> Iterator[Tile]:
-    """Divide ``height`` x ``width`` pixels into tiles of at most ``tile_height`` x ``tile_width``, row by row.
+def plan_tiles(height: int, width: int, tile_height: int, tile_width: int, *, halo: int) -> list[list[Tile]]:
+    """Divide ``height`` x ``width`` pixels into rows of tiles of at most ``tile_height`` x ``tile_width``.
 
     Each is seen with ``halo`` more pixels at every edge, as far as there are any. All edges but the picture's own are
     multiples of the greatest common divisor of the tile's sides and ``halo``.
     """
+    rows = []
     for top in range(0, height, tile_height):
+        row = []
         for left in range(0, width, tile_width):
             bottom, right = min(top + tile_height, height), min(left + tile_width, width)
-            yield Tile(
-                top,
-                bottom,
-                left,
-                right,
-                max(0, top - halo),
-                min(height, bottom + halo),
-                max(0, left - halo),
-                min(width, right + halo),
+            row.append(
+                Tile(
+                    top,
+                    bottom,
+                    left,
+                    right,
+                    max(0, top - halo),
+                    min(height, bottom + halo),
+                    max(0, left - halo),
+                    min(width, right + halo),
+                )
             )
+        rows.append(row)
+    return rows

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from impasto.options.base import LayerNames, LayerWeights, Options
 
 ALL_STYLE_LAYERS = "relu1_1:1,relu2_1:1,relu3_1:1,relu4_1:1,relu5_1:1"
+
+StyleMargin = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=0.45,
+        description="Share of its width and height that each edge of the style image loses before it is looked at: "
+        "frames and the edges of scans are no style.",
+    ),
+]
 
 
 class EngineOptions(Options):
@@ -37,13 +47,23 @@ class StyleImageOptions(Options):
         le=10,
         description="Size of the style's strokes: the style image is seen this many times as large.",
     )
-    style_margin: float = Field(
-        0.02,
-        ge=0,
-        le=0.45,
-        description="Share of its width and height that each edge of the style image loses before it is looked at: "
-        "frames and the edges of scans are no style.",
+    style_margin: StyleMargin = 0.02
+
+
+class PerceptualOptions(Options):
+    """What a painted picture should share with the content and with the style, in the eyes of a descriptor."""
+
+    content_layers: LayerWeights = Field(
+        "relu4_2:1",
+        description="LAYER[:WEIGHT],... whose activations the picture should share with the content.",
     )
+    style_layers: LayerWeights = Field(
+        ALL_STYLE_LAYERS,
+        description="LAYER[:WEIGHT],... whose statistics the picture should share with the style.",
+    )
+    content_weight: float = Field(1.0, ge=0, description="Weight of the content loss.")
+    style_weight: float = Field(10.0, ge=0, description="Weight of the style loss.")
+    tv_weight: float = Field(5.0, ge=0, description="Weight of the total variation: more is smoother.")
 
 
 class DescentOptions(Options):
@@ -112,25 +132,14 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-class GatysOptions(DescentOptions, StyleImageOptions, EngineOptions):
+class GatysOptions(PerceptualOptions, DescentOptions, StyleImageOptions, EngineOptions):
     """The classical optimisation of Gatys et al. (2016): the pixels themselves are what is trained."""
 
     preset: Literal["gatys2016", "thesis", "thesis-pooling"] | None = Field(
         None, description="Settings of a publication; options given beside it win."
     )
 
-    # what is compared
-    content_layers: LayerWeights = Field(
-        "relu4_2:1",
-        description="LAYER[:WEIGHT],... whose activations the picture should share with the content.",
-    )
-    style_layers: LayerWeights = Field(
-        ALL_STYLE_LAYERS,
-        description="LAYER[:WEIGHT],... whose statistics the picture should share with the style.",
-    )
-    content_weight: float = Field(1.0, ge=0, description="Weight of the content loss.")
-    style_weight: float = Field(10.0, ge=0, description="Weight of the style loss.")
-    tv_weight: float = Field(5.0, ge=0, description="Weight of the total variation: more is smoother.")
+    # how it is compared
     normalization: Literal["relative", "paper"] = Field(
         "relative",
         description="Losses relative to the size of their targets (a weight means the same for every layer, descriptor "
@@ -229,9 +238,7 @@ class LearnOptions(Options):
         le=2048,
         description="Short side in pixels at which the style image is looked at: more makes larger strokes.",
     )
-    style_margin: float = Field(
-        0.02, ge=0, le=0.45, description="Share of the style image's sides that is cut off at each edge: frames."
-    )
+    style_margin: StyleMargin = 0.02
     minutes: float = Field(5.0, gt=0, description="Time after which learning ends.")
     steps: int = Field(400, ge=1, le=1_000_000, description="Steps after which learning ends.")
     learning_rate: float = Field(0.02, gt=0, description="Of Adam at its highest; it falls along half a cosine.")

@@ -7,8 +7,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from impasto.options.base import LayerWeights, Options
-from impasto.options.engines import ALL_STYLE_LAYERS
+from impasto.options.base import Options
+from impasto.options.engines import PerceptualOptions, StyleMargin
 
 CLASSIFIER_PRESETS: Mapping[str, Mapping[str, Any]] = {
     "thesis": {"optimizer": "rmsprop", "learning_rate": 1e-4, "batch": 16, "decay": "constant"},
@@ -32,6 +32,11 @@ class TrainingOptions(Options):
     warmup: int = Field(100, ge=0, description="Steps over which the learning rate rises.")
     checkpoint_every: int = Field(100, ge=1, description="Keep the state for --resume after every so many steps.")
     show_every: int = Field(500, ge=1, description="Draw a sheet of samples after every so many steps.")
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """The weights of the losses by name: every option NAME_weight."""
+        return {name.removesuffix("_weight"): value for name, value in self if name.endswith("_weight")}
 
 
 class CompactTrainingOptions(TrainingOptions):
@@ -60,7 +65,7 @@ class ConditionalTrainingOptions(TrainingOptions):
     grid_weight: float = Field(0.3, ge=0, description="Weight of grids at the periods of the network's enlargements.")
 
 
-class OneStyleTrainingOptions(TrainingOptions):
+class OneStyleTrainingOptions(PerceptualOptions, TrainingOptions):
     """Networks that learn one style from what a descriptor sees."""
 
     batch: int = Field(4, ge=1, le=1024, description="Pictures per step.")
@@ -70,24 +75,13 @@ class OneStyleTrainingOptions(TrainingOptions):
         description="Descriptor that measures the losses: auto (vgg19, or compact where that cannot be fetched), "
         "compact (cheap), or another from 'impasto models list', or a file.",
     )
-    content_layers: LayerWeights = Field(
-        "relu4_2:1", description="LAYER[:WEIGHT],... whose activations the picture should share with the content."
-    )
-    style_layers: LayerWeights = Field(
-        ALL_STYLE_LAYERS, description="LAYER[:WEIGHT],... whose Gram matrices the picture should share with the style."
-    )
-    content_weight: float = Field(1.0, ge=0, description="Weight of the content loss.")
-    style_weight: float = Field(10.0, ge=0, description="Weight of the style loss.")
-    tv_weight: float = Field(5.0, ge=0, description="Weight of the total variation: more is smoother.")
     style_size: int = Field(
         256,
         ge=32,
         le=4096,
         description="Short side in pixels at which the style image is seen: more makes larger strokes.",
     )
-    style_margin: float = Field(
-        0.02, ge=0, le=0.45, description="Share of the style image's sides that is cut off at each edge: frames."
-    )
+    style_margin: StyleMargin = 0.02
 
 
 class TransformerTrainingOptions(OneStyleTrainingOptions):

@@ -10,7 +10,7 @@ from impasto.training.processes import rank
 from impasto.training.saving import save_network
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from impasto.networks.base import PaintingNetwork
@@ -25,7 +25,7 @@ def finish(
     command: str,
     title: str,
     options: TrainingOptions,
-    data: Mapping[str, object],
+    pictures: Mapping[str, Crops],
     facts: Mapping[str, Any] | None = None,
 ) -> None:
     """Write everything into ``folder``; of several processes, the first does.
@@ -36,22 +36,22 @@ def finish(
         command: of ``impasto train``.
         title: of the card.
         options: of the training.
-        data: what it was trained on: see `described`.
+        pictures: what it was trained on.
         facts: what else the card should say.
     """
     if rank() > 0:
         return
     folder.mkdir(parents=True, exist_ok=True)
+    data = {name: _described(crops) for name, crops in pictures.items()}
     recipe = {"command": f"impasto train {command}", "options": options.model_dump()}
     path = folder / weights_file(network.architecture)
     save_network(path, network, card={"title": title, "recipe": recipe, "data": data, **(facts or {})})
     export_all(path, folder)
 
 
-def described(crops: Crops, folders: Iterable[Path]) -> dict[str, object]:
-    """Say what ``crops`` of pictures in ``folders`` are."""
+def _described(crops: Crops) -> dict[str, object]:
     return {
         "pictures": len(crops.files),
-        "folders": [folder.name for folder in folders],
+        "folders": sorted({path.parent.name for path in crops.files}),
         "unreadable": sorted(crops.unreadable),
     }

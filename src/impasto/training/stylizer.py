@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,6 +16,8 @@ from impasto.training.painting import as_picture
 from impasto.training.processes import rank, world_size
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from impasto.descriptors.base import Descriptor
     from impasto.networks.arbitrary import ArbitraryStylizer
     from impasto.training.data import Crops
@@ -27,19 +28,6 @@ _LARGE = 4.0
 """Style distances above this count by their logarithm."""
 _PERIODS = (2, 4, 8)
 """Pixels, of the network's enlargements."""
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """Of the parts of the loss."""
-
-    content: float
-    style: float
-    total_variation: float
-    identity: float
-    """Of the squared error of pixels painted with the code that should change nothing."""
-    grid: float
-    """Of what repeats itself at the periods of the enlargements, beyond what the photographs and paintings have."""
 
 
 class ConditionalTraining:
@@ -58,7 +46,7 @@ class ConditionalTraining:
         judge: Descriptor,
         contents: Crops,
         styles: Crops,
-        weights: LossWeights,
+        weights: Mapping[str, float],
     ) -> None:
         """Let ``network`` learn.
 
@@ -68,7 +56,9 @@ class ConditionalTraining:
             judge: what the losses are measured with; may be the same.
             contents: photographs.
             styles: paintings, as many per batch.
-            weights: of the losses.
+            weights: of the losses 'content', 'style', 'tv' (total variation), 'identity' (squared error of pixels
+                painted with the code that should change nothing) and 'grid' (what repeats itself at the periods of the
+                enlargements, beyond what the photographs and paintings have).
         """
         self.network: ArbitraryStylizer = network
         self.crop = contents.size
@@ -109,21 +99,19 @@ class ConditionalTraining:
         noise = noise_for(contents.new_empty(batch, *contents.shape[1:]), seed=step)[rank() :: parts]
         painted = self.network.transformer(contents, codes, noise)
         features = self._judge.forward(inside(painted[styled]), [*STYLE_LAYERS, CONTENT_LAYER])
-        weights = self._weights
         # The mean over all processes is to be the mean over all pictures that are styled.
         share = len(styles) * parts / (batch - 1)
-        unchanged = parts * (painted[0] - contents[0]).square().mean() if rank() == 0 else painted.new_zeros(())
         losses = {
-            "content": weights.content * share * content_distance(features[CONTENT_LAYER], content).mean(),
-            "style": weights.style
-            * share
+            "content": share * content_distance(features[CONTENT_LAYER], content).mean(),
+            "style": share
             * torch.stack(
                 [_bounded(style_distance(features[layer], targets[layer])).mean() for layer in STYLE_LAYERS]
             ).mean(),
-            "identity": weights.identity * unchanged,
-            "tv": weights.total_variation * total_variation(painted),
-            "grid": weights.grid * share * _excess_grid(painted[styled], contents[styled], styles),
+            "identity": parts * (painted[0] - contents[0]).square().mean() if rank() == 0 else painted.new_zeros(()),
+            "tv": total_variation(painted),
+            "grid": share * _excess_grid(painted[styled], contents[styled], styles),
         }
+        losses = {name: self._weights[name] * loss for name, loss in losses.items()}
         return {**losses, "total": torch.stack(list(losses.values())).sum()}
 
     def samples(self, network: ArbitraryStylizer) -> Picture:
