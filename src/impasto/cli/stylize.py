@@ -195,6 +195,7 @@ class _Run:
             for strip in engine.strips(self._inputs, on_step=self._step):
                 writer.write(strip)
                 metadata = strip.metadata
+                del strip  # or it would stay in memory beside the next one
             self._result.finish(writer, metadata)
 
     def paint(self, engine: Engine) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from impasto.engines.base import StylizeInputs
     from impasto.engines.checkpoints import Checkpoint
+    from impasto.images import LazyPicture
     from impasto.images.tiles import Tile
     from impasto.options import FastOptions, FeedForwardOptions
     from impasto.types import FloatArray, OnStep
@@ -125,18 +126,21 @@ class FeedForwardEngine(ABC):
         rows = plan_tiles(content.height, content.width, *tile_size, halo=self.halo)
         steps = TileSteps(rows, on_step, lambda: Picture(paint(thumbnail, 0, 0)))
         for row in rows:
-            first = row[0]
-            strip = content.read(first.seen_top, first.seen_bottom)
-            kept = slice(first.top - first.seen_top, first.bottom - first.seen_top)
-            painted = np.empty((first.bottom - first.top, content.width, 3), np.float32)
-            for tile in row:
-                seen = strip.pixels[:, tile.seen_left : tile.seen_right]
-                painted[:, tile.left : tile.right] = paint(seen, tile.seen_top, tile.seen_left)[
-                    kept, tile.left - tile.seen_left : tile.right - tile.seen_left
-                ]
-                steps.made_one()
-            alpha = None if strip.alpha is None else strip.alpha[kept]
-            yield replace(strip, pixels=painted, alpha=alpha, metadata=self._graphs.metadata(self.name))
+            yield self._strip(content, row, paint, steps)
+
+    def _strip(self, content: LazyPicture, row: list[Tile], paint: Paint, steps: TileSteps) -> Picture:
+        first = row[0]
+        seen = content.read(first.seen_top, first.seen_bottom)
+        kept = slice(first.top - first.seen_top, first.bottom - first.seen_top)
+        painted = np.empty((first.bottom - first.top, content.width, 3), np.float32)
+        for tile in row:
+            part = seen.pixels[:, tile.seen_left : tile.seen_right]
+            painted[:, tile.left : tile.right] = paint(part, tile.seen_top, tile.seen_left)[
+                kept, tile.left - tile.seen_left : tile.right - tile.seen_left
+            ]
+            steps.made_one()
+        alpha = None if seen.alpha is None else seen.alpha[kept]
+        return replace(seen, pixels=painted, alpha=alpha, metadata=self._graphs.metadata(self.name))
 
     def _finished(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Paint:
         """Return the painter with its colours put right."""
