@@ -16,6 +16,11 @@
   x OutOfMemoryError           the machine has less memory than the work needs
   x DivergedError              the starting picture has no finite loss
   x CheckpointError            a run cannot be resumed from what is on disk
+  x ServiceError               the service cannot do what was asked for
+    + ConflictError            it contradicts what is known already
+    + BacklogError             too much waits; later it will go
+    + StorageError             the disk, the database or the object store refused
+    + BlobMissingError         a picture was deleted, or never kept
   x Interrupted                the user stopped the run; carries the best picture so far
 
 The library raises; only ``cli/`` prints and exits, and only the web layer turns an error into a status.
@@ -123,6 +128,26 @@ class DivergedError(ImpastoError):
 
 class CheckpointError(ImpastoError):
     """A run cannot be resumed from what is on disk."""
+
+
+class ServiceError(ImpastoError):
+    """The service cannot do what was asked for."""
+
+
+class ConflictError(ServiceError):
+    """A request contradicts what is known already."""
+
+
+class BacklogError(ServiceError):
+    """Too much waits already; later it will go."""
+
+
+class StorageError(ServiceError):
+    """The disk, the database or the object store refused."""
+
+
+class BlobMissingError(ServiceError):
+    """A picture was deleted, or never kept."""
 
 
 class Interrupted(ImpastoError):  # noqa: N818 - not a failure: the user asked for it

@@ -1,0 +1,93 @@
+"""Blobs as files of one folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from impasto.errors import BlobMissingError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
+_TEMPORARY = ".part"
+
+
+class FileBlobs:
+    """See `impasto.service.ports.BlobStore`."""
+
+    def __init__(self, folder: Path) -> None:
+        """Keep blobs in ``folder``, which is made if it is not there."""
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def put(self, key: str, data: bytes) -> None:
+        """See `impasto.service.ports.BlobStore.put`."""
+        path = self._path(key)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}{_TEMPORARY}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            try:
+                temporary.touch(mode=0o600)
+                with temporary.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(path)
+            except OSError:
+                temporary.unlink(missing_ok=True)
+                raise
+            for folder in (path.parent, path.parent.parent):
+                _sync(folder)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise StorageError(f"a picture cannot be kept: {reason}; try again later") from error
+
+    def get(self, key: str) -> bytes:
+        """See `impasto.service.ports.BlobStore.get`."""
+        try:
+            return self._path(key).read_bytes()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise BlobMissingError(f"{key} was deleted, or never kept") from error
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise StorageError(f"a picture cannot be read: {reason}; try again later") from error
+
+    def delete(self, key: str) -> None:
+        """See `impasto.service.ports.BlobStore.delete`."""
+        path = self._path(key)
+        path.unlink(missing_ok=True)
+        for folder in path.parents:
+            if folder == self._folder:
+                break
+            try:
+                folder.rmdir()
+            except OSError:  # something else is in it, or it is gone
+                break
+
+    def keys(self, prefix: str = "") -> Iterator[tuple[str, float]]:
+        """See `impasto.service.ports.BlobStore.keys`."""
+        for path in sorted(self._folder.rglob("*")):
+            key = path.relative_to(self._folder).as_posix()
+            try:
+                if key.startswith(prefix) and path.is_file() and path.suffix != _TEMPORARY:
+                    yield key, path.stat().st_mtime
+            except FileNotFoundError:  # deleted since
+                continue
+
+    def _path(self, key: str) -> Path:
+        if not _KEY.fullmatch(key) or len(key) > 255:
+            raise ValueError(f"{key!r} is no key of a blob")
+        return self._folder / key
+
+
+def _sync(folder: Path) -> None:
+    """Make names in ``folder`` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,159 @@
+"""What the service keeps about a job, and the words for it."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class JobState(StrEnum):
+    """Where a job is; from a terminal state it only goes on to 'expired'."""
+
+    QUEUED = "queued"
+    """It waits for a worker."""
+    RUNNING = "running"
+    """A worker holds it by a lease."""
+    SUCCEEDED = "succeeded"
+    """Its result is stored."""
+    FAILED = "failed"
+    """It has no result; ``error_code`` says why."""
+    CANCELED = "canceled"
+    """Its owner did not want it any more."""
+    EXPIRED = "expired"
+    """It was finished, and what belonged to it has been deleted."""
+
+
+OPEN = frozenset({JobState.QUEUED, JobState.RUNNING})
+TERMINAL = frozenset(JobState) - OPEN
+
+
+class Beat(StrEnum):
+    """What a worker learns when it renews its lease."""
+
+    GO_ON = "go on"
+    CANCEL = "cancel"
+    """The job is not wanted any more."""
+    LOST = "lost"
+    """The lease ran out: somebody else has the job, or nobody needs it."""
+
+
+class Channel(StrEnum):
+    """How somebody is told that a job has ended."""
+
+    EMAIL = "email"
+    WEBHOOK = "webhook"
+
+
+def new_id() -> str:
+    """Make an id that nobody can guess (74 random bits) and that sorts by time: RFC 9562, version 7."""
+    random = int.from_bytes(secrets.token_bytes(10))
+    value = (int(time.time() * 1000) << 80) | random
+    value = (value & ~(0xF << 76)) | (7 << 76)
+    value = (value & ~(0x3 << 62)) | (2 << 62)
+    return str(UUID(int=value))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewJob:
+    """A job as it is submitted."""
+
+    id: str = field(default_factory=new_id)
+    tenant: str
+    """Whom it belongs to."""
+    params: Mapping[str, Any]
+    """Engine, styles and options, as JSON values."""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """Blob keys of the pictures, by what they are: 'content', 'style0', ..."""
+    request_sha256: str
+    """Of everything that was asked for: what tells a repeated request from another one."""
+    idempotency_key: str | None = None
+    """The sender's name for the request: sent twice, it makes one job."""
+    priority: int = 0
+    """From -2 (first) to 2 (last): each step is worth ten minutes of waiting."""
+    queue: str = "cpu"
+    """Which workers may take it."""
+    group: str = ""
+    """Jobs of one group need the same networks in memory."""
+    notify: Mapping[Channel, str] = field(default_factory=dict)
+    """Address or URL to tell when the job has ended, by channel."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A row of the job table. Times are seconds since 1970."""
+
+    id: str
+    tenant: str
+    state: JobState
+    params: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    queue: str
+    group: str
+    priority: int
+    attempt: int
+    """How often it was claimed: who finishes it has to know the latest number (the fencing token)."""
+    max_attempts: int
+    not_before: float
+    owner: str | None
+    lease_until: float | None
+    cancel_requested: bool
+    progress: float
+    """From 0 to 1."""
+    stage: str
+    revision: int
+    """Rises with every change that a watcher can see."""
+    preview_key: str | None
+    result_key: str | None
+    result_sha256: str | None
+    error_code: str | None
+    error_text: str | None
+    created: float
+    started: float | None
+    finished: float | None
+    expires: float | None
+    """When everything that belongs to it is deleted."""
+
+    @property
+    def blobs(self) -> list[str]:
+        """Keys of everything that is stored for it."""
+        return [key for key in (*self.inputs.values(), self.preview_key, self.result_key) if key]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """A message about a job that ended, which this process has to send."""
+
+    id: int
+    job: Job
+    channel: Channel
+    destination: str
+    attempt: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much may wait at once."""
+
+    backlog: int = 10_000
+    """Queued jobs in all."""
+    tenant_backlog: int = 1_000
+    """Queued jobs of one tenant."""
+    tenant_running: int = 0
+    """Running jobs of one tenant; 0 is as many as there are workers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retention:
+    """How long things are kept after a job has ended, in seconds."""
+
+    inputs: float = 24 * 3600.0
+    results: float = 7 * 24 * 3600.0
+    rows: float = 30 * 24 * 3600.0
+    """Of jobs of which nothing but the row is left."""

@@ -1,0 +1,189 @@
+"""Painting jobs in a process of its own, which may be killed at any time: it holds nothing that matters.
+
+The parent sends `Work` and gets `Progress` and then a `Painted` or a `Failure`. Networks stay in memory between jobs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import sys
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from impasto.engines.base import Style, StylizeInputs
+from impasto.engines.create import OPTIONS, create_engine
+from impasto.errors import (
+    DivergedError,
+    DownloadError,
+    ImageError,
+    ImageLimitError,
+    ImageSizeError,
+    ImpastoError,
+    MissingDependencyError,
+    OutOfMemoryError,
+    StyleError,
+    UnknownNameError,
+    UsageError,
+)
+from impasto.gallery import StyleCatalog
+from impasto.images import encode_picture, fit_size, open_picture, read_picture, resize_picture
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from multiprocessing.connection import Connection
+
+    from impasto.engines.base import Engine
+    from impasto.types import Picture, Step
+
+_PREVIEW_SIDE = 384
+_SECONDS_BETWEEN_PREVIEWS = 2.0
+_SECONDS_BETWEEN_STEPS = 0.5
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+
+
+@dataclass(frozen=True)
+class Work:
+    """What to paint."""
+
+    params: Mapping[str, Any]
+    """'engine', its 'options', 'styles' (each with 'name' of the gallery or 'input', and 'weight'), 'format'."""
+    inputs: Mapping[str, bytes]
+    """Picture files by the names that ``params`` use; 'content' is the content image."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far it is."""
+
+    fraction: float
+    preview: bytes | None
+    """A small JPEG file, now and then."""
+
+
+@dataclass(frozen=True)
+class Painted:
+    """The result, as a file."""
+
+    data: bytes
+    format: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no result."""
+
+    code: str
+    text: str
+    again: bool
+    """Whether another attempt may go better."""
+
+
+class Painter:
+    """Paints one job after the other."""
+
+    def __init__(self, warm_engines: int) -> None:
+        """Keep so many engines in memory."""
+        self._most = warm_engines
+        self._engines: OrderedDict[str, Engine] = OrderedDict()
+
+    def paint(self, work: Work, send: Any) -> Painted | Failure:
+        """Do ``work``; give every `Progress` to ``send``."""
+        try:
+            return self._paint(work, send)
+        except ImpastoError as error:
+            return Failure(code_of(error), str(error), isinstance(error, (DownloadError, OutOfMemoryError)))
+        except MemoryError:
+            return Failure("out_of_memory", "there is not enough memory; choose a smaller size", True)
+
+    def _paint(self, work: Work, send: Any) -> Painted:
+        params = work.params
+        content = open_picture(work.inputs["content"])
+        styles = tuple(_style(given, work.inputs) for given in params["styles"])
+        watch = _Watch(send)
+        engine = self._engine(params["engine"], params["options"])
+        picture = engine.stylize(StylizeInputs(content, styles), on_step=watch.step)
+        form = params.get("format") or content.outline.format or "png"
+        return Painted(encode_picture(picture, form), form)
+
+    def _engine(self, name: str, options: Mapping[str, Any]) -> Engine:
+        chosen = OPTIONS[name].parse(dict(options))
+        key = f"{name} {chosen.model_dump_json()}"
+        if key not in self._engines:
+            self._engines[key] = create_engine(name, chosen)
+        self._engines.move_to_end(key)
+        while len(self._engines) > self._most:
+            self._engines.popitem(last=False)
+        return self._engines[key]
+
+
+class _Watch:
+    """Sends steps, but not too many."""
+
+    def __init__(self, send: Any) -> None:
+        self._send = send
+        self._told = self._shown = time.monotonic()
+
+    def step(self, step: Step) -> None:
+        now = time.monotonic()
+        if now - self._told < _SECONDS_BETWEEN_STEPS:
+            return
+        preview = None
+        if now - self._shown >= _SECONDS_BETWEEN_PREVIEWS and step.fraction < 1:
+            preview = _small(step.preview())
+            self._shown = time.monotonic()
+        self._send(Progress(step.fraction, preview))
+        self._told = time.monotonic()
+
+
+def _small(picture: Picture) -> bytes:
+    size = fit_size(picture.width, picture.height, min(_PREVIEW_SIDE, max(picture.width, picture.height)))
+    return encode_picture(resize_picture(picture, *size), "jpeg", keep_profile=False, quality=80)
+
+
+def _style(given: Mapping[str, Any], inputs: Mapping[str, bytes]) -> Style:
+    source = StyleCatalog().get(given["name"]) if "name" in given else read_picture(inputs[given["input"]])
+    return Style(source, given.get("weight", 1.0))
+
+
+_CODES: tuple[tuple[type[ImpastoError], str], ...] = (
+    (ImageLimitError, "image_too_large"),
+    (ImageSizeError, "image_too_small"),
+    (ImageError, "bad_image"),
+    (MissingDependencyError, "engine_unavailable"),
+    (UnknownNameError, "unknown_name"),
+    (UsageError, "bad_option"),
+    (StyleError, "bad_style"),
+    (OutOfMemoryError, "out_of_memory"),
+    (DownloadError, "weights_unavailable"),
+    (DivergedError, "diverged"),
+)
+
+
+def code_of(error: ImpastoError) -> str:
+    """Return the stable code of ``error``."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), "failed")
+
+
+def serve(connection: Connection, warm_engines: int) -> None:
+    """Paint what comes through ``connection``, until it is closed: the main function of the child process."""
+    _confine()
+    painter = Painter(warm_engines)
+    while True:
+        try:
+            work = connection.recv()
+        except EOFError:
+            return
+        connection.send(painter.paint(work, connection.send))
+
+
+def _confine() -> None:
+    """End with the parent, whatever happens to it; gain no rights; leave no memory image."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
+    if sys.platform == "linux":
+        prctl = ctypes.CDLL(None, use_errno=True).prctl
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

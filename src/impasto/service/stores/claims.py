@@ -1,0 +1,138 @@
+"""Workers take jobs by a lease, and give them back finished or not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import ColumnElement, and_, func, not_, select, update
+
+from impasto.service.jobs import Beat, JobState, Limits, Retention
+from impasto.service.stores.ending import discard, end, requeue
+from impasto.service.stores.schema import jobs, to_job
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from impasto.service.jobs import Job
+    from impasto.service.stores.database import Database
+
+_LOOKED_AT = 16
+_OVERTAKES = 5.0
+"""Seconds of waiting that a job's network being in memory is worth."""
+
+
+class SQLClaims:
+    """See `impasto.service.ports.Claims`."""
+
+    def __init__(self, database: Database, limits: Limits = Limits(), retention: Retention = Retention()) -> None:  # noqa: B008 - frozen
+        """Give out the jobs of ``database``."""
+        self._database = database
+        self._limits = limits
+        self._retention = retention
+
+    def claim(
+        self, owner: str, queues: Sequence[str], lease: float, *, group: str = "", job: str | None = None
+    ) -> Job | None:
+        """See `impasto.service.ports.Claims.claim`."""
+        with self._database.begin() as (connection, now):
+            eligible = and_(
+                jobs.c.state == JobState.QUEUED,
+                jobs.c.queue.in_(queues),
+                jobs.c.not_before <= now,
+                not_(jobs.c.cancel_requested),
+            )
+            if job is not None:
+                eligible = and_(eligible, jobs.c.id == job)
+            if self._limits.tenant_running:
+                busy = (
+                    select(jobs.c.tenant)
+                    .where(jobs.c.state == JobState.RUNNING)
+                    .group_by(jobs.c.tenant)
+                    .having(func.count() >= self._limits.tenant_running)
+                )
+                eligible = and_(eligible, jobs.c.tenant.not_in(busy))
+            first = select(jobs.c.id, jobs.c.rank, jobs.c.group).where(eligible).order_by(jobs.c.rank)
+            rows = connection.execute(first.limit(_LOOKED_AT)).all()
+            for row in sorted(rows, key=lambda row: row.rank - (_OVERTAKES if group and row.group == group else 0)):
+                claimed = connection.execute(
+                    update(jobs)
+                    .where(jobs.c.id == row.id, eligible)  # in PostgreSQL, another may have taken it since
+                    .values(
+                        state=JobState.RUNNING,
+                        attempt=jobs.c.attempt + 1,
+                        owner=owner,
+                        lease_until=now + lease,
+                        started=now,
+                        progress=0.0,
+                        stage="",
+                        revision=jobs.c.revision + 1,
+                    )
+                    .returning(jobs)
+                ).first()
+                if claimed is not None:
+                    return to_job(claimed)
+        return None
+
+    def beat(self, job: Job, lease: float, *, progress: float, stage: str, preview: str | None = None) -> Beat:
+        """See `impasto.service.ports.Claims.beat`."""
+        with self._database.begin() as (connection, now):
+            seen = {"progress": progress, "stage": stage}
+            if preview is not None:
+                seen["preview_key"] = preview
+            row = connection.execute(
+                update(jobs)
+                .where(_held(job))
+                .values(lease_until=now + lease, revision=jobs.c.revision + 1, **seen)
+                .returning(jobs.c.cancel_requested)
+            ).first()
+        if row is None:
+            return Beat.LOST
+        return Beat.CANCEL if row.cancel_requested else Beat.GO_ON
+
+    def finish(self, job: Job, result_key: str, sha256: str) -> bool:
+        """See `impasto.service.ports.Claims.finish`."""
+        with self._database.begin() as transaction:
+            wanted = and_(_held(job), not_(jobs.c.cancel_requested))
+            return end(
+                transaction,
+                JobState.SUCCEEDED,
+                wanted,
+                self._retention,
+                result_key=result_key,
+                result_sha256=sha256,
+                progress=1.0,
+                stage="",
+            )
+
+    def fail(self, job: Job, code: str, text: str) -> bool:
+        """See `impasto.service.ports.Claims.fail`."""
+        with self._database.begin() as transaction:
+            return end(transaction, JobState.FAILED, _held(job), self._retention, error_code=code, error_text=text)
+
+    def put_back(self, job: Job, *, delay: float, counts: bool) -> bool:
+        """See `impasto.service.ports.Claims.put_back`."""
+        with self._database.begin() as transaction:
+            held = and_(_held(job), jobs.c.attempt < jobs.c.max_attempts) if counts else _held(job)
+            return requeue(transaction, held, self._retention, delay=delay, counts=counts)
+
+    def canceled(self, job: Job) -> bool:
+        """See `impasto.service.ports.Claims.canceled`."""
+        with self._database.begin() as transaction:
+            return end(transaction, JobState.CANCELED, and_(_held(job), jobs.c.cancel_requested), self._retention)
+
+    def unwanted(self, job: Job, *keys: str) -> None:
+        """See `impasto.service.ports.Claims.unwanted`."""
+        with self._database.begin() as transaction:
+            connection, now = transaction
+            row = connection.execute(select(jobs).where(jobs.c.id == job.id)).first()
+            needed = set() if row is None else set(to_job(row).blobs)
+            discard(transaction, {key: now for key in keys if key not in needed})
+
+
+def _held(job: Job) -> ColumnElement[bool]:
+    return and_(
+        jobs.c.id == job.id,
+        jobs.c.state == JobState.RUNNING,
+        jobs.c.owner == job.owner,
+        jobs.c.attempt == job.attempt,
+    )

@@ -1,0 +1,104 @@
+"""Transactions in SQLite and PostgreSQL, and the time that counts in them."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import create_engine, event, func, select
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.pool import StaticPool
+
+from impasto.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import Connection
+
+_BUSY_SECONDS = 15
+
+
+class Transaction(NamedTuple):
+    """One transaction."""
+
+    connection: Connection
+    now: float
+    """When it began, by the clock of the database server: several machines need not agree about the time."""
+
+
+class Database:
+    """A database that holds the tables of the service."""
+
+    def __init__(self, url: str, *, clock: Callable[[], float] | None = None) -> None:
+        """Prepare to connect.
+
+        Args:
+            url: such as 'sqlite:///jobs.db' (a local disk, one machine) or 'postgresql+psycopg://user@host/database'.
+            clock: what counts instead of the database's time, in seconds since 1970.
+        """
+        options: dict[str, Any] = {"pool_pre_ping": True}
+        self._sqlite = url.startswith("sqlite")
+        if self._sqlite:
+            options = {"connect_args": {"timeout": _BUSY_SECONDS, "check_same_thread": False}}
+            if url == "sqlite://":
+                options["poolclass"] = StaticPool
+        self.engine = create_engine(url, **options)
+        self._clock = clock or (time.time if self._sqlite else None)
+        if self._sqlite:
+            event.listen(self.engine, "connect", _prepare)
+            event.listen(self.engine, "begin", _begin)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self.engine.dispose()
+
+    @contextmanager
+    def begin(self) -> Iterator[Transaction]:
+        """Begin a transaction that writes; it is committed at the end, and durable then.
+
+        Raises:
+            StorageError: the database cannot be reached, or is too busy.
+        """
+        with self._reached(), self.engine.begin() as connection:
+            yield Transaction(connection, self._now(connection))
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """Begin a transaction that only reads.
+
+        Raises:
+            StorageError: the database cannot be reached.
+        """
+        with self._reached(), self.engine.connect().execution_options(reads=True) as connection:
+            yield Transaction(connection, self._now(connection))
+
+    def _now(self, connection: Connection) -> float:
+        if self._clock is not None:
+            return self._clock()
+        return float(connection.scalar(select(func.extract("epoch", func.now()))) or 0.0)
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        try:
+            yield
+        except IntegrityError:
+            raise
+        except (OperationalError, DBAPIError) as error:
+            if isinstance(error, OperationalError) or error.connection_invalidated:
+                reason = str(error.orig).strip().splitlines()[0]
+                raise StorageError(f"the job table cannot be reached: {reason}; try again") from error
+            raise
+
+
+def _prepare(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # Python's sqlite3 would begin transactions by itself, and not IMMEDIATE ones
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    # A transaction that reads first and then writes would get SQLITE_BUSY at once, whatever the timeout is.
+    reads = connection.get_execution_options().get("reads", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

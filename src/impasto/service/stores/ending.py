@@ -1,0 +1,129 @@
+"""What happens to a job when a worker has it no more, whoever says so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, insert, select, update
+
+from impasto.service.jobs import TERMINAL, Channel, JobState
+from impasto.service.stores.schema import garbage, jobs, outbox, to_job
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Row
+
+    from impasto.service.jobs import Retention
+    from impasto.service.stores.database import Transaction
+
+_TOLD = (JobState.SUCCEEDED, JobState.FAILED)
+"""Ends that messages are sent about."""
+
+
+def end(
+    transaction: Transaction, state: JobState, where: ColumnElement[bool], retention: Retention, **values: Any
+) -> bool:
+    """End the one job that satisfies ``where``; queue the messages about it, and plan to delete its pictures.
+
+    Returns:
+        Whether there was such a job.
+    """
+    connection, now = transaction
+    row = connection.execute(
+        update(jobs)
+        .where(where, jobs.c.state.not_in(TERMINAL))
+        .values(
+            state=state,
+            finished=now,
+            expires=now + retention.results,
+            owner=None,
+            lease_until=None,
+            revision=jobs.c.revision + 1,
+            **values,
+        )
+        .returning(jobs)
+    ).first()
+    if row is None:
+        return False
+    inputs = dict.fromkeys(row.inputs.values(), now + retention.inputs)
+    if row.preview_key is not None:
+        inputs[row.preview_key] = now
+        connection.execute(update(jobs).where(jobs.c.id == row.id).values(preview_key=None))
+    discard(transaction, inputs)
+    if state in _TOLD:
+        for channel, destination in row.notify.items():
+            connection.execute(
+                insert(outbox).values(
+                    job_id=row.id, channel=Channel(channel), destination=destination, state="pending", not_before=now
+                )
+            )
+    return True
+
+
+def requeue(
+    transaction: Transaction, where: ColumnElement[bool], retention: Retention, *, delay: float, counts: bool = True
+) -> bool:
+    """Let others try the one running job that satisfies ``where``, if it is still wanted.
+
+    Returns:
+        Whether there was such a job.
+    """
+    connection, now = transaction
+    row = connection.execute(select(jobs.c.preview_key, jobs.c.cancel_requested).where(where)).first()
+    if row is None:
+        return False
+    if row.cancel_requested:
+        return end(transaction, JobState.CANCELED, where, retention)
+    if row.preview_key is not None:
+        discard(transaction, {row.preview_key: now})
+    changed = connection.execute(
+        update(jobs)
+        .where(where)
+        .values(
+            state=JobState.QUEUED,
+            max_attempts=jobs.c.max_attempts + (0 if counts else 1),
+            not_before=now + delay,
+            dispatched=None,
+            owner=None,
+            lease_until=None,
+            progress=0.0,
+            stage="",
+            preview_key=None,
+            revision=jobs.c.revision + 1,
+        )
+        .returning(jobs.c.id)
+    )
+    return changed.first() is not None
+
+
+def forget(transaction: Transaction, row: Row[Any]) -> None:
+    """Keep nothing of the job in ``row`` but that it was: no address, no picture, no options."""
+    connection, now = transaction
+    discard(transaction, dict.fromkeys(to_job(row).blobs, now))
+    connection.execute(delete(outbox).where(outbox.c.job_id == row.id))
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.id == row.id)
+        .values(
+            state=JobState.EXPIRED,
+            params={},
+            inputs={},
+            notify={},
+            idempotency_key=None,
+            owner=None,
+            lease_until=None,
+            preview_key=None,
+            result_key=None,
+            result_sha256=None,
+            error_text=None,
+            finished=row.finished or now,
+            revision=jobs.c.revision + 1,
+        )
+    )
+
+
+def discard(transaction: Transaction, due: dict[str, float]) -> None:
+    """Plan to delete blobs at these times."""
+    connection, _ = transaction
+    if due:
+        connection.execute(delete(garbage).where(garbage.c.key.in_(due)))
+        connection.execute(insert(garbage), [{"key": key, "due": time} for key, time in due.items()])

@@ -1,0 +1,1 @@
+"""The tables from version to version (Alembic)."""

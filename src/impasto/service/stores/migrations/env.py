@@ -1,0 +1,12 @@
+"""Run by Alembic, with the connection that `impasto.service.stores.migration` gives it."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from impasto.service.stores.schema import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=metadata, transaction_per_migration=False
+)
+context.run_migrations()

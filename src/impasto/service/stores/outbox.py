@@ -1,0 +1,63 @@
+"""Messages about jobs that have ended: sent at least once, each with one id."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import ColumnElement, and_, or_, select, update
+
+from impasto.service.stores.schema import jobs, outbox, to_delivery, to_job
+
+if TYPE_CHECKING:
+    from impasto.service.jobs import Delivery
+    from impasto.service.stores.database import Database
+
+
+class SQLOutbox:
+    """See `impasto.service.ports.Outbox`."""
+
+    def __init__(self, database: Database) -> None:
+        """Send what is in ``database``."""
+        self._database = database
+
+    def next(self, owner: str, lease: float) -> Delivery | None:
+        """See `impasto.service.ports.Outbox.next`."""
+        with self._database.begin() as (connection, now):
+            due = or_(
+                and_(outbox.c.state == "pending", outbox.c.not_before <= now),
+                and_(outbox.c.state == "sending", outbox.c.lease_until < now),
+            )
+            for row in connection.execute(select(outbox.c.id).where(due).order_by(outbox.c.not_before).limit(8)).all():
+                taken = connection.execute(
+                    update(outbox)
+                    .where(outbox.c.id == row.id, due)
+                    .values(state="sending", attempt=outbox.c.attempt + 1, owner=owner, lease_until=now + lease)
+                    .returning(outbox)
+                ).first()
+                if taken is not None:
+                    job = connection.execute(select(jobs).where(jobs.c.id == taken.job_id)).one()
+                    return to_delivery(taken, to_job(job))
+        return None
+
+    def delivered(self, delivery: Delivery, owner: str) -> bool:
+        """See `impasto.service.ports.Outbox.delivered`."""
+        with self._database.begin() as (connection, _):
+            # The address is not needed any more.
+            done = update(outbox).where(_held(delivery, owner)).values(state="delivered", destination="", error=None)
+            return connection.execute(done.returning(outbox.c.id)).first() is not None
+
+    def refused(self, delivery: Delivery, owner: str, reason: str, *, again_in: float | None) -> bool:
+        """See `impasto.service.ports.Outbox.refused`."""
+        with self._database.begin() as (connection, now):
+            values = {"state": "failed"} if again_in is None else {"state": "pending", "not_before": now + again_in}
+            done = update(outbox).where(_held(delivery, owner)).values(error=reason[:500], owner=None, **values)
+            return connection.execute(done.returning(outbox.c.id)).first() is not None
+
+
+def _held(delivery: Delivery, owner: str) -> ColumnElement[bool]:
+    return and_(
+        outbox.c.id == delivery.id,
+        outbox.c.state == "sending",
+        outbox.c.owner == owner,
+        outbox.c.attempt == delivery.attempt,
+    )

@@ -1,0 +1,193 @@
+"""Jobs are accepted, looked up, and taken back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import ColumnElement, and_, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from impasto.errors import BacklogError, ConflictError
+from impasto.service.jobs import JobState, Limits, Retention
+from impasto.service.stores.ending import end, forget
+from impasto.service.stores.schema import garbage, jobs, to_job
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from impasto.service.jobs import Job, NewJob
+    from impasto.service.stores.database import Database, Transaction
+
+_ATTEMPTS = 3
+_SOON = 60.0
+_PRIORITY_SECONDS = 600.0
+_TENANT_SECONDS = 2.0
+"""By which every waiting job of a tenant puts off that tenant's next one, so that a thousand jobs of one do not stop
+the others."""
+
+
+class SQLSubmissions:
+    """See `impasto.service.ports.Submissions` and `Revocations`."""
+
+    def __init__(self, database: Database, limits: Limits = Limits(), retention: Retention = Retention()) -> None:  # noqa: B008 - frozen
+        """Keep jobs in ``database``, up to ``limits``."""
+        self._database = database
+        self._limits = limits
+        self._retention = retention
+
+    def submit(self, new: NewJob) -> tuple[Job, bool]:
+        """See `impasto.service.ports.Submissions.submit`."""
+        try:
+            return self._submit(new)
+        except IntegrityError:  # the same request came twice at the same time: now it is there
+            return self._submit(new)
+
+    def _submit(self, new: NewJob) -> tuple[Job, bool]:
+        with self._database.begin() as transaction:
+            connection, now = transaction
+            if new.idempotency_key is not None:
+                own = and_(jobs.c.tenant == new.tenant, jobs.c.idempotency_key == new.idempotency_key)
+                if (known := connection.execute(select(jobs).where(own)).first()) is not None:
+                    if known.request_sha256 != new.request_sha256:
+                        raise ConflictError(
+                            f"idempotency key {new.idempotency_key!r} belongs to another request; choose another key"
+                        )
+                    return to_job(known), False
+            own_waiting = self._check_backlog(transaction, new.tenant)
+            row = connection.execute(
+                insert(jobs)
+                .values(
+                    id=new.id,
+                    tenant=new.tenant,
+                    state=JobState.QUEUED,
+                    queue=new.queue,
+                    group=new.group,
+                    priority=new.priority,
+                    # Waiting makes up for priority and for numbers, so nobody waits for ever.
+                    rank=now + _PRIORITY_SECONDS * new.priority + _TENANT_SECONDS * own_waiting,
+                    params=dict(new.params),
+                    inputs=dict(new.inputs),
+                    notify=dict(new.notify),
+                    request_sha256=new.request_sha256,
+                    idempotency_key=new.idempotency_key,
+                    attempt=0,
+                    max_attempts=_ATTEMPTS,
+                    not_before=now,
+                    created=now,
+                )
+                .returning(jobs)
+            ).one()
+            return to_job(row), True
+
+    def _check_backlog(self, transaction: Transaction, tenant: str) -> int:
+        limits = self._limits
+        waiting = _count(transaction, jobs.c.state == JobState.QUEUED, limits.backlog)
+        if waiting >= limits.backlog:
+            raise BacklogError(f"{waiting} jobs wait already; try again in a while")
+        of_tenant = and_(jobs.c.tenant == tenant, jobs.c.state == JobState.QUEUED)
+        own = _count(transaction, of_tenant, limits.tenant_backlog)
+        if own >= limits.tenant_backlog:
+            raise BacklogError(f"{own} of your jobs wait already; try again when some are done")
+        return own
+
+    def find(self, job: str, tenant: str | None = None) -> Job | None:
+        """See `impasto.service.ports.Submissions.find`."""
+        chosen = _of(job, tenant)
+        with self._database.read() as transaction:
+            row = transaction.connection.execute(select(jobs).where(chosen)).first()
+        return None if row is None else to_job(row)
+
+    def list(
+        self, tenant: str, *, state: JobState | None = None, before: str | None = None, most: int = 50
+    ) -> Sequence[Job]:
+        """See `impasto.service.ports.Submissions.list`."""
+        chosen = select(jobs).where(jobs.c.tenant == tenant, jobs.c.erased.is_(None)).order_by(jobs.c.id.desc())
+        if state is not None:
+            chosen = chosen.where(jobs.c.state == state)
+        if before is not None:
+            chosen = chosen.where(jobs.c.id < before)
+        with self._database.read() as transaction:
+            return [to_job(row) for row in transaction.connection.execute(chosen.limit(most))]
+
+    def position(self, job: Job) -> int:
+        """See `impasto.service.ports.Submissions.position`."""
+        rank = select(jobs.c.rank).where(jobs.c.id == job.id).scalar_subquery()
+        earlier = and_(jobs.c.state == JobState.QUEUED, jobs.c.rank < rank, jobs.c.queue == job.queue)
+        with self._database.read() as transaction:
+            return _count(transaction, earlier, self._limits.backlog)
+
+    def cancel(self, job: str, tenant: str) -> Job | None:
+        """See `impasto.service.ports.Revocations.cancel`."""
+        with self._database.begin() as transaction:
+            connection, _ = transaction
+            waiting = and_(_of(job, tenant), jobs.c.state == JobState.QUEUED)
+            if not end(transaction, JobState.CANCELED, waiting, self._retention):
+                connection.execute(
+                    update(jobs)
+                    .where(_of(job, tenant), jobs.c.state == JobState.RUNNING)
+                    .values(cancel_requested=True, revision=jobs.c.revision + 1)
+                )
+            row = connection.execute(select(jobs).where(_of(job, tenant))).first()
+            return None if row is None else to_job(row)
+
+    def retry(self, job: str, tenant: str) -> Job | None:
+        """See `impasto.service.ports.Revocations.retry`."""
+        with self._database.begin() as transaction:
+            connection, now = transaction
+            row = connection.execute(select(jobs).where(_of(job, tenant)).with_for_update()).first()
+            if row is None:
+                return None
+            if row.state not in (JobState.FAILED, JobState.CANCELED):
+                raise ConflictError(f"job {job} is {row.state}; only failed and canceled jobs can be tried again")
+            keys = list(row.inputs.values())
+            # What is due soon may be on its way out already.
+            kept_on = delete(garbage).where(garbage.c.key.in_(keys), garbage.c.due > now + _SOON)
+            kept = connection.execute(kept_on.returning(garbage.c.key)).all()
+            if len(kept) < len(keys):
+                raise ConflictError(f"the pictures of job {job} have been deleted; send them again as a new job")
+            self._check_backlog(transaction, tenant)
+            again = connection.execute(
+                update(jobs)
+                .where(jobs.c.id == job)
+                .values(
+                    state=JobState.QUEUED,
+                    max_attempts=jobs.c.attempt + _ATTEMPTS,
+                    rank=now + _PRIORITY_SECONDS * row.priority,
+                    not_before=now,
+                    dispatched=None,
+                    cancel_requested=False,
+                    progress=0.0,
+                    stage="",
+                    preview_key=None,
+                    error_code=None,
+                    error_text=None,
+                    started=None,
+                    finished=None,
+                    expires=None,
+                    revision=jobs.c.revision + 1,
+                )
+                .returning(jobs)
+            ).one()
+            return to_job(again)
+
+    def erase(self, job: str, tenant: str) -> bool:
+        """See `impasto.service.ports.Revocations.erase`."""
+        with self._database.begin() as transaction:
+            connection, now = transaction
+            row = connection.execute(select(jobs).where(_of(job, tenant)).with_for_update()).first()
+            if row is None:
+                return False
+            forget(transaction, row)
+            connection.execute(update(jobs).where(jobs.c.id == job).values(erased=now))
+            return True
+
+
+def _of(job: str, tenant: str | None) -> ColumnElement[bool]:
+    chosen = and_(jobs.c.id == job, jobs.c.erased.is_(None))
+    return chosen if tenant is None else and_(chosen, jobs.c.tenant == tenant)
+
+
+def _count(transaction: Transaction, where: ColumnElement[bool], most: int) -> int:
+    """Count rows, but not beyond ``most``: the time that it takes has a bound."""
+    found = select(jobs.c.id).where(where).limit(most).subquery()
+    return transaction.connection.scalar(select(func.count()).select_from(found)) or 0

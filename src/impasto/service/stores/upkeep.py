@@ -1,0 +1,90 @@
+"""What has to be done now and then: lost jobs taken back, old ones forgotten, blobs deleted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import and_, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from impasto.service.jobs import TERMINAL, JobState, Retention
+from impasto.service.stores.ending import end, forget, requeue
+from impasto.service.stores.schema import garbage, jobs, leaders
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from impasto.service.stores.database import Database
+
+_AT_ONCE = 100
+
+
+class SQLUpkeep:
+    """See `impasto.service.ports.Upkeep`."""
+
+    def __init__(self, database: Database, retention: Retention = Retention()) -> None:  # noqa: B008 - frozen
+        """Look after ``database``."""
+        self._database = database
+        self._retention = retention
+
+    def lead(self, role: str, owner: str, lease: float) -> bool:
+        """See `impasto.service.ports.Upkeep.lead`."""
+        with self._database.begin() as (connection, now):
+            connection.execute(delete(leaders).where(leaders.c.role == role, leaders.c.until <= now))
+            mine = update(leaders).where(leaders.c.role == role, leaders.c.owner == owner).values(until=now + lease)
+            if connection.execute(mine.returning(leaders.c.role)).first() is not None:
+                return True
+            if connection.execute(select(leaders.c.owner).where(leaders.c.role == role)).first() is not None:
+                return False
+            nested = connection.begin_nested()
+            try:
+                connection.execute(insert(leaders).values(role=role, owner=owner, until=now + lease))
+                nested.commit()
+            except IntegrityError:  # somebody else was as quick
+                nested.rollback()
+                return False
+            return True
+
+    def reap(self) -> int:
+        """See `impasto.service.ports.Upkeep.reap`."""
+        with self._database.begin() as transaction:
+            connection, now = transaction
+            lost = and_(jobs.c.state == JobState.RUNNING, jobs.c.lease_until < now)
+            rows = connection.execute(select(jobs).where(lost).limit(_AT_ONCE)).all()
+            for row in rows:
+                still = and_(lost, jobs.c.id == row.id, jobs.c.attempt == row.attempt)
+                if row.attempt >= row.max_attempts and not row.cancel_requested:
+                    text = f"{row.attempt} workers were lost while they painted it; try another picture or smaller size"
+                    end(
+                        transaction,
+                        JobState.FAILED,
+                        still,
+                        self._retention,
+                        error_code="worker_lost",
+                        error_text=text,
+                    )
+                else:
+                    requeue(transaction, still, self._retention, delay=0.0)
+            return len(rows)
+
+    def expire(self) -> int:
+        """See `impasto.service.ports.Upkeep.expire`."""
+        with self._database.begin() as transaction:
+            connection, now = transaction
+            over = and_(jobs.c.state.in_(TERMINAL - {JobState.EXPIRED}), jobs.c.expires <= now)
+            rows = connection.execute(select(jobs).where(over).limit(_AT_ONCE).with_for_update()).all()
+            for row in rows:
+                forget(transaction, row)
+            empty = and_(jobs.c.state == JobState.EXPIRED, jobs.c.finished <= now - self._retention.rows)
+            connection.execute(delete(jobs).where(empty))
+            return len(rows)
+
+    def garbage(self, most: int = _AT_ONCE) -> Sequence[str]:
+        """See `impasto.service.ports.Upkeep.garbage`."""
+        with self._database.read() as (connection, now):
+            return list(connection.scalars(select(garbage.c.key).where(garbage.c.due <= now).limit(most)))
+
+    def collected(self, keys: Sequence[str]) -> None:
+        """See `impasto.service.ports.Upkeep.collected`."""
+        with self._database.begin() as (connection, _):
+            connection.execute(delete(garbage).where(garbage.c.key.in_(keys)))

@@ -1,0 +1,279 @@
+"""A worker: takes jobs, has them painted by a child process, and brings back what came of it.
+
+The worker itself never decodes a picture. Whatever happens to the child, the worker lives on; whatever happens to the
+worker, its lease runs out and another takes the job.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import multiprocessing
+import os
+import random
+import secrets
+import socket
+import time
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from impasto.errors import BlobMissingError, StorageError
+from impasto.service.jobs import Beat
+from impasto.service.run import Failure, Painted, Progress, Work, serve
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from impasto.service.jobs import Job
+    from impasto.service.settings import Settings
+    from impasto.service.wiring import Parts
+
+_log = logging.getLogger(__name__)
+
+_BEATS_PER_LEASE = 4
+_SLOWEST_BEAT = 1.0
+"""Seconds: what somebody cancels should end soon."""
+_LONGEST_DELAY = 300.0
+_UPKEEP_EVERY = 1.0
+_SWEEP_EVERY = 60.0
+_UNREACHABLE_DELAY = 1.0
+
+
+def work(parts: Parts, stop: Event) -> None:
+    """Work, and look after the job table in turn with other workers, until ``stop`` is set."""
+    worker = Worker(parts, stop)
+    caretaker = Thread(target=_look_after, args=(parts, worker.name, stop), name="upkeep", daemon=True)
+    caretaker.start()
+    worker.run()
+    caretaker.join()
+
+
+def _look_after(parts: Parts, name: str, stop: Event) -> None:
+    upkeep, swept = parts.upkeep, float("-inf")
+    while not stop.wait(_UPKEEP_EVERY):
+        try:
+            if not upkeep.lead("upkeep", name, 10 * _UPKEEP_EVERY):
+                continue
+            upkeep.reap()
+            if time.monotonic() - swept > _SWEEP_EVERY:
+                upkeep.expire()
+                swept = time.monotonic()
+            while keys := upkeep.garbage():
+                for key in keys:
+                    parts.blobs.delete(key)
+                upkeep.collected(keys)
+        except (StorageError, OSError) as error:
+            _log.warning("%s", error)
+
+
+class ChildDiedError(Exception):
+    """The child process has ended without an answer."""
+
+
+class PaintProcess:
+    """The child process; it is started when it is needed, and again after it was killed."""
+
+    def __init__(self, warm_engines: int) -> None:
+        """Let the child keep so many engines in memory."""
+        self._warm_engines = warm_engines
+        self._context = multiprocessing.get_context("spawn")
+        self._process: multiprocessing.process.BaseProcess | None = None
+
+    def begin(self, work: Work) -> None:
+        """Hand over ``work``."""
+        if self._process is None or not self._process.is_alive():
+            self.kill()
+            self._connection, theirs = self._context.Pipe()
+            self._process = self._context.Process(target=serve, args=(theirs, self._warm_engines), daemon=True)
+            self._process.start()
+            theirs.close()
+        try:
+            self._connection.send(work)
+        except OSError as error:
+            raise ChildDiedError from error
+
+    def receive(self, seconds: float) -> Progress | Painted | Failure | None:
+        """Return what the child says within so many ``seconds``.
+
+        Raises:
+            ChildDiedError: it has ended.
+        """
+        try:
+            if not self._connection.poll(seconds):
+                return None
+            message: Progress | Painted | Failure = self._connection.recv()
+        except (EOFError, OSError) as error:
+            raise ChildDiedError from error
+        return message
+
+    def memory(self) -> int:
+        """Return the child's resident memory in bytes; 0 where the system does not say."""
+        try:
+            assert self._process is not None
+            pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+        except (OSError, IndexError, ValueError):
+            return 0
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def kill(self) -> None:
+        """End it at once; it holds nothing that matters."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._process.close()
+            self._connection.close()
+            self._process = None
+
+
+class Worker:
+    """Works until it is told to stop."""
+
+    def __init__(self, parts: Parts, stop: Event) -> None:
+        """Work with ``parts`` until ``stop`` is set; a job in hand is finished or put back then."""
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._parts = parts
+        self._stop = stop
+        self._child = PaintProcess(parts.settings.warm_engines)
+        self._group = ""
+
+    @property
+    def _settings(self) -> Settings:
+        return self._parts.settings
+
+    def run(self) -> None:
+        """Take one job after the other."""
+        settings = self._settings
+        try:
+            while not self._stop.is_set():
+                try:
+                    job = self._parts.claims.claim(self.name, settings.queues, settings.lease, group=self._group)
+                except StorageError as error:
+                    _log.warning("%s", error)
+                    self._stop.wait(_UNREACHABLE_DELAY)
+                    continue
+                if job is None:
+                    self._stop.wait(settings.poll)
+                else:
+                    self._group = job.group
+                    _Attempt(self._parts, self._child, self._stop, job).make()
+        finally:
+            self._child.kill()
+
+
+class _Attempt:
+    """One attempt at one job."""
+
+    def __init__(self, parts: Parts, child: PaintProcess, stop: Event, job: Job) -> None:
+        self._parts = parts
+        self._settings = parts.settings
+        self._child = child
+        self._stop = stop
+        self._job = job
+        self._started = self._held = time.monotonic()
+        self._beat_every = min(_SLOWEST_BEAT, parts.settings.lease / _BEATS_PER_LEASE)
+        self._progress = 0.0
+        self._preview: str | None = None
+        self._preview_key = f"previews/{job.id}/{job.attempt}.jpg"
+
+    def make(self) -> None:
+        """Bring the job to an end, or leave it to others."""
+        job, claims = self._job, self._parts.claims
+        try:
+            answer = self._answer()
+            if isinstance(answer, Painted):
+                self._finish(answer)
+            elif isinstance(answer, Failure):
+                self._fail(answer)
+            elif answer is Beat.CANCEL:
+                claims.canceled(job)
+            if answer is Beat.LOST:
+                _log.warning("job %s: the lease of attempt %d is lost", job.id, job.attempt)
+                claims.unwanted(job, self._preview_key)
+        except StorageError as error:  # the lease runs out, and somebody tries again
+            _log.warning("job %s: %s", job.id, error)
+            self._child.kill()
+
+    def _answer(self) -> Painted | Failure | Beat | None:
+        """Return what came of it; None if it was put back."""
+        job, settings = self._job, self._settings
+        try:
+            inputs = {name: self._parts.blobs.get(key) for name, key in job.inputs.items()}
+        except BlobMissingError:
+            return Failure("input_missing", "a picture of the job has been deleted; send it again", again=False)
+        try:
+            self._child.begin(Work(job.params, inputs))
+            while True:
+                message = self._child.receive(min(self._beat_every, settings.lease) / 2)
+                if isinstance(message, Painted | Failure):
+                    return message
+                if isinstance(message, Progress):
+                    self._see(message)
+                if (beat := self._beat()) is not Beat.GO_ON:
+                    self._child.kill()
+                    return beat
+                if (failure := self._overrun()) is not None:
+                    self._child.kill()
+                    return failure
+                if self._stop.is_set():
+                    self._child.kill()
+                    self._parts.claims.put_back(job, delay=0.0, counts=False)
+                    return None
+        except ChildDiedError:
+            self._child.kill()
+            return Failure("crashed", "the process that painted it has crashed; try a smaller size", again=True)
+
+    def _see(self, message: Progress) -> None:
+        self._progress = message.fraction
+        if message.preview is not None:
+            self._parts.blobs.put(self._preview_key, message.preview)
+            self._preview = self._preview_key
+
+    def _beat(self) -> Beat:
+        now = time.monotonic()
+        if now - self._held < self._beat_every:
+            return Beat.GO_ON
+        try:
+            answer = self._parts.claims.beat(
+                self._job, self._settings.lease, progress=self._progress, stage="painting", preview=self._preview
+            )
+        except StorageError as error:
+            _log.warning("job %s: %s", self._job.id, error)
+            return Beat.LOST if now - self._held > self._settings.lease else Beat.GO_ON
+        self._held = now
+        return answer
+
+    def _overrun(self) -> Failure | None:
+        settings = self._settings
+        if time.monotonic() - self._started > settings.job_seconds:
+            text = f"painting took longer than {settings.job_seconds:g} seconds; choose a smaller size or fewer steps"
+            return Failure("timeout", text, again=False)
+        if self._child.memory() > settings.job_memory:
+            text = f"painting needs more than {settings.job_memory >> 20} MiB; choose a smaller size"
+            return Failure("out_of_memory", text, again=False)
+        return None
+
+    def _finish(self, painted: Painted) -> None:
+        job, parts = self._job, self._parts
+        key = f"results/{job.id}/{job.attempt}.{painted.format}"
+        parts.blobs.put(key, painted.data)
+        sha256 = hashlib.sha256(painted.data).hexdigest()
+        while True:
+            try:
+                accepted = parts.claims.finish(job, key, sha256)
+                break
+            except StorageError:
+                # Whether it was accepted is not known: the answer may have been lost, not the transaction.
+                if time.monotonic() - self._held > self._settings.lease:
+                    raise
+                time.sleep(_UNREACHABLE_DELAY)
+        if not accepted:
+            parts.claims.unwanted(job, key, self._preview_key)
+            parts.claims.canceled(job)
+
+    def _fail(self, failure: Failure) -> None:
+        job, claims = self._job, self._parts.claims
+        _log.info("job %s: %s: %s", job.id, failure.code, failure.text)
+        delay = min(_LONGEST_DELAY, 5.0 * 2**job.attempt) * random.uniform(0.5, 1.5)
+        if not (failure.again and claims.put_back(job, delay=delay, counts=True)):
+            claims.fail(job, failure.code, failure.text)

@@ -1,0 +1,101 @@
+"""Real servers, started by the tests."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+_STARTS_WITHIN = 60
+
+
+def missing(server: str) -> None:
+    """Skip at home; in CI a server that is not there is an error."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{server} is not installed")
+    pytest.skip(f"{server} is not installed")
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(condition, *, seconds: float = _STARTS_WITHIN, what: str = "it"):
+    """Wait until ``condition()`` is true, and return it."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.02)
+    raise TimeoutError(f"{what} did not happen within {seconds:g} s")
+
+
+def _program(name: str) -> str | None:
+    found = shutil.which(name)
+    if found is None:
+        found = next((str(path) for path in sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))), None)
+    return found
+
+
+@contextmanager
+def postgresql(folder: Path):
+    """A PostgreSQL server; gives a function that makes a new database and returns its URL."""
+    initdb, postgres = _program("initdb"), _program("postgres")
+    if initdb is None or postgres is None:
+        missing("PostgreSQL")
+    user = {}
+    if os.geteuid() == 0:  # which PostgreSQL refuses to run as
+        account = next(
+            each for each in ("postgres", "nobody") if any(each == entry.pw_name for entry in pwd.getpwall())
+        )
+        user = {"user": account}
+        shutil.chown(folder, account)
+        for parent in folder.parents:
+            if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
+                parent.chmod(parent.stat().st_mode | 0o011)
+    data, port = folder / "data", free_port()
+    subprocess.run(
+        [initdb, "-D", data, "-U", "impasto", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"],
+        check=True,
+        capture_output=True,
+        cwd="/",
+        **user,
+    )
+    options = ["-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-c", "max_connections=200"]
+    log = (folder / "log").open("wb")
+    server = subprocess.Popen([postgres, *options], stdout=log, stderr=log, cwd="/", **user)
+    url = f"postgresql+psycopg://impasto@127.0.0.1:{port}"
+    try:
+        import psycopg
+
+        def connected():
+            try:
+                return psycopg.connect(f"host=127.0.0.1 port={port} user=impasto dbname=postgres", autocommit=True)
+            except psycopg.OperationalError:
+                return None
+
+        made = []
+
+        def make() -> str:
+            name = f"test{len(made)}"
+            made.append(name)
+            with wait_for(connected, what="a connection to PostgreSQL") as connection:
+                connection.execute(f"CREATE DATABASE {name}")
+            return f"{url}/{name}"
+
+        yield make
+    finally:
+        server.send_signal(signal.SIGINT)  # do not wait for those who are connected
+        server.wait(30)
+        log.close()

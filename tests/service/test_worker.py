@@ -1,0 +1,167 @@
+"""Workers with the real default engine: jobs are painted, canceled, given up, and outlive whoever had them."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import subprocess
+import sys
+from contextlib import closing
+from threading import Event, Thread
+
+import psutil
+import pytest
+
+from impasto.images import encode_picture, read_picture, resize_picture
+from impasto.service import wiring
+from impasto.service.jobs import TERMINAL, JobState, NewJob, new_id
+from impasto.service.settings import Settings
+from impasto.service.worker import Worker, work
+from service.servers import wait_for
+
+FAST = {"engine": "fast", "options": {"size": 64}, "styles": [{"name": "great-wave"}]}
+SLOW = {**FAST, "engine": "gatys", "options": {"size": 96, "descriptor": "compact", "steps": 100_000}}
+SLOW["styles"] = [{"input": "style0"}]
+
+
+@pytest.fixture
+def settings(tmp_path, database_url):
+    return Settings(data_dir=tmp_path / "data", database=database_url, lease=2.0, poll=0.02)
+
+
+@pytest.fixture
+def parts(settings):
+    with closing(wiring.build(settings)) as built:
+        yield built
+
+
+@pytest.fixture
+def small(photo):
+    return encode_picture(resize_picture(read_picture(photo), 96, 64), "jpeg")
+
+
+@pytest.fixture
+def submit(parts, small):
+    def submitted(params=FAST, content=small):
+        job = new_id()
+        inputs = {"content": content}
+        if params["styles"] == SLOW["styles"]:
+            inputs["style0"] = small
+        keys = {name: f"inputs/{job}/{name}" for name in inputs}
+        for name, data in inputs.items():
+            parts.blobs.put(keys[name], data)
+        new = NewJob(id=job, tenant="one", params=params, inputs=keys, request_sha256="0" * 64)
+        return parts.submissions.submit(new)[0].id
+
+    return submitted
+
+
+@pytest.fixture
+def working(parts):
+    """A worker in this process, until the end of the test."""
+    stop = Event()
+    thread = Thread(target=work, args=(parts, stop))
+    thread.start()
+    yield thread
+    stop.set()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def reaches(parts, job, *states):
+    def reached():
+        found = parts.submissions.find(job)
+        return found if found.state in states else None
+
+    return wait_for(reached, what=f"one of {states}")
+
+
+def test_a_job_is_painted(parts, submit, working):
+    job = reaches(parts, submit(), *TERMINAL)
+    assert (job.state, job.error_text) == (JobState.SUCCEEDED, None)
+    data = parts.blobs.get(job.result_key)
+    assert hashlib.sha256(data).hexdigest() == job.result_sha256
+    picture = read_picture(data)
+    assert (picture.width, picture.height, picture.format) == (64, 43, "jpeg")
+
+
+def test_a_broken_picture_is_the_senders_affair(parts, submit, working, small):
+    job = reaches(parts, submit(content=small[:300]), JobState.FAILED, JobState.SUCCEEDED)
+    assert (job.state, job.error_code, job.attempt) == (JobState.FAILED, "bad_image", 1)
+    assert "broken or truncated JPEG" in job.error_text
+    missing = reaches(parts, submit({**FAST, "styles": [{"name": "grate-wave"}]}), JobState.FAILED)
+    assert missing.error_code == "unknown_name" and "did you mean 'great-wave'" in missing.error_text
+
+
+def test_a_picture_that_is_gone(parts, submit, working):
+    with parts.database.begin() as (connection, _):
+        connection.exec_driver_sql("SELECT 1")
+    job = submit({**SLOW, "options": {"descriptor": "nothing-of-this-name"}})
+    assert reaches(parts, job, JobState.FAILED).error_code == "unknown_name"
+    lost = NewJob(tenant="one", params=FAST, inputs={"content": "inputs/lost"}, request_sha256="0" * 64)
+    parts.submissions.submit(lost)
+    assert reaches(parts, lost.id, JobState.FAILED).error_code == "input_missing"
+
+
+def test_cancel(parts, submit, working):
+    job = submit(SLOW)
+    wait_for(lambda: parts.submissions.find(job).progress > 0, what="progress")
+    assert parts.submissions.cancel(job, "one").cancel_requested
+    assert reaches(parts, job, JobState.CANCELED).result_key is None
+    assert reaches(parts, submit(), JobState.SUCCEEDED)
+
+
+def test_previews(parts, submit, working):
+    job = submit(SLOW)
+    found = wait_for(lambda: parts.submissions.find(job).preview_key, what="a preview")
+    picture = read_picture(parts.blobs.get(found))
+    assert (picture.width, picture.format) == (96, "jpeg")
+    assert parts.submissions.erase(job, "one")
+    wait_for(lambda: not list(parts.blobs.keys()), what="nothing left of it")
+
+
+def test_a_child_that_is_killed(parts, submit, working):
+    job = submit(SLOW)
+    wait_for(lambda: parts.submissions.find(job).progress > 0, what="progress")
+    for child in psutil.Process().children(recursive=True):
+        if "spawn_main" in " ".join(child.cmdline()):
+            child.kill()
+    put_back = reaches(parts, job, JobState.QUEUED)
+    assert put_back.attempt == 1 and put_back.not_before > put_back.created
+    assert reaches(parts, submit(), JobState.SUCCEEDED), "the worker goes on"
+
+
+def test_too_long_and_too_large(parts, settings, submit):
+    for limits, code in (({"job_seconds": 1.0}, "timeout"), ({"job_memory": 1 << 20}, "out_of_memory")):
+        stop = Event()
+        job = submit(SLOW)
+        with closing(wiring.build(settings.model_copy(update=limits))) as limited:
+            thread = Thread(target=Worker(limited, stop).run)
+            thread.start()
+            assert reaches(parts, job, JobState.FAILED).error_code == code
+            stop.set()
+            thread.join(30)
+
+
+def started(settings):
+    command = [sys.executable, "-m", "impasto", "worker", "--data-dir", settings.data_dir]
+    return subprocess.Popen([*command, "--database", settings.database_url], stderr=subprocess.PIPE)
+
+
+def test_a_worker_that_is_killed_and_one_that_is_asked_to_stop(parts, settings, submit, monkeypatch):
+    monkeypatch.setenv("IMPASTO_LEASE", "2")
+    job = submit(SLOW)
+    with started(settings) as first:
+        running = reaches(parts, job, JobState.RUNNING)
+        wait_for(lambda: parts.submissions.find(job).progress > 0, what="progress")
+        children = psutil.Process(first.pid).children(recursive=True)
+        first.kill()
+    assert children and not psutil.wait_procs(children, timeout=10)[1], "the child has ended with it"
+    with started(settings) as second:
+        again = wait_for(lambda: (f := parts.submissions.find(job)).attempt == 2 and f, what="the next attempt")
+        assert again.owner != running.owner
+        wait_for(lambda: parts.submissions.find(job).progress > 0, what="progress")
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(30) == 0 and b"Traceback" not in second.stderr.read()
+    back = parts.submissions.find(job)
+    assert (back.state, back.max_attempts - back.attempt) == (JobState.QUEUED, 2)
