@@ -33,6 +33,7 @@ for _name, _help in (
     ("compare", "Paint one picture in several ways, side by side."),
     ("train", "Train what impasto paints with."),
     ("export", "Turn a trained network into ONNX files that need no PyTorch."),
+    ("serve", "Run the service: an HTTP API and the workers behind it."),
     ("worker", "Paint the jobs of the service."),
     ("models", "List, fetch, add and check the weights of descriptor networks."),
 ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from impasto.service.jobs import Beat, Delivery, Job, JobState, NewJob
 
@@ -30,6 +30,9 @@ class Submissions(Protocol):
         self, tenant: str, *, state: JobState | None = None, before: str | None = None, most: int = 50
     ) -> Sequence[Job]:
         """Return jobs of ``tenant``, the latest first; those older than the job ``before``."""
+
+    def changed(self, known: Mapping[str, int]) -> Sequence[Job]:
+        """Return those of the jobs ``known`` by their ids whose revision is another."""
 
     def position(self, job: Job) -> int:
         """Return how many queued jobs will be taken before ``job``."""
@@ -117,6 +120,19 @@ class Outbox(Protocol):
 
     def refused(self, delivery: Delivery, owner: str, reason: str, *, again_in: float | None) -> bool:
         """Say that it was not; try again in so many seconds, or never."""
+
+
+class Keys(Protocol):
+    """Who may use the API."""
+
+    def create(self, tenant: str) -> str:
+        """Make a key for ``tenant``; it is shown this once."""
+
+    def tenant(self, key: str) -> str | None:
+        """Return whose key this is; None if it is nobody's, or disabled."""
+
+    def disable(self, prefix: str) -> bool:
+        """Let a key open nothing any more; return whether there was one with this second part."""
 
 
 class BlobStore(Protocol):

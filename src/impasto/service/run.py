@@ -5,9 +5,6 @@ The parent sends `Work` and gets `Progress` and then a `Painted` or a `Failure`.
 
 from __future__ import annotations
 
-import ctypes
-import signal
-import sys
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -30,6 +27,7 @@ from impasto.errors import (
 )
 from impasto.gallery import StyleCatalog
 from impasto.images import encode_picture, fit_size, open_picture, read_picture, resize_picture
+from impasto.service.confinement import confine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +39,6 @@ if TYPE_CHECKING:
 _PREVIEW_SIDE = 384
 _SECONDS_BETWEEN_PREVIEWS = 2.0
 _SECONDS_BETWEEN_STEPS = 0.5
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 
 
 @dataclass(frozen=True)
@@ -169,7 +166,7 @@ def code_of(error: ImpastoError) -> str:
 
 def serve(connection: Connection, warm_engines: int) -> None:
     """Paint what comes through ``connection``, until it is closed: the main function of the child process."""
-    _confine()
+    confine()
     painter = Painter(warm_engines)
     while True:
         try:
@@ -177,13 +174,3 @@ def serve(connection: Connection, warm_engines: int) -> None:
         except EOFError:
             return
         connection.send(painter.paint(work, connection.send))
-
-
-def _confine() -> None:
-    """End with the parent, whatever happens to it; gain no rights; leave no memory image."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
-    if sys.platform == "linux":
-        prctl = ctypes.CDLL(None, use_errno=True).prctl
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

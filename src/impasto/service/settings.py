@@ -31,6 +31,24 @@ class Settings(BaseSettings):
         description="Where jobs are kept, such as postgresql+psycopg://user@host/name. Not given: a file in the data "
         "folder.",
     )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8765, ge=0, le=65535, description="Port to listen on.")
+    auth: bool = Field(False, description="Ask for API keys; has to be on to listen on any but a loopback address.")
+    secret: str | None = Field(
+        None,
+        min_length=32,
+        repr=False,
+        description="Signs links to results; the data folder keeps one by default.",
+    )
+    cors: tuple[str, ...] = Field((), description="Origins of other sites that may use the API from a browser.")
+    max_upload: int = Field(20 << 20, gt=0, description="Largest request in bytes.")
+    max_size: int = Field(4096, ge=16, description="Largest long side of a result in pixels.")
+    max_steps: int = Field(2000, ge=1, description="Most steps of an optimisation.")
+    backlog: int = Field(10_000, ge=1, description="Jobs that may wait at once.")
+    tenant_backlog: int = Field(1000, ge=1, description="Jobs of one tenant that may wait at once.")
+    tenant_running: int = Field(0, ge=0, description="Jobs of one tenant that are painted at once; 0 for no limit.")
+    keep_inputs: float = Field(24 * 3600.0, gt=0, description="Seconds that pictures are kept after their job.")
+    keep_results: float = Field(7 * 24 * 3600.0, gt=0, description="Seconds that results are kept.")
     workers: int = Field(1, ge=0, le=256, description="Worker processes that 'impasto serve' starts.")
     queues: tuple[str, ...] = Field(("cpu",), description="Which jobs the workers take.")
     lease: float = Field(30.0, gt=0, description="Seconds after which a silent worker is given up.")
@@ -38,6 +56,11 @@ class Settings(BaseSettings):
     job_seconds: float = Field(900.0, gt=0, description="Longest time that painting may take.")
     job_memory: int = Field(8 << 30, gt=0, description="Largest memory of a process that paints, in bytes.")
     warm_engines: int = Field(4, ge=1, description="Networks that a worker keeps in memory.")
+
+    @property
+    def is_public(self) -> bool:
+        """Whether others than this machine can reach it."""
+        return self.host not in ("127.0.0.1", "::1", "localhost")
 
     @property
     def database_url(self) -> str:

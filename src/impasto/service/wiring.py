@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from impasto.service.blobs.filesystem import FileBlobs
+from impasto.service.jobs import Limits, Retention
 from impasto.service.stores.claims import SQLClaims
 from impasto.service.stores.database import Database
+from impasto.service.stores.keys import SQLKeys
 from impasto.service.stores.migration import migrate
 from impasto.service.stores.outbox import SQLOutbox
 from impasto.service.stores.submissions import SQLSubmissions
 from impasto.service.stores.upkeep import SQLUpkeep
 
 if TYPE_CHECKING:
-    from impasto.service.ports import BlobStore, Claims, Outbox, Upkeep
+    from impasto.service.ports import BlobStore, Claims, Keys, Outbox, Upkeep
     from impasto.service.settings import Settings
 
 
@@ -28,6 +30,7 @@ class Parts:
     claims: Claims
     upkeep: Upkeep
     outbox: Outbox
+    keys: Keys
     blobs: BlobStore
 
     def close(self) -> None:
@@ -44,12 +47,17 @@ def build(settings: Settings) -> Parts:
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     database = Database(settings.database_url)
     migrate(database)
+    limits = Limits(
+        backlog=settings.backlog, tenant_backlog=settings.tenant_backlog, tenant_running=settings.tenant_running
+    )
+    retention = Retention(inputs=settings.keep_inputs, results=settings.keep_results)
     return Parts(
         settings,
         database,
-        SQLSubmissions(database),
-        SQLClaims(database),
-        SQLUpkeep(database),
+        SQLSubmissions(database, limits, retention),
+        SQLClaims(database, limits, retention),
+        SQLUpkeep(database, retention),
         SQLOutbox(database),
+        SQLKeys(database),
         FileBlobs(settings.data_dir / "blobs"),
     )

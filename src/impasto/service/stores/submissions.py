@@ -13,7 +13,7 @@ from impasto.service.stores.ending import end, forget
 from impasto.service.stores.schema import garbage, jobs, to_job
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from impasto.service.jobs import Job, NewJob
     from impasto.service.stores.database import Database, Transaction
@@ -108,6 +108,12 @@ class SQLSubmissions:
             chosen = chosen.where(jobs.c.id < before)
         with self._database.read() as transaction:
             return [to_job(row) for row in transaction.connection.execute(chosen.limit(most))]
+
+    def changed(self, known: Mapping[str, int]) -> Sequence[Job]:
+        """See `impasto.service.ports.Submissions.changed`."""
+        with self._database.read() as transaction:
+            rows = transaction.connection.execute(select(jobs).where(jobs.c.id.in_(known))).all()
+        return [to_job(row) for row in rows if row.revision != known[row.id]]
 
     def position(self, job: Job) -> int:
         """See `impasto.service.ports.Submissions.position`."""

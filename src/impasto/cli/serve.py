@@ -1,0 +1,94 @@
+"""``impasto serve``: the HTTP API, and the workers behind it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path  # noqa: TC003 - cyclopts reads the annotations
+from typing import Any
+
+from cyclopts import App
+
+from impasto.errors import UsageError, needs_extra
+
+app = App(name="serve", help="Run the service: an HTTP API and the workers behind it.")
+
+_STOPS_WITHIN = 40
+
+
+@app.default
+def serve(
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    workers: int | None = None,
+    data_dir: Path | None = None,
+    database: str | None = None,
+    auth: bool | None = None,
+) -> None:
+    """Run the service until SIGTERM or Ctrl-C; jobs in hand go back to the queue then.
+
+    Everything else is set by IMPASTO_* variables, or in impasto.toml.
+
+    Parameters
+    ----------
+    host
+        Address to listen on; 127.0.0.1 by default.
+    port
+        Port to listen on; 8765 by default.
+    workers
+        Worker processes on this machine; 1 by default, 0 if 'impasto worker' runs elsewhere.
+    data_dir
+        Folder of everything that the service keeps.
+    database
+        Where jobs are kept, such as postgresql+psycopg://user@host/name; a file in the data folder by default.
+    auth
+        Ask for API keys; has to be on to listen on any but a loopback address.
+    """
+    with needs_extra("impasto serve", "serve"):
+        import uvicorn
+
+        from impasto.service import wiring
+        from impasto.service.settings import Settings
+        from impasto.service.web.app import create_app
+    given: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "workers": workers,
+        "data_dir": data_dir,
+        "database": database,
+        "auth": auth,
+    }
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    if settings.is_public and not settings.auth:
+        raise UsageError(
+            f"{settings.host} can be reached by others, who could use everything; add --auth, or listen on 127.0.0.1"
+        )
+    parts = wiring.build(settings)
+    command = [sys.executable, "-m", "impasto", "worker", "--data-dir", str(settings.data_dir)]
+    environment = {**os.environ, "IMPASTO_DATABASE": settings.database_url}
+    # uvicorn stops by itself, and then raises the signal again: the workers have to be stopped all the same.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    started = [subprocess.Popen(command, env=environment) for _ in range(settings.workers)]
+    try:
+        uvicorn.run(
+            create_app(parts),
+            host=settings.host,
+            port=settings.port,
+            log_level="warning",
+            limit_concurrency=1000,
+            timeout_keep_alive=5,
+            timeout_graceful_shutdown=5,
+            server_header=False,
+        )
+    finally:
+        for process in started:
+            process.send_signal(signal.SIGTERM)
+        for process in started:
+            try:
+                process.wait(_STOPS_WITHIN)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        parts.close()

@@ -1,0 +1,52 @@
+"""API keys: the table holds what they hash to."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from hmac import compare_digest
+from typing import TYPE_CHECKING
+
+from sqlalchemy import insert, select, update
+
+from impasto.service.stores.schema import api_keys
+
+if TYPE_CHECKING:
+    from impasto.service.stores.database import Database
+
+_MARK = "imp"
+
+
+class SQLKeys:
+    """See `impasto.service.ports.Keys`."""
+
+    def __init__(self, database: Database) -> None:
+        """Keep keys in ``database``."""
+        self._database = database
+
+    def create(self, tenant: str) -> str:
+        """See `impasto.service.ports.Keys.create`."""
+        prefix, secret = secrets.token_hex(6), secrets.token_urlsafe(24)
+        with self._database.begin() as (connection, now):
+            # 192 random bits need no slow hash.
+            sha256 = hashlib.sha256(secret.encode()).hexdigest()
+            connection.execute(insert(api_keys).values(prefix=prefix, sha256=sha256, tenant=tenant, created=now))
+        return f"{_MARK}_{prefix}_{secret}"
+
+    def tenant(self, key: str) -> str | None:
+        """See `impasto.service.ports.Keys.tenant`."""
+        mark, _, rest = key.partition("_")
+        prefix, _, secret = rest.partition("_")
+        if mark != _MARK or not prefix.isalnum():
+            return None
+        with self._database.read() as (connection, _):
+            known = select(api_keys).where(api_keys.c.prefix == prefix, api_keys.c.disabled.is_(None))
+            row = connection.execute(known).first()
+        sha256 = hashlib.sha256(secret.encode(errors="replace")).hexdigest()
+        return row.tenant if row is not None and compare_digest(row.sha256, sha256) else None
+
+    def disable(self, prefix: str) -> bool:
+        """See `impasto.service.ports.Keys.disable`."""
+        with self._database.begin() as (connection, now):
+            done = update(api_keys).where(api_keys.c.prefix == prefix, api_keys.c.disabled.is_(None))
+            return connection.execute(done.values(disabled=now).returning(api_keys.c.prefix)).first() is not None

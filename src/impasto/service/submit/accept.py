@@ -1,0 +1,180 @@
+"""Whether a request can become a job is said now, not after it has waited."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from impasto.engines.create import OPTIONS
+from impasto.errors import BacklogError, ConflictError, UnknownNameError, UsageError
+from impasto.gallery import StyleCatalog
+from impasto.images.encoding import SUFFIXES
+from impasto.options import EngineOptions, GatysOptions
+from impasto.service.jobs import NewJob, new_id
+from impasto.service.submit.checking import Rejected
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from impasto.service.jobs import Channel, Job
+    from impasto.service.ports import BlobStore, Submissions
+    from impasto.service.submit.checking import PictureCheck
+
+_NAME = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
+_STARTS = ("content", "noise", "content+noise", "style")
+_NAMED = ("descriptor", "network")
+"""Options that elsewhere may also be files: here they are names only."""
+OWN_STYLE = ("transformer", "texture-net")
+"""Engines whose networks have a style of their own."""
+
+
+class RejectedError(UsageError):
+    """A picture of the request is not taken; ``code`` is the stable reason."""
+
+    def __init__(self, code: str, text: str) -> None:
+        """Say ``text``."""
+        super().__init__(text)
+        self.code = code
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """How much one job may ask for."""
+
+    size: int = 4096
+    """Long side of the result in pixels."""
+    steps: int = 2000
+    styles: int = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What somebody wants to have painted."""
+
+    tenant: str
+    content: bytes
+    engine: str = "fast"
+    styles: Sequence[tuple[str | bytes, float]] = ()
+    """Names of the gallery or picture files, each with its weight."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    format: str | None = None
+    """Of the result, such as 'png'; None is the content's."""
+    priority: int = 0
+    notify: Mapping[Channel, str] = field(default_factory=dict)
+    idempotency_key: str | None = None
+
+
+class Acceptance:
+    """Turns requests into jobs."""
+
+    def __init__(self, submissions: Submissions, blobs: BlobStore, check: PictureCheck, bounds: Bounds) -> None:
+        """Check pictures with ``check``, and keep them in ``blobs``."""
+        self._submissions = submissions
+        self._blobs = blobs
+        self._check = check
+        self._bounds = bounds
+
+    def accept(self, request: Request) -> tuple[Job, bool]:
+        """Keep ``request`` as a job; return it and whether it is new. When this returns, it survives any crash.
+
+        Raises:
+            UsageError: it cannot be painted as it is.
+            RejectedError: one of its pictures is not taken.
+            ConflictError: another request has its idempotency key.
+            BacklogError: too many jobs wait.
+            StorageError: it cannot be kept.
+        """
+        options = self._options(request)
+        job, pictures = new_id(), {"content": request.content}
+        styles: list[dict[str, object]] = []
+        for index, (source, weight) in enumerate(self._styles(request)):
+            if isinstance(source, bytes):
+                pictures[f"style{index}"] = source
+                styles.append({"input": f"style{index}", "weight": weight})
+            else:
+                styles.append({"name": source, "weight": weight})
+        for data in pictures.values():
+            if isinstance(answer := self._check.check(data), Rejected):
+                raise RejectedError(answer.code, answer.text)
+        params = {
+            "engine": request.engine,
+            "options": options.model_dump(mode="json", exclude_unset=True),
+            "styles": styles,
+            "format": request.format,
+        }
+        inputs = {name: f"inputs/{job}/{name}" for name in pictures}
+        for name, data in pictures.items():
+            self._blobs.put(inputs[name], data)
+        new = NewJob(
+            id=job,
+            tenant=request.tenant,
+            params=params,
+            inputs=inputs,
+            request_sha256=_fingerprint(request, params, pictures),
+            idempotency_key=request.idempotency_key,
+            priority=request.priority,
+            group=f"{request.engine} {params['options']}"[:128],
+            notify=request.notify,
+        )
+        try:
+            accepted, is_new = self._submissions.submit(new)
+        except (BacklogError, ConflictError):  # after any other error, it may have been accepted all the same
+            self._drop(inputs)
+            raise
+        if not is_new:
+            self._drop(inputs)
+        return accepted, is_new
+
+    def _drop(self, inputs: Mapping[str, str]) -> None:
+        for key in inputs.values():
+            self._blobs.delete(key)
+
+    def _options(self, request: Request) -> EngineOptions:
+        if request.engine not in OPTIONS:
+            raise UnknownNameError("engine", request.engine, OPTIONS)
+        if request.format is not None and request.format not in SUFFIXES:
+            raise UnknownNameError("format", request.format, SUFFIXES)
+        if not -2 <= request.priority <= 2:
+            raise UsageError(f"priority is {request.priority}; it is from -2, first, to 2, last")
+        options = OPTIONS[request.engine].parse(dict(request.options))
+        for name in _NAMED:
+            value = getattr(options, name, None)
+            if value is not None and not _NAME.fullmatch(value):
+                raise UsageError(f"{name} is {value!r}; it has to be a name here, not a file")
+        if (options.size or 0) > self._bounds.size:
+            raise UsageError(f"size is {options.size}; at most {self._bounds.size} pixels are painted here")
+        if isinstance(options, GatysOptions):
+            if options.init not in _STARTS:
+                raise UsageError(f"init is {options.init!r}; here it is one of {', '.join(_STARTS)}")
+            if options.steps > self._bounds.steps:
+                raise UsageError(f"steps is {options.steps}; at most {self._bounds.steps} are done here")
+        return options
+
+    def _styles(self, request: Request) -> Sequence[tuple[str | bytes, float]]:
+        if request.engine in OWN_STYLE:
+            if request.styles:
+                raise UsageError(f"a network of engine {request.engine!r} has one style of its own; name none")
+        elif not request.styles:
+            raise UsageError("no style is given; name one of the gallery, or send a picture")
+        if len(request.styles) > self._bounds.styles:
+            raise UsageError(f"{len(request.styles)} styles are given; at most {self._bounds.styles} are mixed here")
+        known = StyleCatalog().paths()
+        for source, weight in request.styles:
+            if not 0 < weight < float("inf"):
+                raise UsageError(f"style weight is {weight:g}; it must be positive")
+            if isinstance(source, str) and source not in known:
+                raise UnknownNameError("style", source, known)
+            if isinstance(source, str) and request.engine != "fast":
+                raise UsageError(
+                    f"style {source!r} is a code for engine 'fast'; engine {request.engine!r} needs a picture"
+                )
+        return request.styles
+
+
+def _fingerprint(request: Request, params: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
+    shas = {name: hashlib.sha256(data).hexdigest() for name, data in pictures.items()}
+    everything = [request.tenant, params, shas, request.priority, dict(request.notify)]
+    return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,141 @@
+"""Pictures of strangers are decoded for the first time in a process that can do little, and is killed if it must be."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from impasto.errors import ImageError, ImageLimitError, ImageSizeError
+from impasto.images.limits import Limits
+from impasto.service.confinement import confine
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
+
+_OPEN_FILES = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckLimits:
+    """How much a picture of a stranger may cost."""
+
+    bytes: int = 20 << 20
+    pixels: int = 40_000_000
+    longest_side: int = 12_000
+    shortest_side: int = 16
+    seconds: float = 15.0
+    cpu_seconds: int = 10
+    memory: int = 3 << 29
+    """Address space of the process, in bytes: 1.5 GiB."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a picture is."""
+
+    width: int
+    height: int
+    format: str
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """Why a picture is not taken."""
+
+    code: str
+    text: str
+
+
+class PictureCheck:
+    """Decodes pictures in a child process, one at a time."""
+
+    def __init__(self, limits: CheckLimits = CheckLimits()) -> None:
+        """Take pictures within ``limits``; the child is started when it is needed."""
+        self._limits = limits
+        self._lock = Lock()
+        self._context = multiprocessing.get_context("spawn")
+        self._process: BaseProcess | None = None
+
+    def check(self, data: bytes) -> Checked | Rejected:
+        """Say what ``data`` is; no picture can do more harm than being rejected."""
+        limits = self._limits
+        if len(data) > limits.bytes:
+            return Rejected(
+                "image_too_large", f"the picture has {len(data):,} bytes; at most {limits.bytes:,} are taken"
+            )
+        with self._lock:
+            try:
+                connection = self._started()
+                connection.send_bytes(data)
+                if not connection.poll(limits.seconds):
+                    self._kill()
+                    return Rejected("decode_timeout", f"the picture takes over {limits.seconds:g} seconds to decode")
+                answer: Checked | Rejected = connection.recv()
+            except (EOFError, OSError):
+                self._kill()
+                return Rejected("decode_failed", "the picture cannot be decoded within the memory and time for it")
+            return answer
+
+    def close(self) -> None:
+        """End the child."""
+        with self._lock:
+            self._kill()
+
+    def _started(self) -> Connection:
+        if self._process is None or not self._process.is_alive():
+            self._kill()
+            self._connection, theirs = self._context.Pipe()
+            self._process = self._context.Process(target=_serve, args=(theirs, self._limits), daemon=True)
+            self._process.start()
+            theirs.close()
+        return self._connection
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._process.close()
+            self._connection.close()
+            self._process = None
+
+
+def _serve(connection: Connection, limits: CheckLimits) -> None:
+    """Check what comes: the main function of the child."""
+    from impasto.images import open_picture  # before there is little memory
+
+    confine()
+    resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    while True:
+        try:
+            data = connection.recv_bytes()
+        except EOFError:
+            return
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        until = int(used.ru_utime + used.ru_stime) + limits.cpu_seconds
+        resource.setrlimit(resource.RLIMIT_CPU, (until, resource.RLIM_INFINITY))
+        try:
+            opened = open_picture(
+                data, limits=Limits(max_bytes=limits.bytes, max_pixels=limits.pixels, min_side=limits.shortest_side)
+            )
+            if max(opened.width, opened.height) > limits.longest_side:
+                raise ImageLimitError(
+                    f"image data is {opened.width}x{opened.height}; its longer side may have {limits.longest_side} "
+                    "pixels; make it smaller"
+                )
+            answer: Checked | Rejected = Checked(opened.width, opened.height, opened.outline.format or "")
+            del opened
+        except ImageLimitError as error:
+            answer = Rejected("image_too_large", str(error))
+        except ImageSizeError as error:
+            answer = Rejected("image_too_small", str(error))
+        except ImageError as error:
+            answer = Rejected("bad_image", str(error))
+        except MemoryError:
+            answer = Rejected("image_too_large", "the picture needs too much memory; make it smaller")
+        connection.send(answer)

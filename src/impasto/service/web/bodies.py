@@ -1,0 +1,106 @@
+"""What the API answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, Field
+
+from impasto.service.jobs import JobState
+
+if TYPE_CHECKING:
+    from impasto.service.jobs import Job
+
+
+class JobError(BaseModel):
+    """Why a job failed."""
+
+    code: str = Field(description="Stable; the text may change.")
+    text: str
+
+
+class JobBody(BaseModel):
+    """A job."""
+
+    id: str
+    state: JobState
+    engine: str | None
+    progress: float = Field(ge=0, le=1)
+    stage: str
+    position: int | None = Field(description="How many jobs are taken before this one; null unless it is queued.")
+    seconds_left: float | None = Field(description="An estimate; null unless it is running.")
+    attempt: int
+    created: float = Field(description="In seconds since 1970, like all times.")
+    started: float | None
+    finished: float | None
+    expires: float | None = Field(description="When everything about the job is deleted.")
+    preview: str | None = Field(description="Path of a small picture of how far it is.")
+    result: str | None = Field(description="Path of the result; signed, so that it can be passed on until it expires.")
+    error: JobError | None
+
+    @classmethod
+    def of(cls, job: Job, *, position: int | None, now: float, result: str | None) -> JobBody:
+        """Describe ``job``."""
+        left = None
+        if job.state is JobState.RUNNING and job.started and job.progress > 0:
+            left = max(0.0, (now - job.started) * (1 / job.progress - 1))
+        return cls(
+            id=job.id,
+            state=job.state,
+            engine=job.params.get("engine"),
+            progress=job.progress,
+            stage=job.stage,
+            position=position,
+            seconds_left=left,
+            attempt=job.attempt,
+            created=job.created,
+            started=job.started,
+            finished=job.finished,
+            expires=job.expires,
+            preview=f"/v1/jobs/{job.id}/preview" if job.preview_key else None,
+            result=result,
+            error=JobError(code=job.error_code, text=job.error_text or "") if job.error_code else None,
+        )
+
+
+class JobList(BaseModel):
+    """Jobs, the latest first."""
+
+    jobs: list[JobBody]
+    next: str | None = Field(description="Give this as 'before' to get the next page; null at the end.")
+
+
+class StyleBody(BaseModel):
+    """A style of the gallery."""
+
+    name: str
+    title: str
+    artist: str
+    year: str
+    license: str
+    thumbnail: str = Field(description="Path of its swatch.")
+
+    @classmethod
+    def of(cls, style: Any) -> StyleBody:
+        """Describe ``style``."""
+        return cls(
+            name=style.name,
+            title=style.title,
+            artist=style.artist,
+            year=style.year,
+            license=style.license,
+            thumbnail=f"/v1/styles/{style.name}/thumbnail",
+        )
+
+
+class StyleList(BaseModel):
+    """The gallery."""
+
+    styles: list[StyleBody]
+
+
+class Health(BaseModel):
+    """Whether the service can do its work."""
+
+    status: str
+    checks: dict[str, str]

@@ -1,0 +1,38 @@
+"""``/v1/styles``: the gallery."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from impasto.errors import StyleError, UnknownNameError
+from impasto.gallery import StyleCatalog
+from impasto.service.web.access import Tenant
+from impasto.service.web.bodies import StyleBody, StyleList
+from impasto.service.web.problems import Problem
+
+router = APIRouter(prefix="/v1/styles", tags=["styles"])
+
+
+@router.get("")
+def list_styles(_tenant: Tenant) -> StyleList:
+    """List the styles of the gallery."""
+    catalog = StyleCatalog()
+    found = []
+    for name in catalog.paths():
+        try:
+            found.append(StyleBody.of(catalog.get(name)))
+        except StyleError:  # one damaged file does not hide the others
+            continue
+    return StyleList(styles=found)
+
+
+@router.get("/{name}/thumbnail", response_class=Response, responses={200: {"content": {"image/webp": {}}}})
+def get_thumbnail(name: str, _tenant: Tenant) -> Response:
+    """Return a small picture painted in a style."""
+    try:
+        swatch = StyleCatalog().get(name).swatch
+    except UnknownNameError as error:
+        raise Problem(404, "not_found", str(error)) from error
+    if not swatch:
+        raise Problem(404, "no_thumbnail", f"style {name!r} has no swatch")
+    return Response(swatch, media_type="image/webp", headers={"Cache-Control": "public, max-age=86400"})

@@ -1,0 +1,208 @@
+"""``/v1/jobs``: send pictures, see how far they are, get them painted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Depends, File, Form, Header, Query, Request, Response, UploadFile
+from fastapi.security import HTTPAuthorizationCredentials
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from impasto.errors import BlobMissingError
+from impasto.images.encoding import SUFFIXES
+from impasto.service.jobs import TERMINAL, Channel, Job, JobState
+from impasto.service.submit import accept
+from impasto.service.web.access import Tenant, tenant_of
+from impasto.service.web.bodies import JobBody, JobList
+from impasto.service.web.problems import Problem
+
+if TYPE_CHECKING:
+    from impasto.service.wiring import Parts
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+_KNOWN_FIELDS = {
+    "content", "style", "style_image", "weight", "engine", "format", "priority", "email", "webhook",
+}  # fmt: skip
+_MEDIA_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "tiff": "image/tiff", "webp": "image/webp",
+                "avif": "image/avif", "gif": "image/gif"}  # fmt: skip
+_SANDBOX = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cache-Control": "private, no-store",
+}
+
+
+@router.post("", status_code=202, responses={200: {"model": JobBody, "description": "The same request as before."}})
+async def submit(
+    request: Request,
+    response: Response,
+    tenant: Tenant,
+    content: Annotated[UploadFile, File(description="The picture to paint.")],
+    style: Annotated[list[str], Form(description="Names of styles of the gallery.")] = [],  # noqa: B006 - FastAPI copies
+    style_image: Annotated[list[UploadFile], File(description="Pictures to take the style from.")] = [],  # noqa: B006
+    weight: Annotated[list[float], Form(description="One for each style, names first; all the same if missing.")] = [],  # noqa: B006
+    engine: Annotated[str, Form(description="How to paint.")] = "fast",
+    format: Annotated[str | None, Form(description="Of the result, such as png; the content's if missing.")] = None,
+    priority: Annotated[int, Form(ge=-2, le=2, description="-2 is first, 2 is last.")] = 0,
+    email: Annotated[str | None, Form(description="Where to send the result.")] = None,
+    webhook: Annotated[str | None, Form(description="URL to tell when the job has ended.")] = None,
+    idempotency_key: Annotated[str | None, Header(max_length=255, description="Sent twice, it makes one job.")] = None,
+) -> JobBody:
+    """Have a picture painted. All other fields of the form are options of the engine, by their names."""
+    form = await request.form()
+    options = {name: value for name, value in form.items() if name not in _KNOWN_FIELDS}
+    sources: list[str | bytes] = [*style, *[await image.read() for image in style_image]]
+    if weight and len(weight) != len(sources):
+        raise Problem(422, "bad_option", f"{len(weight)} weights are given for {len(sources)} styles")
+    notify = {
+        channel: value for channel, value in ((Channel.EMAIL, email), (Channel.WEBHOOK, webhook)) if value is not None
+    }
+    asked = accept.Request(
+        tenant=tenant,
+        content=await content.read(),
+        engine=engine,
+        styles=list(zip(sources, weight or [1.0] * len(sources), strict=True)),
+        options=options,
+        format=format,
+        priority=priority,
+        notify=notify,
+        idempotency_key=idempotency_key,
+    )
+    job, is_new = await to_thread.run_sync(request.app.state.acceptance.accept, asked)
+    if not is_new:
+        response.status_code = 200
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return _body(request, job)
+
+
+@router.get("")
+def list_jobs(
+    request: Request,
+    tenant: Tenant,
+    state: JobState | None = None,
+    before: str | None = None,
+    most: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> JobList:
+    """List one's jobs, the latest first."""
+    found = _parts(request).submissions.list(tenant, state=state, before=before, most=most)
+    more = found[-1].id if len(found) == most else None
+    return JobList(jobs=[_body(request, job) for job in found], next=more)
+
+
+@router.get("/{job}")
+def get_job(request: Request, tenant: Tenant, job: str) -> JobBody:
+    """Say how far a job is."""
+    return _body(request, _job(request, tenant, job))
+
+
+@router.delete("/{job}", status_code=204)
+def delete_job(request: Request, tenant: Tenant, job: str) -> None:
+    """Cancel a job if it is not finished, and delete everything about it."""
+    if not _parts(request).submissions.erase(job, tenant):
+        raise _unknown(job)
+
+
+@router.post("/{job}/cancel")
+def cancel_job(request: Request, tenant: Tenant, job: str) -> JobBody:
+    """Cancel a job, and keep what is known about it."""
+    found = _parts(request).submissions.cancel(job, tenant)
+    if found is None:
+        raise _unknown(job)
+    return _body(request, found)
+
+
+@router.post("/{job}/retry")
+def retry_job(request: Request, tenant: Tenant, job: str) -> JobBody:
+    """Queue a failed or canceled job again."""
+    found = _parts(request).submissions.retry(job, tenant)
+    if found is None:
+        raise _unknown(job)
+    return _body(request, found)
+
+
+@router.get("/{job}/preview", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+def get_preview(request: Request, tenant: Tenant, job: str) -> Response:
+    """Return a small picture of how far a job is."""
+    key = _job(request, tenant, job).preview_key
+    if key is None:
+        raise Problem(404, "no_preview", f"job {job} has no preview now")
+    return Response(_parts(request).blobs.get(key), media_type="image/jpeg", headers=_SANDBOX)
+
+
+@router.get("/{job}/result", response_class=Response, responses={200: {"content": {"image/*": {}}}})
+def get_result(request: Request, job: str, until: int | None = None, signature: str | None = None) -> Response:
+    """Return the painted picture: to whom the job belongs, or to anybody with a signed link."""
+    if request.app.state.signer.opens(f"/v1/jobs/{job}/result", until, signature):
+        found = _parts(request).submissions.find(job)
+    else:
+        found = _parts(request).submissions.find(job, tenant_of(request, _credentials(request)))
+    if found is None:
+        raise _unknown(job)
+    if found.state is JobState.EXPIRED:
+        raise Problem(410, "expired", f"the result of job {job} has been deleted; send the picture again")
+    if found.result_key is None:
+        raise Problem(409, "not_ready", f"job {job} is {found.state}; it has no result")
+    form = SUFFIXES[found.result_key.rpartition(".")[2]]
+    try:
+        data = _parts(request).blobs.get(found.result_key)
+    except BlobMissingError as error:
+        raise Problem(410, "expired", f"the result of job {job} has been deleted") from error
+    name = f"impasto-{job[:8]}.{found.result_key.rpartition('.')[2]}"
+    headers = {**_SANDBOX, "Content-Disposition": f'attachment; filename="{name}"', "ETag": f'"{found.result_sha256}"'}
+    return Response(data, media_type=_MEDIA_TYPES[form], headers=headers)
+
+
+def _watched(request: Request, tenant: Tenant, job: str) -> Job:
+    return _job(request, tenant, job)
+
+
+@router.get("/{job}/events", response_class=EventSourceResponse)
+async def get_events(
+    request: Request,
+    found: Annotated[Job, Depends(_watched)],  # before the answer begins, so that it can be another one
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> AsyncIterator[ServerSentEvent]:
+    """Follow a job: an event 'job' for every change, until it has ended. The id of an event is the job's revision."""
+    async with request.app.state.watch.of(found) as changes:
+        if last_event_id != str(found.revision):
+            yield await to_thread.run_sync(_event, request, found)
+        while found.state not in TERMINAL:
+            found = await changes.get()
+            yield await to_thread.run_sync(_event, request, found)
+
+
+def _event(request: Request, job: Job) -> ServerSentEvent:
+    return ServerSentEvent(data=_body(request, job).model_dump(mode="json"), event="job", id=str(job.revision))
+
+
+def _credentials(request: Request) -> HTTPAuthorizationCredentials | None:
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    return HTTPAuthorizationCredentials(scheme=scheme, credentials=key) if scheme.lower() == "bearer" else None
+
+
+def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+def _job(request: Request, tenant: str, job: str) -> Job:
+    found = _parts(request).submissions.find(job, tenant)
+    if found is None:
+        raise _unknown(job)
+    return found
+
+
+def _unknown(job: str) -> Problem:
+    return Problem(404, "not_found", f"there is no job {job[:64]!r}")
+
+
+def _body(request: Request, job: Job) -> JobBody:
+    position = _parts(request).submissions.position(job) if job.state is JobState.QUEUED else None
+    result = None
+    if job.result_key is not None and job.expires is not None:
+        result = request.app.state.signer.sign(f"/v1/jobs/{job.id}/result", job.expires)
+    return JobBody.of(job, position=position, now=time.time(), result=result)

@@ -1,0 +1,92 @@
+"""Every error as a problem (RFC 9457): a status, a stable code, and one sentence."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from impasto.errors import (
+    BacklogError,
+    BlobMissingError,
+    ConflictError,
+    ImpastoError,
+    StorageError,
+    UnknownNameError,
+    UsageError,
+)
+from impasto.service.submit.accept import RejectedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fastapi import FastAPI, Request
+
+_KINDS: tuple[tuple[type[ImpastoError], int, str], ...] = (
+    (ConflictError, HTTPStatus.CONFLICT, "conflict"),
+    (BacklogError, HTTPStatus.SERVICE_UNAVAILABLE, "backlog_full"),
+    (BlobMissingError, HTTPStatus.NOT_FOUND, "not_found"),
+    (StorageError, HTTPStatus.SERVICE_UNAVAILABLE, "storage"),
+    (UnknownNameError, HTTPStatus.UNPROCESSABLE_ENTITY, "unknown_name"),
+    (UsageError, HTTPStatus.UNPROCESSABLE_ENTITY, "bad_option"),
+)
+_RETRY_AFTER = {"Retry-After": "10"}
+
+
+class Problem(Exception):  # noqa: N818 - the name that RFC 9457 gives it
+    """An answer that is not what was asked for."""
+
+    def __init__(self, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        """Answer with ``status``; ``code`` never changes, ``detail`` is for people."""
+        super().__init__(detail)
+        self.status, self.code, self.detail, self.headers = status, code, detail, headers
+
+    def response(self) -> JSONResponse:
+        """Return it as application/problem+json."""
+        body = {
+            "type": f"urn:impasto:problem:{self.code}",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+        }
+        headers = None if self.headers is None else dict(self.headers)
+        return JSONResponse(body, self.status, headers, media_type="application/problem+json")
+
+
+def problem_of(error: ImpastoError) -> Problem:
+    """Return the problem that ``error`` is."""
+    if isinstance(error, RejectedError):
+        too_large = error.code == "image_too_large"
+        return Problem(413 if too_large else 422, error.code, str(error))
+    for kind, status, code in _KINDS:
+        if isinstance(error, kind):
+            headers = _RETRY_AFTER if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+            return Problem(status, code, str(error), headers)
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "failed", str(error))
+
+
+def answer_with_problems(app: FastAPI) -> None:
+    """Let ``app`` say every error in this form."""
+
+    @app.exception_handler(Problem)
+    async def problem(_: Request, error: Problem) -> JSONResponse:
+        return error.response()
+
+    @app.exception_handler(ImpastoError)
+    async def refused(_: Request, error: ImpastoError) -> JSONResponse:
+        return problem_of(error).response()
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:]) or "request"
+        return Problem(422, "bad_request", f"{where}: {first['msg']}").response()
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, error: HTTPException) -> JSONResponse:
+        code = HTTPStatus(error.status_code).name.lower()
+        return Problem(error.status_code, code, str(error.detail), error.headers).response()

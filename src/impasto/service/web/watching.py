@@ -1,0 +1,59 @@
+"""Watching jobs: one query for all that are watched, however many watch."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from anyio import to_thread
+
+from impasto.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from impasto.service.jobs import Job
+    from impasto.service.ports import Submissions
+
+_EVERY = 0.25
+
+
+class Watch:
+    """Tells all who watch a job when it has changed."""
+
+    def __init__(self, submissions: Submissions) -> None:
+        """Watch jobs of ``submissions``."""
+        self._submissions = submissions
+        self._watchers: dict[str, set[asyncio.Queue[Job]]] = {}
+        self._known: dict[str, int] = {}
+
+    async def run(self) -> None:
+        """Look for changes, for ever."""
+        while True:
+            await asyncio.sleep(_EVERY)
+            if not self._watchers:
+                continue
+            try:
+                changed = await to_thread.run_sync(self._submissions.changed, dict(self._known))
+            except StorageError:  # those who watch see no news, and no end
+                continue
+            for job in changed:
+                self._known[job.id] = job.revision
+                for queue in self._watchers.get(job.id, ()):
+                    queue.put_nowait(job)
+
+    @asynccontextmanager
+    async def of(self, job: Job) -> AsyncIterator[asyncio.Queue[Job]]:
+        """Give a queue of what ``job`` becomes."""
+        queue: asyncio.Queue[Job] = asyncio.Queue()
+        watchers = self._watchers.setdefault(job.id, set())
+        watchers.add(queue)
+        self._known.setdefault(job.id, job.revision)
+        try:
+            yield queue
+        finally:
+            watchers.discard(queue)
+            if not watchers and self._watchers.get(job.id) is watchers:
+                del self._watchers[job.id]
+                self._known.pop(job.id, None)

@@ -1,0 +1,198 @@
+"""The HTTP API of a real server with a real worker and the default engine."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+
+import httpx
+import pytest
+from PIL import Image
+
+from impasto.images import encode_picture, read_picture, resize_picture
+from service.servers import free_port, wait_for
+
+STATES = {"queued", "running", "succeeded", "failed", "canceled", "expired"}
+
+
+def small(path, size=(96, 64), form="jpeg"):
+    return encode_picture(resize_picture(read_picture(path), *size), form)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    data, port = tmp_path_factory.mktemp("service"), free_port()
+    command = [sys.executable, "-m", "impasto", "serve", "--port", str(port), "--data-dir", data]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+
+            def ready():
+                assert process.poll() is None, process.stderr.read().decode()
+                try:
+                    return client.get("/readyz").status_code == 200
+                except httpx.ConnectError:
+                    return False
+
+            wait_for(ready, what="a ready server")
+            yield client
+        process.terminate()
+        said = process.stderr.read().decode()
+        assert process.wait(60) == 0 and "Traceback" not in said, said
+
+
+@pytest.fixture(scope="module")
+def photo_bytes(request):
+    return small(request.getfixturevalue("photo"))
+
+
+def send(server, content, headers=None, **fields):
+    files = [("content", ("photo.jpg", content, "image/jpeg"))]
+    files += [("style_image", ("style.jpg", data, "image/jpeg")) for data in fields.pop("style_images", ())]
+    return server.post("/v1/jobs", files=files, data={"size": "64", **fields}, headers=headers)
+
+
+def finished(server, job):
+    def done():
+        body = server.get(f"/v1/jobs/{job}").json()
+        return body if body["state"] in STATES - {"queued", "running"} else None
+
+    return wait_for(done, what="the end of the job")
+
+
+def assert_problem(answer, status, code, text=""):
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
+    body = answer.json()
+    assert (body["status"], body["code"]) == (status, code) and text in body["detail"], body
+
+
+def test_from_photo_to_result(server, photo_bytes):
+    answer = send(server, photo_bytes, style="great-wave", strength="0.5", format="png")
+    assert answer.status_code == 202, answer.text
+    body = answer.json()
+    assert answer.headers["location"] == f"/v1/jobs/{body['id']}"
+    assert body["state"] == "queued" and body["position"] == 0 and body["result"] is None
+    done = finished(server, body["id"])
+    assert (done["state"], done["progress"], done["error"]) == ("succeeded", 1.0, None)
+    result = server.get(f"/v1/jobs/{body['id']}/result")
+    assert result.headers["content-type"] == "image/png" and "attachment" in result.headers["content-disposition"]
+    assert "sandbox" in result.headers["content-security-policy"]
+    picture = read_picture(result.content)
+    assert (picture.width, picture.height) == (64, 43) and '"strength":0.5' in picture.metadata["options"]
+    assert server.get(done["result"]).content == result.content
+    assert server.delete(f"/v1/jobs/{body['id']}").status_code == 204
+    for path in ("", "/result", "/events", "/preview"):
+        assert_problem(server.get(f"/v1/jobs/{body['id']}{path}"), 404, "not_found")
+    assert_problem(server.get(done["result"]), 404, "not_found")
+
+
+def test_ones_own_styles_mixed(server, photo_bytes, painting):
+    style = small(painting, form="png")
+    fields = {"style": "great-wave", "style_images": [style], "weight": ["2", "1"], "keep_colors": "luminance"}
+    assert finished(server, send(server, photo_bytes, **fields).json()["id"])["state"] == "succeeded"
+
+
+def test_events(server, photo_bytes):
+    job = send(server, photo_bytes, style="great-wave").json()["id"]
+    seen = []
+    with server.stream("GET", f"/v1/jobs/{job}/events") as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        for line in stream.iter_lines():
+            if line.startswith("data:"):
+                seen.append(json.loads(line[5:]))
+            if line.startswith("id:"):
+                last = line[3:].strip()
+    assert seen[-1]["state"] == "succeeded" and {body["id"] for body in seen} == {job}
+    with server.stream("GET", f"/v1/jobs/{job}/events", headers={"Last-Event-ID": last}) as stream:
+        assert not [line for line in stream.iter_lines() if line.startswith("data:")]
+    with server.stream("GET", f"/v1/jobs/{job}/events", headers={"Last-Event-ID": "0"}) as stream:
+        assert len([line for line in stream.iter_lines() if line.startswith("data:")]) == 1
+
+
+def test_the_same_request_twice(server, photo_bytes):
+    key = {"Idempotency-Key": "breakfast"}
+    first = send(server, photo_bytes, key, style="great-wave")
+    second = send(server, photo_bytes, key, style="great-wave")
+    assert (first.status_code, second.status_code) == (202, 200) and first.json()["id"] == second.json()["id"]
+    assert_problem(send(server, photo_bytes, key, style="starry-night"), 409, "conflict", "another request")
+
+
+def test_lists_and_cancel(server, photo_bytes, painting):
+    job = send(
+        server, photo_bytes, style_images=[small(painting)], engine="gatys", descriptor="compact", steps="2000"
+    ).json()["id"]
+    assert server.post(f"/v1/jobs/{job}/cancel").status_code == 200
+    assert finished(server, job)["state"] == "canceled"
+    listed = server.get("/v1/jobs", params={"state": "canceled"}).json()
+    assert job in [body["id"] for body in listed["jobs"]]
+    first = server.get("/v1/jobs", params={"most": 1}).json()
+    assert len(first["jobs"]) == 1
+    rest = server.get("/v1/jobs", params={"before": first["next"]}).json()
+    assert first["jobs"][0]["id"] not in [body["id"] for body in rest["jobs"]]
+    assert server.post(f"/v1/jobs/{job}/retry").json()["state"] == "queued"
+    assert server.delete(f"/v1/jobs/{job}").status_code == 204
+
+
+def test_styles(server):
+    styles = server.get("/v1/styles").json()["styles"]
+    wave = next(style for style in styles if style["name"] == "great-wave")
+    assert len(styles) >= 32 and wave["artist"] and wave["license"]
+    thumbnail = server.get(wave["thumbnail"])
+    assert thumbnail.headers["content-type"] == "image/webp" and Image.open(io.BytesIO(thumbnail.content)).size
+    assert_problem(server.get("/v1/styles/grate-wave/thumbnail"), 404, "not_found", "did you mean 'great-wave'")
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "code", "text"),
+    [
+        ({"style": "grate-wave"}, 422, "unknown_name", "did you mean 'great-wave'"),
+        ({}, 422, "bad_option", "no style is given"),
+        ({"style": "great-wave", "engine": "gatis"}, 422, "unknown_name", "did you mean 'gatys'"),
+        ({"style": "great-wave", "engine": "gatys"}, 422, "bad_option", "needs a picture"),
+        ({"style": "great-wave", "strenght": "0.5"}, 422, "unknown_name", "strength"),
+        ({"style": "great-wave", "strength": "2"}, 422, "bad_option", "strength"),
+        ({"style": "great-wave", "network": "/etc"}, 422, "bad_option", "not a file"),
+        ({"style": "great-wave", "size": "100000"}, 422, "bad_option", "at most 4096"),
+        ({"style": "great-wave", "format": "bmp"}, 422, "unknown_name", "bmp"),
+        ({"style": "great-wave", "priority": "9"}, 422, "bad_request", "priority"),
+        ({"style": "great-wave", "weight": ["1", "2"]}, 422, "bad_option", "2 weights"),
+        ({"style": "great-wave", "weight": "nan"}, 422, "bad_option", "positive"),
+    ],
+)
+def test_requests_that_cannot_be(server, photo_bytes, fields, status, code, text):
+    assert_problem(send(server, photo_bytes, **fields), status, code, text)
+
+
+def test_gatys_may_not_read_files_of_the_server(server, photo_bytes, painting):
+    for name, value in (("init", "/etc/passwd"), ("descriptor", "../secret"), ("init", "secret")):
+        answer = send(server, photo_bytes, engine="gatys", style_images=[small(painting)], **{name: value})
+        assert_problem(answer, 422, "bad_option", name)
+
+
+def test_pictures_that_are_not_taken(server, photo_bytes):
+    with io.BytesIO() as file:
+        Image.new("L", (20_000, 4_000)).save(file, "PNG")
+        bomb = file.getvalue()
+    with io.BytesIO() as file:
+        Image.new("L", (13_000, 100)).save(file, "PNG")
+        long = file.getvalue()
+    for data, status, code in (
+        (b"", 422, "bad_image"),
+        (b"GIF89a", 422, "bad_image"),
+        (photo_bytes[:500], 422, "bad_image"),
+        (bomb, 413, "image_too_large"),
+        (long, 413, "image_too_large"),
+        (photo_bytes + bytes(20 << 20), 413, "image_too_large"),
+    ):
+        assert_problem(send(server, data, style="great-wave"), status, code)
+    assert send(server, bytes(30 << 20), style="great-wave").status_code == 413
+    assert_problem(server.post("/v1/jobs", data={"style": "great-wave"}), 422, "bad_request", "content")
+
+
+def test_unknown_jobs_and_routes(server):
+    assert_problem(server.get("/v1/jobs/nothing"), 404, "not_found")
+    assert_problem(server.get("/nothing"), 404, "not_found")
+    assert_problem(server.put("/v1/jobs"), 405, "method_not_allowed")
+    assert server.get("/healthz").json()["status"] == "ok"
+    assert server.get("/healthz").headers["x-content-type-options"] == "nosniff"
