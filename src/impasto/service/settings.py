@@ -49,6 +49,17 @@ class Settings(BaseSettings):
     tenant_running: int = Field(0, ge=0, description="Jobs of one tenant that are painted at once; 0 for no limit.")
     keep_inputs: float = Field(24 * 3600.0, gt=0, description="Seconds that pictures are kept after their job.")
     keep_results: float = Field(7 * 24 * 3600.0, gt=0, description="Seconds that results are kept.")
+    base_url: str = Field("http://127.0.0.1:8765", description="Address of the service in links that are sent.")
+    smtp_host: str | None = Field(None, description="Server that sends e-mail; none is sent if not given.")
+    smtp_port: int = Field(587, ge=1, le=65535, description="Its port.")
+    smtp_starttls: bool = Field(True, description="Encrypt what is sent to it.")
+    smtp_user: str | None = Field(None, description="Name to log in with.")
+    smtp_password: str | None = Field(None, repr=False, description="Password to log in with.")
+    mail_from: str = Field("impasto <impasto@localhost>", description="Sender of e-mails.")
+    webhook_secret: str | None = Field(
+        None, min_length=24, repr=False, description="Signs webhooks; none are sent if not given."
+    )
+    webhook_private: bool = Field(False, description="Allow webhooks to hosts that are not on the public internet.")
     workers: int = Field(1, ge=0, le=256, description="Worker processes that 'impasto serve' starts.")
     queues: tuple[str, ...] = Field(("cpu",), description="Which jobs the workers take.")
     lease: float = Field(30.0, gt=0, description="Seconds after which a silent worker is given up.")

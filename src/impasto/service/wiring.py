@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from impasto.service.blobs.filesystem import FileBlobs
-from impasto.service.jobs import Limits, Retention
+from impasto.service.delivery.email import EmailSender
+from impasto.service.delivery.webhook import WebhookSender
+from impasto.service.jobs import Channel, Limits, Retention
+from impasto.service.signing import Signer
 from impasto.service.stores.claims import SQLClaims
 from impasto.service.stores.database import Database
 from impasto.service.stores.keys import SQLKeys
@@ -16,6 +19,7 @@ from impasto.service.stores.submissions import SQLSubmissions
 from impasto.service.stores.upkeep import SQLUpkeep
 
 if TYPE_CHECKING:
+    from impasto.service.delivery.courier import Sender
     from impasto.service.ports import BlobStore, Claims, Keys, Outbox, Upkeep
     from impasto.service.settings import Settings
 
@@ -36,6 +40,17 @@ class Parts:
     def close(self) -> None:
         """Let go of everything."""
         self.database.close()
+
+
+def senders(settings: Settings) -> dict[Channel, Sender]:
+    """Return the ways to send messages that are set up."""
+    signer = Signer.of(settings)
+    found: dict[Channel, Sender] = {}
+    if settings.smtp_host is not None:
+        found[Channel.EMAIL] = EmailSender(settings, signer)
+    if settings.webhook_secret is not None:
+        found[Channel.WEBHOOK] = WebhookSender(settings, signer)
+    return found
 
 
 def build(settings: Settings) -> Parts:

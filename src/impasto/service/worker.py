@@ -19,8 +19,10 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from impasto.errors import BlobMissingError, StorageError
+from impasto.service.delivery.courier import Courier
 from impasto.service.jobs import Beat
 from impasto.service.run import Failure, Painted, Progress, Work, serve
+from impasto.service.wiring import senders
 
 if TYPE_CHECKING:
     from threading import Event
@@ -37,16 +39,32 @@ _SLOWEST_BEAT = 1.0
 _LONGEST_DELAY = 300.0
 _UPKEEP_EVERY = 1.0
 _SWEEP_EVERY = 60.0
+_DELIVERY_ENDS_WITHIN = 40.0
 _UNREACHABLE_DELAY = 1.0
 
 
 def work(parts: Parts, stop: Event) -> None:
     """Work, and look after the job table in turn with other workers, until ``stop`` is set."""
     worker = Worker(parts, stop)
-    caretaker = Thread(target=_look_after, args=(parts, worker.name, stop), name="upkeep", daemon=True)
-    caretaker.start()
+    courier = Courier(parts.outbox, parts.blobs, senders(parts.settings), worker.name)
+    beside = [
+        Thread(target=_look_after, args=(parts, worker.name, stop), name="upkeep", daemon=True),
+        Thread(target=_deliver, args=(courier, stop), name="delivery", daemon=True),
+    ]
+    for thread in beside:
+        thread.start()
     worker.run()
-    caretaker.join()
+    for thread in beside:
+        thread.join(_DELIVERY_ENDS_WITHIN)
+
+
+def _deliver(courier: Courier, stop: Event) -> None:
+    while not stop.wait(_UPKEEP_EVERY):
+        try:
+            while not stop.is_set() and courier.send_one():
+                pass
+        except StorageError as error:
+            _log.warning("%s", error)
 
 
 def _look_after(parts: Parts, name: str, stop: Event) -> None:

@@ -12,10 +12,10 @@ from fastapi import FastAPI, Response
 from fastapi.middleware.cors import CORSMiddleware
 
 from impasto.errors import StorageError
+from impasto.service.signing import Signer
 from impasto.service.submit.accept import Acceptance, Bounds
 from impasto.service.submit.checking import CheckLimits, PictureCheck
 from impasto.service.web import gallery_routes, job_routes
-from impasto.service.web.access import Signer
 from impasto.service.web.bodies import Health
 from impasto.service.web.problems import answer_with_problems
 from impasto.service.web.watching import Watch
@@ -62,7 +62,7 @@ def create_app(parts: Parts) -> FastAPI:
     )
     app.state.parts = parts
     app.state.watch = watch
-    app.state.signer = Signer(settings.secret.encode()) if settings.secret else Signer.kept_in(settings.data_dir)
+    app.state.signer = Signer.of(settings)
     bounds = Bounds(size=settings.max_size, steps=settings.max_steps)
     app.state.acceptance = Acceptance(parts.submissions, parts.blobs, check, bounds)
     answer_with_problems(app)

@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated
 
 from anyio import to_thread
+from email_validator import EmailNotValidError, validate_email
 from fastapi import APIRouter, Depends, File, Form, Header, Query, Request, Response, UploadFile
 from fastapi.security import HTTPAuthorizationCredentials
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from impasto.errors import BlobMissingError
 from impasto.images.encoding import SUFFIXES
+from impasto.service.delivery.webhook import check_url
 from impasto.service.jobs import TERMINAL, Channel, Job, JobState
 from impasto.service.submit import accept
 from impasto.service.web.access import Tenant, tenant_of
@@ -20,6 +22,7 @@ from impasto.service.web.bodies import JobBody, JobList
 from impasto.service.web.problems import Problem
 
 if TYPE_CHECKING:
+    from impasto.service.settings import Settings
     from impasto.service.wiring import Parts
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -58,6 +61,7 @@ async def submit(
     sources: list[str | bytes] = [*style, *[await image.read() for image in style_image]]
     if weight and len(weight) != len(sources):
         raise Problem(422, "bad_option", f"{len(weight)} weights are given for {len(sources)} styles")
+    _check_notices(_parts(request).settings, email, webhook)
     notify = {
         channel: value for channel, value in ((Channel.EMAIL, email), (Channel.WEBHOOK, webhook)) if value is not None
     }
@@ -175,6 +179,20 @@ async def get_events(
             yield await to_thread.run_sync(_event, request, found)
 
 
+def _check_notices(settings: Settings, email: str | None, webhook: str | None) -> None:
+    if email is not None:
+        if settings.smtp_host is None:
+            raise Problem(422, "bad_option", "this service sends no e-mail; leave 'email', and look at the job's path")
+        try:
+            validate_email(email, check_deliverability=False)
+        except EmailNotValidError as error:
+            raise Problem(422, "bad_option", f"email is no address: {error}") from error
+    if webhook is not None:
+        if settings.webhook_secret is None:
+            raise Problem(422, "bad_option", "this service sends no webhooks; leave 'webhook', and follow the events")
+        check_url(webhook)
+
+
 def _event(request: Request, job: Job) -> ServerSentEvent:
     return ServerSentEvent(data=_body(request, job).model_dump(mode="json"), event="job", id=str(job.revision))
 
@@ -202,7 +220,5 @@ def _unknown(job: str) -> Problem:
 
 def _body(request: Request, job: Job) -> JobBody:
     position = _parts(request).submissions.position(job) if job.state is JobState.QUEUED else None
-    result = None
-    if job.result_key is not None and job.expires is not None:
-        result = request.app.state.signer.sign(f"/v1/jobs/{job.id}/result", job.expires)
+    result = request.app.state.signer.result(job)
     return JobBody.of(job, position=position, now=time.time(), result=result)

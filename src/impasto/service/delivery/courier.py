@@ -1,0 +1,85 @@
+"""Messages leave the outbox: each at least once, always with the same id."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+from impasto.errors import BlobMissingError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from impasto.service.jobs import Channel, Delivery
+    from impasto.service.ports import BlobStore, Outbox
+
+_log = logging.getLogger(__name__)
+
+LEASE = 120.0
+"""Seconds; more than any sender takes."""
+DELAYS = (60.0, 300.0, 900.0, 3600.0, 7200.0, 21600.0, 43200.0)
+"""Seconds after which another attempt is made: eight in about a day."""
+
+
+class NotDeliveredError(Exception):
+    """The other side did not take a message."""
+
+    def __init__(self, reason: str, *, permanent: bool = False) -> None:
+        """Say why; a ``permanent`` reason makes further attempts useless."""
+        super().__init__(reason)
+        self.permanent = permanent
+
+
+class Sender(Protocol):
+    """A way to send messages."""
+
+    def send(self, delivery: Delivery, picture: bytes | None) -> None:
+        """Send it; ``picture`` is the result, if there is one.
+
+        Raises:
+            NotDeliveredError: the other side did not take it.
+        """
+
+
+class Courier:
+    """Takes messages from the outbox, and sends them."""
+
+    def __init__(self, outbox: Outbox, blobs: BlobStore, senders: Mapping[Channel, Sender], name: str) -> None:
+        """Send by ``senders``; ``name`` is one that no other courier has."""
+        self._outbox = outbox
+        self._blobs = blobs
+        self._senders = senders
+        self._name = name
+
+    def send_one(self) -> bool:
+        """Send one message; return whether there was one to be sent.
+
+        Raises:
+            StorageError: the outbox cannot be reached.
+        """
+        delivery = self._outbox.next(self._name, LEASE)
+        if delivery is None:
+            return False
+        sender = self._senders.get(delivery.channel)
+        if sender is None:
+            reason = f"no {delivery.channel} is set up"
+            self._outbox.refused(delivery, self._name, reason, again_in=DELAYS[-1] if delivery.attempt < 2 else None)
+            return True
+        try:
+            sender.send(delivery, self._picture(delivery))
+        except NotDeliveredError as error:
+            last = error.permanent or delivery.attempt > len(DELAYS)
+            again_in = None if last else DELAYS[delivery.attempt - 1]
+            _log.warning("job %s: %s is not delivered: %s", delivery.job.id, delivery.channel, error)
+            self._outbox.refused(delivery, self._name, str(error), again_in=again_in)
+        else:
+            self._outbox.delivered(delivery, self._name)
+        return True
+
+    def _picture(self, delivery: Delivery) -> bytes | None:
+        if delivery.job.result_key is None:
+            return None
+        try:
+            return self._blobs.get(delivery.job.result_key)
+        except BlobMissingError:
+            return None

@@ -1,0 +1,89 @@
+"""Results by e-mail."""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+from dataclasses import dataclass
+from email.message import EmailMessage
+from email.utils import formatdate
+from html import escape
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from impasto.service.delivery.courier import NotDeliveredError
+
+if TYPE_CHECKING:
+    from impasto.service.jobs import Delivery
+    from impasto.service.settings import Settings
+    from impasto.service.signing import Signer
+
+_SECONDS = 30.0
+_LARGEST_ATTACHMENT = 5 << 20
+_PERMANENT = range(500, 600)
+
+
+@dataclass(frozen=True)
+class EmailSender:
+    """Sends by one SMTP server."""
+
+    settings: Settings
+    signer: Signer
+
+    def send(self, delivery: Delivery, picture: bytes | None) -> None:
+        """See `impasto.service.delivery.courier.Sender`."""
+        settings = self.settings
+        message = self._message(delivery, picture)
+        try:
+            with smtplib.SMTP(settings.smtp_host or "", settings.smtp_port, timeout=_SECONDS) as server:
+                if settings.smtp_starttls:
+                    server.starttls(context=ssl.create_default_context())
+                if settings.smtp_user is not None:
+                    server.login(settings.smtp_user, (settings.smtp_password or "").strip())
+                server.send_message(message)
+        except smtplib.SMTPRecipientsRefused as error:
+            code, text = next(iter(error.recipients.values()))
+            raise NotDeliveredError(_said(code, text), permanent=code in _PERMANENT) from error
+        except smtplib.SMTPResponseException as error:
+            # What the server says about us, such as about our password, may be mended; about the message, it will not.
+            about_us = isinstance(error, (smtplib.SMTPAuthenticationError, smtplib.SMTPConnectError))
+            permanent = error.smtp_code in _PERMANENT and not about_us
+            raise NotDeliveredError(_said(error.smtp_code, error.smtp_error), permanent=permanent) from error
+        except (smtplib.SMTPException, OSError) as error:
+            raise NotDeliveredError(f"{type(error).__name__}: {error}") from error
+
+    def _message(self, delivery: Delivery, picture: bytes | None) -> EmailMessage:
+        job, settings = delivery.job, self.settings
+        message = EmailMessage()
+        message["From"] = settings.mail_from
+        message["To"] = delivery.destination
+        message["Date"] = formatdate(job.finished)
+        host = urlsplit(settings.base_url).hostname or "localhost"
+        message["Message-ID"] = f"<{job.id}.email@{host}>"  # the same in every attempt: who gets it twice can tell
+        message["Auto-Submitted"] = "auto-generated"
+        link = self.signer.result(job)
+        if link is None:
+            message["Subject"] = "Your picture could not be painted"
+            lines = [f"Your picture could not be painted: {job.error_text or job.error_code}."]
+        else:
+            message["Subject"] = "Your picture is painted"
+            lines = ["Your picture is painted."]
+        attached = picture is not None and len(picture) <= _LARGEST_ATTACHMENT
+        if link is not None:
+            lines.append(f"{'It is attached, and also here' if attached else 'It is here'} until it is deleted:")
+        address = settings.base_url.rstrip("/") + (link or "")
+        message.set_content("\n\n".join([*lines, *([address] if link else [])]) + "\n")
+        html = "".join(f"<p>{escape(line)}</p>" for line in lines)
+        if link is not None:
+            html += f'<p><a href="{escape(address)}">{escape(address)}</a></p>'
+        message.add_alternative(f"<!DOCTYPE html><html><body>{html}</body></html>", subtype="html")
+        if attached and picture is not None and job.result_key is not None:
+            form = job.result_key.rpartition(".")[2]
+            subtype = "jpeg" if form == "jpg" else "tiff" if form == "tif" else form
+            message.add_attachment(picture, maintype="image", subtype=subtype, filename=f"impasto-{job.id[:8]}.{form}")
+        return message
+
+
+def _said(code: int, text: bytes | str) -> str:
+    said = text.decode(errors="replace") if isinstance(text, bytes) else text
+    return f"{code} {said}"[:300]

@@ -1,0 +1,146 @@
+"""Telling other programs by HTTP, as https://www.standardwebhooks.com describes it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import http.client
+import ipaddress
+import json
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from impasto.errors import UsageError
+from impasto.service.delivery.courier import NotDeliveredError
+
+if TYPE_CHECKING:
+    from impasto.service.jobs import Delivery
+    from impasto.service.settings import Settings
+    from impasto.service.signing import Signer
+
+_SECONDS = 5.0
+_LONGEST_URL = 2000
+_LARGEST_REPLY = 64 << 10
+_GONE = 410
+_SIX_TO_FOUR, _TEREDO = ipaddress.ip_network("2002::/16"), ipaddress.ip_network("2001::/32")
+_NAT64 = [ipaddress.ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48")]
+_COMPATIBLE = ipaddress.ip_network("::/96")
+_ISATAP = 0x5EFE
+
+
+def check_url(url: str) -> str:
+    """Return ``url``, which may be told.
+
+    Raises:
+        UsageError: it is no https address of a host.
+    """
+    try:
+        parts = urlsplit(url)
+        right = parts.scheme == "https" and parts.hostname and parts.port != 0
+    except ValueError:
+        right = False
+    if not right or parts.username is not None or len(url) > _LONGEST_URL or not url.isascii() or not url.isprintable():
+        raise UsageError("webhook is not an https:// address of a host, without user and password")
+    return url
+
+
+def is_public(address: str) -> bool:
+    """Return whether an IP address belongs to the public internet, also if it stands inside of another one."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        within = _embedded(ip)
+        if within is not None:
+            return is_public(str(within))
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+
+
+def _embedded(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    low = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    if ip.ipv4_mapped is not None:
+        return ip.ipv4_mapped
+    if ip in _SIX_TO_FOUR:
+        return ip.sixtofour
+    if ip in _TEREDO:
+        return ip.teredo[1] if ip.teredo else low
+    if any(ip in network for network in _NAT64):
+        return low
+    if ip in _COMPATIBLE or (int(ip) >> 32) & 0xFFFF == _ISATAP:
+        return low
+    return None
+
+
+@dataclass(frozen=True)
+class WebhookSender:
+    """Sends one POST request; it follows no redirections, and connects to the address that it has checked."""
+
+    settings: Settings
+    signer: Signer
+
+    def send(self, delivery: Delivery, picture: bytes | None) -> None:
+        """See `impasto.service.delivery.courier.Sender`; the picture is not sent, but a link to it."""
+        del picture
+        url = urlsplit(delivery.destination)
+        host, port = url.hostname or "", url.port or 443
+        body = self._body(delivery)
+        identity, now = f"{delivery.job.id}.webhook", int(time.time())
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "impasto",
+            "webhook-id": identity,
+            "webhook-timestamp": str(now),
+            "webhook-signature": sign(self.settings.webhook_secret or "", identity, now, body),
+        }
+        target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+        try:
+            connection = _Pinned(host, port, self._address(host, port))
+            try:
+                connection.request("POST", target, body, headers)
+                reply = connection.getresponse()
+                reply.read(_LARGEST_REPLY)
+            finally:
+                connection.close()
+        except (OSError, http.client.HTTPException) as error:
+            raise NotDeliveredError(f"{type(error).__name__}: {error}") from error
+        if not 200 <= reply.status < 300:
+            raise NotDeliveredError(f"{reply.status} {reply.reason}"[:300], permanent=reply.status == _GONE)
+
+    def _address(self, host: str, port: int) -> str:
+        found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        if not self.settings.webhook_private and not all(is_public(address) for address in found):
+            raise NotDeliveredError(f"{host} is not on the public internet", permanent=True)
+        return found[0]
+
+    def _body(self, delivery: Delivery) -> bytes:
+        job = delivery.job
+        link = self.signer.result(job)
+        data: dict[str, object] = {"id": job.id, "state": job.state}
+        if link is not None:
+            data |= {"result": self.settings.base_url.rstrip("/") + link, "sha256": job.result_sha256}
+        if job.error_code is not None:
+            data["error"] = {"code": job.error_code, "text": job.error_text}
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(job.finished))
+        return json.dumps({"type": f"job.{job.state}", "timestamp": moment, "data": data}).encode()
+
+
+def sign(secret: str, identity: str, timestamp: int, body: bytes) -> str:
+    """Return what 'webhook-signature' should be: HMAC-SHA256 of id, time and body."""
+    content = f"{identity}.{timestamp}.".encode() + body
+    return "v1," + base64.b64encode(hmac.new(secret.encode(), content, hashlib.sha256).digest()).decode()
+
+
+class _Pinned(http.client.HTTPSConnection):
+    """Connects to one IP address, whatever the name of the host resolves to by now."""
+
+    def __init__(self, host: str, port: int, address: str) -> None:
+        self._tls = ssl.create_default_context()
+        super().__init__(host, port, timeout=_SECONDS, context=self._tls)
+        self._address = address
+
+    def connect(self) -> None:
+        plain = socket.create_connection((self._address, self.port), self.timeout)
+        self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)

@@ -1,0 +1,151 @@
+"""Webhooks to a real HTTPS server, and addresses that nobody should be made to call."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+
+from impasto.errors import UsageError
+from impasto.service.delivery import webhook
+from impasto.service.delivery.webhook import check_url, is_public, sign
+
+SECRET = "a secret of enough letters"
+
+
+class Target:
+    """A server that keeps what it is told, and answers as it is told to."""
+
+    def __init__(self, authority):
+        self.requests, self.status, self.headers, self.body = [], 200, {}, b""
+        target = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                target.requests.append((self.path, dict(self.headers), body))
+                self.send_response(target.status)
+                for name, value in {**target.headers, "Content-Length": str(len(target.body))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(target.body)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        authority.issue_cert("localhost").configure_cert(context)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        Thread(target=self.server.serve_forever, daemon=True).start()
+        self.port = self.server.server_address[1]
+        self.url = f"https://localhost:{self.port}/hook?a=b"
+
+
+@pytest.fixture
+def target(authority):
+    made = Target(authority)
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@pytest.fixture
+def post(office):
+    return office(webhook_secret=SECRET, webhook_private=True)
+
+
+def test_what_is_sent(post, target):
+    job = post.end("webhook", target.url)
+    post.courier().send_one()
+    assert post.state() == [("delivered", 1, None)]
+    ((path, headers, body),) = target.requests
+    assert path == "/hook?a=b" and headers["webhook-id"] == f"{job}.webhook"
+    assert headers["webhook-signature"] == sign(SECRET, f"{job}.webhook", int(headers["webhook-timestamp"]), body)
+    told = json.loads(body)
+    assert told["type"] == "job.succeeded" and told["data"]["id"] == job
+    assert told["data"]["result"].startswith(f"https://paint.example.org/v1/jobs/{job}/result?until=")
+
+
+def test_a_failure(post, target):
+    post.end("webhook", target.url, fails=True)
+    post.courier().send_one()
+    told = json.loads(target.requests[0][2])
+    assert told["type"] == "job.failed" and told["data"]["error"]["code"] == "bad_image"
+
+
+@pytest.mark.parametrize(("status", "state"), [(500, "pending"), (404, "pending"), (410, "failed"), (302, "pending")])
+def test_refusals(post, target, status, state):
+    target.status, target.headers = status, {"Location": f"https://localhost:{target.port}/elsewhere"}
+    post.end("webhook", target.url)
+    post.courier().send_one()
+    assert post.state()[0][0] == state and len(target.requests) == 1, "no redirection is followed"
+    assert str(status) in post.state()[0][2]
+
+
+def test_the_signature_of_the_standard():
+    # The example of the specification, whose secret is given in base64 there.
+    found = sign("whsec_plain", "msg_1", 1614265330, b'{"test": 2432232314}')
+    assert found.startswith("v1,") and found != sign("whsec_plain", "msg_2", 1614265330, b'{"test": 2432232314}')
+
+
+def test_a_certificate_of_somebody_else(post, target):
+    post.end("webhook", target.url.replace("localhost", "127.0.0.1"))
+    post.courier().send_one()
+    assert post.state()[0][0] == "pending" and "certificate" in post.state()[0][2].lower()
+
+
+def test_a_server_that_says_nothing(post, monkeypatch):
+    import socket
+
+    monkeypatch.setattr(webhook, "_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        post.end("webhook", f"https://localhost:{silent.getsockname()[1]}/")
+        post.courier().send_one()
+    assert post.state()[0][0] == "pending"
+
+
+def test_hosts_inside_are_not_called(office, target):
+    guarded = office(webhook_secret=SECRET)
+    guarded.end("webhook", target.url)
+    guarded.courier().send_one()
+    assert guarded.state() == [("failed", 1, "localhost is not on the public internet")] and not target.requests
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
+        "255.255.255.255", "198.18.0.1", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "ff02::1",
+        "::ffff:10.0.0.1", "::10.0.0.1", "2002:0a00:0001::1", "64:ff9b::10.0.0.1", "64:ff9b:1::10.0.0.1",
+        "2001:0000:4136:e378:8000:63bf:f5ff:fffe", "2606:4700::5efe:10.0.0.1", "2001:db8::1",
+    ],
+)  # fmt: skip
+def test_addresses_that_are_not_public(address):
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "93.184.216.34", "2606:4700:4700::1111", "::ffff:8.8.8.8"])
+def test_addresses_that_are(address):
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.org/", "https://", "https:///path", "ftp://example.org", "https://a:b@example.org/",
+        "example.org",
+        "https://example.org:99999/", "https://exa mple.org/\r\nX: y", "https://[::1",
+        "https://example.org/" + "a" * 2000,
+    ],
+)  # fmt: skip
+def test_urls_that_are_not_told(url):
+    with pytest.raises(UsageError, match="https://"):
+        check_url(url)
+
+
+def test_urls_that_are():
+    assert check_url("https://example.org:8443/hook?x=1") == "https://example.org:8443/hook?x=1"
