@@ -8,10 +8,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 _STARTS_WITHIN = 60
@@ -39,6 +41,28 @@ def wait_for(condition, *, seconds: float = _STARTS_WITHIN, what: str = "it"):
             return found
         time.sleep(0.02)
     raise TimeoutError(f"{what} did not happen within {seconds:g} s")
+
+
+@contextmanager
+def running_server(data: Path, *flags: str):
+    """``impasto serve`` with its data in a folder; gives a client of it."""
+    port = free_port()
+    command = [sys.executable, "-m", "impasto", "serve", "--port", str(port), "--data-dir", str(data), *flags]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+
+            def ready():
+                assert process.poll() is None, process.stderr.read().decode()
+                try:
+                    return client.get("/readyz").status_code == 200
+                except httpx.ConnectError:
+                    return False
+
+            wait_for(ready, what="a ready server")
+            yield client
+        process.terminate()
+        said = process.stderr.read().decode()
+        assert process.wait(60) == 0 and "Traceback" not in said, said
 
 
 def _program(name: str) -> str | None:

@@ -35,6 +35,8 @@ for _name, _help in (
     ("export", "Turn a trained network into ONNX files that need no PyTorch."),
     ("serve", "Run the service: an HTTP API and the workers behind it."),
     ("worker", "Paint the jobs of the service."),
+    ("keys", "Make and disable the keys of the service."),
+    ("doctor", "Say whether everything is as it should be."),
     ("models", "List, fetch, add and check the weights of descriptor networks."),
 ):
     app.command(f"impasto.cli.{_name}:app", name=_name, help=_help)

@@ -6,12 +6,19 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path  # noqa: TC003 - cyclopts reads the annotations
-from typing import Any
+from typing import TYPE_CHECKING
 
 from cyclopts import App
 
-from impasto.errors import UsageError, needs_extra
+from impasto.cli.keys import service_parts
+from impasto.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from impasto.service.settings import Settings
 
 app = App(name="serve", help="Run the service: an HTTP API and the workers behind it.")
 
@@ -47,42 +54,42 @@ def serve(
     auth
         Ask for API keys; has to be on to listen on any but a loopback address.
     """
-    with needs_extra("impasto serve", "serve"):
+    with service_parts(
+        "impasto serve", host=host, port=port, workers=workers, data_dir=data_dir, database=database, auth=auth
+    ) as parts:
         import uvicorn
 
-        from impasto.service import wiring
-        from impasto.service.settings import Settings
         from impasto.service.web.app import create_app
-    given: dict[str, Any] = {
-        "host": host,
-        "port": port,
-        "workers": workers,
-        "data_dir": data_dir,
-        "database": database,
-        "auth": auth,
-    }
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
-    if settings.is_public and not settings.auth:
-        raise UsageError(
-            f"{settings.host} can be reached by others, who could use everything; add --auth, or listen on 127.0.0.1"
-        )
-    parts = wiring.build(settings)
+
+        settings = parts.settings
+        if settings.is_public and not settings.auth:
+            raise UsageError(
+                f"{settings.host} can be reached by others, who could use everything; add --auth, or listen on "
+                "127.0.0.1"
+            )
+        # uvicorn stops by itself, and then raises the signal again: the workers have to be stopped all the same.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        with _workers(settings):
+            uvicorn.run(
+                create_app(parts),
+                host=settings.host,
+                port=settings.port,
+                log_level="warning",
+                limit_concurrency=1000,
+                timeout_keep_alive=5,
+                timeout_graceful_shutdown=5,
+                server_header=False,
+            )
+
+
+@contextmanager
+def _workers(settings: Settings) -> Iterator[None]:
+    """Run worker processes beside."""
     command = [sys.executable, "-m", "impasto", "worker", "--data-dir", str(settings.data_dir)]
     environment = {**os.environ, "IMPASTO_DATABASE": settings.database_url}
-    # uvicorn stops by itself, and then raises the signal again: the workers have to be stopped all the same.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     started = [subprocess.Popen(command, env=environment) for _ in range(settings.workers)]
     try:
-        uvicorn.run(
-            create_app(parts),
-            host=settings.host,
-            port=settings.port,
-            log_level="warning",
-            limit_concurrency=1000,
-            timeout_keep_alive=5,
-            timeout_graceful_shutdown=5,
-            server_header=False,
-        )
+        yield
     finally:
         for process in started:
             process.send_signal(signal.SIGTERM)
@@ -91,4 +98,3 @@ def serve(
                 process.wait(_STOPS_WITHIN)
             except subprocess.TimeoutExpired:
                 process.kill()
-        parts.close()

@@ -6,11 +6,11 @@ import logging
 import signal
 from pathlib import Path  # noqa: TC003 - cyclopts reads the annotations
 from threading import Event
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from impasto.errors import needs_extra
+from impasto.cli.keys import service_parts
 
 app = App(name="worker", help="Paint the jobs of the service.")
 
@@ -35,17 +35,11 @@ def worker(
     queue
         Which jobs to take; 'cpu' by default. Repeat it for several.
     """
-    with needs_extra("impasto worker", "serve"):
-        from impasto.service import wiring
-        from impasto.service.settings import Settings
-        from impasto.service.worker import work
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    given: dict[str, Any] = {"data_dir": data_dir, "database": database, "queues": queue or None}
-    parts = wiring.build(Settings(**{name: value for name, value in given.items() if value is not None}))
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    try:
+    with service_parts("impasto worker", data_dir=data_dir, database=database, queues=queue or None) as parts:
+        from impasto.service.worker import work
+
         work(parts, stop)
-    finally:
-        parts.close()

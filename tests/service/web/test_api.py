@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
-import subprocess
-import sys
 
-import httpx
 import pytest
 from PIL import Image
 
 from impasto.images import encode_picture, read_picture, resize_picture
-from service.servers import free_port, wait_for
+from service.servers import running_server, wait_for
 
 STATES = {"queued", "running", "succeeded", "failed", "canceled", "expired"}
 
@@ -23,23 +21,8 @@ def small(path, size=(96, 64), form="jpeg"):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    data, port = tmp_path_factory.mktemp("service"), free_port()
-    command = [sys.executable, "-m", "impasto", "serve", "--port", str(port), "--data-dir", data]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-
-            def ready():
-                assert process.poll() is None, process.stderr.read().decode()
-                try:
-                    return client.get("/readyz").status_code == 200
-                except httpx.ConnectError:
-                    return False
-
-            wait_for(ready, what="a ready server")
-            yield client
-        process.terminate()
-        said = process.stderr.read().decode()
-        assert process.wait(60) == 0 and "Traceback" not in said, said
+    with running_server(tmp_path_factory.mktemp("service")) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")
@@ -196,3 +179,26 @@ def test_unknown_jobs_and_routes(server):
     assert_problem(server.put("/v1/jobs"), 405, "method_not_allowed")
     assert server.get("/healthz").json()["status"] == "ok"
     assert server.get("/healthz").headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_api_of_the_sources(server, photo_bytes):
+    assert "/transform" in server.get("/index").text
+    models = server.get("/help").json()["models"]
+    assert len(models) >= 32 and models[0]["sample"].startswith("data:image/webp;base64,UklGR")
+    encoded = base64.b64encode(photo_bytes).decode()
+    for image in (encoded, f"data:image/jpeg;base64,{encoded}"):
+        answer = server.post("/transform", json={"filename": "me.PNG", "image": image, "model": "great-wave"})
+        assert answer.status_code == 202, answer.text
+        done = finished(server, answer.json()["id"])
+        assert done["state"] == "succeeded" and server.get(done["result"]).headers["content-type"] == "image/png"
+    for change, text in (({"filename": "me.exe"}, "me.exe"), ({"image": "%%"}, "base64"), ({"model": "x"}, "unknown")):
+        body = {"filename": "me.png", "image": encoded, "model": "great-wave", **change}
+        assert text in server.post("/transform", json=body).json()["detail"]
+    large = base64.b64encode(photo_bytes + bytes(20 << 20)).decode()
+    body = {"filename": "me.png", "image": large, "model": "great-wave"}
+    assert_problem(server.post("/transform", json=body), 413, "image_too_large")
+
+
+def test_nothing_is_sent_where_nothing_is_set_up(server, photo_bytes):
+    for field, value in (("email", "a@example.org"), ("webhook", "https://example.org")):
+        assert_problem(send(server, photo_bytes, style="great-wave", **{field: value}), 422, "bad_option", "sends no")

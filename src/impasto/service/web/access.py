@@ -12,7 +12,7 @@ from impasto.service.web.problems import Problem
 LOCAL_TENANT = "local"
 """Everybody, where no keys are asked for."""
 
-_bearer = HTTPBearer(auto_error=False, description="An API key: the operator of the service makes it.")
+_bearer = HTTPBearer(auto_error=False, description="An API key, which 'impasto keys create' makes.")
 
 
 def tenant_of(

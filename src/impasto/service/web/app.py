@@ -15,7 +15,7 @@ from impasto.errors import StorageError
 from impasto.service.signing import Signer
 from impasto.service.submit.accept import Acceptance, Bounds
 from impasto.service.submit.checking import CheckLimits, PictureCheck
-from impasto.service.web import gallery_routes, job_routes
+from impasto.service.web import gallery_routes, job_routes, legacy_routes
 from impasto.service.web.bodies import Health
 from impasto.service.web.problems import answer_with_problems
 from impasto.service.web.watching import Watch
@@ -68,6 +68,7 @@ def create_app(parts: Parts) -> FastAPI:
     answer_with_problems(app)
     app.include_router(job_routes.router)
     app.include_router(gallery_routes.router)
+    app.include_router(legacy_routes.router)
     if settings.cors:
         app.add_middleware(CORSMiddleware, allow_origins=list(settings.cors), allow_methods=["*"], allow_headers=["*"])
 

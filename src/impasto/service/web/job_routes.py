@@ -61,7 +61,7 @@ async def submit(
     sources: list[str | bytes] = [*style, *[await image.read() for image in style_image]]
     if weight and len(weight) != len(sources):
         raise Problem(422, "bad_option", f"{len(weight)} weights are given for {len(sources)} styles")
-    _check_notices(_parts(request).settings, email, webhook)
+    check_notices(_parts(request).settings, email, webhook)
     notify = {
         channel: value for channel, value in ((Channel.EMAIL, email), (Channel.WEBHOOK, webhook)) if value is not None
     }
@@ -179,7 +179,8 @@ async def get_events(
             yield await to_thread.run_sync(_event, request, found)
 
 
-def _check_notices(settings: Settings, email: str | None, webhook: str | None) -> None:
+def check_notices(settings: Settings, email: str | None, webhook: str | None) -> None:
+    """Refuse addresses that nothing can be sent to."""
     if email is not None:
         if settings.smtp_host is None:
             raise Problem(422, "bad_option", "this service sends no e-mail; leave 'email', and look at the job's path")

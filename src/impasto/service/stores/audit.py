@@ -1,0 +1,37 @@
+"""Whether everything is kept that the service promises."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select, text
+
+from impasto.errors import BlobMissingError
+from impasto.service.jobs import OPEN, JobState
+from impasto.service.stores.schema import jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from impasto.service.ports import BlobStore
+    from impasto.service.stores.database import Database
+
+
+def audit(database: Database, blobs: BlobStore) -> Iterator[tuple[str, str]]:
+    """Look for broken promises: give what is wrong, and the id of the job.
+
+    Raises:
+        StorageError: the database or the blobs cannot be reached.
+    """
+    script = (files("impasto.service.stores") / "audit.sql").read_text(encoding="utf-8")
+    with database.read() as (connection, _):
+        yield from ((row.broken, row.id) for row in connection.execute(text(script)))
+        rows = connection.execute(select(jobs).where(jobs.c.state.in_([*OPEN, JobState.SUCCEEDED]))).all()
+    for row in rows:
+        needed = [row.result_key] if row.state == JobState.SUCCEEDED else list(row.inputs.values())
+        for key in needed:
+            try:
+                blobs.get(key)
+            except BlobMissingError:
+                yield f"a picture that is gone ({key.partition('/')[0]})", row.id

@@ -1,0 +1,102 @@
+"""The API of the sources, for programs that were written against it: ``/index``, ``/help`` and ``/transform``."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from anyio import to_thread
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+from pydantic import BaseModel, Field
+
+from impasto.errors import StyleError
+from impasto.gallery import StyleCatalog
+from impasto.images.encoding import SUFFIXES
+from impasto.service.jobs import Channel
+from impasto.service.submit import accept
+from impasto.service.web.access import Tenant
+from impasto.service.web.job_routes import check_notices
+from impasto.service.web.problems import Problem
+
+router = APIRouter(tags=["sources"])
+
+LARGEST_BODY = 28 << 20
+"""Base64 takes 4 bytes for 3."""
+
+_INDEX = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>impasto</title></head><body>
+<h1>impasto</h1><p>POST /transform with JSON (email, filename, image, model) to have a picture painted;
+<a href="/help">/help</a> lists the models.</p></body></html>"""
+
+
+class Sample(BaseModel):
+    """A style, and what it looks like."""
+
+    model: str
+    title: str
+    sample: str = Field(description="A small picture, as a data URL.")
+
+
+class Help(BaseModel):
+    """What 'model' of /transform may be."""
+
+    models: list[Sample]
+
+
+class Transform(BaseModel):
+    """A picture to paint."""
+
+    email: str | None = Field(None, description="Where to send the result.")
+    filename: str = Field(max_length=255, description="Its ending is the format of the result.")
+    image: str = Field(description="The picture file in base64, also as a data URL.")
+    model: str = Field(description="A style of the gallery.")
+
+
+class Transformed(BaseModel):
+    """The job that was made of it."""
+
+    id: str
+    status: str
+    job: str = Field(description="Path of the job.")
+
+
+@router.get("/index", response_class=HTMLResponse)
+def index() -> HTMLResponse:
+    """Say what is here."""
+    return HTMLResponse(_INDEX)
+
+
+@router.get("/help")
+def models(_tenant: Tenant) -> Help:
+    """List the styles with sample pictures."""
+    catalog, found = StyleCatalog(), []
+    for name in catalog.paths():
+        try:
+            style = catalog.get(name)
+        except StyleError:  # one damaged file does not hide the others
+            continue
+        sample = f"data:image/webp;base64,{base64.b64encode(style.swatch).decode()}"
+        found.append(Sample(model=name, title=style.title, sample=sample))
+    return Help(models=found)
+
+
+@router.post("/transform", status_code=202, max_body_size=LARGEST_BODY)
+async def transform(request: Request, tenant: Tenant, body: Transform) -> Transformed:
+    """Have a picture painted, and the result sent by e-mail."""
+    check_notices(request.app.state.parts.settings, body.email, None)
+    form = body.filename.rpartition(".")[2].lower()
+    if form not in SUFFIXES:
+        raise Problem(422, "bad_request", f"filename {body.filename!r} ends in no format that can be written")
+    try:
+        content = base64.b64decode(body.image.partition(";base64,")[2] or body.image, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Problem(422, "bad_request", "image is not base64") from error
+    asked = accept.Request(
+        tenant=tenant,
+        content=content,
+        styles=[(body.model, 1.0)],
+        format=form,
+        notify={} if body.email is None else {Channel.EMAIL: body.email},
+    )
+    job, _ = await to_thread.run_sync(request.app.state.acceptance.accept, asked)
+    return Transformed(id=job.id, status="accepted", job=f"/v1/jobs/{job.id}")
