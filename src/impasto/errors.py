@@ -19,6 +19,8 @@
   x ServiceError               the service cannot do what was asked for
     + ConflictError            it contradicts what is known already
     + BacklogError             too much waits; later it will go
+    + QuotaError               there is no room for more pictures
+    + RateError                one sender asks too often
     + StorageError             the disk, the database or the object store refused
     + BlobMissingError         a picture was deleted, or never kept
   x Interrupted                the user stopped the run; carries the best picture so far
@@ -140,6 +142,14 @@ class ConflictError(ServiceError):
 
 class BacklogError(ServiceError):
     """Too much waits already; later it will go."""
+
+
+class QuotaError(ServiceError):
+    """There is no room for more pictures."""
+
+
+class RateError(ServiceError):
+    """One sender asks too often."""
 
 
 class StorageError(ServiceError):

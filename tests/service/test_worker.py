@@ -117,7 +117,7 @@ def test_previews(parts, submit, working):
     picture = read_picture(parts.blobs.get(found))
     assert (picture.width, picture.format) == (96, "jpeg")
     assert parts.submissions.erase(job, "one")
-    wait_for(lambda: not list(parts.blobs.keys()), what="nothing left of it")
+    wait_for(lambda: not list(parts.blobs.entries()), what="nothing left of it")
 
 
 def test_a_child_that_is_killed(parts, submit, working):

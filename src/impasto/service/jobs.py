@@ -157,3 +157,22 @@ class Retention:
     results: float = 7 * 24 * 3600.0
     rows: float = 30 * 24 * 3600.0
     """Of jobs of which nothing but the row is left."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """What the job table says about itself."""
+
+    jobs: Mapping[str, int]
+    """By state."""
+    failed: Mapping[str, int]
+    """By error code."""
+    messages: Mapping[str, int]
+    """By state."""
+    oldest_queued: float
+    """Seconds that the next job has waited."""
+    wait_seconds: float
+    """Mean, of the jobs that have ended within the last hour; also below."""
+    run_seconds: float
+    retried: int
+    """Jobs that took more than one attempt."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from impasto.service.jobs import Beat, Delivery, Job, JobState, NewJob
+    from impasto.service.jobs import Beat, Counts, Delivery, Job, JobState, NewJob
 
 
 class Submissions(Protocol):
@@ -102,6 +102,12 @@ class Upkeep(Protocol):
     def expire(self) -> int:
         """Forget jobs whose time is over; return how many. Their blobs are in `garbage` then."""
 
+    def counts(self) -> Counts:
+        """Return what operators want to know."""
+
+    def strangers(self, job_ids: Sequence[str]) -> set[str]:
+        """Return those of ``job_ids`` that no row has."""
+
     def garbage(self, most: int = 100) -> Sequence[str]:
         """Return keys of blobs that nobody needs any more."""
 
@@ -156,5 +162,12 @@ class BlobStore(Protocol):
     def delete(self, key: str) -> None:
         """Delete it, if it is there."""
 
-    def keys(self, prefix: str = "") -> Iterator[tuple[str, float]]:
+    def entries(self, prefix: str = "") -> Iterator[tuple[str, float]]:
         """List the keys that begin with ``prefix``, each with the time of its last change."""
+
+    def room(self) -> int:
+        """Return how many bytes can still be put; it may be some seconds old.
+
+        Raises:
+            StorageError: the store cannot be reached.
+        """

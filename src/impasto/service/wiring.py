@@ -74,5 +74,5 @@ def build(settings: Settings) -> Parts:
         SQLUpkeep(database, retention),
         SQLOutbox(database),
         SQLKeys(database),
-        FileBlobs(settings.data_dir / "blobs"),
+        FileBlobs(settings.data_dir / "blobs", settings.quota),
     )

@@ -39,6 +39,8 @@ _SLOWEST_BEAT = 1.0
 _LONGEST_DELAY = 300.0
 _UPKEEP_EVERY = 1.0
 _SWEEP_EVERY = 60.0
+_STRANGE_AFTER = 24 * 3600.0
+_AT_ONCE = 500
 _DELIVERY_ENDS_WITHIN = 40.0
 _UNREACHABLE_DELAY = 1.0
 
@@ -67,6 +69,18 @@ def _deliver(courier: Courier, stop: Event) -> None:
             _log.warning("%s", error)
 
 
+def _sweep_strangers(parts: Parts) -> None:
+    """Delete pictures that belong to no job: their request was never answered."""
+    old = [key for key, changed in parts.blobs.entries() if time.time() - changed > _STRANGE_AFTER]
+    owners = {key: key.split("/")[1] for key in old if key.count("/") >= 2}
+    for first in range(0, len(owners), _AT_ONCE):
+        keys = list(owners)[first : first + _AT_ONCE]
+        strangers = parts.upkeep.strangers(sorted({owners[key] for key in keys}))
+        for key in keys:
+            if owners[key] in strangers:
+                parts.blobs.delete(key)
+
+
 def _look_after(parts: Parts, name: str, stop: Event) -> None:
     upkeep, swept = parts.upkeep, float("-inf")
     while not stop.wait(_UPKEEP_EVERY):
@@ -76,6 +90,7 @@ def _look_after(parts: Parts, name: str, stop: Event) -> None:
             upkeep.reap()
             if time.monotonic() - swept > _SWEEP_EVERY:
                 upkeep.expire()
+                _sweep_strangers(parts)
                 swept = time.monotonic()
             while keys := upkeep.garbage():
                 for key in keys:

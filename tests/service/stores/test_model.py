@@ -1,6 +1,6 @@
 """Random sequences of everything that can happen to the job table, against a model of a few lines.
 
-``IMPASTO_MODEL_STEPS`` sets how many steps are tried; ``.ci/run`` tries a hundred thousand.
+``IMPASTO_MODEL_STEPS`` sets how many steps are tried; ``.ci/run`` tries more.
 """
 
 from __future__ import annotations

@@ -202,3 +202,30 @@ def test_the_api_of_the_sources(server, photo_bytes):
 def test_nothing_is_sent_where_nothing_is_set_up(server, photo_bytes):
     for field, value in (("email", "a@example.org"), ("webhook", "https://example.org")):
         assert_problem(send(server, photo_bytes, style="great-wave", **{field: value}), 422, "bad_option", "sends no")
+
+
+def test_metrics(server, photo_bytes):
+    finished(server, send(server, photo_bytes, style="great-wave").json()["id"])
+    text = server.get("/metrics").text
+    assert 'impasto_jobs{state="succeeded"}' in text and 'impasto_jobs{state="queued"} 0.0' in text
+    assert 'impasto_jobs_accepted_total{engine="fast"}' in text and "impasto_job_run_seconds" in text
+    assert 'impasto_http_answers_total{method="POST",route="/v1/jobs",status="202"}' in text
+
+
+def test_limits(tmp_path, photo_bytes, monkeypatch):
+    monkeypatch.setenv("IMPASTO_PER_MINUTE", "3")
+    with running_server(tmp_path / "rates") as server:
+        answers = [send(server, photo_bytes, style="great-wave") for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [202, 202, 202, 429]
+        assert_problem(answers[-1], 429, "too_many_requests", "more than 3 jobs in a minute")
+        assert answers[-1].headers["retry-after"]
+    monkeypatch.setenv("IMPASTO_QUOTA", str(1 << 20))
+    with running_server(tmp_path / "quota") as server:
+        assert_problem(send(server, photo_bytes, style="great-wave"), 507, "storage_full", "no room")
+    monkeypatch.delenv("IMPASTO_QUOTA")
+    monkeypatch.setenv("IMPASTO_BACKLOG", "1")
+    with running_server(tmp_path / "backlog", "--workers", "0") as server:
+        assert send(server, photo_bytes, style="great-wave").status_code == 202
+        full = send(server, photo_bytes, style="great-wave")
+        assert_problem(full, 503, "backlog_full", "1 jobs wait already")
+        assert full.headers["retry-after"]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from impasto.errors import BlobMissingError, StorageError
@@ -14,14 +17,19 @@ if TYPE_CHECKING:
 
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 _TEMPORARY = ".part"
+_MEASURED_EVERY = 10.0
+_LEFT_FREE = 1 << 30
+"""Bytes of the disk that others may need."""
 
 
 class FileBlobs:
     """See `impasto.service.ports.BlobStore`."""
 
-    def __init__(self, folder: Path) -> None:
-        """Keep blobs in ``folder``, which is made if it is not there."""
+    def __init__(self, folder: Path, quota: int = 10 << 30) -> None:
+        """Keep up to ``quota`` bytes in ``folder``, which is made if it is not there."""
         self._folder = folder
+        self._quota = quota
+        self._room, self._measured = 0, float("-inf")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def put(self, key: str, data: bytes) -> None:
@@ -68,8 +76,8 @@ class FileBlobs:
             except OSError:  # something else is in it, or it is gone
                 break
 
-    def keys(self, prefix: str = "") -> Iterator[tuple[str, float]]:
-        """See `impasto.service.ports.BlobStore.keys`."""
+    def entries(self, prefix: str = "") -> Iterator[tuple[str, float]]:
+        """See `impasto.service.ports.BlobStore.entries`."""
         for path in sorted(self._folder.rglob("*")):
             key = path.relative_to(self._folder).as_posix()
             try:
@@ -77,6 +85,20 @@ class FileBlobs:
                     yield key, path.stat().st_mtime
             except FileNotFoundError:  # deleted since
                 continue
+
+    def room(self) -> int:
+        """See `impasto.service.ports.BlobStore.room`."""
+        if time.monotonic() - self._measured > _MEASURED_EVERY:
+            try:
+                used = 0
+                for path in self._folder.rglob("*"):
+                    with suppress(FileNotFoundError):  # deleted since
+                        used += path.stat().st_size
+                free = shutil.disk_usage(self._folder).free - _LEFT_FREE
+            except OSError as error:
+                raise StorageError(f"the pictures cannot be reached: {error.strerror}; try again later") from error
+            self._room, self._measured = max(0, min(self._quota - used, free)), time.monotonic()
+        return self._room
 
     def _path(self, key: str) -> Path:
         if not _KEY.fullmatch(key) or len(key) > 255:

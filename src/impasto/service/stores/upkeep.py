@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, delete, insert, select, update
+from sqlalchemy import and_, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from impasto.service.jobs import TERMINAL, JobState, Retention
+from impasto.service.jobs import TERMINAL, Counts, JobState, Retention
 from impasto.service.stores.ending import end, forget, requeue
-from impasto.service.stores.schema import garbage, jobs, leaders
+from impasto.service.stores.schema import garbage, jobs, leaders, outbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sqlalchemy import Column, ColumnElement
 
     from impasto.service.stores.database import Database
 
@@ -78,6 +80,36 @@ class SQLUpkeep:
             empty = and_(jobs.c.state == JobState.EXPIRED, jobs.c.finished <= now - self._retention.rows)
             connection.execute(delete(jobs).where(empty))
             return len(rows)
+
+    def counts(self) -> Counts:
+        """See `impasto.service.ports.Upkeep.counts`."""
+        recent = and_(jobs.c.state.in_([JobState.SUCCEEDED, JobState.FAILED]), jobs.c.started.is_not(None))
+        with self._database.read() as (connection, now):
+
+            def by(column: Column[str], where: ColumnElement[bool] | None = None) -> dict[str, int]:
+                grouped = select(column, func.count()).group_by(column)
+                rows = connection.execute(grouped if where is None else grouped.where(where)).all()
+                return {str(label): int(number) for label, number in rows}
+
+            first = select(func.min(jobs.c.created)).where(jobs.c.state == JobState.QUEUED)
+            oldest = connection.scalar(first)
+            means = select(func.avg(jobs.c.started - jobs.c.created), func.avg(jobs.c.finished - jobs.c.started))
+            waited, ran = connection.execute(means.where(recent, jobs.c.finished > now - 3600)).one()
+            return Counts(
+                jobs={**dict.fromkeys(JobState, 0), **by(jobs.c.state)},
+                failed=by(jobs.c.error_code, jobs.c.state == JobState.FAILED),
+                messages=by(outbox.c.state),
+                oldest_queued=0.0 if oldest is None else now - oldest,
+                wait_seconds=waited or 0.0,
+                run_seconds=ran or 0.0,
+                retried=connection.scalar(select(func.count()).where(jobs.c.attempt > 1)) or 0,
+            )
+
+    def strangers(self, job_ids: Sequence[str]) -> set[str]:
+        """See `impasto.service.ports.Upkeep.strangers`."""
+        with self._database.read() as (connection, _):
+            known = connection.scalars(select(jobs.c.id).where(jobs.c.id.in_(job_ids))).all()
+        return set(job_ids) - set(known)
 
     def garbage(self, most: int = _AT_ONCE) -> Sequence[str]:
         """See `impasto.service.ports.Upkeep.garbage`."""

@@ -8,22 +8,28 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from limits import RateLimitItemPerHour, RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+
 from impasto.engines.create import OPTIONS
-from impasto.errors import BacklogError, ConflictError, UnknownNameError, UsageError
+from impasto.errors import BacklogError, ConflictError, QuotaError, RateError, UnknownNameError, UsageError
 from impasto.gallery import StyleCatalog
 from impasto.images.encoding import SUFFIXES
 from impasto.options import EngineOptions, GatysOptions
-from impasto.service.jobs import NewJob, new_id
+from impasto.service.jobs import Channel, NewJob, new_id
 from impasto.service.submit.checking import Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from impasto.service.jobs import Channel, Job
+    from impasto.service.jobs import Job
     from impasto.service.ports import BlobStore, Submissions
     from impasto.service.submit.checking import PictureCheck
 
 _NAME = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
+_ROOM_FOR_A_JOB = 256 << 20
+"""Bytes, of its pictures and its result."""
 _STARTS = ("content", "noise", "content+noise", "style")
 _NAMED = ("descriptor", "network")
 """Options that elsewhere may also be files: here they are names only."""
@@ -67,11 +73,35 @@ class Request:
     idempotency_key: str | None = None
 
 
+class Rates:
+    """How often one may ask, counted by this process."""
+
+    def __init__(self, per_minute: int, mails_per_hour: int) -> None:
+        """Allow so many jobs of one tenant, and so many e-mails to one address."""
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._jobs, self._mails = RateLimitItemPerMinute(per_minute), RateLimitItemPerHour(mails_per_hour)
+
+    def check(self, request: Request) -> None:
+        """Count ``request``.
+
+        Raises:
+            RateError: it is one too many.
+        """
+        if not self._limiter.hit(self._jobs, "jobs", request.tenant):
+            raise RateError(f"more than {self._jobs.amount} jobs in a minute; wait a little")
+        address = request.notify.get(Channel.EMAIL)
+        if address is not None and not self._limiter.hit(self._mails, "mails", address.casefold()):
+            raise RateError(f"more than {self._mails.amount} e-mails to one address in an hour; leave 'email'")
+
+
 class Acceptance:
     """Turns requests into jobs."""
 
-    def __init__(self, submissions: Submissions, blobs: BlobStore, check: PictureCheck, bounds: Bounds) -> None:
+    def __init__(
+        self, submissions: Submissions, blobs: BlobStore, check: PictureCheck, bounds: Bounds, rates: Rates
+    ) -> None:
         """Check pictures with ``check``, and keep them in ``blobs``."""
+        self._rates = rates
         self._submissions = submissions
         self._blobs = blobs
         self._check = check
@@ -85,8 +115,13 @@ class Acceptance:
             RejectedError: one of its pictures is not taken.
             ConflictError: another request has its idempotency key.
             BacklogError: too many jobs wait.
+            QuotaError: there is no room for its pictures.
+            RateError: its sender asks too often.
             StorageError: it cannot be kept.
         """
+        self._rates.check(request)
+        if self._blobs.room() < _ROOM_FOR_A_JOB:
+            raise QuotaError("there is no room for more pictures; try again when older ones are deleted")
         options = self._options(request)
         job, pictures = new_id(), {"content": request.content}
         styles: list[dict[str, object]] = []

@@ -13,9 +13,9 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from impasto.errors import StorageError
 from impasto.service.signing import Signer
-from impasto.service.submit.accept import Acceptance, Bounds
+from impasto.service.submit.accept import Acceptance, Bounds, Rates
 from impasto.service.submit.checking import CheckLimits, PictureCheck
-from impasto.service.web import gallery_routes, job_routes, legacy_routes
+from impasto.service.web import gallery_routes, job_routes, legacy_routes, metrics
 from impasto.service.web.bodies import Health
 from impasto.service.web.problems import answer_with_problems
 from impasto.service.web.watching import Watch
@@ -62,13 +62,17 @@ def create_app(parts: Parts) -> FastAPI:
     )
     app.state.parts = parts
     app.state.watch = watch
+    app.state.metrics = metrics.Metrics(parts.upkeep)
     app.state.signer = Signer.of(settings)
+    rates = Rates(settings.per_minute, settings.mails_per_hour)
     bounds = Bounds(size=settings.max_size, steps=settings.max_steps)
-    app.state.acceptance = Acceptance(parts.submissions, parts.blobs, check, bounds)
+    app.state.acceptance = Acceptance(parts.submissions, parts.blobs, check, bounds, rates)
     answer_with_problems(app)
     app.include_router(job_routes.router)
     app.include_router(gallery_routes.router)
     app.include_router(legacy_routes.router)
+    app.include_router(metrics.router)
+    app.middleware("http")(app.state.metrics.observe)
     if settings.cors:
         app.add_middleware(CORSMiddleware, allow_origins=list(settings.cors), allow_methods=["*"], allow_headers=["*"])
 

@@ -77,7 +77,9 @@ async def submit(
         idempotency_key=idempotency_key,
     )
     job, is_new = await to_thread.run_sync(request.app.state.acceptance.accept, asked)
-    if not is_new:
+    if is_new:
+        request.app.state.metrics.accepted.labels(engine).inc()
+    else:
         response.status_code = 200
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return _body(request, job)
@@ -171,12 +173,13 @@ async def get_events(
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Follow a job: an event 'job' for every change, until it has ended. The id of an event is the job's revision."""
-    async with request.app.state.watch.of(found) as changes:
-        if last_event_id != str(found.revision):
-            yield await to_thread.run_sync(_event, request, found)
-        while found.state not in TERMINAL:
-            found = await changes.get()
-            yield await to_thread.run_sync(_event, request, found)
+    with request.app.state.metrics.streams.track_inprogress():
+        async with request.app.state.watch.of(found) as changes:
+            if last_event_id != str(found.revision):
+                yield await to_thread.run_sync(_event, request, found)
+            while found.state not in TERMINAL:
+                found = await changes.get()
+                yield await to_thread.run_sync(_event, request, found)
 
 
 def check_notices(settings: Settings, email: str | None, webhook: str | None) -> None:

@@ -14,6 +14,8 @@ from impasto.errors import (
     BlobMissingError,
     ConflictError,
     ImpastoError,
+    QuotaError,
+    RateError,
     StorageError,
     UnknownNameError,
     UsageError,
@@ -29,11 +31,14 @@ _KINDS: tuple[tuple[type[ImpastoError], int, str], ...] = (
     (ConflictError, HTTPStatus.CONFLICT, "conflict"),
     (BacklogError, HTTPStatus.SERVICE_UNAVAILABLE, "backlog_full"),
     (BlobMissingError, HTTPStatus.NOT_FOUND, "not_found"),
+    (QuotaError, HTTPStatus.INSUFFICIENT_STORAGE, "storage_full"),
+    (RateError, HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests"),
     (StorageError, HTTPStatus.SERVICE_UNAVAILABLE, "storage"),
     (UnknownNameError, HTTPStatus.UNPROCESSABLE_ENTITY, "unknown_name"),
     (UsageError, HTTPStatus.UNPROCESSABLE_ENTITY, "bad_option"),
 )
 _RETRY_AFTER = {"Retry-After": "10"}
+_LATER = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.INSUFFICIENT_STORAGE)
 
 
 class Problem(Exception):  # noqa: N818 - the name that RFC 9457 gives it
@@ -64,7 +69,7 @@ def problem_of(error: ImpastoError) -> Problem:
         return Problem(413 if too_large else 422, error.code, str(error))
     for kind, status, code in _KINDS:
         if isinstance(error, kind):
-            headers = _RETRY_AFTER if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+            headers = _RETRY_AFTER if status in _LATER else None
             return Problem(status, code, str(error), headers)
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "failed", str(error))
 

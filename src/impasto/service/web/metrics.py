@@ -1,0 +1,78 @@
+"""``/metrics`` for Prometheus: what the job table says, and what this process has seen."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from impasto.service.web.access import Tenant
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from impasto.service.ports import Upkeep
+
+router = APIRouter(tags=["health"])
+
+
+class Metrics:
+    """The metrics of one process; those of the job table are the same in all."""
+
+    def __init__(self, upkeep: Upkeep) -> None:
+        """Read the table through ``upkeep`` whenever somebody asks."""
+        self._upkeep = upkeep
+        registry = self._registry = CollectorRegistry()
+        self._jobs = Gauge("impasto_jobs", "Jobs in the table.", ["state"], registry=registry)
+        self._failed = Gauge("impasto_jobs_failed", "Failed jobs in the table.", ["code"], registry=registry)
+        self._messages = Gauge("impasto_messages", "Messages in the outbox.", ["state"], registry=registry)
+        self._oldest = Gauge("impasto_oldest_queued_seconds", "How long the next job has waited.", registry=registry)
+        self._waited = Gauge("impasto_job_wait_seconds", "Mean wait, of the last hour's jobs.", registry=registry)
+        self._ran = Gauge("impasto_job_run_seconds", "Mean time of painting, of the last hour.", registry=registry)
+        self._retried = Gauge("impasto_jobs_retried", "Jobs that took more than one attempt.", registry=registry)
+        self.accepted = Counter(
+            "impasto_jobs_accepted", "Jobs accepted by this process.", ["engine"], registry=registry
+        )
+        self.streams = Gauge("impasto_event_streams", "Event streams that are open.", registry=registry)
+        self._answers = Counter(
+            "impasto_http_answers", "Answers by this process.", ["method", "route", "status"], registry=registry
+        )
+        self._seconds = Histogram("impasto_http_seconds", "Time to the answer.", ["route"], registry=registry)
+
+    def text(self) -> bytes:
+        """Return everything as Prometheus reads it.
+
+        Raises:
+            StorageError: the job table cannot be reached.
+        """
+        counts = self._upkeep.counts()
+        for gauge, found in (
+            (self._jobs, counts.jobs),
+            (self._failed, counts.failed),
+            (self._messages, counts.messages),
+        ):
+            gauge.clear()
+            for label, number in found.items():
+                gauge.labels(label).set(number)
+        self._oldest.set(counts.oldest_queued)
+        self._waited.set(counts.wait_seconds)
+        self._ran.set(counts.run_seconds)
+        self._retried.set(counts.retried)
+        return generate_latest(self._registry)
+
+    async def observe(self, request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
+        """Count an answer, and the time that it took."""
+        started = time.perf_counter()
+        response = await call(request)
+        route = getattr(request.scope.get("route"), "path", "none")
+        self._answers.labels(request.method, route, str(response.status_code)).inc()
+        self._seconds.labels(route).observe(time.perf_counter() - started)
+        return response
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+def metrics(request: Request, _tenant: Tenant) -> Response:
+    """Return the metrics of the service."""
+    return Response(request.app.state.metrics.text(), media_type=CONTENT_TYPE_LATEST)

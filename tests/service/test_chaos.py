@@ -1,0 +1,18 @@
+"""Jobs under faults: see `tests/chaos.py`, which is also a command."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+JOBS, FAULTS = 60, 27
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_nothing_accepted_is_lost(database, tmp_path):
+    found = importlib.import_module("chaos").run(JOBS, FAULTS, database, 0, tmp_path)
+    assert found["jobs"] == JOBS and found["faults"] >= 0.9 * FAULTS and len(found["kinds"]) >= 8, found
+    broken = {name: found[name] for name in ("lost", "two results", "wrong results", "untold", "broken promises")}
+    assert not any(broken.values()), found
+    assert found["states"] == {"succeeded": JOBS}, found
