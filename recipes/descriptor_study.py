@@ -77,11 +77,12 @@ def main() -> None:
     parser.add_argument("--paintings", type=Path, required=True)
     parser.add_argument("--imagenet", default="vgg19", help="name or file of the ImageNet weights")
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--scratch", default="--epochs 40 --crop 96 --width 0.5 --batch-norm --batch 32")
-    parser.add_argument("--tuned", default="--epochs 6 --crop 128 --freeze 3 --batch 16 --learning-rate 0.0001")
-    parser.add_argument("--pairs", type=int, default=3, help="of flowers, and of others")
+    parser.add_argument("--scratch", default="--epochs 24 --crop 80 --width 0.5 --batch-norm --batch 32")
+    parser.add_argument("--tuned", default="--epochs 3 --crop 112 --freeze 3 --batch 16 --learning-rate 0.0001")
+    parser.add_argument("--pairs", type=int, default=2, help="of flowers, and of others")
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--publish", action="store_true", help="leave out photographs and paintings: they are others'")
     arguments = parser.parse_args()
     output: Path = arguments.output
     for folder in (arguments.flowers, arguments.photos, arguments.paintings):
@@ -106,7 +107,9 @@ def main() -> None:
     networks = {name: load_vgg(descriptors[name]) for name in NAMES}
 
     report: dict[str, Any] = {
-        "options": {name: str(value) for name, value in vars(arguments).items()},
+        "options": {
+            name: value.name if isinstance(value, Path) else str(value) for name, value in vars(arguments).items()
+        },
         "classification": {name: _classification(folder) for name, folder in trainings.items()},
         "cka": _alignment(networks, flowers, _pictures(arguments.photos), arguments.size // 2),
     }
@@ -119,7 +122,7 @@ def main() -> None:
     report["conclusion"] = conclusion(report)
     rebuilt = _reconstructions(flowers[0], descriptors, arguments.size // 2, arguments.steps)
     (output / "report.json").write_text(json.dumps(report, indent=1))
-    page = _page(report, pairs, painted, rebuilt, trainings)
+    page = _page(report, [] if arguments.publish else pairs, painted, rebuilt, trainings)
     (output / "report.html").write_text(page, encoding="utf-8")
     print(output / "report.html")
 
@@ -289,6 +292,7 @@ _CSS = """
 :root { color-scheme: light dark; }
 body { margin: 0 auto; padding: 1rem; max-width: 80rem; font: 1rem/1.45 system-ui, sans-serif; }
 .row { display: grid; gap: .6rem; grid-template-columns: repeat(6, 1fr); margin-bottom: .8rem; }
+.row.four { grid-template-columns: repeat(4, 1fr); }
 .row.five { grid-template-columns: repeat(5, 1fr); }
 figure { margin: 0; } img { width: 100%; height: auto; } figcaption { font-size: .8rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
@@ -313,15 +317,18 @@ def _page(
             parts.append(_figure(read_picture(folder / file), file.partition(".")[0], 640))
         parts.append("</div>")
     parts.append("<h2>The same transfers</h2><p>Distances by ImageNet's VGG19, 0 is the same; SSIM to the content.</p>")
-    for index, pair in enumerate(pairs):
-        cells = [_figure(read_picture(pair.content), "content"), _figure(read_picture(pair.style), "style")]
+    for index in sorted({index for index, _ in painted}):
+        cells = []
+        if pairs:
+            given = (pairs[index].content, "content"), (pairs[index].style, "style")
+            cells = [_figure(read_picture(path), caption) for path, caption in given]
         for name in NAMES:
             picture, numbers = painted[index, name]
             caption = (
                 f"{name}: content {numbers['content']:.2f}, style {numbers['style']:.3f}, SSIM {numbers['ssim']:.2f}"
             )
             cells.append(_figure(picture, caption))
-        parts.append(f"<div class=row>{''.join(cells)}</div>")
+        parts.append(f"<div class='row{'' if pairs else ' four'}'>{''.join(cells)}</div>")
     parts.append("<h2>Means</h2>" + _table(report["means"]))
     parts.append("<h2>Reconstructions</h2>")
     for name in NAMES:

@@ -31,6 +31,9 @@ class Settings(BaseSettings):
         description="Where jobs are kept, such as postgresql+psycopg://user@host/name. Not given: a file in the data "
         "folder.",
     )
+    blobs: str | None = Field(
+        None, description="Where pictures are kept, such as s3://bucket/folder. Not given: in the data folder."
+    )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8765, ge=0, le=65535, description="Port to listen on.")
     auth: bool = Field(False, description="Ask for API keys; has to be on to listen on any but a loopback address.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from impasto.errors import UsageError, needs_extra
 from impasto.service.blobs.filesystem import FileBlobs
 from impasto.service.delivery.email import EmailSender
 from impasto.service.delivery.webhook import WebhookSender
@@ -74,5 +75,15 @@ def build(settings: Settings) -> Parts:
         SQLUpkeep(database, retention),
         SQLOutbox(database),
         SQLKeys(database),
-        FileBlobs(settings.data_dir / "blobs", settings.quota),
+        _blobs(settings),
     )
+
+
+def _blobs(settings: Settings) -> BlobStore:
+    if settings.blobs is None:
+        return FileBlobs(settings.data_dir / "blobs", settings.quota)
+    if not settings.blobs.startswith("s3://"):
+        raise UsageError(f"blobs is {settings.blobs!r}; give s3://bucket/folder, or leave it for the data folder")
+    with needs_extra("pictures in S3", "s3"):
+        from impasto.service.blobs.s3 import S3Blobs
+    return S3Blobs(settings.blobs, settings.quota)

@@ -4,17 +4,48 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 from pathlib import Path
 
+import httpx
 import pytest
+from moto.server import ThreadedMotoServer
 
 from impasto.errors import BlobMissingError, StorageError
+from impasto.service.blobs import s3
 from impasto.service.blobs.filesystem import FileBlobs
+from impasto.service.blobs.s3 import S3Blobs
+
+
+@pytest.fixture(scope="module")
+def s3_server():
+    """A real S3 server on loopback, which gives URLs of new buckets."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
 
 
 @pytest.fixture
-def blobs(tmp_path):
-    return FileBlobs(tmp_path / "blobs", quota=1 << 20)
+def s3_variables(s3_server, monkeypatch):
+    for name, value in (
+        ("AWS_ENDPOINT_URL", s3_server),
+        ("AWS_ACCESS_KEY_ID", "key"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_REGION", "us-east-1"),
+    ):
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(params=["files", "s3"])
+def blobs(request, tmp_path):
+    if request.param == "files":
+        return FileBlobs(tmp_path / "blobs", quota=1 << 20)
+    request.getfixturevalue("s3_variables")
+    bucket = f"b{secrets.token_hex(4)}"
+    httpx.put(f"{os.environ['AWS_ENDPOINT_URL']}/{bucket}").raise_for_status()
+    return S3Blobs(f"s3://{bucket}/folder", quota=1 << 20)
 
 
 def test_what_is_put_is_there(blobs):
@@ -45,7 +76,9 @@ def test_keys_that_are_none(blobs, key):
             use(key)
 
 
-def test_a_full_disk(blobs, tmp_path, monkeypatch):
+def test_a_full_disk(tmp_path, monkeypatch):
+    blobs = FileBlobs(tmp_path / "blobs")
+
     def full(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -59,13 +92,26 @@ def test_a_full_disk(blobs, tmp_path, monkeypatch):
     )
 
 
-def test_room(tmp_path):
-    store = FileBlobs(tmp_path / "blobs", quota=1 << 20)
-    store.put("inputs/a/content", bytes(1 << 19))
-    assert 0 < store.room() <= 1 << 19
+def test_room(blobs):
+    blobs.put("inputs/a/content", bytes(1 << 19))
+    assert 0 < blobs.room() <= 1 << 19
+
+
+def test_no_room(tmp_path):
+    FileBlobs(tmp_path / "blobs").put("inputs/a/content", bytes(1 << 19))
     assert FileBlobs(tmp_path / "blobs", quota=1 << 18).room() == 0
 
 
-def test_files_are_private(blobs, tmp_path):
-    blobs.put("inputs/a/content", b"one")
+def test_a_store_that_is_not_there(s3_variables, monkeypatch):
+    monkeypatch.setattr(s3, "_CLIENT", {**s3._CLIENT, "timeout": "1s"})
+    monkeypatch.setattr(s3, "_RETRIES", {"max_retries": 0})
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    away = S3Blobs("s3://bucket", quota=1)
+    for use in (lambda: away.put("a", b"x"), lambda: away.get("a"), lambda: away.delete("a"), away.room):
+        with pytest.raises(StorageError, match="object store refuses"):
+            use()
+
+
+def test_files_are_private(tmp_path):
+    FileBlobs(tmp_path / "blobs").put("inputs/a/content", b"one")
     assert Path(tmp_path / "blobs/inputs/a/content").stat().st_mode & 0o077 == 0

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from impasto.errors import BlobMissingError, StorageError
+from impasto.service.blobs.keys import check_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 _TEMPORARY = ".part"
 _MEASURED_EVERY = 10.0
 _LEFT_FREE = 1 << 30
@@ -101,9 +100,7 @@ class FileBlobs:
         return self._room
 
     def _path(self, key: str) -> Path:
-        if not _KEY.fullmatch(key) or len(key) > 255:
-            raise ValueError(f"{key!r} is no key of a blob")
-        return self._folder / key
+        return self._folder / check_key(key)
 
 
 def _sync(folder: Path) -> None:

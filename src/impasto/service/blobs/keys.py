@@ -1,0 +1,19 @@
+"""What a blob may be called, in every store."""
+
+from __future__ import annotations
+
+import re
+
+_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
+_LONGEST = 255
+
+
+def check_key(key: str) -> str:
+    """Return ``key``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not _KEY.fullmatch(key) or len(key) > _LONGEST:
+        raise ValueError(f"{key!r} is no key of a blob")
+    return key

@@ -1,0 +1,75 @@
+"""Blobs in a bucket of any S3-compatible store; credentials come from the usual ``AWS_*`` variables."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import obstore
+from obstore.exceptions import BaseError, NotFoundError
+from obstore.store import S3Store
+
+from impasto.errors import BlobMissingError, StorageError
+from impasto.service.blobs.keys import check_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from obstore.store import ClientConfig, RetryConfig
+
+_MEASURED_EVERY = 60.0
+_CLIENT: ClientConfig = {"timeout": "20s", "connect_timeout": "5s", "allow_http": True}
+_RETRIES: RetryConfig = {"max_retries": 3}
+
+
+class S3Blobs:
+    """See `impasto.service.ports.BlobStore`."""
+
+    def __init__(self, url: str, quota: int) -> None:
+        """Keep up to ``quota`` bytes under ``url``, such as 's3://bucket/folder'."""
+        self._store = S3Store.from_url(url, client_options=_CLIENT, retry_config=_RETRIES)
+        self._quota = quota
+        self._room, self._measured = 0, float("-inf")
+
+    def put(self, key: str, data: bytes) -> None:
+        """See `impasto.service.ports.BlobStore.put`."""
+        with _said(key):
+            obstore.put(self._store, check_key(key), data)
+
+    def get(self, key: str) -> bytes:
+        """See `impasto.service.ports.BlobStore.get`."""
+        with _said(key):
+            return bytes(obstore.get(self._store, check_key(key)).bytes())
+
+    def delete(self, key: str) -> None:
+        """See `impasto.service.ports.BlobStore.delete`."""
+        with suppress(BlobMissingError), _said(key):
+            obstore.delete(self._store, check_key(key))
+
+    def entries(self, prefix: str = "") -> Iterator[tuple[str, float]]:
+        """See `impasto.service.ports.BlobStore.entries`."""
+        with _said(prefix):
+            for page in obstore.list(self._store):
+                for entry in page:
+                    if entry["path"].startswith(prefix):
+                        yield entry["path"], entry["last_modified"].timestamp()
+
+    def room(self) -> int:
+        """See `impasto.service.ports.BlobStore.room`."""
+        if time.monotonic() - self._measured > _MEASURED_EVERY:
+            with _said(""):
+                used = sum(entry["size"] for page in obstore.list(self._store) for entry in page)
+            self._room, self._measured = max(0, self._quota - used), time.monotonic()
+        return self._room
+
+
+@contextmanager
+def _said(key: str) -> Iterator[None]:
+    try:
+        yield
+    except (NotFoundError, FileNotFoundError) as error:
+        raise BlobMissingError(f"{key} was deleted, or never kept") from error
+    except (BaseError, OSError) as error:
+        # What the store says may hold addresses and names of keys.
+        raise StorageError(f"the object store refuses ({type(error).__name__}); try again later") from error
