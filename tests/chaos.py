@@ -1,6 +1,6 @@
 """Jobs under faults: what was accepted must end, once, whatever happens to who paints it.
 
-    python -m tests.chaos --jobs 300 --faults 100 [--database sqlite|postgresql] [--seed 0]
+    python -m tests.chaos --jobs 300 --faults 100 [--on sqlite|postgresql|celery] [--seed 0]
 
 Real servers, real workers, the real default engine on small pictures. Faults come one after the other, of every kind
 in turn; a supervisor starts again what has died, as an operating system would.
@@ -38,7 +38,7 @@ from impasto.service.jobs import TERMINAL, JobState
 from impasto.service.settings import Settings
 from impasto.service.stores.audit import audit
 from impasto.types import Picture
-from service.servers import free_port, postgresql, wait_for
+from service.servers import RedisServer, free_port, postgresql, redis_server, wait_for
 
 LEASE = 2.0
 WORKERS = 3
@@ -156,8 +156,15 @@ class Clients:
 class Faults:
     """What goes wrong."""
 
-    def __init__(self, service: Service, parts: wiring.Parts, seed: int, postgres: psutil.Process | None) -> None:
-        self.service, self.parts, self.postgres = service, parts, postgres
+    def __init__(
+        self,
+        service: Service,
+        parts: wiring.Parts,
+        seed: int,
+        postgres: psutil.Process | None,
+        redis: RedisServer | None,
+    ) -> None:
+        self.service, self.parts, self.postgres, self.redis = service, parts, postgres, redis
         self.random = random.Random(seed)
         self.done: Counter[str] = Counter()
         self.kinds = [
@@ -171,6 +178,8 @@ class Faults:
             self.everything_killed,
             self.memory_of_child_exhausted,
         ]
+        if redis is not None:
+            self.kinds += [self.redis_flushed, self.redis_killed]
 
     def make(self, count: int, pace: float) -> None:
         for number in range(count):
@@ -207,6 +216,14 @@ class Faults:
 
     def worker_asked_to_stop(self) -> None:
         self.worker().terminate()
+
+    def redis_flushed(self) -> None:
+        self.redis.flush()
+
+    def redis_killed(self) -> None:
+        self.redis.kill()
+        time.sleep(1.0)
+        self.redis.start()
 
     def api_killed(self) -> None:
         with self.service.lock:
@@ -269,11 +286,11 @@ def check(parts: wiring.Parts, clients: Clients, postman: Postman) -> dict[str, 
     return {"lost": lost, "two results": two, "wrong results": wrong, "untold": untold, "broken promises": broken}
 
 
-def run(jobs: int, faults: int, database: str, seed: int, folder: Path) -> dict[str, object]:
+def run(jobs: int, faults: int, on: str, seed: int, folder: Path) -> dict[str, object]:
     """Let ``faults`` happen while ``jobs`` are painted; return what came of it."""
     with ExitStack() as stack:
         url, postgres = None, None
-        if database == "postgresql":
+        if on == "postgresql":
             (folder / "postgresql").mkdir()
             url = stack.enter_context(postgresql(folder / "postgresql"))()
             server = int((folder / "postgresql" / "data" / "postmaster.pid").read_text().splitlines()[0])
@@ -299,6 +316,10 @@ def run(jobs: int, faults: int, database: str, seed: int, folder: Path) -> dict[
             "IMPASTO_TENANT_BACKLOG": "100000",
             "XDG_CACHE_HOME": str(folder / "cache"),
         }
+        redis = None
+        if on == "celery":
+            redis = stack.enter_context(redis_server(folder))
+            environment |= {"IMPASTO_BROKER": redis.url, "IMPASTO_SLOTS": str(WORKERS)}
         service = Service(settings, free_port(), environment, folder / "log")
         supervisor = Thread(target=service.supervise, daemon=True)
         supervisor.start()
@@ -306,7 +327,7 @@ def run(jobs: int, faults: int, database: str, seed: int, folder: Path) -> dict[
         pixels = np.random.default_rng(seed).random((256, 384, 3), dtype=np.float32)
         picture = encode_picture(Picture(pixels), "png")
         clients = Clients(f"http://127.0.0.1:{service.port}", picture, jobs)
-        chaos = Faults(service, parts, seed, postgres)
+        chaos = Faults(service, parts, seed, postgres, redis)
         started = time.monotonic()
         pace = 0.4 * faults / jobs  # so that some always wait
         senders = [Thread(target=clients.send, args=(seed + number, pace), daemon=True) for number in range(SENDERS)]
@@ -326,7 +347,7 @@ def run(jobs: int, faults: int, database: str, seed: int, folder: Path) -> dict[
         found = check(parts, clients, postman)
         attempts = [parts.submissions.find(job).attempt for job in clients.accepted.values()]
         return {
-            "database": database,
+            "on": on,
             "jobs": len(clients.accepted),
             "states": dict(states),
             "sent twice": clients.sent_twice,
@@ -344,11 +365,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=300)
     parser.add_argument("--faults", type=int, default=100)
-    parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
+    parser.add_argument("--on", choices=["sqlite", "postgresql", "celery"], default="sqlite")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = run(arguments.jobs, arguments.faults, arguments.database, arguments.seed, Path(folder))
+        found = run(arguments.jobs, arguments.faults, arguments.on, arguments.seed, Path(folder))
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
     return int(any(found[name] for name in ("lost", "two results", "wrong results", "untold", "broken promises")))
 

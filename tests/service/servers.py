@@ -11,10 +11,12 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
+from redis import Redis
 
 _STARTS_WITHIN = 60
 
@@ -41,6 +43,45 @@ def wait_for(condition, *, seconds: float = _STARTS_WITHIN, what: str = "it"):
             return found
         time.sleep(0.02)
     raise TimeoutError(f"{what} did not happen within {seconds:g} s")
+
+
+@dataclass
+class RedisServer:
+    """A Redis server without persistence, which can be killed and started again."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        command = [_program("redis-server"), "--port", str(self.port), "--save", "", "--bind", "127.0.0.1"]
+        with (self.folder / "redis.log").open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
+
+    def flush(self) -> None:
+        with Redis.from_url(self.url) as client:
+            client.flushall()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def redis_server(folder: Path):
+    """A running Redis server."""
+    if _program("redis-server") is None:
+        missing("redis-server")
+    server = RedisServer(folder, free_port())
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
 
 
 @contextmanager

@@ -115,6 +115,19 @@ class Upkeep(Protocol):
         """Say that these blobs have been deleted."""
 
 
+class Hints(Protocol):
+    """Which jobs workers elsewhere are told about."""
+
+    def due(self, window: int, again_after: float) -> Sequence[tuple[str, str]]:
+        """Return ids and queues of those of the next ``window`` jobs that nobody was told about for so many seconds.
+
+        They count as told from now on.
+        """
+
+    def untold(self, job_ids: Sequence[str] | None = None) -> None:
+        """Say that nobody was told about these after all, or about any."""
+
+
 class Outbox(Protocol):
     """The messages that have to be sent."""
 

@@ -166,7 +166,7 @@ def code_of(error: ImpastoError) -> str:
 
 def serve(connection: Connection, warm_engines: int) -> None:
     """Paint what comes through ``connection``, until it is closed: the main function of the child process."""
-    confine()
+    confine(ends_with_thread=True)
     painter = Painter(warm_engines)
     while True:
         try:

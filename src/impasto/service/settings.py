@@ -67,6 +67,12 @@ class Settings(BaseSettings):
     )
     webhook_private: bool = Field(False, description="Allow webhooks to hosts that are not on the public internet.")
     workers: int = Field(1, ge=0, le=256, description="Worker processes that 'impasto serve' starts.")
+    broker: str | None = Field(
+        None,
+        description="Redis that tells workers about jobs through Celery, such as redis://host:6379/0. Not given: "
+        "workers look for themselves.",
+    )
+    slots: int = Field(4, ge=1, description="Workers on all machines, about: how many hints the broker holds.")
     queues: tuple[str, ...] = Field(("cpu",), description="Which jobs the workers take.")
     lease: float = Field(30.0, gt=0, description="Seconds after which a silent worker is given up.")
     poll: float = Field(0.05, gt=0, description="Seconds between two looks for work.")

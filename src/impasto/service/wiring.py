@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from impasto.service.jobs import Channel, Limits, Retention
 from impasto.service.signing import Signer
 from impasto.service.stores.claims import SQLClaims
 from impasto.service.stores.database import Database
+from impasto.service.stores.hints import SQLHints
 from impasto.service.stores.keys import SQLKeys
 from impasto.service.stores.migration import migrate
 from impasto.service.stores.outbox import SQLOutbox
@@ -20,8 +22,11 @@ from impasto.service.stores.submissions import SQLSubmissions
 from impasto.service.stores.upkeep import SQLUpkeep
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from impasto.service.delivery.courier import Sender
-    from impasto.service.ports import BlobStore, Claims, Keys, Outbox, Upkeep
+    from impasto.service.ports import BlobStore, Claims, Hints, Keys, Outbox, Upkeep
+    from impasto.service.queues.celery import Dispatcher
     from impasto.service.settings import Settings
 
 
@@ -34,6 +39,7 @@ class Parts:
     submissions: SQLSubmissions
     claims: Claims
     upkeep: Upkeep
+    hints: Hints
     outbox: Outbox
     keys: Keys
     blobs: BlobStore
@@ -41,6 +47,23 @@ class Parts:
     def close(self) -> None:
         """Let go of everything."""
         self.database.close()
+
+
+@contextmanager
+def dispatcher(parts: Parts, name: str) -> Iterator[Dispatcher | None]:
+    """Give what tells workers about jobs; None if they look for themselves.
+
+    Raises:
+        MissingDependencyError: Celery is not installed.
+    """
+    settings = parts.settings
+    if settings.broker is None:
+        yield None
+        return
+    with needs_extra("a broker", "celery"):
+        from impasto.service.queues.celery import Dispatcher
+    with closing(Dispatcher(parts.hints, parts.upkeep, settings.broker, name, settings.slots)) as made:
+        yield made
 
 
 def senders(settings: Settings) -> dict[Channel, Sender]:
@@ -73,6 +96,7 @@ def build(settings: Settings) -> Parts:
         SQLSubmissions(database, limits, retention),
         SQLClaims(database, limits, retention),
         SQLUpkeep(database, retention),
+        SQLHints(database),
         SQLOutbox(database),
         SQLKeys(database),
         _blobs(settings),

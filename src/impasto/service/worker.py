@@ -18,11 +18,11 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from impasto.errors import BlobMissingError, StorageError
+from impasto.errors import BlobMissingError, StorageError, needs_extra
 from impasto.service.delivery.courier import Courier
 from impasto.service.jobs import Beat
 from impasto.service.run import Failure, Painted, Progress, Work, serve
-from impasto.service.wiring import senders
+from impasto.service.wiring import dispatcher, senders
 
 if TYPE_CHECKING:
     from threading import Event
@@ -55,9 +55,32 @@ def work(parts: Parts, stop: Event) -> None:
     ]
     for thread in beside:
         thread.start()
-    worker.run()
+    broker = parts.settings.broker
+    if broker is None:
+        worker.run()
+    else:
+        with needs_extra("a broker", "celery"):
+            from impasto.service.queues.celery import celery_app, consume
+        beside.append(Thread(target=_tell, args=(parts, worker.name, stop), name="dispatcher", daemon=True))
+        beside[-1].start()
+        try:
+            consume(celery_app(broker), parts.settings.queues, worker.take, stop.set)
+        finally:
+            stop.set()
+            worker.end()
     for thread in beside:
         thread.join(_DELIVERY_ENDS_WITHIN)
+
+
+def _tell(parts: Parts, name: str, stop: Event) -> None:
+    from impasto.service.queues.celery import EVERY
+
+    with dispatcher(parts, name) as telling:
+        while telling is not None and not stop.wait(EVERY):
+            try:
+                telling.dispatch()
+            except StorageError as error:
+                _log.warning("%s", error)
 
 
 def _deliver(courier: Courier, stop: Event) -> None:
@@ -173,6 +196,21 @@ class Worker:
     @property
     def _settings(self) -> Settings:
         return self._parts.settings
+
+    def take(self, job_id: str) -> None:
+        """Do one job that this worker was told about, if nobody else has it."""
+        settings = self._settings
+        try:
+            job = self._parts.claims.claim(self.name, settings.queues, settings.lease, job=job_id)
+        except StorageError as error:
+            _log.warning("%s", error)
+            return
+        if job is not None:
+            _Attempt(self._parts, self._child, self._stop, job).make()
+
+    def end(self) -> None:
+        """Let go of everything."""
+        self._child.kill()
 
     def run(self) -> None:
         """Take one job after the other."""

@@ -107,7 +107,7 @@ def _serve(connection: Connection, limits: CheckLimits) -> None:
     """Check what comes: the main function of the child."""
     from impasto.images import open_picture  # before there is little memory
 
-    confine()
+    confine(ends_with_thread=False)  # a server's threads come and go; with its process, the connection ends
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,0 +1,1 @@
+"""How workers learn that there is work: they look, or they are told."""

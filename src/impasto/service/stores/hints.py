@@ -1,0 +1,43 @@
+"""Which jobs workers are told about: a window over the queue, so that the broker never holds the backlog."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import and_, not_, select, update
+
+from impasto.service.jobs import JobState
+from impasto.service.stores.schema import jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from impasto.service.stores.database import Database
+
+
+class SQLHints:
+    """See `impasto.service.ports.Hints`."""
+
+    def __init__(self, database: Database) -> None:
+        """Tell about the jobs of ``database``."""
+        self._database = database
+
+    def due(self, window: int, again_after: float) -> Sequence[tuple[str, str]]:
+        """See `impasto.service.ports.Hints.due`."""
+        with self._database.begin() as (connection, now):
+            eligible = and_(jobs.c.state == JobState.QUEUED, jobs.c.not_before <= now, not_(jobs.c.cancel_requested))
+            first = select(jobs.c.id, jobs.c.queue, jobs.c.dispatched).where(eligible)
+            rows = connection.execute(first.order_by(jobs.c.rank).limit(window)).all()
+            due = [row for row in rows if row.dispatched is None or row.dispatched < now - again_after]
+            if due:
+                told = jobs.c.id.in_([row.id for row in due])
+                connection.execute(update(jobs).where(told).values(dispatched=now))
+            return [(row.id, row.queue) for row in due]
+
+    def untold(self, job_ids: Sequence[str] | None = None) -> None:
+        """See `impasto.service.ports.Hints.untold`."""
+        with self._database.begin() as (connection, _):
+            told = update(jobs).where(jobs.c.dispatched.is_not(None), jobs.c.state == JobState.QUEUED)
+            if job_ids is not None:
+                told = told.where(jobs.c.id.in_(job_ids))
+            connection.execute(told.values(dispatched=None))
