@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from impasto.client import Client
     from impasto.engines.stylize import stylize
     from impasto.errors import ImpastoError, Interrupted
     from impasto.images import read_picture, write_picture
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from impasto.types import Picture, Step
 
 _HOMES = {
+    "Client": "impasto.client",
     "FastOptions": "impasto.options",
     "GatysOptions": "impasto.options",
     "ImpastoError": "impasto.errors",
@@ -30,6 +32,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Client",
     "FastOptions",
     "GatysOptions",
     "ImpastoError",

@@ -77,7 +77,7 @@ def test_jobs_are_painted_and_redis_may_forget(parts, redis, submit):
         time.sleep(1)
         redis.start()
         all_done(parts, while_away, seconds=90)
-    assert all(parts.submissions.find(job).attempt == 1 for job in (*jobs, *while_away)), owners
+    assert all(parts.submissions.find(job).attempt == 1 for job in (*jobs, *while_away))
 
 
 def test_the_window_is_small(parts, redis, submit):

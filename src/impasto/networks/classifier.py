@@ -98,7 +98,7 @@ class VGGClassifier(nn.Module):
         return logits
 
     def load_convolutions(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over the weights of a descriptor network of the same widths.
+        """Take over the weights of a descriptor network of the same widths; every class is equally likely then.
 
         Raises:
             UsageError: it has other widths.
@@ -113,6 +113,10 @@ class VGGClassifier(nn.Module):
                     )
                 with torch.no_grad():
                     parameter.copy_(given)
+        # Given features may be large, and a random last layer would make a first loss of ten or more of them.
+        last = self.classifier[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
 
     def freeze(self, blocks: int) -> None:
         """Keep the weights of the first ``blocks`` blocks of convolutions as they are."""

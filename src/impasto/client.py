@@ -1,0 +1,229 @@
+"""A client of the service, for Python programs.
+
+>>> client = impasto.Client("http://127.0.0.1:8765")  # doctest: +SKIP
+>>> job = client.wait(client.submit("photo.jpg", style="great-wave").id)  # doctest: +SKIP
+>>> Path("painted.jpg").write_bytes(client.result(job.id))  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from impasto.errors import ServiceError, needs_extra
+from impasto.service.web.bodies import JobBody, JobList, StyleBody, StyleList
+
+with needs_extra("impasto.Client", "serve"):
+    import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+_POLLED_EVERY = 0.5
+_ENDED = frozenset({"succeeded", "failed", "canceled", "expired"})
+_UNAVAILABLE = frozenset({502, 503, 504})
+
+
+class RequestError(ServiceError):
+    """The service refused a request.
+
+    Attributes:
+        status: of HTTP.
+        code: stable, such as 'bad_image'.
+    """
+
+    def __init__(self, status: int, code: str, text: str) -> None:
+        """Say ``text``."""
+        super().__init__(text)
+        self.status, self.code = status, code
+
+
+class Client:
+    """Sends jobs to a service, and gets them painted."""
+
+    def __init__(self, url: str, *, key: str | None = None, timeout: float = 60.0) -> None:
+        """Talk to the service at ``url``.
+
+        Args:
+            url: such as 'http://127.0.0.1:8765'.
+            key: that 'impasto keys create' made, if the service asks for one.
+            timeout: seconds to wait for one answer.
+        """
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+    def submit(
+        self,
+        content: str | Path | bytes,
+        *,
+        style: str | Sequence[str] = (),
+        style_image: str | Path | bytes | Sequence[str | Path | bytes] = (),
+        weight: Sequence[float] = (),
+        engine: str = "fast",
+        format: str | None = None,
+        priority: int = 0,
+        email: str | None = None,
+        webhook: str | None = None,
+        idempotency_key: str | None = None,
+        **options: Any,
+    ) -> JobBody:
+        """Send a picture to be painted.
+
+        Args:
+            content: the content image: a path, or the bytes of a file.
+            style: names of styles of the gallery.
+            style_image: style images, like ``content``.
+            weight: one for each style, names first.
+            engine: how to paint.
+            format: of the result, such as 'png'; the content's if None.
+            priority: from -2, first, to 2, last.
+            email: where to send the result.
+            webhook: URL to tell when the job has ended.
+            idempotency_key: sent twice, it makes one job: with it, a request can be repeated without harm.
+            **options: of the engine, by their names.
+
+        Raises:
+            RequestError: the service refused it; nothing was accepted.
+            ServiceError: the service cannot be reached.
+        """
+        styles = [style] if isinstance(style, str) else list(style)
+        images = [style_image] if isinstance(style_image, (str, Path, bytes)) else list(style_image)
+        fields = {
+            "engine": engine,
+            "format": format,
+            "priority": priority,
+            "email": email,
+            "webhook": webhook,
+            **options,
+        }
+        data: dict[str, Any] = {name: str(value) for name, value in fields.items() if value is not None}
+        data |= {"style": styles, "weight": [str(each) for each in weight]}
+        files = [("content", _bytes(content)), *(("style_image", _bytes(image)) for image in images)]
+        headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+        return JobBody.model_validate_json(
+            self._send("POST", "/v1/jobs", data=data, files=files, headers=headers).content
+        )
+
+    def job(self, job: str) -> JobBody:
+        """Return how far a job is.
+
+        Raises:
+            RequestError: there is none.
+            ServiceError: the service cannot be reached.
+        """
+        return JobBody.model_validate_json(self._send("GET", f"/v1/jobs/{job}").content)
+
+    def jobs(self, *, state: str | None = None) -> Iterator[JobBody]:
+        """Give one's jobs, the latest first."""
+        before: str | None = None
+        while True:
+            parameters = {name: value for name, value in (("state", state), ("before", before)) if value is not None}
+            page = JobList.model_validate_json(self._send("GET", "/v1/jobs", params=parameters).content)
+            yield from page.jobs
+            if page.next is None:
+                return
+            before = page.next
+
+    def wait(
+        self, job: str, *, on_change: Callable[[JobBody], None] | None = None, timeout: float | None = None
+    ) -> JobBody:
+        """Wait until a job has ended, and return it; a service that is away for a while is waited for, too.
+
+        Args:
+            job: its id.
+            on_change: called with the job whenever it has changed.
+            timeout: seconds.
+
+        Raises:
+            TimeoutError: it has not ended within ``timeout``.
+            RequestError: there is no such job.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            try:
+                for body in self._events(job, deadline):
+                    if on_change is not None:
+                        on_change(body)
+                    if body.state in _ENDED:
+                        return body
+                    if deadline is not None and time.monotonic() > deadline:
+                        break
+            except httpx.TransportError:  # it is restarted, perhaps
+                pass
+            except RequestError as error:
+                if error.status not in _UNAVAILABLE:
+                    raise
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(f"job {job} has not ended within {timeout:g} seconds")
+            time.sleep(_POLLED_EVERY)
+
+    def result(self, job: str) -> bytes:
+        """Return the painted picture of a job that has succeeded, as a file.
+
+        Raises:
+            RequestError: it has none.
+            ServiceError: the service cannot be reached.
+        """
+        return self._send("GET", f"/v1/jobs/{job}/result").content
+
+    def cancel(self, job: str) -> JobBody:
+        """Cancel a job."""
+        return JobBody.model_validate_json(self._send("POST", f"/v1/jobs/{job}/cancel").content)
+
+    def retry(self, job: str) -> JobBody:
+        """Queue a failed or canceled job again."""
+        return JobBody.model_validate_json(self._send("POST", f"/v1/jobs/{job}/retry").content)
+
+    def delete(self, job: str) -> None:
+        """Cancel a job if it is not finished, and delete everything about it."""
+        self._send("DELETE", f"/v1/jobs/{job}")
+
+    def styles(self) -> list[StyleBody]:
+        """Return the styles of the gallery."""
+        return StyleList.model_validate_json(self._send("GET", "/v1/styles").content).styles
+
+    def _events(self, job: str, deadline: float | None) -> Iterator[JobBody]:
+        """Give what a job is, and whatever becomes of it."""
+        silence = None if deadline is None else max(0.1, deadline - time.monotonic())
+        timeout = httpx.Timeout(self._http.timeout.connect, read=silence)
+        with self._http.stream("GET", f"/v1/jobs/{job}/events", timeout=timeout) as answer:
+            if answer.is_error:
+                answer.read()
+                raise _refused(answer)
+            for line in answer.iter_lines():
+                name, _, value = line.partition(":")
+                if name == "data":
+                    yield JobBody.model_validate_json(value)
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, **options)
+        except httpx.TransportError as error:
+            raise ServiceError(f"the service cannot be reached ({type(error).__name__}); try again later") from error
+        if answer.is_error:
+            raise _refused(answer)
+        return answer
+
+
+def _refused(answer: httpx.Response) -> RequestError:
+    try:
+        problem: Mapping[str, Any] = answer.json()
+        return RequestError(answer.status_code, str(problem["code"]), str(problem["detail"]))
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return RequestError(answer.status_code, "http", f"the service answered {answer.status_code}")
+
+
+def _bytes(picture: str | Path | bytes) -> bytes:
+    return picture if isinstance(picture, bytes) else Path(picture).read_bytes()

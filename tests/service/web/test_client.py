@@ -1,0 +1,77 @@
+"""The Python client, against a real server."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+import impasto
+from impasto.client import RequestError
+from impasto.errors import ServiceError
+from impasto.images import read_picture
+from service.servers import free_port, running_server
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    with running_server(tmp_path_factory.mktemp("service")) as server:
+        yield str(server.base_url)
+
+
+@pytest.fixture
+def client(url):
+    with impasto.Client(url) as made:
+        yield made
+
+
+def test_from_photo_to_result(client, photo, painting):
+    seen = []
+    job = client.submit(photo, style="great-wave", style_image=painting, weight=[2, 1], format="png", size=64)
+    done = client.wait(job.id, on_change=seen.append, timeout=60)
+    assert done.state == "succeeded" and seen[-1] == done
+    picture = read_picture(client.result(job.id))
+    assert (picture.width, picture.format) == (64, "png")
+    assert job.id in [each.id for each in client.jobs()]
+    assert client.wait(job.id).state == "succeeded", "one that has ended is not waited for"
+    client.delete(job.id)
+    with pytest.raises(RequestError) as refused:
+        client.wait(job.id)
+    assert (refused.value.status, refused.value.code) == (404, "not_found")
+
+
+def test_cancel_and_retry(client, photo, painting):
+    job = client.submit(photo, style_image=[painting], engine="gatys", descriptor="compact", steps=2000, size=96)
+    client.cancel(job.id)
+    assert client.wait(job.id, timeout=60).state == "canceled"
+    assert client.retry(job.id).state == "queued"
+    with pytest.raises(TimeoutError, match="within 1 seconds"):
+        client.wait(job.id, timeout=1)
+    client.delete(job.id)
+
+
+def test_the_gallery(client):
+    assert "great-wave" in [style.name for style in client.styles()]
+
+
+def test_refusals(client, photo):
+    with pytest.raises(RequestError, match="did you mean 'great-wave'") as refused:
+        client.submit(photo, style="grate-wave")
+    assert (refused.value.status, refused.value.code) == (422, "unknown_name")
+    first = client.submit(photo, style="great-wave", size=64, idempotency_key="once")
+    assert client.submit(photo, style="great-wave", size=64, idempotency_key="once").id == first.id
+
+
+def test_a_service_that_is_not_there(photo):
+    with impasto.Client(f"http://127.0.0.1:{free_port()}") as away, pytest.raises(ServiceError, match="be reached"):
+        away.submit(photo, style="great-wave")
+
+
+def test_the_server_restarts_while_one_waits(tmp_path, photo):
+    told = SimpleNamespace(job=None)
+    with running_server(tmp_path, "--workers", "0") as server, impasto.Client(str(server.base_url)) as client:
+        told.job = client.submit(photo, style="great-wave", size=64).id
+        with pytest.raises(TimeoutError):
+            client.wait(told.job, timeout=1)
+    with running_server(tmp_path) as server, impasto.Client(str(server.base_url)) as client:
+        assert client.wait(told.job, timeout=60).state == "succeeded"
