@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--imagenet", default="vgg19", help="name or file of the ImageNet weights")
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--scratch", default="--epochs 24 --crop 80 --width 0.5 --batch-norm --batch 32")
-    parser.add_argument("--tuned", default="--epochs 3 --crop 128 --freeze 3 --batch 16 --learning-rate 0.0002")
+    parser.add_argument("--tuned", default="--epochs 3 --crop 128 --freeze 3 --batch 16 --learning-rate 0.00004")
     parser.add_argument("--pairs", type=int, default=2, help="of flowers, and of others")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--steps", type=int, default=100)

@@ -34,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from impasto.errors import StorageError
 from impasto.images import encode_picture
 from impasto.service import wiring
+from impasto.service.delivery.courier import LEASE as COURIER_LEASE
 from impasto.service.jobs import TERMINAL, JobState
 from impasto.service.settings import Settings
 from impasto.service.stores.audit import audit
@@ -281,7 +282,8 @@ def check(parts: wiring.Parts, clients: Clients, postman: Postman) -> dict[str, 
         if job is not None and job.state is JobState.SUCCEEDED:
             wrong += hashlib.sha256(parts.blobs.get(job.result_key)).hexdigest() != job.result_sha256
         two += results[job_id] > 1
-    untold = sum(f"<{job}.email@127.0.0.1>" not in postman.taken for job in clients.accepted.values())
+    ends = [(job, parts.submissions.find(job).attempt) for job in clients.accepted.values()]
+    untold = sum(f"<{job}.{attempt}.email@127.0.0.1>" not in postman.taken for job, attempt in ends)
     broken = len(list(audit(parts.database, parts.blobs)))
     return {"lost": lost, "two results": two, "wrong results": wrong, "untold": untold, "broken promises": broken}
 
@@ -339,7 +341,7 @@ def run(jobs: int, faults: int, on: str, seed: int, folder: Path) -> dict[str, o
             thread.join(_ENDS_WITHIN)
         assert len(clients.accepted) == jobs, "somebody could not send"
         states = wait_for_the_end(parts, clients)
-        told = time.monotonic() + 60
+        told = time.monotonic() + COURIER_LEASE + 60  # somebody may have died while it sent one
         while time.monotonic() < told and (found := check(parts, clients, postman))["untold"]:
             with suppress(StorageError), parts.database.begin() as (connection, _):
                 connection.exec_driver_sql("UPDATE outbox SET not_before = 0 WHERE state = 'pending'")

@@ -14,7 +14,9 @@ import pytest
 
 from impasto.images import encode_picture, read_picture, resize_picture
 from impasto.service import wiring
+from impasto.service.child import PaintProcess
 from impasto.service.jobs import TERMINAL, JobState, NewJob, new_id
+from impasto.service.run import Painted, Progress, Work
 from impasto.service.settings import Settings
 from impasto.service.worker import Worker, work
 from service.servers import wait_for
@@ -165,3 +167,32 @@ def test_a_worker_that_is_killed_and_one_that_is_asked_to_stop(parts, settings, 
         assert second.wait(30) == 0 and b"Traceback" not in second.stderr.read()
     back = parts.submissions.find(job)
     assert (back.state, back.max_attempts - back.attempt) == (JobState.QUEUED, 2)
+
+
+def test_a_child_that_stops_in_the_middle_of_a_message(small):
+    child = PaintProcess(1)
+    child.begin(Work(FAST, {"content": small, "never used": bytes(1 << 24)}))
+    process = next(each for each in psutil.Process().children() if "spawn_main" in " ".join(each.cmdline()))
+    process.suspend()
+    assert child.receive(0.1) is None, "whoever waits for it can still beat"
+    child.kill()
+    child.begin(Work(FAST, {"content": small}))
+    while isinstance(said := child.receive(60), Progress):
+        pass
+    assert isinstance(said, Painted)
+    child.begin(Work(FAST, {"content": small}))
+    child.kill()
+
+
+def test_a_defect_of_ours_ends_one_attempt_and_not_the_worker(parts, submit, working, monkeypatch):
+    broken = parts.claims.finish
+
+    def finish(*_):
+        monkeypatch.setattr(parts.claims, "finish", broken)
+        raise KeyError("nobody expected this")
+
+    monkeypatch.setattr(parts.claims, "finish", finish)
+    job = submit()
+    wait_for(lambda: parts.submissions.find(job).attempt == 1 and parts.submissions.find(job).owner is None, what="it")
+    found = parts.submissions.find(job)
+    assert found.state is JobState.QUEUED and working.is_alive()

@@ -136,6 +136,11 @@ class Delivery:
     destination: str
     attempt: int
 
+    @property
+    def identity(self) -> str:
+        """The same however often it is sent; another one when the job was tried again and has ended once more."""
+        return f"{self.job.id}.{self.job.attempt}.{self.channel}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:

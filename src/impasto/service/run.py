@@ -171,6 +171,6 @@ def serve(connection: Connection, warm_engines: int) -> None:
     while True:
         try:
             work = connection.recv()
-        except EOFError:
+        except (EOFError, OSError):  # the worker is gone
             return
         connection.send(painter.paint(work, connection.send))

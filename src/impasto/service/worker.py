@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import multiprocessing
 import os
 import random
 import secrets
 import socket
 import time
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import TYPE_CHECKING
 
 from impasto.errors import BlobMissingError, StorageError, needs_extra
+from impasto.service.child import ChildDiedError, PaintProcess
 from impasto.service.delivery.courier import Courier
 from impasto.service.jobs import Beat
-from impasto.service.run import Failure, Painted, Progress, Work, serve
+from impasto.service.run import Failure, Painted, Progress, Work
 from impasto.service.wiring import dispatcher, senders
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from threading import Event
 
     from impasto.service.jobs import Job
@@ -72,24 +73,31 @@ def work(parts: Parts, stop: Event) -> None:
         thread.join(_DELIVERY_ENDS_WITHIN)
 
 
+@contextmanager
+def _going_on(what: str) -> Iterator[None]:
+    """Log what goes wrong: it must not end a thread that jobs depend on."""
+    try:
+        yield
+    except (StorageError, OSError) as error:
+        _log.warning("%s: %s", what, error)
+    except Exception:
+        _log.exception("%s", what)
+
+
 def _tell(parts: Parts, name: str, stop: Event) -> None:
     from impasto.service.queues.celery import EVERY
 
     with dispatcher(parts, name) as telling:
         while telling is not None and not stop.wait(EVERY):
-            try:
+            with _going_on("dispatcher"):
                 telling.dispatch()
-            except StorageError as error:
-                _log.warning("%s", error)
 
 
 def _deliver(courier: Courier, stop: Event) -> None:
     while not stop.wait(_UPKEEP_EVERY):
-        try:
+        with _going_on("delivery"):
             while not stop.is_set() and courier.send_one():
                 pass
-        except StorageError as error:
-            _log.warning("%s", error)
 
 
 def _sweep_strangers(parts: Parts) -> None:
@@ -107,7 +115,7 @@ def _sweep_strangers(parts: Parts) -> None:
 def _look_after(parts: Parts, name: str, stop: Event) -> None:
     upkeep, swept = parts.upkeep, float("-inf")
     while not stop.wait(_UPKEEP_EVERY):
-        try:
+        with _going_on("upkeep"):
             if not upkeep.lead("upkeep", name, 10 * _UPKEEP_EVERY):
                 continue
             upkeep.reap()
@@ -119,67 +127,6 @@ def _look_after(parts: Parts, name: str, stop: Event) -> None:
                 for key in keys:
                     parts.blobs.delete(key)
                 upkeep.collected(keys)
-        except (StorageError, OSError) as error:
-            _log.warning("%s", error)
-
-
-class ChildDiedError(Exception):
-    """The child process has ended without an answer."""
-
-
-class PaintProcess:
-    """The child process; it is started when it is needed, and again after it was killed."""
-
-    def __init__(self, warm_engines: int) -> None:
-        """Let the child keep so many engines in memory."""
-        self._warm_engines = warm_engines
-        self._context = multiprocessing.get_context("spawn")
-        self._process: multiprocessing.process.BaseProcess | None = None
-
-    def begin(self, work: Work) -> None:
-        """Hand over ``work``."""
-        if self._process is None or not self._process.is_alive():
-            self.kill()
-            self._connection, theirs = self._context.Pipe()
-            self._process = self._context.Process(target=serve, args=(theirs, self._warm_engines), daemon=True)
-            self._process.start()
-            theirs.close()
-        try:
-            self._connection.send(work)
-        except OSError as error:
-            raise ChildDiedError from error
-
-    def receive(self, seconds: float) -> Progress | Painted | Failure | None:
-        """Return what the child says within so many ``seconds``.
-
-        Raises:
-            ChildDiedError: it has ended.
-        """
-        try:
-            if not self._connection.poll(seconds):
-                return None
-            message: Progress | Painted | Failure = self._connection.recv()
-        except (EOFError, OSError) as error:
-            raise ChildDiedError from error
-        return message
-
-    def memory(self) -> int:
-        """Return the child's resident memory in bytes; 0 where the system does not say."""
-        try:
-            assert self._process is not None
-            pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
-        except (OSError, IndexError, ValueError):
-            return 0
-        return pages * os.sysconf("SC_PAGE_SIZE")
-
-    def kill(self) -> None:
-        """End it at once; it holds nothing that matters."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.join()
-            self._process.close()
-            self._connection.close()
-            self._process = None
 
 
 class Worker:
@@ -261,9 +208,17 @@ class _Attempt:
             if answer is Beat.LOST:
                 _log.warning("job %s: the lease of attempt %d is lost", job.id, job.attempt)
                 claims.unwanted(job, self._preview_key)
-        except StorageError as error:  # the lease runs out, and somebody tries again
+        except StorageError as error:
             _log.warning("job %s: %s", job.id, error)
-            self._child.kill()
+            self._leave(Failure("storage", str(error), again=True))
+        except Exception:  # a defect of ours must not take the worker, and every other job, with it
+            _log.exception("job %s", job.id)
+            self._leave(Failure("failed", "something went wrong in the service; try again later", again=True))
+
+    def _leave(self, failure: Failure) -> None:
+        # If this cannot be said either, the lease runs out, and somebody tries again.
+        with suppress(Exception):
+            self._fail(failure)
 
     def _answer(self) -> Painted | Failure | Beat | None:
         """Return what came of it; None if it was put back."""
@@ -291,7 +246,6 @@ class _Attempt:
                     self._parts.claims.put_back(job, delay=0.0, counts=False)
                     return None
         except ChildDiedError:
-            self._child.kill()
             return Failure("crashed", "the process that painted it has crashed; try a smaller size", again=True)
 
     def _see(self, message: Progress) -> None:
@@ -345,6 +299,8 @@ class _Attempt:
     def _fail(self, failure: Failure) -> None:
         job, claims = self._job, self._parts.claims
         _log.info("job %s: %s: %s", job.id, failure.code, failure.text)
+        if failure.again:
+            self._child.kill()
         delay = min(_LONGEST_DELAY, 5.0 * 2**job.attempt) * random.uniform(0.5, 1.5)
         if not (failure.again and claims.put_back(job, delay=delay, counts=True)):
             claims.fail(job, failure.code, failure.text)

@@ -60,7 +60,7 @@ def test_a_result(post, postbox):
     assert post.courier().send_one() and not post.courier().send_one()
     (message,) = postbox.messages
     assert (message["To"], message["Subject"]) == ("a@example.org", "Your picture is painted")
-    assert message["Message-ID"] == f"<{job}.email@paint.example.org>"
+    assert message["Message-ID"] == f"<{job}.1.email@paint.example.org>"
     text = message.get_body("plain").get_content()
     assert f"https://paint.example.org/v1/jobs/{job}/result?until=" in text.replace("=\n", "")
     assert "<a href=" in message.get_body("html").get_content()

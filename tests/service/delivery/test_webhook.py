@@ -63,8 +63,8 @@ def test_what_is_sent(post, target):
     post.courier().send_one()
     assert post.state() == [("delivered", 1, None)]
     ((path, headers, body),) = target.requests
-    assert path == "/hook?a=b" and headers["webhook-id"] == f"{job}.webhook"
-    assert headers["webhook-signature"] == sign(SECRET, f"{job}.webhook", int(headers["webhook-timestamp"]), body)
+    assert path == "/hook?a=b" and headers["webhook-id"] == f"{job}.1.webhook"
+    assert headers["webhook-signature"] == sign(SECRET, f"{job}.1.webhook", int(headers["webhook-timestamp"]), body)
     told = json.loads(body)
     assert told["type"] == "job.succeeded" and told["data"]["id"] == job
     assert told["data"]["result"].startswith(f"https://paint.example.org/v1/jobs/{job}/result?until=")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -20,7 +20,7 @@ from impasto.service.stores.claims import SQLClaims
 from impasto.service.stores.database import Database
 from impasto.service.stores.migration import migrate
 from impasto.service.stores.outbox import SQLOutbox
-from impasto.service.stores.schema import jobs
+from impasto.service.stores.schema import jobs, outbox
 from impasto.service.stores.submissions import SQLSubmissions
 from impasto.service.stores.upkeep import SQLUpkeep
 
@@ -46,10 +46,13 @@ class Modelled:
     result: str | None = None
     finished: float = 0.0
     erased: bool = False
-    messages: list[str] = field(default_factory=list)
+    told: str | None = None
+    """Of the message about it: 'waits', 'on its way' or 'arrived'."""
 
     def end(self, state: JobState, now: float) -> None:
         self.state, self.owner, self.finished = state, None, now
+        if state in (JobState.SUCCEEDED, JobState.FAILED):
+            self.told = "waits"
 
     def requeue(self, now: float) -> None:
         self.state, self.owner, self.not_before = JobState.QUEUED, None, now
@@ -60,6 +63,8 @@ class JobTable(RuleBasedStateMachine):
 
     seen = Bundle("seen")
     """Jobs as workers got them: some are out of date."""
+    sent = Bundle("sent")
+    """Messages that somebody is sending, or was."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -147,7 +152,6 @@ class JobTable(RuleBasedStateMachine):
             self.accepted[job.id] = key
             known.end(JobState.SUCCEEDED, self.now)
             known.result = key
-            known.messages.append("succeeded")
 
     @rule(job=seen)
     def fail(self, job):
@@ -157,7 +161,10 @@ class JobTable(RuleBasedStateMachine):
         assert self.claims.fail(job, "broken", "") is (known is not None)
         if known:
             known.end(JobState.FAILED, self.now)
-            known.messages.append("failed")
+
+    @rule(well=st.booleans())
+    def paint(self, well):
+        (self.finish if well else self.fail)(self.claim("p", None))
 
     @rule(job=seen, counts=st.booleans(), delay=st.sampled_from([0.0, 5.0]))
     def put_back(self, job, counts, delay):
@@ -210,7 +217,7 @@ class JobTable(RuleBasedStateMachine):
         if found:
             assert known.state in (JobState.FAILED, JobState.CANCELED)
             known.requeue(self.now)
-            known.most, known.cancel = known.attempt + 3, False
+            known.most, known.cancel, known.told = known.attempt + 3, False, None
 
     @rule(number=st.integers(0, 50))
     def erase(self, number):
@@ -222,7 +229,7 @@ class JobTable(RuleBasedStateMachine):
             if known.state in OPEN:
                 known.finished = self.now
             known.state, known.erased, known.key, known.result = JobState.EXPIRED, True, None, None
-            known.messages.clear()
+            known.told = None
 
     @rule()
     def reap(self):
@@ -233,7 +240,6 @@ class JobTable(RuleBasedStateMachine):
                 job.end(JobState.CANCELED, self.now)
             elif job.attempt >= job.most:
                 job.end(JobState.FAILED, self.now)
-                job.messages.append("failed")
             else:
                 job.requeue(self.now)
 
@@ -247,23 +253,36 @@ class JobTable(RuleBasedStateMachine):
         assert self.upkeep.expire() == len(over)
         for job in over:
             job.state, job.key, job.result = JobState.EXPIRED, None, None
-            job.messages.clear()
+            job.told = None
 
-    @rule(arrives=st.booleans())
-    def send(self, arrives):
+    @rule(target=sent)
+    def send(self):
         delivery = self.outbox.next("sender", LEASE)
         if delivery is None:
+            return None
+        known = self.model[delivery.job.id]
+        assert known.told in ("waits", "on its way")
+        known.told = "on its way"
+        return delivery
+
+    @rule(delivery=sent, arrives=st.booleans())
+    def answer(self, delivery, arrives):
+        if delivery is None:
             return
-        assert self.model[delivery.job.id].messages
+        known = self.model[delivery.job.id]
         if arrives:
-            assert self.outbox.delivered(delivery, "sender")
+            done = self.outbox.delivered(delivery, "sender")
         else:
-            assert self.outbox.refused(delivery, "sender", "no", again_in=1.0)
+            done = self.outbox.refused(delivery, "sender", "no", again_in=1.0)
+        assert known.told == "on its way" or not done
+        if done:
+            known.told = "arrived" if arrives else "waits"
 
     @invariant()
     def the_table_is_as_the_model(self):
         with self.database.read() as (connection, _):
             table = {row.id: row for row in connection.execute(select(jobs).where(jobs.c.erased.is_(None)))}
+            messages = {row.job_id: row.state for row in connection.execute(select(outbox))}
         assert set(table) == {name for name, known in self.model.items() if not known.erased}
         for name, job in table.items():
             known = self.model[name]
@@ -274,6 +293,9 @@ class JobTable(RuleBasedStateMachine):
                 known.result,
             )
             assert (job.finished is None) is (known.state in OPEN)
+        states = {"pending": "waits", "sending": "on its way", "delivered": "arrived"}
+        told = {name: known.told for name, known in self.model.items() if known.told}
+        assert {name: states[state] for name, state in messages.items()} == told
 
 
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning")

@@ -59,7 +59,7 @@ class EmailSender:
         message["To"] = delivery.destination
         message["Date"] = formatdate(job.finished)
         host = urlsplit(settings.base_url).hostname or "localhost"
-        message["Message-ID"] = f"<{job.id}.email@{host}>"  # the same in every attempt: who gets it twice can tell
+        message["Message-ID"] = f"<{delivery.identity}@{host}>"  # who gets it twice can tell
         message["Auto-Submitted"] = "auto-generated"
         link = self.signer.result(job)
         if link is None:

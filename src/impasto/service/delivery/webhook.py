@@ -87,7 +87,7 @@ class WebhookSender:
         url = urlsplit(delivery.destination)
         host, port = url.hostname or "", url.port or 443
         body = self._body(delivery)
-        identity, now = f"{delivery.job.id}.webhook", int(time.time())
+        identity, now = delivery.identity, int(time.time())
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "impasto",

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from impasto.errors import BacklogError, ConflictError
 from impasto.service.jobs import JobState, Limits, Retention
 from impasto.service.stores.ending import end, forget
-from impasto.service.stores.schema import garbage, jobs, to_job
+from impasto.service.stores.schema import garbage, jobs, outbox, to_job
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -152,6 +152,7 @@ class SQLSubmissions:
             if len(kept) < len(keys):
                 raise ConflictError(f"the pictures of job {job} have been deleted; send them again as a new job")
             self._check_backlog(transaction, tenant)
+            connection.execute(delete(outbox).where(outbox.c.job_id == job))
             again = connection.execute(
                 update(jobs)
                 .where(jobs.c.id == job)

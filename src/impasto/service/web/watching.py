@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from impasto.service.jobs import Job
     from impasto.service.ports import Submissions
+
+_log = logging.getLogger(__name__)
 
 _EVERY = 0.25
 
@@ -36,7 +39,8 @@ class Watch:
                 continue
             try:
                 changed = await to_thread.run_sync(self._submissions.changed, dict(self._known))
-            except StorageError:  # those who watch see no news, and no end
+            except StorageError as error:  # those who watch see no news, and no end
+                _log.warning("%s", error)
                 continue
             for job in changed:
                 self._known[job.id] = job.revision
