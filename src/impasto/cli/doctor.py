@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from impasto.cli.console import fail
-from impasto.cli.keys import service_parts
+from impasto.cli.service import service_parts
 
 app = App(name="doctor", help="Say whether everything is as it should be.")
 

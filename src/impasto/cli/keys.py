@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path  # noqa: TC003 - cyclopts reads the annotations
-from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
-from impasto.errors import UsageError, needs_extra
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from impasto.service.wiring import Parts
+from impasto.cli.service import service_parts
+from impasto.errors import UsageError
 
 app = App(name="keys", help="Make and disable the keys of the service.")
 
@@ -53,21 +47,3 @@ def disable(prefix: str, *, data_dir: Path | None = None, database: str | None =
     with service_parts("impasto keys", data_dir=data_dir, database=database) as parts:
         if not parts.keys.disable(prefix):
             raise UsageError(f"there is no key {prefix!r} that opens anything; give the part between the underscores")
-
-
-@contextmanager
-def service_parts(command: str, **given: Any) -> Iterator[Parts]:
-    """Connect to the service's data: settings that are not None win over variables and file.
-
-    Raises:
-        MissingDependencyError: what the service needs is not installed.
-        StorageError: the database cannot be reached.
-    """
-    with needs_extra(command, "serve"):
-        from impasto.service import wiring
-        from impasto.service.settings import Settings
-    parts = wiring.build(Settings(**{name: value for name, value in given.items() if value is not None}))
-    try:
-        yield parts
-    finally:
-        parts.close()

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path  # noqa: TC003 - cyclopts reads the annotations
-from typing import TYPE_CHECKING
 
 from cyclopts import App
 
-from impasto.cli.keys import service_parts
+from impasto.cli.service import service_parts
 from impasto.errors import UsageError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from impasto.service.settings import Settings
-
 app = App(name="serve", help="Run the service: an HTTP API and the workers behind it.")
-
-_STOPS_WITHIN = 40
 
 
 @app.default
@@ -59,9 +48,12 @@ def serve(
     ) as parts:
         import uvicorn
 
+        from impasto.service import logs
+        from impasto.service.crew import crew
         from impasto.service.web.app import create_app
 
         settings = parts.settings
+        logs.set_up(settings.log_format)
         if settings.is_public and not settings.auth:
             raise UsageError(
                 f"{settings.host} can be reached by others, who could use everything; add --auth, or listen on "
@@ -69,32 +61,15 @@ def serve(
             )
         # uvicorn stops by itself, and then raises the signal again: the workers have to be stopped all the same.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        with _workers(settings):
+        with crew(settings):
             uvicorn.run(
                 create_app(parts),
                 host=settings.host,
                 port=settings.port,
+                log_config=None,
                 log_level="warning",
                 limit_concurrency=1000,
                 timeout_keep_alive=5,
                 timeout_graceful_shutdown=5,
                 server_header=False,
             )
-
-
-@contextmanager
-def _workers(settings: Settings) -> Iterator[None]:
-    """Run worker processes beside."""
-    command = [sys.executable, "-m", "impasto", "worker", "--data-dir", str(settings.data_dir)]
-    environment = {**os.environ, "IMPASTO_DATABASE": settings.database_url}
-    started = [subprocess.Popen(command, env=environment) for _ in range(settings.workers)]
-    try:
-        yield
-    finally:
-        for process in started:
-            process.send_signal(signal.SIGTERM)
-        for process in started:
-            try:
-                process.wait(_STOPS_WITHIN)
-            except subprocess.TimeoutExpired:
-                process.kill()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import signal
 from pathlib import Path  # noqa: TC003 - cyclopts reads the annotations
-from threading import Event
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from impasto.cli.keys import service_parts
+from impasto.cli.service import service_settings
 
 app = App(name="worker", help="Paint the jobs of the service.")
 
@@ -35,12 +32,9 @@ def worker(
     queue
         Which jobs to take; 'cpu' by default. Repeat it for several.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    with service_parts("impasto worker", data_dir=data_dir, database=database, queues=queue or None) as parts:
-        from impasto.service.worker import work
+    settings = service_settings("impasto worker", data_dir=data_dir, database=database, queues=queue or None)
+    from impasto.service import logs
+    from impasto.service.crew import run_worker
 
-        work(parts, stop)
+    logs.set_up(settings.log_format)
+    run_worker(settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - Pydantic reads the annotations
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import platformdirs
 from pydantic import Field
@@ -13,6 +13,8 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+LogFormat = Literal["text", "json"]
 
 
 class Settings(BaseSettings):
@@ -78,6 +80,7 @@ class Settings(BaseSettings):
     poll: float = Field(0.05, gt=0, description="Seconds between two looks for work.")
     job_seconds: float = Field(900.0, gt=0, description="Longest time that painting may take.")
     job_memory: int = Field(8 << 30, gt=0, description="Largest memory of a process that paints, in bytes.")
+    log_format: LogFormat = Field("text", description="Lines for people, or JSON for programs.")
     warm_engines: int = Field(4, ge=1, description="Networks that a worker keeps in memory.")
 
     @property

@@ -21,6 +21,7 @@ from impasto.errors import BlobMissingError, StorageError, needs_extra
 from impasto.service.child import ChildDiedError, PaintProcess
 from impasto.service.delivery.courier import Courier
 from impasto.service.jobs import Beat
+from impasto.service.logs import about
 from impasto.service.run import Failure, Painted, Progress, Work
 from impasto.service.wiring import dispatcher, senders
 
@@ -153,6 +154,10 @@ class Worker:
             _log.warning("%s", error)
             return
         if job is not None:
+            self._attempt(job)
+
+    def _attempt(self, job: Job) -> None:
+        with about(job=job.id, attempt=job.attempt):
             _Attempt(self._parts, self._child, self._stop, job).make()
 
     def end(self) -> None:
@@ -174,7 +179,7 @@ class Worker:
                     self._stop.wait(settings.poll)
                 else:
                     self._group = job.group
-                    _Attempt(self._parts, self._child, self._stop, job).make()
+                    self._attempt(job)
         finally:
             self._child.kill()
 
@@ -206,13 +211,13 @@ class _Attempt:
             elif answer is Beat.CANCEL:
                 claims.canceled(job)
             if answer is Beat.LOST:
-                _log.warning("job %s: the lease of attempt %d is lost", job.id, job.attempt)
+                _log.warning("the lease is lost")
                 claims.unwanted(job, self._preview_key)
         except StorageError as error:
-            _log.warning("job %s: %s", job.id, error)
+            _log.warning("%s", error)
             self._leave(Failure("storage", str(error), again=True))
         except Exception:  # a defect of ours must not take the worker, and every other job, with it
-            _log.exception("job %s", job.id)
+            _log.exception("attempt")
             self._leave(Failure("failed", "something went wrong in the service; try again later", again=True))
 
     def _leave(self, failure: Failure) -> None:
@@ -263,7 +268,7 @@ class _Attempt:
                 self._job, self._settings.lease, progress=self._progress, stage="painting", preview=self._preview
             )
         except StorageError as error:
-            _log.warning("job %s: %s", self._job.id, error)
+            _log.warning("%s", error)
             return Beat.LOST if now - self._held > self._settings.lease else Beat.GO_ON
         self._held = now
         return answer
@@ -292,13 +297,15 @@ class _Attempt:
                 if time.monotonic() - self._held > self._settings.lease:
                     raise
                 time.sleep(_UNREACHABLE_DELAY)
-        if not accepted:
+        if accepted:
+            _log.info("painted in %.1f s", time.monotonic() - self._started)
+        else:
             parts.claims.unwanted(job, key, self._preview_key)
             parts.claims.canceled(job)
 
     def _fail(self, failure: Failure) -> None:
         job, claims = self._job, self._parts.claims
-        _log.info("job %s: %s: %s", job.id, failure.code, failure.text)
+        _log.info("%s: %s", failure.code, failure.text)
         if failure.again:
             self._child.kill()
         delay = min(_LONGEST_DELAY, 5.0 * 2**job.attempt) * random.uniform(0.5, 1.5)

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from impasto.errors import BlobMissingError
+from impasto.service.logs import about
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,21 +61,26 @@ class Courier:
         delivery = self._outbox.next(self._name, LEASE)
         if delivery is None:
             return False
+        with about(job=delivery.job.id):
+            self._send(delivery)
+        return True
+
+    def _send(self, delivery: Delivery) -> None:
         sender = self._senders.get(delivery.channel)
         if sender is None:
             reason = f"no {delivery.channel} is set up"
             self._outbox.refused(delivery, self._name, reason, again_in=DELAYS[-1] if delivery.attempt < 2 else None)
-            return True
+            return
         try:
             sender.send(delivery, self._picture(delivery))
         except NotDeliveredError as error:
             last = error.permanent or delivery.attempt > len(DELAYS)
             again_in = None if last else DELAYS[delivery.attempt - 1]
-            _log.warning("job %s: %s is not delivered: %s", delivery.job.id, delivery.channel, error)
+            _log.warning("%s is not delivered: %s", delivery.channel, error)
             self._outbox.refused(delivery, self._name, str(error), again_in=again_in)
         else:
             self._outbox.delivered(delivery, self._name)
-        return True
+            _log.info("%s is delivered", delivery.channel)
 
     def _picture(self, delivery: Delivery) -> bytes | None:
         if delivery.job.result_key is None:

@@ -1,0 +1,40 @@
+"""What the commands of the service share: its settings, and its data."""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from impasto.errors import needs_extra
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from impasto.service.settings import Settings
+    from impasto.service.wiring import Parts
+
+
+def service_settings(command: str, **given: Any) -> Settings:
+    """Return the settings: those ``given`` that are not None win over variables and file.
+
+    Raises:
+        MissingDependencyError: what the service needs is not installed.
+    """
+    with needs_extra(command, "serve"):
+        from impasto.service.settings import Settings
+    return Settings(**{name: value for name, value in given.items() if value is not None})
+
+
+@contextmanager
+def service_parts(command: str, **given: Any) -> Iterator[Parts]:
+    """Connect to the service's data.
+
+    Raises:
+        MissingDependencyError: what the service needs is not installed.
+        StorageError: the database cannot be reached.
+    """
+    settings = service_settings(command, **given)
+    with needs_extra(command, "serve"):
+        from impasto.service import wiring
+    with closing(wiring.build(settings)) as parts:
+        yield parts
