@@ -12,6 +12,16 @@ if TYPE_CHECKING:
     from impasto.service.jobs import Job
 
 
+class ProblemBody(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str = Field(description="urn:impasto:problem: and the code.")
+    title: str
+    status: int
+    code: str = Field(description="Stable; the detail may change.")
+    detail: str
+
+
 class JobError(BaseModel):
     """Why a job failed."""
 

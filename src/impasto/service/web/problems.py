@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -21,6 +21,7 @@ from impasto.errors import (
     UsageError,
 )
 from impasto.service.submit.accept import RejectedError
+from impasto.service.web.bodies import ProblemBody
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +38,7 @@ _KINDS: tuple[tuple[type[ImpastoError], int, str], ...] = (
     (UnknownNameError, HTTPStatus.UNPROCESSABLE_ENTITY, "unknown_name"),
     (UsageError, HTTPStatus.UNPROCESSABLE_ENTITY, "bad_option"),
 )
+_MEDIA_TYPE = "application/problem+json"
 _RETRY_AFTER = {"Retry-After": "10"}
 _LATER = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.INSUFFICIENT_STORAGE)
 
@@ -51,15 +53,15 @@ class Problem(Exception):  # noqa: N818 - the name that RFC 9457 gives it
 
     def response(self) -> JSONResponse:
         """Return it as application/problem+json."""
-        body = {
-            "type": f"urn:impasto:problem:{self.code}",
-            "title": HTTPStatus(self.status).phrase,
-            "status": self.status,
-            "code": self.code,
-            "detail": self.detail,
-        }
+        body = ProblemBody(
+            type=f"urn:impasto:problem:{self.code}",
+            title=HTTPStatus(self.status).phrase,
+            status=self.status,
+            code=self.code,
+            detail=self.detail,
+        )
         headers = None if self.headers is None else dict(self.headers)
-        return JSONResponse(body, self.status, headers, media_type="application/problem+json")
+        return JSONResponse(body.model_dump(), self.status, headers, media_type=_MEDIA_TYPE)
 
 
 def problem_of(error: ImpastoError) -> Problem:
@@ -91,7 +93,33 @@ def answer_with_problems(app: FastAPI) -> None:
         where = ".".join(str(part) for part in first["loc"][1:]) or "request"
         return Problem(422, "bad_request", f"{where}: {first['msg']}").response()
 
+    @app.exception_handler(Exception)
+    async def defect(*_: object) -> JSONResponse:
+        return Problem(500, "failed", "something went wrong in the service; try again later").response()
+
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> JSONResponse:
         code = HTTPStatus(error.status_code).name.lower()
         return Problem(error.status_code, code, str(error.detail), error.headers).response()
+
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            _describe(described())
+        return described()
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the way that FastAPI documents
+
+
+def _describe(schema: dict[str, Any]) -> None:
+    """Say in ``schema`` that every operation answers errors as problems; FastAPI would describe its own form."""
+    schemas = schema["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    schemas["ProblemBody"] = ProblemBody.model_json_schema()
+    content = {_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            operation["responses"].pop("422", None)
+            operation["responses"]["default"] = {"description": "What went wrong.", "content": content}
