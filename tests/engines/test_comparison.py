@@ -57,7 +57,7 @@ def test_results_are_those_of_the_engine(inputs: StylizeInputs) -> None:
     ]
     for index, result in enumerate(results):
         options = result.variant.options
-        engine = OptimizationEngine(options, descriptor=load(options))
+        engine = OptimizationEngine(options, network=load(options))
         alone: list[Step] = []
         picture = engine.stylize(inputs, on_step=alone.append)
         assert result.picture is not None and result.seconds > 0 and not result.error

@@ -227,3 +227,16 @@ def test_what_is_no_network_is_refused(tmp_path, capsys):
         load_network(bundled, ArbitraryStylizer)
     assert run(["export", str(bundled), "-o", str(tmp_path / "out")]) == 1
     assert capsys.readouterr().err.startswith("error: compact.safetensors is no network")
+
+
+def test_engines_share_a_network(folder, content, styles):
+
+    inputs = StylizeInputs(LazyPicture.of(content), (Style(styles[0]),))
+    first = FastEngine(FastOptions(network=str(folder), strength=0.5))
+    second = FastEngine(FastOptions(network=str(folder)), network=first.network)
+    assert first.network is second.network
+    alone = FastEngine(FastOptions(network=str(folder))).stylize(inputs, on_step=lambda step: None)
+    first.stylize(inputs, on_step=lambda step: None)
+    shared = second.stylize(inputs, on_step=lambda step: None)
+    np.testing.assert_array_equal(shared.pixels, alone.pixels)
+    assert shared.metadata == alone.metadata and '"strength":1.0' in shared.metadata["options"]

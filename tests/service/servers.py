@@ -99,9 +99,11 @@ def running_server(data: Path, *flags: str):
                 except httpx.ConnectError:
                     return False
 
-            wait_for(ready, what="a ready server")
-            yield client
-        process.terminate()
+            try:
+                wait_for(ready, what="a ready server")
+                yield client
+            finally:
+                process.terminate()
         said = process.stderr.read().decode()
         assert process.wait(60) == 0 and "Traceback" not in said, said
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from impasto.errors import UsageError
 from impasto.types import Picture
@@ -77,7 +77,13 @@ def mixture(styles: Sequence[Style]) -> list[float]:
 
 
 class Engine(Protocol):
-    """A way to paint."""
+    """A way to paint.
+
+    Attributes:
+        network: what it has loaded, which other engines of its name may share.
+    """
+
+    network: Any
 
     def stylize(self, inputs: StylizeInputs, *, on_step: OnStep, checkpoint: Checkpoint | None = None) -> Picture:
         """Paint ``inputs.content`` in the style of ``inputs.styles``.

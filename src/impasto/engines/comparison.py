@@ -96,7 +96,7 @@ def compare(
             engine: Engine
             if isinstance(options, GatysOptions):
                 descriptor = network(options.descriptor, options.pooling, options.precision, options.device)
-                engine = OptimizationEngine(options, descriptor=descriptor)
+                engine = OptimizationEngine(options, network=descriptor)
             else:
                 engine = create_engine(variant.engine, options)
             yield _paint(inputs, variant, engine, measure, part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from impasto.options import EngineOptions, FastOptions, FeedForwardOptions, GatysOptions
 from impasto.registry import Registry
@@ -39,6 +39,7 @@ def create_engine(
     options: EngineOptions,
     *,
     on_download: Callable[[int, int | None], None] | None = None,
+    network: Any = None,
 ) -> Engine:
     """Make the engine ``name`` with ``options`` of its own model.
 
@@ -46,10 +47,11 @@ def create_engine(
         name: of a row above.
         options: an instance of ``OPTIONS[name]``.
         on_download: called with bytes done and in all if weights have to be fetched.
+        network: that of another engine of this name whose options have the same `network_key`; it is not loaded again.
 
     Raises:
         UnknownNameError: no such engine.
         MissingDependencyError: the engine needs an extra that is not installed.
     """
-    engine: Engine = ENGINES.load(name)(options, on_download=on_download)
+    engine: Engine = ENGINES.load(name)(options, on_download=on_download, network=network)
     return engine

@@ -82,19 +82,21 @@ class FeedForwardEngine(ABC):
         options: FeedForwardOptions,
         *,
         on_download: Callable[[int, int | None], None] | None = None,
+        network: NetworkGraphs | None = None,
     ) -> None:
         """Prepare to paint; graphs are loaded when they are needed.
 
         Args:
             options: of the method.
             on_download: not used: nothing has to be fetched.
+            network: of an engine whose options have the same `network_key`, to share it.
 
         Raises:
             UsageError: the folder holds no exported network.
         """
         del on_download
         self._options = options
-        self._graphs = NetworkGraphs(options, self.architecture)
+        self.network = self._graphs = network or NetworkGraphs(options, self.architecture)
 
     @abstractmethod
     def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Paint:
@@ -140,7 +142,7 @@ class FeedForwardEngine(ABC):
             ]
             steps.made_one()
         alpha = None if seen.alpha is None else seen.alpha[kept]
-        return replace(seen, pixels=painted, alpha=alpha, metadata=self._graphs.metadata(self.name))
+        return replace(seen, pixels=painted, alpha=alpha, metadata=self._graphs.metadata(self.name, self._options))
 
     def _finished(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Paint:
         """Return the painter with its colours put right."""

@@ -53,12 +53,12 @@ class NetworkGraphs:
             )
         return self._runtimes[graph].run(inputs)
 
-    def metadata(self, engine: str) -> dict[str, str]:
-        """Return what is written into results of ``engine``."""
+    def metadata(self, engine: str, options: NetworkOptions) -> dict[str, str]:
+        """Return what is written into results of ``engine`` with ``options``."""
         return {
             "software": f"impasto {version('impasto')}",
             "engine": engine,
-            "options": self._options.model_dump_json(),
+            "options": options.model_dump_json(),
             "network": f"sha256:{self.identity}",
         }
 

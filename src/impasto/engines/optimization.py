@@ -48,14 +48,14 @@ class OptimizationEngine:
         options: GatysOptions,
         *,
         on_download: Callable[[int, int | None], None] | None = None,
-        descriptor: Descriptor | None = None,
+        network: Descriptor | None = None,
     ) -> None:
         """Load the descriptor.
 
         Args:
             options: of the method.
             on_download: called with bytes done and in all if the descriptor's weights have to be fetched.
-            descriptor: what `load_network` returned for equal options, to share it between engines.
+            network: what `load_network` returned for options with the same `network_key`, to share it.
 
         Raises:
             UsageError: there is no such descriptor, layer or device.
@@ -65,7 +65,7 @@ class OptimizationEngine:
         self._device = choose_device(options.device)
         self._content_weights = layer_weights(options.content_layers)
         self._style_weights = layer_weights(options.style_layers)
-        self._descriptor = descriptor or load_network(options, on_download)
+        self.network = self._descriptor = network or load_network(options, on_download)
         self._layers = [*self._content_weights, *self._style_weights]
         self._minimum = max(self._descriptor.minimum_size(layer) for layer in self._layers)
 

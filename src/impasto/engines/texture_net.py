@@ -84,7 +84,7 @@ class TextureNetSynthesizer:
         noise = UniformNoise(NOISE_CHANNELS, self._options.seed, (height, width) if tileable else None)
         sample = UniformNoise(NOISE_CHANNELS, self._options.seed).part(0, 0, _SAMPLE, _SAMPLE)
         affine = self._graphs.run("measure", noise=sample)["affine"]
-        metadata = self._graphs.metadata("texture-net")
+        metadata = self._graphs.metadata("texture-net", self._options)
         rows = plan_tiles(height, width, _TILE, _TILE, halo=0)
         steps = TileSteps(rows, on_step, lambda: Picture(self._made(noise, affine, 0, 0)))
         for row in rows:

@@ -37,6 +37,11 @@ class EngineOptions(Options):
         "covariance of its colours (histogram: over all channels at once; coral: of standardised channels).",
     )
 
+    @property
+    def network_key(self) -> tuple[str, ...]:
+        """The same for options that make an engine load the same network in the same way."""
+        return ()
+
 
 class StyleImageOptions(Options):
     """What every engine understands that looks at a style image."""
@@ -88,6 +93,11 @@ class DescentOptions(Options):
         "auto", description="Arithmetic of the descriptor; auto takes bfloat16 where the processor has it."
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to compute.")
+
+    @property
+    def network_key(self) -> tuple[str, ...]:
+        """See `EngineOptions.network_key`."""
+        return (self.descriptor, self.pooling, self.precision, self.device)
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -207,6 +217,11 @@ class NetworkOptions(Options):
         "auto", description="Arithmetic of the network; auto takes bfloat16 where the processor has it."
     )
     threads: int = Field(0, ge=0, le=1024, description="Threads of the processor; 0 for all.")
+
+    @property
+    def network_key(self) -> tuple[str, ...]:
+        """See `EngineOptions.network_key`."""
+        return (self.network or "", self.runtime, self.precision, str(self.threads))
 
 
 class FeedForwardOptions(NetworkOptions, EngineOptions):

@@ -41,9 +41,9 @@ def _talk(connection: Connection, work: Work, said: SimpleQueue[_Message]) -> No
 class PaintProcess:
     """The child process; it is started when it is needed, and again after it was killed."""
 
-    def __init__(self, warm_engines: int) -> None:
+    def __init__(self, warm_networks: int) -> None:
         """Let the child keep so many engines in memory."""
-        self._warm_engines = warm_engines
+        self._warm_networks = warm_networks
         self._context = multiprocessing.get_context("spawn")
         self._process: multiprocessing.process.BaseProcess | None = None
 
@@ -52,7 +52,7 @@ class PaintProcess:
         if self._process is None or not self._process.is_alive():
             self.kill()
             self._connection, theirs = self._context.Pipe()
-            self._process = self._context.Process(target=serve, args=(theirs, self._warm_engines), daemon=True)
+            self._process = self._context.Process(target=serve, args=(theirs, self._warm_networks), daemon=True)
             self._process.start()
             theirs.close()
         self._said = SimpleQueue[_Message]()

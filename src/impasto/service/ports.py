@@ -96,6 +96,9 @@ class Upkeep(Protocol):
     def lead(self, role: str, owner: str, lease: float) -> bool:
         """Return whether ``owner`` is the one process with this ``role`` for the next ``lease`` seconds."""
 
+    def led(self, role: str) -> bool:
+        """Return whether some process has this ``role``."""
+
     def reap(self) -> int:
         """Take back the jobs whose lease has run out; return how many."""
 

@@ -81,10 +81,10 @@ class Failure:
 class Painter:
     """Paints one job after the other."""
 
-    def __init__(self, warm_engines: int) -> None:
-        """Keep so many engines in memory."""
-        self._most = warm_engines
-        self._engines: OrderedDict[str, Engine] = OrderedDict()
+    def __init__(self, warm_networks: int) -> None:
+        """Keep so many networks in memory."""
+        self._most = warm_networks
+        self._networks: OrderedDict[tuple[str, ...], Any] = OrderedDict()
 
     def paint(self, work: Work, send: Any) -> Painted | Failure:
         """Do ``work``; give every `Progress` to ``send``."""
@@ -107,13 +107,13 @@ class Painter:
 
     def _engine(self, name: str, options: Mapping[str, Any]) -> Engine:
         chosen = OPTIONS[name].parse(dict(options))
-        key = f"{name} {chosen.model_dump_json()}"
-        if key not in self._engines:
-            self._engines[key] = create_engine(name, chosen)
-        self._engines.move_to_end(key)
-        while len(self._engines) > self._most:
-            self._engines.popitem(last=False)
-        return self._engines[key]
+        key = (name, *chosen.network_key)
+        engine = create_engine(name, chosen, network=self._networks.get(key))
+        self._networks[key] = engine.network
+        self._networks.move_to_end(key)
+        while len(self._networks) > self._most:
+            self._networks.popitem(last=False)
+        return engine
 
 
 class _Watch:
@@ -164,10 +164,10 @@ def code_of(error: ImpastoError) -> str:
     return next((code for kind, code in _CODES if isinstance(error, kind)), "failed")
 
 
-def serve(connection: Connection, warm_engines: int) -> None:
+def serve(connection: Connection, warm_networks: int) -> None:
     """Paint what comes through ``connection``, until it is closed: the main function of the child process."""
     confine(ends_with_thread=True)
-    painter = Painter(warm_engines)
+    painter = Painter(warm_networks)
     while True:
         try:
             work = connection.recv()

@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     job_seconds: float = Field(900.0, gt=0, description="Longest time that painting may take.")
     job_memory: int = Field(8 << 30, gt=0, description="Largest memory of a process that paints, in bytes.")
     log_format: LogFormat = Field("text", description="Lines for people, or JSON for programs.")
-    warm_engines: int = Field(4, ge=1, description="Networks that a worker keeps in memory.")
+    warm_networks: int = Field(4, ge=1, description="Networks that a worker keeps in memory.")
 
     @property
     def is_public(self) -> bool:

@@ -138,7 +138,7 @@ class Worker:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._parts = parts
         self._stop = stop
-        self._child = PaintProcess(parts.settings.warm_engines)
+        self._child = PaintProcess(parts.settings.warm_networks)
         self._group = ""
 
     @property

@@ -204,6 +204,20 @@ def test_nothing_is_sent_where_nothing_is_set_up(server, photo_bytes):
         assert_problem(send(server, photo_bytes, style="great-wave", **{field: value}), 422, "bad_option", "sends no")
 
 
+def test_health(server, tmp_path):
+    assert server.get("/healthz").json()["status"] == "ok"
+    wait_for(lambda: server.get("/readyz").json()["status"] == "ok", what="a worker")
+    assert server.get("/readyz").json()["checks"] == {"database": "ok", "pictures": "ok"}
+    with running_server(tmp_path / "alone", "--workers", "0") as alone:
+        answer = alone.get("/readyz")
+        assert answer.status_code == 200, "jobs are taken"
+        assert answer.json()["status"] == "degraded" and "jobs wait" in answer.json()["checks"]["workers"]
+        (tmp_path / "alone" / "blobs").rename(tmp_path / "gone")
+        (tmp_path / "alone" / "blobs").write_text("no folder")
+        refused = wait_for(lambda: (found := alone.get("/readyz")).status_code == 503 and found, what="the new state")
+        assert refused.json()["status"] == "unavailable" and refused.json()["checks"]["database"] == "ok"
+
+
 def test_metrics(server, photo_bytes):
     finished(server, send(server, photo_bytes, style="great-wave").json()["id"])
     text = server.get("/metrics").text

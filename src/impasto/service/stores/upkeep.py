@@ -47,6 +47,12 @@ class SQLUpkeep:
                 return False
             return True
 
+    def led(self, role: str) -> bool:
+        """See `impasto.service.ports.Upkeep.led`."""
+        held = select(leaders.c.owner).where(leaders.c.role == role)
+        with self._database.read() as (connection, now):
+            return connection.execute(held.where(leaders.c.until > now)).first() is not None
+
     def reap(self) -> int:
         """See `impasto.service.ports.Upkeep.reap`."""
         with self._database.begin() as transaction:

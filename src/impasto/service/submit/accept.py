@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from impasto.service.submit.checking import PictureCheck
 
 _NAME = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
-_ROOM_FOR_A_JOB = 256 << 20
+ROOM_FOR_A_JOB = 256 << 20
 """Bytes, of its pictures and its result."""
 _STARTS = ("content", "noise", "content+noise", "style")
 _NAMED = ("descriptor", "network")
@@ -120,7 +120,7 @@ class Acceptance:
             StorageError: it cannot be kept.
         """
         self._rates.check(request)
-        if self._blobs.room() < _ROOM_FOR_A_JOB:
+        if self._blobs.room() < ROOM_FOR_A_JOB:
             raise QuotaError("there is no room for more pictures; try again when older ones are deleted")
         options = self._options(request)
         job, pictures = new_id(), {"content": request.content}
@@ -151,7 +151,7 @@ class Acceptance:
             request_sha256=_fingerprint(request, params, pictures),
             idempotency_key=request.idempotency_key,
             priority=request.priority,
-            group=f"{request.engine} {params['options']}"[:128],
+            group=" ".join([request.engine, *options.network_key])[:128],
             notify=request.notify,
         )
         try:

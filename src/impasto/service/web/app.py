@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -11,12 +10,10 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI, Response
 from fastapi.middleware.cors import CORSMiddleware
 
-from impasto.errors import StorageError
 from impasto.service.signing import Signer
 from impasto.service.submit.accept import Acceptance, Bounds, Rates
 from impasto.service.submit.checking import CheckLimits, PictureCheck
-from impasto.service.web import gallery_routes, job_routes, legacy_routes, metrics
-from impasto.service.web.bodies import Health
+from impasto.service.web import gallery_routes, health_routes, job_routes, legacy_routes, metrics
 from impasto.service.web.problems import answer_with_problems
 from impasto.service.web.watching import Watch
 
@@ -32,7 +29,6 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-_SMALLEST_DISK = 1 << 30
 
 
 def create_app(parts: Parts) -> FastAPI:
@@ -72,6 +68,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(gallery_routes.router)
     app.include_router(legacy_routes.router)
     app.include_router(metrics.router)
+    app.include_router(health_routes.router)
     app.middleware("http")(app.state.metrics.observe)
     if settings.cors:
         app.add_middleware(CORSMiddleware, allow_origins=list(settings.cors), allow_methods=["*"], allow_headers=["*"])
@@ -82,25 +79,5 @@ def create_app(parts: Parts) -> FastAPI:
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
         return response
-
-    @app.get("/healthz", tags=["health"])
-    def healthz() -> Health:
-        """Say that the process is there."""
-        return Health(status="ok", checks={})
-
-    @app.get("/readyz", tags=["health"], responses={503: {"model": Health}})
-    def readyz(response: Response) -> Health:
-        """Say whether jobs can be accepted."""
-        checks = {}
-        try:
-            parts.upkeep.lead("readiness", "any", 1.0)
-            checks["database"] = "ok"
-        except StorageError as error:
-            checks["database"] = str(error)
-        free = shutil.disk_usage(settings.data_dir).free
-        checks["disk"] = "ok" if free > _SMALLEST_DISK else f"only {free >> 20} MiB are free"
-        ready = all(value == "ok" for value in checks.values())
-        response.status_code = 200 if ready else 503
-        return Health(status="ok" if ready else "unavailable", checks=checks)
 
     return app

@@ -112,5 +112,5 @@ class StyleList(BaseModel):
 class Health(BaseModel):
     """Whether the service can do its work."""
 
-    status: str
+    status: str = Field(description="ok; degraded: jobs are taken and may wait for long; or unavailable.")
     checks: dict[str, str]

@@ -1,6 +1,6 @@
 """The service under load, on this machine: real server, real workers, the default engine.
 
-    python benchmarks/service.py [load streams overload memory recovery throughput] [--seconds 120] [--jobs 2000]
+    python benchmarks/service_load.py [load streams overload memory recovery throughput] [--seconds 120] [--jobs 2000]
 
 Prints one JSON object for each part that is named, or for all.
 """
@@ -127,7 +127,7 @@ def states(url: str) -> dict[str, int]:
 
 def memory(process: psutil.Process) -> int:
     """Resident memory of the server and everybody below it, in MiB."""
-    return sum(each.memory_info().rss for each in [process, *process.children(recursive=True)]) >> 20
+    return int(sum(each.memory_info().rss for each in [process, *process.children(recursive=True)])) >> 20
 
 
 def load(arguments: argparse.Namespace) -> dict[str, Any]:
