@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from impasto.options import EngineOptions, FastOptions, FeedForwardOptions, GatysOptions
+from impasto.options import EngineOptions, FastOptions, FeedForwardOptions, GatysOptions, NetworkOptions
 from impasto.registry import Registry
+from impasto.runtimes.network_folder import bundled_networks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,3 +57,10 @@ def create_engine(
     """
     engine: Engine = ENGINES.load(name)(options, on_download=on_download, network=network)
     return engine
+
+
+def is_available(name: str) -> bool:
+    """Return whether the engine ``name`` can paint as impasto is installed: with PyTorch, or with a bundled network."""
+    if issubclass(OPTIONS[name], NetworkOptions):
+        return bool(bundled_networks(ENGINES.load(name).architecture))
+    return find_spec("torch") is not None

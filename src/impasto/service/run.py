@@ -5,6 +5,7 @@ The parent sends `Work` and gets `Progress` and then a `Painted` or a `Failure`.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 _PREVIEW_SIDE = 384
 _SECONDS_BETWEEN_PREVIEWS = 2.0
 _SECONDS_BETWEEN_STEPS = 0.5
+_NICE = 10
+"""Painting takes what others leave: requests on the same machine are answered all the same."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,7 @@ def code_of(error: ImpastoError) -> str:
 def serve(connection: Connection, warm_networks: int) -> None:
     """Paint what comes through ``connection``, until it is closed: the main function of the child process."""
     confine(ends_with_thread=True)
+    os.nice(_NICE)
     painter = Painter(warm_networks)
     while True:
         try:

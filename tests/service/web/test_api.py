@@ -204,6 +204,14 @@ def test_nothing_is_sent_where_nothing_is_set_up(server, photo_bytes):
         assert_problem(send(server, photo_bytes, style="great-wave", **{field: value}), 422, "bad_option", "sends no")
 
 
+def test_engines(server):
+    found = {engine["name"]: engine for engine in server.get("/v1/engines").json()["engines"]}
+    assert next(iter(found)) == "fast" and found["fast"]["available"] and found["gatys"]["available"]
+    assert found["fast"]["options"]["properties"]["strength"]["maximum"] == 1
+    assert {"steps", "style_weight"} <= found["gatys"]["options"]["properties"].keys()
+    assert all(engine["summary"] for engine in found.values())
+
+
 def test_health(server, tmp_path):
     assert server.get("/healthz").json()["status"] == "ok"
     wait_for(lambda: server.get("/readyz").json()["status"] == "ok", what="a worker")

@@ -13,7 +13,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from impasto.service.signing import Signer
 from impasto.service.submit.accept import Acceptance, Bounds, Rates
 from impasto.service.submit.checking import CheckLimits, PictureCheck
-from impasto.service.web import gallery_routes, health_routes, job_routes, legacy_routes, metrics
+from impasto.service.web import engine_routes, gallery_routes, health_routes, job_routes, legacy_routes, metrics
 from impasto.service.web.problems import answer_with_problems
 from impasto.service.web.watching import Watch
 
@@ -66,6 +66,7 @@ def create_app(parts: Parts) -> FastAPI:
     answer_with_problems(app)
     app.include_router(job_routes.router)
     app.include_router(gallery_routes.router)
+    app.include_router(engine_routes.router)
     app.include_router(legacy_routes.router)
     app.include_router(metrics.router)
     app.include_router(health_routes.router)

@@ -109,6 +109,21 @@ class StyleList(BaseModel):
     styles: list[StyleBody]
 
 
+class EngineBody(BaseModel):
+    """A way to paint."""
+
+    name: str
+    summary: str
+    available: bool = Field(description="Whether the server has what it needs.")
+    options: dict[str, Any] = Field(description="JSON schema of its options, the other fields of a job.")
+
+
+class EngineList(BaseModel):
+    """All ways to paint, the default first."""
+
+    engines: list[EngineBody]
+
+
 class Health(BaseModel):
     """Whether the service can do its work."""
 

@@ -1,0 +1,28 @@
+"""``/v1/engines``: the ways to paint, and their options."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from impasto.engines.create import OPTIONS, is_available
+from impasto.service.web.access import Tenant
+from impasto.service.web.bodies import EngineBody, EngineList
+
+router = APIRouter(prefix="/v1/engines", tags=["engines"])
+
+_DEFAULT = "fast"
+
+
+@router.get("")
+def list_engines(_tenant: Tenant) -> EngineList:
+    """List the engines with the schemas of their options, of which forms can be made."""
+    found = [
+        EngineBody(
+            name=name,
+            summary=(options.__doc__ or "").strip().partition("\n")[0],
+            available=is_available(name),
+            options=options.model_json_schema(),
+        )
+        for name, options in sorted(OPTIONS.items(), key=lambda row: row[0] != _DEFAULT)
+    ]
+    return EngineList(engines=found)
