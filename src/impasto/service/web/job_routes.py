@@ -82,7 +82,7 @@ async def submit(
     else:
         response.status_code = 200
     response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return _body(request, job)
+    return body_of(request, job)
 
 
 @router.get("")
@@ -96,13 +96,13 @@ def list_jobs(
     """List one's jobs, the latest first."""
     found = _parts(request).submissions.list(tenant, state=state, before=before, most=most)
     more = found[-1].id if len(found) == most else None
-    return JobList(jobs=[_body(request, job) for job in found], next=more)
+    return JobList(jobs=[body_of(request, job) for job in found], next=more)
 
 
 @router.get("/{job}")
 def get_job(request: Request, tenant: Tenant, job: str) -> JobBody:
     """Say how far a job is."""
-    return _body(request, _job(request, tenant, job))
+    return body_of(request, _job(request, tenant, job))
 
 
 @router.delete("/{job}", status_code=204)
@@ -118,7 +118,7 @@ def cancel_job(request: Request, tenant: Tenant, job: str) -> JobBody:
     found = _parts(request).submissions.cancel(job, tenant)
     if found is None:
         raise _unknown(job)
-    return _body(request, found)
+    return body_of(request, found)
 
 
 @router.post("/{job}/retry")
@@ -127,7 +127,7 @@ def retry_job(request: Request, tenant: Tenant, job: str) -> JobBody:
     found = _parts(request).submissions.retry(job, tenant)
     if found is None:
         raise _unknown(job)
-    return _body(request, found)
+    return body_of(request, found)
 
 
 @router.get("/{job}/preview", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
@@ -198,7 +198,7 @@ def check_notices(settings: Settings, email: str | None, webhook: str | None) ->
 
 
 def _event(request: Request, job: Job) -> ServerSentEvent:
-    return ServerSentEvent(data=_body(request, job).model_dump(mode="json"), event="job", id=str(job.revision))
+    return ServerSentEvent(data=body_of(request, job).model_dump(mode="json"), event="job", id=str(job.revision))
 
 
 def _credentials(request: Request) -> HTTPAuthorizationCredentials | None:
@@ -222,7 +222,8 @@ def _unknown(job: str) -> Problem:
     return Problem(404, "not_found", f"there is no job {job[:64]!r}")
 
 
-def _body(request: Request, job: Job) -> JobBody:
+def body_of(request: Request, job: Job) -> JobBody:
+    """Describe ``job`` as the API does."""
     position = _parts(request).submissions.position(job) if job.state is JobState.QUEUED else None
     result = request.app.state.signer.result(job)
     return JobBody.of(job, position=position, now=time.time(), result=result)

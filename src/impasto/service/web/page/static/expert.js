@@ -1,0 +1,71 @@
+// Every option of the chosen engine, built from the schema that the server describes it with.
+
+import { json } from "./api.js";
+import { byId, element } from "./elements.js";
+import { t } from "./texts.js";
+
+const ABOVE = new Set(["strength", "keep_colors", "stroke_size", "size"]);
+let engines = [];
+
+export async function start() {
+  byId("engine").addEventListener("change", show);
+  await load();
+}
+
+export async function load() {
+  engines = (await json("/v1/engines")).engines;
+  byId("engine").replaceChildren(
+    ...engines.map(({ name, available }) =>
+      element("option", { value: name, disabled: !available, textContent: available ? name : `${name} (${t("engine_unavailable")})` }),
+    ),
+  );
+  show();
+}
+
+const chosen = () => engines.find(({ name }) => name === byId("engine").value);
+
+/** Whether the chosen engine has the option `name`. */
+export const has = (name) => name in (chosen()?.options.properties ?? {});
+
+export const engine = () => byId("engine").value || "fast";
+
+function show() {
+  const { summary, options } = chosen();
+  byId("engine-note").textContent = summary;
+  const rest = Object.entries(options.properties).filter(([name]) => !ABOVE.has(name));
+  byId("expert-fields").replaceChildren(...rest.map(([name, schema]) => field(name, schema)));
+  for (const name of ABOVE) byId(name).closest("label").hidden = !has(name);
+}
+
+/** The kinds that a value may have: several where it may be left out, or be a name or a number. */
+const kinds = (schema) => (schema.anyOf ?? [schema]).filter(({ type }) => type !== "null");
+
+function field(name, schema) {
+  const [kind] = kinds(schema);
+  const label = element("label", {}, name.replaceAll("_", " "), " ", input(name, kind, schema.default));
+  if (schema.description) label.append(element("span", { className: "hint", textContent: schema.description }));
+  return label;
+}
+
+function input(name, kind, standard) {
+  const choices = kind.enum ?? (kind.type === "boolean" ? [true, false] : null);
+  if (choices) {
+    const empty = element("option", { value: "", textContent: `${t("default")}: ${standard ?? "–"}` });
+    return element("select", { name }, empty, ...choices.map((value) => element("option", { value, textContent: value })));
+  }
+  const simple = ["number", "integer", "string"].includes(typeof standard) ? standard : "";
+  const properties = { name, placeholder: typeof standard === "object" ? JSON.stringify(standard ?? "") : String(simple || standard) };
+  if (kind.type === "number" || kind.type === "integer") {
+    const least = kind.minimum ?? kind.exclusiveMinimum ?? "";
+    const most = kind.maximum ?? "";
+    Object.assign(properties, { type: "number", min: least, max: most, step: kind.type === "integer" ? 1 : "any" });
+  }
+  return element("input", properties);
+}
+
+/** Put what was chosen into `form`: what is empty keeps its default. */
+export function fill(form) {
+  for (const each of byId("expert-fields").querySelectorAll("input, select")) {
+    if (each.value !== "") form.append(each.name, each.value);
+  }
+}

@@ -1,0 +1,53 @@
+// Pictures before they are sent: turned upright and, if they are larger than the server takes, reduced.
+
+import { config } from "./texts.js";
+
+const QUALITY = 0.92;
+
+async function drawn(image, width, height, type, quality) {
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(image, 0, 0, width, height);
+  return canvas.convertToBlob({ type, quality });
+}
+
+/** What is sent of `file`: {blob, width, height, from}; `from` is its long side before, if it was reduced. */
+export async function prepared(file) {
+  const image = await createImageBitmap(file, { imageOrientation: "from-image" });
+  const { width, height } = image;
+  const share = Math.min(1, config.maxSide / Math.max(width, height), Math.sqrt(config.maxPixels / (width * height)));
+  if (share === 1 && file.size <= config.maxBytes) return { blob: file, width, height, from: null };
+  const type = file.type === "image/png" && file.size <= config.maxBytes ? "image/png" : "image/jpeg";
+  for (let factor = share; ; factor *= 0.8) {
+    const size = [Math.floor(width * factor), Math.floor(height * factor)];
+    const blob = await drawn(image, ...size, type, QUALITY);
+    if (blob.size <= config.maxBytes) {
+      const from = factor < 1 ? Math.max(width, height) : null;
+      return { blob, width: size[0], height: size[1], from };
+    }
+  }
+}
+
+/** A small picture as a data URL. */
+export async function thumbnail(blob, side = 240) {
+  const image = await createImageBitmap(blob, { imageOrientation: "from-image" });
+  const factor = Math.min(1, side / Math.max(image.width, image.height));
+  const size = [Math.max(1, Math.round(image.width * factor)), Math.max(1, Math.round(image.height * factor))];
+  const small = await drawn(image, ...size, "image/jpeg", 0.8);
+  return new Promise((resolve) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result);
+    reader.readAsDataURL(small);
+  });
+}
+
+const CACHE = "impasto-photos";
+const address = (id) => `/photos/${id}`;
+
+/** Photographs that were sent, kept in this browser for the comparison; nowhere else. */
+export const kept = {
+  put: async (id, blob) => (await caches.open(CACHE)).put(address(id), new Response(blob)),
+  get: async (id) => (await (await caches.open(CACHE)).match(address(id)))?.blob(),
+  delete: async (id) => (await caches.open(CACHE)).delete(address(id)),
+};

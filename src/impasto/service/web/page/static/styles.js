@@ -1,0 +1,104 @@
+// The gallery, one's own style pictures, and how much of each.
+
+import { json, picture } from "./api.js";
+import { byId, button, element } from "./elements.js";
+import { prepared, thumbnail } from "./pictures.js";
+import { config, t } from "./texts.js";
+
+const MOST = 4;
+const mix = [];
+let gallery = [];
+let say;
+let changed;
+
+/** The chosen styles: [{name, title, weight, blob}]; those of the gallery have no blob. */
+export const styles = () => mix;
+
+export async function start(tell, onChange) {
+  say = tell;
+  changed = onChange;
+  byId("own-style").addEventListener("change", async (event) => {
+    const files = [...event.target.files];
+    event.target.value = "";
+    for (const file of files) await addOwn(file);
+  });
+  byId("search").addEventListener("input", search);
+  byId("search").addEventListener("keydown", (event) => event.key === "Enter" && event.preventDefault());
+  await load();
+}
+
+/** Get the gallery; with the wrong key there is none. */
+export async function load() {
+  gallery = (await json("/v1/styles")).styles;
+  byId("gallery").replaceChildren(...gallery.map(card));
+}
+
+function card(style) {
+  const source = config.auth ? "" : style.thumbnail;
+  const image = element("img", { src: source, alt: "", loading: "lazy", width: 160, height: 120 });
+  if (config.auth) picture(style.thumbnail).then((url) => (image.src = url));
+  const label = element("span", {}, element("b", { textContent: style.title }), ` ${style.artist} ${style.year}`);
+  const made = button("", () => toggle(style), { aria: { pressed: "false" }, dataset: { name: style.name } });
+  made.append(image, label);
+  return element("li", {}, made);
+}
+
+function toggle(style) {
+  const at = mix.findIndex((each) => each.name === style.name && !each.blob);
+  if (at >= 0) mix.splice(at, 1);
+  else put({ name: style.name, title: style.title, small: style.thumbnail });
+  show();
+}
+
+async function addOwn(file) {
+  try {
+    const { blob } = await prepared(file);
+    put({ name: file.name, title: file.name, small: await thumbnail(blob), blob });
+    show();
+  } catch {
+    say(t("not_a_picture", { name: file.name }), "error");
+  }
+}
+
+function put(style) {
+  if (mix.length === MOST) say(t("too_many_styles"), "error");
+  else mix.push({ weight: 1, ...style });
+}
+
+function show() {
+  for (const made of byId("gallery").querySelectorAll("button")) {
+    made.ariaPressed = String(mix.some((style) => !style.blob && style.name === made.dataset.name));
+  }
+  byId("mix-part").hidden = mix.length === 0;
+  byId("mix").replaceChildren(...mix.map(row));
+  changed(mix);
+}
+
+function row(style) {
+  const slider = element("input", {
+    type: "range", min: 0.05, max: 1, step: 0.05, value: style.weight,
+    ariaLabel: t("share_of", { name: style.title }), hidden: mix.length === 1,
+    oninput: (event) => (style.weight = Number(event.target.value)),
+  });
+  const remove = () => {
+    mix.splice(mix.indexOf(style), 1);
+    show();
+    byId("search").focus();
+  };
+  const label = t("remove", { name: style.title });
+  const close = button("×", remove, { ariaLabel: label, className: "remove" });
+  const image = style.blob || !config.auth ? element("img", { src: style.small, alt: "" }) : null;
+  return element("li", {}, image, element("span", { textContent: style.title }), slider, close);
+}
+
+function search() {
+  const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+  let found = 0;
+  for (const [index, item] of [...byId("gallery").children].entries()) {
+    const { name, title, artist, year } = gallery[index];
+    const text = `${name} ${title} ${artist} ${year}`.toLowerCase();
+    item.hidden = !words.every((word) => text.includes(word));
+    found += !item.hidden;
+  }
+  if (!found) say(t("nothing_found"));
+}

@@ -1,0 +1,23 @@
+// Keeps the shell of the page, so that it opens without the server: pictures and jobs are never kept here.
+
+const SHELL = "impasto-shell-STATIC";
+
+self.addEventListener("activate", (event) => {
+  const old = (names) => names.filter((name) => name.startsWith("impasto-shell-") && name !== SHELL);
+  event.waitUntil(caches.keys().then((names) => Promise.all(old(names).map((name) => caches.delete(name)))));
+});
+
+self.addEventListener("fetch", (event) => {
+  const { pathname, origin } = new URL(event.request.url);
+  const shell = pathname === "/" || pathname.startsWith("/static/") || pathname === "/manifest.webmanifest";
+  if (event.request.method !== "GET" || origin !== location.origin || !shell) return;
+  event.respondWith(
+    fetch(event.request)
+      .then((answer) => {
+        const copy = answer.clone();
+        if (answer.ok) event.waitUntil(caches.open(SHELL).then((cache) => cache.put(event.request, copy)));
+        return answer;
+      })
+      .catch(() => caches.match(event.request)),
+  );
+});

@@ -1,0 +1,75 @@
+// One finished picture: before and after, every pixel, a link to pass on.
+
+import { byId } from "./elements.js";
+import { kept } from "./pictures.js";
+import { t, time } from "./texts.js";
+
+let shown;
+let again;
+
+export function start(paintAgain) {
+  again = paintAgain;
+  const viewer = byId("viewer");
+  byId("close").addEventListener("click", () => viewer.close());
+  viewer.addEventListener("close", () => byId("before").src.startsWith("blob:") && URL.revokeObjectURL(byId("before").src));
+  byId("cut").addEventListener("input", cut);
+  byId("zoom").addEventListener("click", () => zoom(byId("zoom").ariaPressed !== "true"));
+  byId("share").addEventListener("click", share);
+  byId("again").addEventListener("click", async () => {
+    viewer.close();
+    again(shown.known, await photograph(shown.known));
+  });
+  const sides = byId("sides");
+  const follow = (event) => {
+    if (!event.buttons && event.type === "pointermove") return;
+    const { left, width } = sides.getBoundingClientRect();
+    byId("cut").value = (100 * (event.clientX - left)) / width;
+    cut();
+  };
+  sides.addEventListener("pointerdown", follow);
+  sides.addEventListener("pointermove", follow);
+  sides.addEventListener("dragstart", (event) => event.preventDefault());
+}
+
+const photograph = (known) => kept.get(known.id).catch(() => undefined);
+
+/** Show the result of `job`. */
+export async function view(known, job) {
+  shown = { known, job };
+  byId("viewer-title").textContent = `${known.name} – ${known.styles.join(" + ")}`;
+  byId("viewer-said").textContent = "";
+  const before = await photograph(known);
+  byId("before").src = before ? URL.createObjectURL(before) : known.small;
+  byId("after").src = job.result;
+  byId("download").href = job.result;
+  byId("again").hidden = !before;
+  byId("cut").value = 50;
+  cut();
+  zoom(false);
+  byId("viewer").showModal();
+}
+
+function cut() {
+  byId("sides").style.setProperty("--cut", `${byId("cut").value}%`);
+}
+
+function zoom(pixels) {
+  const button = byId("zoom");
+  button.ariaPressed = String(pixels);
+  button.textContent = t(pixels ? "zoom_fit" : "zoom_pixels");
+  byId("stage").classList.toggle("pixels", pixels);
+  const { naturalWidth } = byId("after");
+  byId("sides").style.setProperty("--width", `${naturalWidth / devicePixelRatio}px`);
+}
+
+async function share() {
+  const link = new URL(shown.job.result, location.href).href;
+  const date = time(shown.job.expires);
+  const said = byId("viewer-said");
+  try {
+    await navigator.clipboard.writeText(link);
+    said.textContent = t("shared", { date });
+  } catch {
+    said.textContent = `${t("link_is", { date })} ${link}`;
+  }
+}

@@ -1,0 +1,201 @@
+"""The page for people: ``/``, its files, and what it takes to use it without JavaScript."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from hashlib import sha256
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from anyio import to_thread
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from jinja2 import Environment, PackageLoader
+from starlette.datastructures import UploadFile
+
+from impasto.errors import ImpastoError
+from impasto.service.jobs import Channel
+from impasto.service.submit import accept
+from impasto.service.submit.checking import CheckLimits
+from impasto.service.web.access import LOCAL_TENANT
+from impasto.service.web.bodies import JobBody
+from impasto.service.web.gallery_routes import gallery
+from impasto.service.web.job_routes import body_of, check_notices
+from impasto.service.web.problems import Problem, problem_of
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+    from impasto.service.settings import Settings
+
+router = APIRouter(include_in_schema=False)
+
+_LANGUAGES = ("en", "zh")
+_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'",
+    "Cache-Control": "no-cache",
+}
+_OPTIONS = ("strength", "keep_colors", "size")
+"""Of the form without JavaScript."""
+
+
+class Pages:
+    """The files of the page."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Make pages for a service with these ``settings``."""
+        self._settings = settings
+        self._folder = files("impasto.service.web") / "page"
+        self._templates = Environment(loader=PackageLoader("impasto.service.web", "page"), autoescape=True)
+
+    @cached_property
+    def static(self) -> dict[str, bytes]:
+        """The files that never change under their path, by name."""
+        folder: Traversable = self._folder / "static"
+        return {file.name: file.read_bytes() for file in sorted(folder.iterdir(), key=lambda file: file.name)}
+
+    @cached_property
+    def version(self) -> str:
+        """What tells these files from those of another version."""
+        return sha256(b"".join(self.static.values())).hexdigest()[:16]
+
+    @cached_property
+    def texts(self) -> dict[str, dict[str, str]]:
+        """All texts by language and name."""
+        return {code: json.loads((self._folder / "texts" / f"{code}.json").read_text("utf-8")) for code in _LANGUAGES}
+
+    def page(self, name: str, language: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+        """Fill a template."""
+        text = self._templates.get_template(name).render(
+            t=self.texts[language],
+            language=language,
+            languages=[(code, self.texts[code]["language"]) for code in _LANGUAGES],
+            static=f"/static/{self.version}",
+            config=self._config(),
+            **values,
+        )
+        return HTMLResponse(text, status, _HEADERS)
+
+    def _config(self) -> dict[str, object]:
+        limits = CheckLimits(bytes=self._settings.max_upload)
+        return {
+            "auth": self._settings.auth,
+            "email": self._settings.smtp_host is not None,
+            "maxBytes": limits.bytes,
+            "maxPixels": limits.pixels,
+            "maxSide": limits.longest_side,
+            "maxSize": self._settings.max_size,
+        }
+
+
+def _pages(request: Request) -> Pages:
+    pages: Pages = request.app.state.pages
+    return pages
+
+
+def _language(request: Request) -> str:
+    """Return what was chosen, or else what the browser likes best."""
+    for asked in (request.query_params.get("lang"), request.cookies.get("language")):
+        if asked in _LANGUAGES:
+            return asked
+    liked = []
+    for part in request.headers.get("Accept-Language", "").split(","):
+        tag, _, weight = part.strip().partition(";q=")
+        try:
+            liked.append((-float(weight or 1), tag[:2].lower()))
+        except ValueError:
+            continue
+    return next((code for _, code in sorted(liked, key=lambda row: row[0]) if code in _LANGUAGES), _LANGUAGES[0])
+
+
+@router.get("/")
+def page(request: Request) -> Response:
+    """Show the page."""
+    answer = _pages(request).page("index.html", _language(request), styles=gallery())
+    if request.query_params.get("lang") in _LANGUAGES:
+        answer.set_cookie("language", _language(request), max_age=365 * 86400, samesite="lax", httponly=True)
+    return answer
+
+
+@router.post("/paint")
+async def paint(request: Request) -> Response:
+    """Take the form of the page without JavaScript."""
+    settings: Settings = request.app.state.parts.settings
+    if settings.auth:
+        raise Problem(403, "forbidden", "this service asks for keys; use the page with JavaScript, or the API")
+    form = await request.form()
+    content, email = form.get("content"), str(form.get("email") or "") or None
+    try:
+        check_notices(settings, email, None)
+        asked = accept.Request(
+            tenant=LOCAL_TENANT,
+            content=await content.read() if isinstance(content, UploadFile) else b"",
+            styles=[(str(form.get("style")), 1.0)],
+            options={name: form[name] for name in _OPTIONS if form.get(name)},
+            notify={} if email is None else {Channel.EMAIL: email},
+        )
+        job, _ = await to_thread.run_sync(request.app.state.acceptance.accept, asked)
+    except (ImpastoError, Problem) as error:
+        problem = error if isinstance(error, Problem) else problem_of(error)
+        styles = await to_thread.run_sync(gallery)
+        return _pages(request).page(
+            "index.html", _language(request), status=problem.status, styles=styles, error=problem.detail
+        )
+    return RedirectResponse(f"/jobs/{job.id}", 303)
+
+
+@router.get("/jobs/{job}")
+def job_page(request: Request, job: str) -> Response:
+    """Show how far a job is, without JavaScript."""
+    settings: Settings = request.app.state.parts.settings
+    found = None if settings.auth else request.app.state.parts.submissions.find(job, LOCAL_TENANT)
+    if found is None:
+        raise Problem(404, "not_found", f"there is no job {job!r}")
+    body = body_of(request, found)
+    pages, language = _pages(request), _language(request)
+    return pages.page("job.html", language, job=body, state=_state(body, pages.texts[language]))
+
+
+def _state(job: JobBody, texts: dict[str, str]) -> str:
+    if job.state == "queued":
+        return texts["queued"].format(ahead=job.position) if job.position else texts["queued_next"]
+    if job.state == "running":
+        return texts["running"].format(percent=round(100 * job.progress))
+    return texts[job.state].format(reason=job.error.text if job.error else "")
+
+
+@router.get("/static/{version}/{name}")
+def static(request: Request, version: str, name: str) -> Response:
+    """Return a file of the page."""
+    data = _pages(request).static.get(name)
+    if data is None or version != _pages(request).version:
+        raise Problem(404, "not_found", f"there is no file {name!r} in version {version!r} of the page")
+    return Response(data, media_type=_TYPES[name.rpartition(".")[2]], headers=_FOR_EVER)
+
+
+@router.get("/sw.js")
+def service_worker(request: Request) -> Response:
+    """Return what keeps the shell of the page."""
+    pages = _pages(request)
+    script = pages.static["sw.js"].replace(b"STATIC", pages.version.encode())
+    return Response(script, media_type="text/javascript", headers=_HEADERS)
+
+
+@router.get("/manifest.webmanifest")
+def manifest(request: Request) -> Response:
+    """Return what makes the page an app."""
+    icon = {"src": f"/static/{_pages(request).version}/icon.svg", "sizes": "any", "type": "image/svg+xml"}
+    found = {
+        "name": "impasto",
+        "start_url": "/",
+        "display": "standalone",
+        "background_color": "#faf8f5",
+        "theme_color": "#1d3557",
+        "icons": [icon, {**icon, "purpose": "maskable"}],
+    }
+    return Response(json.dumps(found), media_type="application/manifest+json", headers=_HEADERS)
