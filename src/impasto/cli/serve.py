@@ -46,11 +46,9 @@ def serve(
     with service_parts(
         "impasto serve", host=host, port=port, workers=workers, data_dir=data_dir, database=database, auth=auth
     ) as parts:
-        import uvicorn
-
         from impasto.service import logs
         from impasto.service.crew import crew
-        from impasto.service.web.app import create_app
+        from impasto.service.web.server import listen
 
         settings = parts.settings
         logs.set_up(settings.log_format)
@@ -59,17 +57,7 @@ def serve(
                 f"{settings.host} can be reached by others, who could use everything; add --auth, or listen on "
                 "127.0.0.1"
             )
-        # uvicorn stops by itself, and then raises the signal again: the workers have to be stopped all the same.
+        # The server stops by itself, and then raises the signal again: the workers have to be stopped all the same.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         with crew(settings):
-            uvicorn.run(
-                create_app(parts),
-                host=settings.host,
-                port=settings.port,
-                log_config=None,
-                log_level="warning",
-                limit_concurrency=1000,
-                timeout_keep_alive=5,
-                timeout_graceful_shutdown=5,
-                server_header=False,
-            )
+            listen(parts)

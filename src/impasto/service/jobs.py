@@ -121,6 +121,12 @@ class Job:
     """When everything that belongs to it is deleted."""
 
     @property
+    def file_name(self) -> str:
+        """What the result is called when it is saved: the end of an id differs between jobs of one minute."""
+        form = (self.result_key or "").rpartition(".")[2]
+        return f"impasto-{self.id[-8:]}.{'jpg' if form == 'jpeg' else form}"
+
+    @property
     def blobs(self) -> list[str]:
         """Keys of everything that is stored for it."""
         return [key for key in (*self.inputs.values(), self.preview_key, self.result_key) if key]

@@ -28,7 +28,15 @@ def set_up(log_format: LogFormat) -> None:
     if log_format == "json":
         renderer = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
-        renderer = [structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, pad_level=False)]
+        renderer = [
+            structlog.dev.ConsoleRenderer(
+                colors=False,
+                pad_event_to=0,
+                pad_level=False,
+                # The others print local variables: keys and addresses among them.
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+        ]
     handler = logging.StreamHandler()
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[*before, *renderer]))
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)

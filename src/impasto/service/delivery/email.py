@@ -80,7 +80,7 @@ class EmailSender:
         if attached and picture is not None and job.result_key is not None:
             form = job.result_key.rpartition(".")[2]
             subtype = "jpeg" if form == "jpg" else "tiff" if form == "tif" else form
-            message.add_attachment(picture, maintype="image", subtype=subtype, filename=f"impasto-{job.id[:8]}.{form}")
+            message.add_attachment(picture, maintype="image", subtype=subtype, filename=job.file_name)
         return message
 
 

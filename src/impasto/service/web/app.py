@@ -6,9 +6,11 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Response
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.middleware.trustedhost import TrustedHostMiddleware
 
 from impasto.service.signing import Signer
 from impasto.service.submit.accept import Acceptance, Bounds, Rates
@@ -22,7 +24,7 @@ from impasto.service.web import (
     metrics,
     page_routes,
 )
-from impasto.service.web.problems import answer_with_problems
+from impasto.service.web.problems import Problem, answer_with_problems
 from impasto.service.web.watching import Watch
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
     from impasto.service.wiring import Parts
 
+_LOOPBACK = ("127.0.0.1", "localhost", "[", "[::1]")
+_SAFE = ("GET", "HEAD", "OPTIONS")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -83,6 +87,18 @@ def create_app(parts: Parts) -> FastAPI:
     app.middleware("http")(app.state.metrics.observe)
     if settings.cors:
         app.add_middleware(CORSMiddleware, allow_origins=list(settings.cors), allow_methods=["*"], allow_headers=["*"])
+
+    if not settings.auth:  # nobody else's name may lead here: who has no key is known by being on this machine
+        names = [*_LOOPBACK, settings.host, urlsplit(settings.base_url).hostname or ""]
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)
+
+    @app.middleware("http")
+    async def own_site(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
+        """Refuse what the page of another site sends in a visitor's name."""
+        foreign = request.headers.get("Sec-Fetch-Site") == "cross-site" and request.method not in _SAFE
+        if foreign and request.headers.get("Origin") not in settings.cors:
+            return Problem(403, "cross_site", "another site may not send this in your name").response()
+        return await call(request)
 
     @app.middleware("http")
     async def headers(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:

@@ -157,8 +157,11 @@ def get_result(request: Request, job: str, until: int | None = None, signature: 
         data = _parts(request).blobs.get(found.result_key)
     except BlobMissingError as error:
         raise Problem(410, "expired", f"the result of job {job} has been deleted") from error
-    name = f"impasto-{job[:8]}.{found.result_key.rpartition('.')[2]}"
-    headers = {**_SANDBOX, "Content-Disposition": f'attachment; filename="{name}"', "ETag": f'"{found.result_sha256}"'}
+    headers = {
+        **_SANDBOX,
+        "Content-Disposition": f'attachment; filename="{found.file_name}"',
+        "ETag": f'"{found.result_sha256}"',
+    }
     return Response(data, media_type=_MEDIA_TYPES[form], headers=headers)
 
 
@@ -177,8 +180,8 @@ async def get_events(
         async with request.app.state.watch.of(found) as changes:
             if last_event_id != str(found.revision):
                 yield await to_thread.run_sync(_event, request, found)
-            while found.state not in TERMINAL:
-                found = await changes.get()
+            while found.state not in TERMINAL and (changed := await changes.get()) is not None:
+                found = changed
                 yield await to_thread.run_sync(_event, request, found)
 
 

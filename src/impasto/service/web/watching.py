@@ -28,12 +28,17 @@ class Watch:
     def __init__(self, submissions: Submissions) -> None:
         """Watch jobs of ``submissions``."""
         self._submissions = submissions
-        self._watchers: dict[str, set[asyncio.Queue[Job]]] = {}
+        self._watchers: dict[str, set[asyncio.Queue[Job | None]]] = {}
         self._known: dict[str, int] = {}
+        self._ending = False
+
+    def end(self) -> None:
+        """Tell all who watch that this process has no more news; a handler of signals may call this."""
+        self._ending = True
 
     async def run(self) -> None:
-        """Look for changes, for ever."""
-        while True:
+        """Look for changes, until the end."""
+        while not self._ending:
             await asyncio.sleep(_EVERY)
             if not self._watchers:
                 continue
@@ -46,11 +51,16 @@ class Watch:
                 self._known[job.id] = job.revision
                 for queue in self._watchers.get(job.id, ()):
                     queue.put_nowait(job)
+        for queues in self._watchers.values():
+            for queue in queues:
+                queue.put_nowait(None)
 
     @asynccontextmanager
-    async def of(self, job: Job) -> AsyncIterator[asyncio.Queue[Job]]:
-        """Give a queue of what ``job`` becomes."""
-        queue: asyncio.Queue[Job] = asyncio.Queue()
+    async def of(self, job: Job) -> AsyncIterator[asyncio.Queue[Job | None]]:
+        """Give a queue of what ``job`` becomes; None when nothing more is said."""
+        queue: asyncio.Queue[Job | None] = asyncio.Queue()
+        if self._ending:
+            queue.put_nowait(None)
         watchers = self._watchers.setdefault(job.id, set())
         watchers.add(queue)
         self._known.setdefault(job.id, job.revision)

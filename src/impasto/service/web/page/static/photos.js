@@ -54,6 +54,7 @@ function remove(photo) {
 
 export function start(tell) {
   say = tell;
+  byId("choose").multiple = true;
   for (const id of ["choose", "photograph"]) {
     byId(id).addEventListener("change", async (event) => {
       const files = [...event.target.files];

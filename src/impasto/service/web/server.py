@@ -1,0 +1,44 @@
+"""The server of the application."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from impasto.service.web.app import create_app
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from impasto.service.web.watching import Watch
+    from impasto.service.wiring import Parts
+
+
+def listen(parts: Parts) -> None:
+    """Answer requests until SIGTERM or SIGINT."""
+    settings, app = parts.settings, create_app(parts)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        log_level="warning",
+        limit_concurrency=1000,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=5,
+        server_header=False,
+    )
+    _Server(config, app.state.watch).run()
+
+
+class _Server(uvicorn.Server):
+    """Ends event streams when it is asked to stop: it would wait for them."""
+
+    def __init__(self, config: uvicorn.Config, watch: Watch) -> None:
+        super().__init__(config)
+        self._watch = watch
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._watch.end()
+        super().handle_exit(sig, frame)

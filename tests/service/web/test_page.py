@@ -1,0 +1,434 @@
+"""The page in a real browser, with a real service and the default engine."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+from playwright.sync_api import expect, sync_playwright
+
+import impasto.service.web
+from impasto.images import encode_picture, read_picture, resize_picture
+from service.servers import free_port, missing, running_server
+
+PAGE = Path(impasto.service.web.__file__).parent / "page"
+SCREENS = Path(__file__).parent / "screens"
+TEXTS = {code: json.loads((PAGE / "texts" / f"{code}.json").read_text()) for code in ("en", "zh")}
+FIRST_LOAD = 150_000
+"""Bytes, without pictures."""
+WAVE = "#gallery button[data-name=great-wave]"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with running_server(tmp_path_factory.mktemp("service")) as client:
+        yield str(client.base_url).rstrip("/")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        missing("chromium")
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+
+
+@pytest.fixture
+def visit(browser, server):
+    """Opens the page in a new browser; whatever goes wrong on it, fails the test."""
+    contexts, wrong = [], []
+
+    def heard(said):
+        # The preview of a job that has just ended may be gone.
+        if said.type == "error" and not said.location["url"].endswith("/preview"):
+            wrong.append(said.text)
+
+    def opened(path="/", *, url=server, ready=True, **options):
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "locale": "en-GB", **options})
+        contexts.append(context)
+        context.set_default_timeout(60_000)
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", heard)
+        page.wrong = wrong
+        page.goto(url + path)
+        if ready:
+            page.wait_for_selector("#gallery button")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+@pytest.fixture(scope="module")
+def small_photo(tmp_path_factory, request):
+    path = tmp_path_factory.mktemp("photos") / "harbour.jpg"
+    path.write_bytes(encode_picture(resize_picture(read_picture(request.getfixturevalue("photo")), 192, 128), "jpeg"))
+    return path
+
+
+def chosen(page, photo):
+    page.set_input_files("#choose", photo)
+    page.wait_for_selector("#chosen img")
+    return page
+
+
+def painted(page, photo, style=WAVE):
+    chosen(page, photo).click(style)
+    page.click("#paint")
+    page.wait_for_selector("#jobs li[data-state=succeeded]")
+    return page
+
+
+def test_from_drop_to_downloaded_picture(visit, small_photo, server):
+    page = visit()
+    data = small_photo.read_bytes()
+    page.evaluate(
+        """(bytes) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([new Uint8Array(bytes)], "dropped.jpg", { type: "image/jpeg" }));
+            document.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, cancelable: true }));
+        }""",
+        list(data),
+    )
+    expect(page.locator("#chosen img")).to_have_attribute("alt", "dropped.jpg")
+    page.fill("#search", "hokusai 1831")
+    assert page.locator("#gallery li:visible").count() == 1
+    page.click(WAVE)
+    expect(page.locator(WAVE)).to_have_attribute("aria-pressed", "true")
+    page.click("#paint")
+    row = page.locator("#jobs li")
+    expect(row).to_have_attribute("data-state", "succeeded", timeout=60_000)
+    expect(page.locator("#said")).to_contain_text("1 accepted")
+    with page.expect_download() as downloading:
+        row.get_by_role("link", name="Download: dropped.jpg").click()
+    download = downloading.value
+    assert re.fullmatch(r"impasto-[0-9a-f]{8}\.jpg", download.suggested_filename)
+    result = httpx.get(f"{server}/v1/jobs/{row.get_attribute('data-id')}/result")
+    assert Path(download.path()).read_bytes() == result.content
+    assert Image.open(io.BytesIO(result.content)).size == (192, 128)
+
+
+def test_leaving_the_page_loses_nothing(visit, small_photo):
+    page = painted(visit(), small_photo)
+    page.reload()
+    expect(page.locator("#jobs li")).to_have_attribute("data-state", "succeeded")
+    page.get_by_role("button", name="Open: harbour.jpg").click()
+    assert page.locator("#before").evaluate("image => image.src").startswith("blob:"), "the photograph was kept"
+
+
+def test_before_and_after_by_keyboard_and_pointer(visit, small_photo):
+    page = painted(visit(), small_photo)
+    page.get_by_role("button", name="Open: harbour.jpg").click()
+    expect(page.locator("#after")).to_have_js_property("naturalWidth", 192)
+    cut = page.locator("#cut")
+    cut.focus()
+    page.keyboard.press("Home")
+    assert page.locator("#before").evaluate("image => getComputedStyle(image).clipPath") == "inset(0px 100% 0px 0px)"
+    page.keyboard.press("End")
+    assert page.locator("#before").evaluate("image => getComputedStyle(image).clipPath") == "inset(0px 0% 0px 0px)"
+    box = page.locator("#sides").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
+    assert abs(float(cut.input_value()) - 25) <= 1
+    page.get_by_role("button", name="Every pixel").click()
+    assert page.locator("#after").bounding_box()["width"] == 192, "a pixel is a pixel"
+    page.get_by_role("button", name="Whole picture").click()
+    page.get_by_role("button", name="Copy a link").click()
+    said = page.locator("#viewer-said").inner_text()
+    link = re.search(r"http\S+", said)
+    assert link is None or httpx.get(link[0]).status_code == 200
+    page.get_by_role("button", name="Again with another style").click()
+    expect(page.locator("#viewer")).to_be_hidden()
+    expect(page.locator("#chosen img")).to_have_attribute("alt", "harbour.jpg")
+
+
+def test_styles_of_ones_own_and_mixed(visit, small_photo, painting):
+    page = chosen(visit(), small_photo)
+    page.set_input_files("#own-style", painting)
+    page.wait_for_selector("#mix li")
+    expect(page.locator("#stroke_size")).to_be_enabled()
+    assert page.locator("#mix input[type=range]").count() == 0 or not page.locator("#mix input").first.is_visible()
+    page.click(WAVE)
+    expect(page.locator("#stroke_size")).to_be_disabled()
+    page.get_by_label("How much of The Great Wave off Kanagawa").fill("0.2")
+    page.click("#paint")
+    page.wait_for_selector("#jobs li[data-state=succeeded]")
+    expect(page.locator("#jobs li .hint")).to_contain_text(f"{painting.name} + The Great Wave")
+    for name in ("almond-blossom", "the-scream", "irises"):
+        page.click(f"#gallery button[data-name={name}]")
+    expect(page.locator("#said")).to_contain_text("At most four styles")
+    assert page.locator("#mix li").count() == 4
+
+
+def test_several_photographs_at_once(visit, small_photo, photo):
+    page = visit()
+    page.set_input_files("#choose", [small_photo, photo])
+    expect(page.locator("#chosen img")).to_have_count(2)
+    page.fill("#size", "96")
+    page.click(WAVE)
+    page.click("#paint")
+    expect(page.locator("#jobs li[data-state=succeeded]")).to_have_count(2, timeout=60_000)
+    page.get_by_role("button", name="Delete: harbour.jpg").first.click()
+    expect(page.locator("#jobs li")).to_have_count(1)
+    page.reload()
+    expect(page.locator("#jobs li")).to_have_count(1)
+
+
+def test_cancel_and_try_again(visit, small_photo, painting):
+    page = chosen(visit(), small_photo)
+    page.set_input_files("#own-style", painting)
+    page.wait_for_selector("#mix li")
+    page.click("#expert summary")
+    page.select_option("#engine", "gatys")
+    expect(page.locator("#strength")).to_be_hidden()
+    for name, value in {"steps": "2000", "descriptor": "compact", "scales": "1"}.items():
+        page.fill(f"#expert-fields [name={name}]", value)
+    page.click("#paint")
+    row = page.locator("#jobs li")
+    expect(row).to_have_attribute("data-state", "running", timeout=60_000)
+    expect(row.locator(".state")).to_contain_text("left", timeout=60_000)
+    expect(row.locator("img")).to_have_attribute("src", re.compile("^blob:"), timeout=60_000)  # a preview
+    page.get_by_role("button", name="Cancel: harbour.jpg").click()
+    expect(row).to_have_attribute("data-state", "canceled", timeout=60_000)
+    page.get_by_role("button", name="Try again: harbour.jpg").click()
+    expect(row).to_have_attribute("data-state", re.compile("queued|running"))
+    page.get_by_role("button", name="Cancel: harbour.jpg").click()
+    expect(row).to_have_attribute("data-state", "canceled", timeout=60_000)
+
+
+def test_large_pictures_are_reduced_and_turned_in_the_browser(visit, tmp_path):
+    wide = Image.new("RGB", (12_500, 40), (200, 90, 30))
+    wide.save(tmp_path / "wide.png")
+    page = chosen(visit(), tmp_path / "wide.png")
+    expect(page.locator("#said")).to_contain_text("was reduced from 12,500 to 12,000 pixels")
+    turned = Image.new("RGB", (64, 32), (200, 90, 30))
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / "turned.jpg", exif=exif)
+    page.set_input_files("#choose", tmp_path / "turned.jpg")
+    small = page.locator("#chosen img[alt='turned.jpg']")
+    small.wait_for()
+    assert small.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [32, 64]
+
+
+def test_what_is_refused_says_why(visit, tmp_path, small_photo):
+    page = visit()
+    page.click("#paint")
+    assert page.evaluate("document.activeElement.id") == "choose", "the browser asks for a photograph"
+    (tmp_path / "no.jpg").write_text("no picture")
+    page.set_input_files("#choose", tmp_path / "no.jpg")
+    expect(page.locator("#said")).to_contain_text("no.jpg is not a picture that this browser can read")
+    chosen(page, small_photo).click("#paint")
+    expect(page.locator("#said")).to_contain_text("Choose a style first")
+
+
+def test_the_server_restarts_in_the_middle(visit, small_photo, painting, tmp_path):
+    port = free_port()
+    with running_server(tmp_path / "data", port=port) as client:
+        page = chosen(visit(url=str(client.base_url).rstrip("/")), small_photo)
+        page.set_input_files("#own-style", painting)
+        page.wait_for_selector("#mix li")
+        page.click("#expert summary")
+        page.select_option("#engine", "gatys")
+        for name, value in {"steps": "150", "descriptor": "compact", "scales": "1"}.items():
+            page.fill(f"#expert-fields [name={name}]", value)
+        page.click("#paint")
+        expect(page.locator("#jobs li")).to_have_attribute("data-state", "running", timeout=60_000)
+    expect(page.locator("#said")).to_contain_text("The server cannot be reached")
+    page.wrong.clear()  # the browser says that connections were refused
+    with running_server(tmp_path / "data", port=port):
+        expect(page.locator("#jobs li")).to_have_attribute("data-state", "succeeded", timeout=90_000)
+        page.wrong.clear()
+
+
+def test_offline(visit):
+    page = visit()
+    page.evaluate("navigator.serviceWorker.ready")
+    page.reload()
+    page.wait_for_selector("#gallery button")
+    page.context.set_offline(True)
+    page.reload()
+    expect(page.locator("#said")).to_contain_text("The server cannot be reached")
+    assert page.locator("h1").inner_text().strip() == "impasto"
+    page.wrong.clear()
+
+
+def test_with_keys(visit, small_photo, tmp_path):
+    data = tmp_path / "data"
+    command = [sys.executable, "-m", "impasto", "keys", "create", "somebody", "--data-dir", str(data)]
+    key = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    with running_server(data, "--auth") as client:
+        page = visit(url=str(client.base_url).rstrip("/"), ready=False)
+        expect(page.locator("#said")).to_contain_text("an API key is needed")
+        page.wrong.clear()
+        page.fill("#key", key)
+        page.locator("#key").blur()
+        page.wait_for_selector("#gallery button")
+        painted(page, small_photo)
+        page.get_by_role("button", name="Open: harbour.jpg").click()
+        expect(page.locator("#after")).to_have_js_property("naturalWidth", 192)
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_it_fits_every_screen(visit, small_photo, width, language):
+    page = visit(f"/?lang={language}", viewport={"width": width, "height": 800})
+    page.click("#expert summary")
+    page.click(WAVE)
+    chosen(page, small_photo)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_languages(visit, server):
+    assert TEXTS["en"].keys() == TEXTS["zh"].keys()
+    for name, text in TEXTS["en"].items():
+        assert set(re.findall(r"{(\w+)}", text)) == set(re.findall(r"{(\w+)}", TEXTS["zh"][name])), name
+    used = set()
+    for file in [*(PAGE / "static").glob("*.js"), *PAGE.glob("*.html")]:
+        used |= set(re.findall(r'\bt\("(\w+)"|\bt\.(\w+)', file.read_text()))
+    used = {one or other for one, other in used}
+    assert used <= TEXTS["en"].keys()
+    page = visit(locale="zh-CN")
+    expect(page.locator("#paint")).to_have_text(TEXTS["zh"]["paint"])
+    page.get_by_role("link", name="English").click()
+    expect(page.locator("#paint")).to_have_text("Paint")
+    page.goto(server)
+    expect(page.locator("#paint")).to_have_text("Paint")
+    assert page.evaluate("document.documentElement.lang") == "en"
+
+
+def test_by_keyboard_alone(visit, small_photo):
+    page = visit()
+
+    def tab_to(selector):
+        for _ in range(120):
+            if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+                return
+            page.keyboard.press("Tab")
+        raise AssertionError(f"{selector} cannot be reached")
+
+    tab_to("#choose")
+    page.set_input_files("#choose", small_photo)  # the dialog of the system is not ours
+    page.wait_for_selector("#chosen img")
+    tab_to("#search")
+    page.keyboard.type("great wave")
+    tab_to(WAVE)
+    page.keyboard.press("Enter")
+    tab_to("#strength")
+    page.keyboard.press("ArrowLeft")
+    assert page.locator("#strength-out").inner_text() == "0.95"
+    tab_to("#paint")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#jobs li[data-state=succeeded]")
+    tab_to("#jobs button.strong")
+    page.keyboard.press("Enter")
+    tab_to("#cut")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#cut").input_value() == "51"
+    page.keyboard.press("Escape")
+    expect(page.locator("#viewer")).to_be_hidden()
+
+
+def test_without_javascript(visit, small_photo):
+    page = visit(java_script_enabled=False, ready=False)
+    page.set_input_files("#choose", small_photo)
+    page.select_option("select[name=style]", "great-wave")
+    page.click("#paint")
+    image = page.locator("img.result")
+    image.wait_for(timeout=60_000)
+    assert Image.open(io.BytesIO(httpx.get(page.url.split("/jobs")[0] + image.get_attribute("src")).content)).size == (
+        192,
+        128,
+    )
+    page.goto(page.url.split("/jobs")[0])
+    page.set_input_files("#choose", {"name": "no.jpg", "mimeType": "image/jpeg", "buffer": b"no picture"})
+    page.click("#paint")
+    expect(page.get_by_role("alert")).to_contain_text("is not a JPEG")
+    page.wrong.clear()  # the browser says that the answer was 422
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_use_it(visit, small_photo, scheme):
+    axe = Axe()
+
+    def clean(page):
+        found = axe.run(page)
+        assert found.violations_count == 0, found.generate_report()
+
+    page = visit(color_scheme=scheme)
+    clean(page)
+    page.click("#expert summary")
+    page.click(WAVE)
+    page.click("#gallery button[data-name=the-scream]")
+    chosen(page, small_photo)
+    page.click("#search")
+    page.fill("#search", "nobody")
+    clean(page)
+    page.fill("#search", "")
+    page.click("#paint")
+    page.wait_for_selector("#jobs li[data-state=succeeded]")
+    clean(page)
+    page.get_by_role("button", name="Open: harbour.jpg").click()
+    page.get_by_role("button", name="Every pixel").click()
+    clean(page)
+
+
+def test_the_first_load_is_small_and_nothing_comes_from_elsewhere(visit, server):
+    sizes, hosts = {}, set()
+    page = visit(ready=False)
+
+    def note(response):
+        hosts.add(response.url.split("/")[2])
+        if "/thumbnail" not in response.url and not response.url.endswith(".svg"):
+            sizes[response.url] = len(response.body())
+
+    page.on("response", note)
+    page.reload()
+    page.wait_for_selector("#gallery button")
+    page.wait_for_load_state("networkidle")
+    assert sum(sizes.values()) < FIRST_LOAD, sizes
+    assert hosts == {server.split("/")[2]}
+    policy = httpx.get(server).headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy
+    manifest = httpx.get(f"{server}/manifest.webmanifest").json()
+    assert httpx.get(server + manifest["icons"][0]["src"]).status_code == 200
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("device", "width"), [("phone", 390), ("desk", 1280)])
+def test_it_looks_as_it_did(visit, small_photo, device, width, scheme):
+    page = visit(viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce")
+    page.click(WAVE)
+    chosen(page, small_photo)
+    page.wait_for_load_state("networkidle")
+    page.evaluate("scrollTo(0, 0)")
+    seen = Image.open(io.BytesIO(page.screenshot())).convert("RGB").resize((width // 2, 450))
+    file = SCREENS / f"{device}-{scheme}.png"
+    if not file.exists():
+        SCREENS.mkdir(exist_ok=True)
+        seen.quantize(64).save(file, optimize=True)
+    known = Image.open(file).convert("RGB")
+    # Fonts differ between machines: what is compared is the arrangement, seen from afar.
+    far = [np.asarray(each.resize((width // 16, 56)), np.float32) / 255 for each in (seen, known)]
+    assert np.abs(far[0] - far[1]).mean() < 0.03
+
+
+def test_requests_of_other_sites_are_refused(server, small_photo):
+    form = {"files": {"content": small_photo.read_bytes()}, "data": {"style": "great-wave"}}
+    for path in ("/paint", "/v1/jobs"):
+        answer = httpx.post(server + path, headers={"Sec-Fetch-Site": "cross-site"}, **form)
+        assert (answer.status_code, answer.json()["code"]) == (403, "cross_site")
+    assert httpx.get(server, headers={"Host": "elsewhere.example"}).status_code == 400
