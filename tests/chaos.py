@@ -308,7 +308,7 @@ def run(jobs: int, faults: int, on: str, seed: int, folder: Path) -> dict[str, o
         environment = {
             **os.environ,
             "IMPASTO_LEASE": str(LEASE),
-            "IMPASTO_JOB_SECONDS": "5",
+            "IMPASTO_JOB_SECONDS": "15",
             "IMPASTO_SMTP_HOST": "127.0.0.1",
             "IMPASTO_SMTP_PORT": str(controller.port),
             "IMPASTO_SMTP_STARTTLS": "false",

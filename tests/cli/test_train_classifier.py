@@ -22,13 +22,13 @@ SMALL = {"--crop": 32, "--width": 0.0625, "--batch": 8, "--dropout": 0, "--learn
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Thirty pictures each of stripes along, stripes across, and noise."""
+    """Sixty pictures each of stripes along, stripes across, and noise."""
     folder = tmp_path_factory.mktemp("data")
     random = np.random.default_rng(0)
     rows, columns = np.mgrid[0:44, 0:44]
     for name, angle in (("across", 0), ("along", 1), ("noise", None)):
         (folder / name).mkdir()
-        for number in range(30):
+        for number in range(60):
             wave = np.sin((columns if angle else rows) * random.uniform(0.6, 1.2) + random.uniform(0, 6))
             grey = random.random((44, 44)) if angle is None else 0.5 + 0.4 * wave
             pixels = np.repeat(grey[:, :, None], 3, axis=2).astype(np.float32)
@@ -66,17 +66,17 @@ def test_it_learns_and_tells_everything_about_it(trained):
     assert card["results"]["test accuracy"] > 0.8
     assert card["data"] == {
         "classes": ["across", "along", "noise"],
-        "pictures": {"train": 63, "validation": 18, "test": 9},
+        "pictures": {"train": 126, "validation": 36, "test": 18},
     }
-    assert len(rows(folder / "losses.csv")) == 12 * 8
+    assert len(rows(folder / "losses.csv")) == 12 * 16
     assert len(rows(folder / "validation.csv")) == 12
     table = rows(folder / "classes.csv")
     assert [row["class"] for row in table] == ["across", "along", "noise"]
-    assert all(row["pictures"] == "3" for row in table)
+    assert all(row["pictures"] == "6" for row in table)
     for name in ("losses.png", "accuracy.png", "confusion.png", "mistakes.png"):
         assert read_picture(folder / name).width > 100
-    assert (folder / "report.txt").read_text().startswith("90 pictures in 3 classes\n")
-    assert len(json.loads((folder / "split.json").read_text())["train"]) == 63
+    assert (folder / "report.txt").read_text().startswith("180 pictures in 3 classes\n")
+    assert len(json.loads((folder / "split.json").read_text())["train"]) == 126
 
 
 def test_what_was_learned_is_a_descriptor(trained, data, photo, painting, tmp_path, monkeypatch):

@@ -41,7 +41,7 @@ def wait_for(condition, *, seconds: float = _STARTS_WITHIN, what: str = "it"):
     while time.monotonic() < deadline:
         if found := condition():
             return found
-        time.sleep(0.02)
+        time.sleep(0.05)
     raise TimeoutError(f"{what} did not happen within {seconds:g} s")
 
 

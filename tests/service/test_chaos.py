@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
 
 import pytest
 
-JOBS, FAULTS = 60, 27
+JOBS, FAULTS = (300, 100) if os.environ.get("CI") else (60, 27)
 
 
 @pytest.mark.parametrize("on", ["sqlite", "postgresql", "celery"])

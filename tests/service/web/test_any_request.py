@@ -10,7 +10,7 @@ import pytest
 from service.servers import running_server
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
-EXAMPLES = 20
+EXAMPLES = 15
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["no job is known", "a job is known"])

@@ -214,10 +214,8 @@ def test_what_is_taken_can_be_painted(server):
             assert answer.json()["code"] in CODES, (name, answer.text)
     assert jobs.keys() >= {"jpeg and archive", "gif and script", "png and page", "a profile that is none"}
 
-    def ended():
-        found = {name: server.get(f"/v1/jobs/{job}").json() for name, job in jobs.items()}
-        return found if all(job["finished"] for job in found.values()) else None
-
-    found = wait_for(ended, seconds=300, what="the end of all jobs")
+    for state in ("queued", "running"):
+        wait_for(lambda state=state: not server.get(f"/v1/jobs?state={state}").json()["jobs"], seconds=300, what=state)
+    found = {name: server.get(f"/v1/jobs/{job}").json() for name, job in jobs.items()}
     assert {name: job["error"] for name, job in found.items() if job["state"] != "succeeded"} == {}
     assert {job["attempt"] for job in found.values()} == {1}, "no picture has killed a worker"
