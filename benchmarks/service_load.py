@@ -1,8 +1,9 @@
 """The service under load, on this machine: real server, real workers, the default engine.
 
-    python benchmarks/service_load.py [load streams overload memory recovery throughput] [--seconds 120] [--jobs 2000]
+    python benchmarks/service_load.py [PART...] [--seconds 120] [--jobs 2000]
 
-Prints one JSON object for each part that is named, or for all.
+Parts: sizes, load, streams, overload, memory, recovery, throughput. Prints one JSON object for each that is named, or
+for all.
 """
 
 from __future__ import annotations
@@ -312,7 +313,28 @@ def throughput(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def sizes(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Jobs a minute of one worker, and the memory of everything, by the long side of the pictures."""
+    del arguments
+    found = {}
+    for side, jobs in ((512, 30), (1024, 15), (2048, 6), (4096, 3)):
+        with serving(IMPASTO_MAX_SIZE="4096") as (url, process):
+            warm(url)
+            picture = photograph(side, side * 3 // 4)
+            before, began, most = states(url)["succeeded"], time.perf_counter(), 0
+            asyncio.run(submit_at(url, 100, jobs / 100, picture, side))
+            while states(url)["succeeded"] < before + jobs:
+                most = max(most, memory(process))
+                time.sleep(0.2)
+            found[f"{side}x{side * 3 // 4}"] = {
+                "jobs a minute": round(60 * jobs / (time.perf_counter() - began), 1),
+                "MiB at most": most,
+            }
+    return found
+
+
 PARTS = {
+    "sizes": sizes,
     "load": load,
     "streams": streams,
     "overload": overload,

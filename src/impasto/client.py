@@ -70,6 +70,7 @@ class Client:
         *,
         style: str | Sequence[str] = (),
         style_image: str | Path | bytes | Sequence[str | Path | bytes] = (),
+        mask: str | Path | bytes | Sequence[str | Path | bytes] = (),
         weight: Sequence[float] = (),
         engine: str = "fast",
         format: str | None = None,
@@ -85,6 +86,7 @@ class Client:
             content: the content image: a path, or the bytes of a file.
             style: names of styles of the gallery.
             style_image: style images, like ``content``.
+            mask: where each style applies, names first; like ``content``.
             weight: one for each style, names first.
             engine: how to paint.
             format: of the result, such as 'png'; the content's if None.
@@ -100,6 +102,7 @@ class Client:
         """
         styles = [style] if isinstance(style, str) else list(style)
         images = [style_image] if isinstance(style_image, (str, Path, bytes)) else list(style_image)
+        masks = [mask] if isinstance(mask, (str, Path, bytes)) else list(mask)
         fields = {
             "engine": engine,
             "format": format,
@@ -110,7 +113,8 @@ class Client:
         }
         data: dict[str, Any] = {name: str(value) for name, value in fields.items() if value is not None}
         data |= {"style": styles, "weight": [str(each) for each in weight]}
-        files = [("content", _bytes(content)), *(("style_image", _bytes(image)) for image in images)]
+        files = [("content", _bytes(content))]
+        files += [("style_image", _bytes(image)) for image in images] + [("mask", _bytes(each)) for each in masks]
         headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
         return JobBody.model_validate_json(
             self._send("POST", "/v1/jobs", data=data, files=files, headers=headers).content

@@ -17,6 +17,7 @@ from impasto.cli.engine_flags import EngineFlags, engine_options
 from impasto.cli.run_files import RunFiles
 from impasto.engines.base import StreamingEngine, Style, StylizeInputs, mixture
 from impasto.engines.create import create_engine
+from impasto.engines.masks import alpha_mask
 from impasto.errors import ImpastoError, Interrupted, UnknownNameError, UsageError
 from impasto.gallery import as_style_source
 from impasto.images import PICTURE_SUFFIXES, PictureWriter, fit_size, open_picture, output_format
@@ -40,6 +41,7 @@ def stylize(
     output: Annotated[str, Parameter(name=("--output", "-o"), allow_leading_hyphen=True)],
     style: Annotated[tuple[str, ...], Parameter(name=("--style", "-s"), negative="")] = (),
     engine: str = "fast",
+    mask: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     resume: Annotated[bool, Parameter(negative="")] = False,
     animation: Path | None = None,
     losses: Path | None = None,
@@ -64,6 +66,9 @@ def stylize(
     engine
         How to paint: fast (one pass through a network that knows all styles), gatys (optimisation: slower, nearer to
         the style), or a network that you trained: adain, sanet (any style), transformer, texture-net (one style).
+    mask
+        Where the style applies, white, and where the content stays, black or transparent: a picture of any size, or
+        'alpha', what is not transparent in the content. With several styles, one for each, in their order.
     resume
         Continue a run that was killed, from the checkpoint beside its output.
     animation
@@ -88,6 +93,8 @@ def stylize(
         for flag, given in (("--resume", resume), ("--animation", animation), ("--losses", losses)):
             if given:
                 raise UsageError(f"{flag} is for runs of many steps; engine {engine!r} paints in one")
+    if resume and len(mask) > 1:
+        raise UsageError("a run with several masks is several runs, which cannot be continued; leave --resume")
     pairs = _pair_outputs(_expand(content), output, style)
     for flag, file in (("--animation", animation), ("--losses", losses)):
         if file is not None and len(pairs) > 1:
@@ -108,7 +115,9 @@ def stylize(
                     losses=losses,
                     resume=resume,
                 )
-                inputs = StylizeInputs(_open_content(source), styles)
+                picture = _open_content(source)
+                masks = tuple(alpha_mask(picture) if each == "alpha" else open_picture(each) for each in mask)
+                inputs = StylizeInputs(picture, styles, masks)
                 size = fit_size(inputs.content.width, inputs.content.height, chosen.size)
                 result = _Result(inputs.content.outline, target, size, keep_profile, quality)
                 painter = painter or create_engine(engine, chosen, on_download=display.download)

@@ -53,6 +53,19 @@ class StylizeInputs:
 
     content: LazyPicture
     styles: tuple[Style, ...]
+    masks: tuple[LazyPicture, ...] = ()
+    """Where each style applies: one for each, or none; see `impasto.engines.masks.masked_strips`."""
+
+    def __post_init__(self) -> None:
+        """Refuse masks of which nobody knows what they belong to.
+
+        Raises:
+            UsageError: there are not as many as styles.
+        """
+        if self.masks and len(self.masks) != max(1, len(self.styles)):
+            raise UsageError(
+                f"{len(self.masks)} masks are given for {len(self.styles)} styles; give one for each, in their order"
+            )
 
     @property
     def shares(self) -> list[float]:

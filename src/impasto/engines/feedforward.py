@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from impasto.engines.masks import masked_strips
 from impasto.engines.network_graphs import NetworkGraphs
 from impasto.errors import UsageError
 from impasto.images.color import color_map, prepare_style, restore_colors
@@ -119,6 +120,10 @@ class FeedForwardEngine(ABC):
     def strips(self, inputs: StylizeInputs, *, on_step: OnStep) -> Iterator[Picture]:
         """Paint strip by strip: see `impasto.engines.base.StreamingEngine`."""
         given = inputs.content
+        if inputs.masks:
+            size = fit_size(given.width, given.height, self._options.size)
+            yield from masked_strips(inputs, size, lambda each, step: self.strips(each, on_step=step), on_step)
+            return
         content = given.resized(*fit_size(given.width, given.height, self._options.size))
         thumbnail = content.thumbnail(_THUMBNAIL)
         paint = self._finished(inputs, thumbnail)

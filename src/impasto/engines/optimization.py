@@ -16,6 +16,7 @@ from impasto.descriptors.vgg import VGG
 from impasto.engines.checkpoints import Checkpoint, fingerprint_run
 from impasto.engines.coarse_to_fine import CoarseToFine, to_tensor
 from impasto.engines.initialization import initial_pixels
+from impasto.engines.masks import masked_strips
 from impasto.engines.memory import shortage_explained
 from impasto.engines.scales import fit_layers, plan_scales
 from impasto.errors import Interrupted, UsageError
@@ -29,7 +30,7 @@ from impasto.losses.style import style_losses
 from impasto.options import layer_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from impasto.engines.base import StylizeInputs
     from impasto.engines.scales import Scale
@@ -79,6 +80,8 @@ class OptimizationEngine:
             CheckpointError: the checkpoint belongs to another run.
             Interrupted: KeyboardInterrupt arrived; carries the best picture so far.
         """
+        if inputs.masks:
+            return self._through_masks(inputs, on_step, checkpoint)
         options, mode, shares = self._options, self._options.keep_colors, inputs.shares
         given = inputs.content
         result = given.resized(*fit_size(given.width, given.height, options.size)).read()
@@ -117,6 +120,28 @@ class OptimizationEngine:
         except Interrupted as stop:
             raise Interrupted(finish(resize_pixels(stop.picture.pixels, result.height, result.width))) from None
         return finish(resize_pixels(painted, result.height, result.width))
+
+    def _through_masks(self, inputs: StylizeInputs, on_step: OnStep, checkpoint: Checkpoint | None) -> Picture:
+        """Paint with each style alone; only a run with one of them can be continued."""
+        given, stopped = inputs.content, False
+        size = fit_size(given.width, given.height, self._options.size)
+        kept = checkpoint if len(inputs.masks) == 1 else None
+
+        def paint(alone: StylizeInputs, on_step: OnStep) -> Iterator[Picture]:
+            nonlocal stopped
+            if stopped:
+                yield given.resized(*size).read()
+                return
+            try:
+                yield self.stylize(alone, on_step=on_step, checkpoint=kept)
+            except Interrupted as stop:
+                stopped = True
+                yield stop.picture
+
+        picture = next(masked_strips(inputs, size, paint, on_step))
+        if stopped:
+            raise Interrupted(picture)
+        return picture
 
     def _with_note(self, on_step: OnStep) -> OnStep:
         """Say at the first step if 'auto' did not find VGG19."""

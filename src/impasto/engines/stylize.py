@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.create import OPTIONS, create_engine
+from impasto.engines.masks import alpha_mask
 from impasto.errors import UnknownNameError
 from impasto.gallery import StyleSource, as_style_source
 from impasto.images import LazyPicture, PictureSource, as_picture
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from impasto.types import OnStep, Picture
 
+MaskSource: TypeAlias = "PictureSource | Literal['alpha']"
 WeightedStyle: TypeAlias = "StyleSource | tuple[StyleSource, float]"
 
 
@@ -24,6 +26,7 @@ def stylize(
     style: WeightedStyle | Sequence[WeightedStyle] = (),
     *,
     engine: str = "fast",
+    mask: MaskSource | Sequence[MaskSource] = (),
     on_step: OnStep | None = None,
     **options: Any,
 ) -> Picture:
@@ -35,6 +38,9 @@ def stylize(
             list or tuple of these, to be mixed. Networks that were trained for one style need none.
         engine: how: 'fast', one pass through a trained network; 'gatys', optimisation; or one of the networks that
             'impasto train' trains: 'adain', 'sanet', 'transformer', 'texture-net'.
+        mask: where the style applies, white, and where the content stays, black or transparent: a picture in the same
+            forms, of any size, or 'alpha', what is not transparent in the content; with several styles a list or tuple
+            of one for each. Where masks overlap, styles are mixed by their weights.
         on_step: called after every step with an `impasto.Step`.
         **options: of the engine, by the names of its options model (`impasto.FastOptions`, `impasto.GatysOptions`);
             unknown ones are refused.
@@ -54,7 +60,13 @@ def stylize(
     sources: Sequence[Any] = [style]
     if isinstance(style, (list, tuple)) and not _is_weighted(style):
         sources = style
-    inputs = StylizeInputs(LazyPicture.of(as_picture(content)), tuple(_as_style(source) for source in sources))
+    given = LazyPicture.of(as_picture(content))
+    wanted: Sequence[Any] = mask if isinstance(mask, (list, tuple)) else [mask]
+    masks = tuple(
+        alpha_mask(given) if isinstance(each, str) and each == "alpha" else LazyPicture.of(as_picture(each))
+        for each in wanted
+    )
+    inputs = StylizeInputs(given, tuple(_as_style(source) for source in sources), masks)
     return create_engine(engine, chosen).stylize(inputs, on_step=on_step or (lambda step: None))
 
 

@@ -49,7 +49,8 @@ class Work:
     """What to paint."""
 
     params: Mapping[str, Any]
-    """'engine', its 'options', 'styles' (each with 'name' of the gallery or 'input', and 'weight'), 'format'."""
+    """'engine', its 'options', 'styles' (each a 'name' of the gallery or an 'input', and 'weight'), 'masks' (names of
+    inputs), 'format'."""
     inputs: Mapping[str, bytes]
     """Picture files by the names that ``params`` use; 'content' is the content image."""
 
@@ -104,7 +105,8 @@ class Painter:
         styles = tuple(_style(given, work.inputs) for given in params["styles"])
         watch = _Watch(send)
         engine = self._engine(params["engine"], params["options"])
-        picture = engine.stylize(StylizeInputs(content, styles), on_step=watch.step)
+        masks = tuple(open_picture(work.inputs[name]) for name in params.get("masks", ()))
+        picture = engine.stylize(StylizeInputs(content, styles, masks), on_step=watch.step)
         form = params.get("format") or content.outline.format or "png"
         return Painted(encode_picture(picture, form), form)
 

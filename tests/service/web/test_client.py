@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import impasto
 from impasto.client import RequestError
 from impasto.errors import ServiceError
-from impasto.images import read_picture
+from impasto.images import encode_picture, read_picture, resize_picture
+from impasto.types import Picture
 from service.servers import free_port, running_server
 
 
@@ -38,6 +40,21 @@ def test_from_photo_to_result(client, photo, painting):
     with pytest.raises(RequestError) as refused:
         client.wait(job.id)
     assert (refused.value.status, refused.value.code) == (404, "not_found")
+
+
+def test_masks(client, photo):
+    black, white = (encode_picture(Picture(np.full((20, 20, 3), shade, np.float32)), "png") for shade in (0, 1))
+    styles = ["great-wave", "the-scream"]
+    jobs = [client.submit(photo, style=styles, mask=masks, format="png", size=64) for masks in ([], [black, black])]
+    jobs.append(client.submit(photo, style=styles, mask=[white, black], format="png", size=64))
+    jobs.append(client.submit(photo, style="great-wave", format="png", size=64))
+    assert all(client.wait(job.id, timeout=60).state == "succeeded" for job in jobs)
+    mixed, content, first, alone = (read_picture(client.result(job.id)).pixels for job in jobs)
+    np.testing.assert_array_equal(first, alone)
+    assert np.abs(content - resize_picture(read_picture(photo), 64, content.shape[0]).pixels).max() <= 1.01 / 255
+    assert np.abs(mixed - alone).mean() > 0.01
+    with pytest.raises(RequestError, match="1 masks are given for 2 styles"):
+        client.submit(photo, style=styles, mask=white)
 
 
 def test_cancel_and_retry(client, photo, painting):

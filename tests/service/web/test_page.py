@@ -173,6 +173,32 @@ def test_styles_of_ones_own_and_mixed(visit, small_photo, painting):
     assert page.locator("#mix li").count() == 4
 
 
+def test_a_brush_says_where_a_style_applies(visit, small_photo, server):
+    page = chosen(visit(), small_photo)
+    page.click(WAVE)
+    page.fill("#size", "192")
+    page.get_by_role("button", name="Where The Great Wave off Kanagawa applies").click()
+    page.locator("#brush-soft").fill("0")
+    page.locator("#brush-size").fill("40")
+    box = page.locator("#canvas").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.15, box["y"] + 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.15, box["y"] + box["height"] - 2, steps=20)
+    page.mouse.up()
+    page.locator("#canvas").focus()
+    for key in ["ArrowRight", "ArrowLeft", "Space"]:
+        page.keyboard.press(key)
+    page.get_by_role("button", name="Done").click()
+    expect(page.locator("#mix li button").first).to_have_text("Where (set)")
+    page.click("#paint")
+    row = page.locator("#jobs li")
+    expect(row).to_have_attribute("data-state", "succeeded", timeout=60_000)
+    result = httpx.get(f"{server}/v1/jobs/{row.get_attribute('data-id')}/result").content
+    found, given = (np.asarray(Image.open(each), np.int16) for each in (io.BytesIO(result), small_photo))
+    assert np.abs(found - given)[:, 144:].mean() < 3, "JPEG twice, and nothing else"
+    assert np.abs(found - given)[:, 8:32].mean() > 10
+
+
 def test_several_photographs_at_once(visit, small_photo, photo):
     page = visit()
     page.set_input_files("#choose", [small_photo, photo])
@@ -378,6 +404,9 @@ def test_everybody_can_use_it(visit, small_photo, scheme):
     page.fill("#search", "nobody")
     clean(page)
     page.fill("#search", "")
+    page.locator("#mix li button").first.click()
+    clean(page)
+    page.get_by_role("button", name="Everywhere").click()
     page.click("#paint")
     page.wait_for_selector("#jobs li[data-state=succeeded]")
     clean(page)

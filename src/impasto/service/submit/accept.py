@@ -65,6 +65,8 @@ class Request:
     engine: str = "fast"
     styles: Sequence[tuple[str | bytes, float]] = ()
     """Names of the gallery or picture files, each with its weight."""
+    masks: Sequence[bytes] = ()
+    """Picture files, one for each style, or none."""
     options: Mapping[str, Any] = field(default_factory=dict)
     format: str | None = None
     """Of the result, such as 'png'; None is the content's."""
@@ -131,6 +133,12 @@ class Acceptance:
                 styles.append({"input": f"style{index}", "weight": weight})
             else:
                 styles.append({"name": source, "weight": weight})
+        if request.masks and len(request.masks) != max(1, len(styles)):
+            raise UsageError(
+                f"{len(request.masks)} masks are given for {len(styles)} styles; give one for each, or none"
+            )
+        masks = {f"mask{index}": data for index, data in enumerate(request.masks)}
+        pictures |= masks
         for data in pictures.values():
             if isinstance(answer := self._check.check(data), Rejected):
                 raise RejectedError(answer.code, answer.text)
@@ -138,6 +146,7 @@ class Acceptance:
             "engine": request.engine,
             "options": options.model_dump(mode="json", exclude_unset=True),
             "styles": styles,
+            "masks": list(masks),
             "format": request.format,
         }
         inputs = {name: f"inputs/{job}/{name}" for name in pictures}

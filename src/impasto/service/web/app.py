@@ -66,7 +66,7 @@ def create_app(parts: Parts) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         max_body_size=settings.max_upload + (1 << 20),
-        form_limits={"max_files": 5, "max_fields": 60, "max_part_size": 64 << 10},
+        form_limits={"max_files": 9, "max_fields": 60, "max_part_size": 64 << 10},
     )
     app.state.parts = parts
     app.state.watch = watch

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 _KNOWN_FIELDS = {
-    "content", "style", "style_image", "weight", "engine", "format", "priority", "email", "webhook",
+    "content", "style", "style_image", "mask", "weight", "engine", "format", "priority", "email", "webhook",
 }  # fmt: skip
 _MEDIA_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "tiff": "image/tiff", "webp": "image/webp",
                 "avif": "image/avif", "gif": "image/gif"}  # fmt: skip
@@ -47,6 +47,9 @@ async def submit(
     content: Annotated[UploadFile, File(description="The picture to paint.")],
     style: Annotated[list[str], Form(description="Names of styles of the gallery.")] = [],  # noqa: B006 - FastAPI copies
     style_image: Annotated[list[UploadFile], File(description="Pictures to take the style from.")] = [],  # noqa: B006
+    mask: Annotated[
+        list[UploadFile], File(description="Where each style applies, white, names first; everywhere if missing.")
+    ] = [],  # noqa: B006
     weight: Annotated[list[float], Form(description="One for each style, names first; all the same if missing.")] = [],  # noqa: B006
     engine: Annotated[str, Form(description="How to paint.")] = "fast",
     format: Annotated[str | None, Form(description="Of the result, such as png; the content's if missing.")] = None,
@@ -69,6 +72,7 @@ async def submit(
         tenant=tenant,
         content=await content.read(),
         engine=engine,
+        masks=[await picture.read() for picture in mask],
         styles=list(zip(sources, weight or [1.0] * len(sources), strict=True)),
         options=options,
         format=format,

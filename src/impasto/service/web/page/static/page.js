@@ -1,6 +1,7 @@
 // The page: from photographs and styles to jobs.
 
 import * as api from "./api.js";
+import { white } from "./brush.js";
 import { byId, element } from "./elements.js";
 import * as expert from "./expert.js";
 import * as jobs from "./jobs.js";
@@ -30,7 +31,7 @@ function mixChanged(mix) {
   byId("stroke-note").hidden = own;
 }
 
-function formOf(photo) {
+async function formOf(photo) {
   const form = new FormData();
   form.append("content", photo.blob, photo.name);
   // Names first: that is the order of the weights, too.
@@ -40,6 +41,7 @@ function formOf(photo) {
     else form.append("style", name);
   }
   if (mix.length > 1) for (const { weight } of mix) form.append("weight", weight);
+  if (mix.some(({ mask }) => mask)) for (const { mask } of mix) form.append("mask", mask ?? (await white()), "mask.png");
   form.append("engine", expert.engine());
   for (const name of ["strength", "keep_colors", "size", "stroke_size"]) {
     const field = byId(name);
@@ -64,7 +66,7 @@ async function paint(event) {
   for (const photo of waiting) {
     say(t("sending", { name: photo.name }));
     try {
-      const job = await api.submit(formOf(photo), crypto.randomUUID());
+      const job = await api.submit(await formOf(photo), crypto.randomUUID());
       await jobs.add({ id: job.id, name: photo.name, styles: named, small: photo.small }, photo.blob);
       count += 1;
     } catch (error) {

@@ -1,7 +1,9 @@
 // The gallery, one's own style pictures, and how much of each.
 
 import { json, picture } from "./api.js";
+import * as brush from "./brush.js";
 import { byId, button, element } from "./elements.js";
+import { photos } from "./photos.js";
 import { prepared, thumbnail } from "./pictures.js";
 import { config, t } from "./texts.js";
 
@@ -11,12 +13,13 @@ let gallery = [];
 let say;
 let changed;
 
-/** The chosen styles: [{name, title, weight, blob}]; those of the gallery have no blob. */
+/** The chosen styles: [{name, title, weight, blob, mask}]; those of the gallery have no blob. */
 export const styles = () => mix;
 
 export async function start(tell, onChange) {
   say = tell;
   changed = onChange;
+  brush.start(show);
   byId("own-style").addEventListener("change", async (event) => {
     const files = [...event.target.files];
     event.target.value = "";
@@ -85,10 +88,18 @@ function row(style) {
     show();
     byId("search").focus();
   };
+  const title = t("where_of", { name: style.title });
+  const where = button(t(style.mask ? "where_now" : "where"), () => paintWhere(style), { ariaLabel: title });
   const label = t("remove", { name: style.title });
   const close = button("×", remove, { ariaLabel: label, className: "remove" });
   const image = style.blob || !config.auth ? element("img", { src: style.small, alt: "" }) : null;
-  return element("li", {}, image, element("span", { textContent: style.title }), slider, close);
+  return element("li", {}, image, element("span", { textContent: style.title }), slider, where, close);
+}
+
+function paintWhere(style) {
+  const [photo] = photos();
+  if (photo) brush.open(style, photo.blob);
+  else say(t("brush_photo"), "error");
 }
 
 function search() {

@@ -1,0 +1,99 @@
+"""Masks: where each style applies, in every engine alike.
+
+Each style paints the whole picture by itself; the masks say how much of each is seen where. Where no mask is, the
+content stays as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from impasto.errors import UsageError
+from impasto.images.color import luminance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from impasto.engines.base import StylizeInputs
+    from impasto.images import LazyPicture
+    from impasto.types import FloatArray, OnStep, Picture, Step
+
+    Strips = Callable[[StylizeInputs, OnStep], Iterator[Picture]]
+
+_NOTHING = 1e-6
+
+
+def alpha_mask(content: LazyPicture) -> LazyPicture:
+    """Return what is not transparent in ``content`` as a mask.
+
+    Raises:
+        UsageError: all of it is opaque.
+    """
+    if content.alpha is None:
+        raise UsageError("the content has no transparency that could be its mask; give a picture: --mask FILE")
+    return replace(content, pixels=content.alpha, white=content.opaque, alpha=None)
+
+
+def masked_strips(inputs: StylizeInputs, size: tuple[int, int], strips: Strips, on_step: OnStep) -> Iterator[Picture]:
+    """Paint with each style alone, and show of each what its mask lets through: strips from top to bottom.
+
+    Args:
+        inputs: with a mask for each style: pictures of any size, white where the style applies, grey where it does in
+            part, black or transparent where it does not. Where masks overlap, styles are mixed by their weights.
+        size: width and height of the result.
+        strips: paints inputs without masks; strips of all are equally high.
+        on_step: called after every step of every style; an exception from it stops the run.
+    """
+    content = inputs.content.resized(*size)
+    masks = [mask.resized(*size) for mask in inputs.masks]
+    weights = [style.weight for style in inputs.styles] or [1.0]
+    alone = [replace(inputs, styles=inputs.styles[index : index + 1], masks=()) for index in range(len(masks))]
+    progress = _Interleaved(on_step, len(alone))
+    top = 0
+    for painted in zip(*(strips(each, progress.of(index)) for index, each in enumerate(alone)), strict=True):
+        bottom = top + painted[0].height
+        shown = [_shown(mask, top, bottom) for mask in masks]
+        pixels = _blend(content.read(top, bottom).pixels, [part.pixels for part in painted], shown, weights)
+        yield replace(painted[0], pixels=pixels)
+        top = bottom
+
+
+def _shown(mask: LazyPicture, top: int, bottom: int) -> FloatArray:
+    part = mask.read(top, bottom)
+    grey = luminance(part.pixels)
+    shown: FloatArray = (grey if part.alpha is None else grey * part.alpha)[:, :, None]
+    return shown
+
+
+def _blend(
+    content: FloatArray, painted: Sequence[FloatArray], shown: Sequence[FloatArray], weights: Sequence[float]
+) -> FloatArray:
+    """Mix (H, W, 3) by (H, W, 1)."""
+    cover = np.minimum(sum(shown), 1.0)
+    total = sum(weight * mask for weight, mask in zip(weights, shown, strict=True))
+    style = sum(weight * mask * pixels for weight, mask, pixels in zip(weights, shown, painted, strict=True))
+    blended: FloatArray = content + cover * (style / np.maximum(total, _NOTHING) - content)
+    return blended.clip(0, 1).astype(np.float32)
+
+
+class _Interleaved:
+    """Reports several runs that go on in turn as one."""
+
+    def __init__(self, on_step: OnStep, runs: int) -> None:
+        self._on_step = on_step
+        self._last: list[Step | None] = [None] * runs
+
+    def of(self, index: int) -> OnStep:
+        def on_step(step: Step) -> None:
+            self._last[index] = step
+            begun = [each for each in self._last if each is not None]
+            runs = len(self._last)
+            fraction = sum(each.fraction for each in begun) / runs
+            self._on_step(
+                replace(step, done=sum(each.done for each in begun), total=runs * step.total, fraction=fraction)
+            )
+
+        return on_step

@@ -1,0 +1,126 @@
+"""Masks in every kind of engine: where each style applies, and where nothing does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import impasto
+import impasto.engines.feedforward
+from impasto.cli.main import run
+from impasto.errors import UsageError
+from impasto.images import read_picture, resize_picture, write_picture
+from impasto.types import Picture
+
+ENGINES = {
+    "fast": {},
+    "gatys": {"descriptor": "compact", "steps": 3, "scales": 1},
+}
+WIDTH, HEIGHT = 96, 64
+
+
+@pytest.fixture(scope="module")
+def content(request):
+    return resize_picture(read_picture(request.getfixturevalue("photo")), WIDTH, HEIGHT)
+
+
+@pytest.fixture(scope="module")
+def style(request):
+    return resize_picture(read_picture(request.getfixturevalue("painting")), 80, 80)
+
+
+def grey(values, **more):
+    return Picture(np.repeat(np.asarray(values, np.float32)[:, :, None], 3, axis=2), **more)
+
+
+LEFT = grey(np.repeat([[1.0] * 8 + [0.0] * 8], 12, axis=0))
+"""A picture of another size than the content: the left half is white."""
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_outside_the_mask_the_picture_is_the_content(engine, content, style):
+    options = ENGINES[engine]
+    whole = impasto.stylize(content, style, engine=engine, **options)
+    masked = impasto.stylize(content, style, engine=engine, mask=LEFT, **options)
+    inside, outside = np.s_[:, : WIDTH // 2 - 12], np.s_[:, WIDTH // 2 + 12 :]
+    assert np.abs(masked.pixels[outside] - content.pixels[outside]).max() <= 1 / 255
+    np.testing.assert_allclose(masked.pixels[inside], whole.pixels[inside], atol=1e-5)
+    assert np.abs(whole.pixels[outside] - content.pixels[outside]).max() > 0.05, "the mask has done something"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_each_style_has_its_place(engine, content, style):
+    options = ENGINES[engine]
+    other = Picture(style.pixels[::-1, :, ::-1].copy())
+    right = grey(1 - LEFT.pixels[:, :, 0])
+    both = impasto.stylize(content, [style, other], engine=engine, mask=[LEFT, right], **options)
+    for chosen, part in ((style, np.s_[:, : WIDTH // 2 - 12]), (other, np.s_[:, WIDTH // 2 + 12 :])):
+        alone = impasto.stylize(content, chosen, engine=engine, **options)
+        np.testing.assert_allclose(both.pixels[part], alone.pixels[part], atol=1e-5)
+
+
+def test_grey_is_in_between_and_weights_count_where_masks_overlap(content, style):
+    whole = impasto.stylize(content, style)
+    half = impasto.stylize(content, style, mask=grey(np.full((4, 4), 0.5)))
+    np.testing.assert_allclose(half.pixels, (whole.pixels + content.pixels) / 2, atol=1e-5)
+    white = grey(np.ones((4, 4)))
+    other = impasto.stylize(content, "great-wave")
+    mixed = impasto.stylize(content, [(style, 3), ("great-wave", 1)], mask=[white, white])
+    np.testing.assert_allclose(mixed.pixels, 0.75 * whole.pixels + 0.25 * other.pixels, atol=1e-5)
+
+
+def test_what_is_transparent(content, style):
+    clear = np.ones((HEIGHT, WIDTH), np.float32)
+    clear[:, WIDTH // 2 :] = 0
+    whole = impasto.stylize(content, style)
+    by_mask = impasto.stylize(content, style, mask=grey(np.ones((HEIGHT, WIDTH)), alpha=clear))
+    given = Picture(content.pixels, alpha=clear)
+    by_content = impasto.stylize(given, style, mask="alpha")
+    inside, outside = np.s_[:, : WIDTH // 2 - 1], np.s_[:, WIDTH // 2 + 1 :]
+    for found in (by_mask, by_content):
+        np.testing.assert_array_equal(found.pixels[outside], content.pixels[outside])
+    np.testing.assert_allclose(by_mask.pixels[inside], whole.pixels[inside], atol=1e-5)
+    np.testing.assert_array_equal(by_content.alpha, clear)
+    with pytest.raises(UsageError, match="no transparency"):
+        impasto.stylize(content, style, mask="alpha")
+
+
+def test_strip_by_strip(content, style, monkeypatch):
+    whole = impasto.stylize(content, style, mask=LEFT)
+    monkeypatch.setattr(impasto.engines.feedforward, "_TILE", (16, 32))
+    monkeypatch.setattr(impasto.engines.feedforward, "_UNDIVIDED", 0)
+    steps = []
+    other = Picture(style.pixels[::-1].copy())
+    black = grey(np.zeros((4, 4)))
+    tiled = impasto.stylize(content, [style, other], mask=[LEFT, black], on_step=steps.append)
+    assert np.abs(tiled.pixels - whole.pixels).max() < 1 / 255
+    fractions = [step.fraction for step in steps]
+    assert len(steps) == 2 * 4 * 3 and fractions == sorted(fractions) and fractions[-1] == 1
+    assert {step.total for step in steps} == {len(steps)} and steps[-1].done == len(steps)
+
+
+def test_ctrl_c_keeps_what_there_is(content, style):
+    def interrupt(step):
+        if step.done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(impasto.errors.Interrupted) as stopped:
+        impasto.stylize(content, style, engine="gatys", mask=LEFT, on_step=interrupt, **ENGINES["gatys"])
+    outside = np.s_[:, WIDTH // 2 + 12 :]
+    np.testing.assert_allclose(stopped.value.picture.pixels[outside], content.pixels[outside], atol=1 / 255)
+
+
+def test_on_the_command_line(content, style, tmp_path, capsys):
+    write_picture(content, tmp_path / "content.png")
+    write_picture(style, tmp_path / "style.png")
+    write_picture(LEFT, tmp_path / "left.png")
+    paint = ["stylize", str(tmp_path / "content.png"), "-s", str(tmp_path / "style.png"), "-o", str(tmp_path / "o.png")]
+    assert run([*paint, "--mask", str(tmp_path / "left.png"), "--quiet"]) == 0
+    found, given = read_picture(tmp_path / "o.png"), read_picture(tmp_path / "content.png")
+    outside = np.s_[:, WIDTH // 2 + 12 :]
+    assert np.abs(found.pixels[outside] - given.pixels[outside]).max() <= 1 / 255
+    left = ["--mask", str(tmp_path / "left.png")]
+    assert run([*paint, *left, *left]) == 2
+    assert "2 masks are given for 1 styles" in capsys.readouterr().err
+    assert run([*paint, "--engine", "gatys", "-s", "great-wave", *left, *left, "--resume"]) == 2
+    assert "cannot be continued" in capsys.readouterr().err
