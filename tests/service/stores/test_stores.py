@@ -59,6 +59,23 @@ def test_the_migrations_make_the_tables_of_the_code(database):
     migrate(database)  # again: nothing to do
 
 
+def test_from_version_to_version(database_url, clock):
+    database = Database(database_url, clock=clock)
+    migrate(database, "0001")
+    submissions, claims, messages = SQLSubmissions(database), SQLClaims(database), SQLOutbox(database)
+    told = {Channel.EMAIL: "a@example.org"}
+    waiting, _ = submissions.submit(new(notify=told))
+    claims.fail(claim(claims), "broken", "it is broken")
+    ended = submissions.find(waiting.id)
+    sent = messages.next("sender", 10)
+    migrate(database)
+    with database.begin() as (connection, _):
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    assert submissions.find(waiting.id) == ended
+    assert messages.delivered(sent, "sender"), "what was on its way may still arrive"
+    database.close()
+
+
 def test_tables_of_a_newer_version_are_refused(database):
     with database.begin() as (connection, _):
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
@@ -405,6 +422,19 @@ def test_messages(submissions, claims, messages, clock):
     assert messages.refused(last, "another", "550 unknown", again_in=None)
     clock.time += 1000
     assert messages.next("another", 10) is None
+
+
+def test_who_sends_a_message_that_is_gone_answers_for_no_other(submissions, claims, messages):
+    told = {Channel.EMAIL: "a@example.org"}
+    first, _ = submissions.submit(new(notify=told, inputs={}))
+    claims.fail(claim(claims), "broken", "")
+    gone = messages.next("sender", 10)
+    submissions.erase(first.id, "one")
+    second, _ = submissions.submit(new(notify=told))
+    claims.fail(claim(claims), "broken", "")
+    wanted = messages.next("sender", 10)
+    assert (wanted.job.id, wanted.attempt) == (second.id, gone.attempt) and wanted.id != gone.id
+    assert not messages.delivered(gone, "sender") and messages.delivered(wanted, "sender")
 
 
 def test_a_failed_job_is_told_and_a_canceled_one_is_not(submissions, claims, messages):

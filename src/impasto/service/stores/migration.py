@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _LOCK = 0x696D7061  # "impa"
 
 
-def migrate(database: Database) -> None:
-    """Create or change the tables; several processes may do so at once, and one does.
+def migrate(database: Database, to: str = "head") -> None:
+    """Create or change the tables ``to`` a version; several processes may do so at once, and one does.
 
     Raises:
         StorageError: the database cannot be reached, or belongs to a newer version of impasto.
@@ -34,4 +34,4 @@ def migrate(database: Database) -> None:
         if found is not None and found not in known:
             raise StorageError(f"the database has the tables of a newer impasto (version {found}); update impasto")
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, to)

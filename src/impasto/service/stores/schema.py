@@ -83,6 +83,7 @@ outbox = Table(
     Column("error", Text),
     UniqueConstraint("job_id", "channel", name="outbox_once"),
     Index("outbox_next", "state", "not_before"),
+    sqlite_autoincrement=True,  # an id is never used again: who sent a message that was deleted may still answer
 )
 
 garbage = Table(

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from impasto.service.wiring import Parts
 
 _LOOPBACK = ("127.0.0.1", "localhost", "[", "[::1]")
+_AT_ONCE = 8
+"""Requests whose pictures are in memory."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -71,6 +73,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.state.parts = parts
     app.state.watch = watch
     app.state.pages = page_routes.Pages(settings)
+    app.state.at_once = asyncio.Semaphore(_AT_ONCE)
     app.state.metrics = metrics.Metrics(parts.upkeep)
     app.state.signer = Signer.of(settings)
     rates = Rates(settings.per_minute, settings.mails_per_hour)

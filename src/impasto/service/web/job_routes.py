@@ -61,32 +61,34 @@ async def submit(
     """Have a picture painted. All other fields of the form are options of the engine, by their names."""
     form = await request.form()
     options = {name: value for name, value in form.items() if name not in _KNOWN_FIELDS}
-    sources: list[str | bytes] = [*style, *[await image.read() for image in style_image]]
-    if weight and len(weight) != len(sources):
-        raise Problem(422, "bad_option", f"{len(weight)} weights are given for {len(sources)} styles")
+    styles = len(style) + len(style_image)
+    if weight and len(weight) != styles:
+        raise Problem(422, "bad_option", f"{len(weight)} weights are given for {styles} styles")
     check_notices(_parts(request).settings, email, webhook)
     notify = {
         channel: value for channel, value in ((Channel.EMAIL, email), (Channel.WEBHOOK, webhook)) if value is not None
     }
-    asked = accept.Request(
-        tenant=tenant,
-        content=await content.read(),
-        engine=engine,
-        masks=[await picture.read() for picture in mask],
-        styles=list(zip(sources, weight or [1.0] * len(sources), strict=True)),
-        options=options,
-        format=format,
-        priority=priority,
-        notify=notify,
-        idempotency_key=idempotency_key,
-    )
-    job, is_new = await to_thread.run_sync(request.app.state.acceptance.accept, asked)
+    async with request.app.state.at_once:  # so many requests are in memory; the others wait on disk
+        sources: list[str | bytes] = [*style, *[await image.read() for image in style_image]]
+        asked = accept.Request(
+            tenant=tenant,
+            content=await content.read(),
+            engine=engine,
+            masks=[await picture.read() for picture in mask],
+            styles=list(zip(sources, weight or [1.0] * styles, strict=True)),
+            options=options,
+            format=format,
+            priority=priority,
+            notify=notify,
+            idempotency_key=idempotency_key,
+        )
+        job, is_new = await to_thread.run_sync(request.app.state.acceptance.accept, asked)
     if is_new:
         request.app.state.metrics.accepted.labels(engine).inc()
     else:
         response.status_code = 200
     response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return body_of(request, job)
+    return await to_thread.run_sync(body_of, request, job)
 
 
 @router.get("")

@@ -98,5 +98,6 @@ async def transform(request: Request, tenant: Tenant, body: Transform) -> Transf
         format=form,
         notify={} if body.email is None else {Channel.EMAIL: body.email},
     )
-    job, _ = await to_thread.run_sync(request.app.state.acceptance.accept, asked)
+    async with request.app.state.at_once:
+        job, _ = await to_thread.run_sync(request.app.state.acceptance.accept, asked)
     return Transformed(id=job.id, status="accepted", job=f"/v1/jobs/{job.id}")

@@ -139,7 +139,8 @@ async def paint(request: Request) -> Response:
             options={name: form[name] for name in _OPTIONS if form.get(name)},
             notify={} if email is None else {Channel.EMAIL: email},
         )
-        job, _ = await to_thread.run_sync(request.app.state.acceptance.accept, asked)
+        async with request.app.state.at_once:
+            job, _ = await to_thread.run_sync(request.app.state.acceptance.accept, asked)
     except (ImpastoError, Problem) as error:
         problem = error if isinstance(error, Problem) else problem_of(error)
         styles = await to_thread.run_sync(gallery)
