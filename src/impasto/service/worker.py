@@ -117,7 +117,7 @@ def _look_after(parts: Parts, name: str, stop: Event) -> None:
     upkeep, swept = parts.upkeep, float("-inf")
     while not stop.wait(_UPKEEP_EVERY):
         with _going_on("upkeep"):
-            if not upkeep.lead("upkeep", name, 10 * _UPKEEP_EVERY):
+            if not upkeep.lead("upkeep", name, 3 * _UPKEEP_EVERY):
                 continue
             upkeep.reap()
             if time.monotonic() - swept > _SWEEP_EVERY:
