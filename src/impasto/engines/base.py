@@ -62,10 +62,7 @@ class StylizeInputs:
         Raises:
             UsageError: there are not as many as styles.
         """
-        if self.masks and len(self.masks) != max(1, len(self.styles)):
-            raise UsageError(
-                f"{len(self.masks)} masks are given for {len(self.styles)} styles; give one for each, in their order"
-            )
+        check_masks(len(self.masks), len(self.styles))
 
     @property
     def shares(self) -> list[float]:
@@ -75,6 +72,16 @@ class StylizeInputs:
             UsageError: there is no style.
         """
         return mixture(self.styles)
+
+
+def check_masks(masks: int, styles: int) -> None:
+    """Refuse masks of which nobody knows what they belong to; a network with a style of its own takes one.
+
+    Raises:
+        UsageError: there are not as many as styles.
+    """
+    if masks and masks != max(1, styles):
+        raise UsageError(f"{masks} masks are given for {styles} styles; give one for each, in their order")
 
 
 def mixture(styles: Sequence[Style]) -> list[float]:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 
-from impasto.errors import UnknownNameError, UsageError
+from impasto.errors import StyleError, UnknownNameError, UsageError
 from impasto.gallery.style_file import SUFFIX, GalleryStyle, read_style_file, write_style_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BUNDLED = Path(str(files("impasto.bundled") / "styles"))
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -42,6 +47,12 @@ class StyleCatalog:
             StyleError: its file is damaged.
         """
         return replace(read_style_file(self._path(name)), name=name)  # files may have been renamed
+
+    def readable(self) -> Iterator[GalleryStyle]:
+        """Give all styles whose files are whole: a damaged one does not hide the others."""
+        for name in self.paths():
+            with suppress(StyleError):
+                yield self.get(name)
 
     def add(self, style: GalleryStyle) -> Path:
         """Keep ``style`` in the folder, in place of another of that name; return its file.

@@ -1,4 +1,4 @@
-"""The child process of a worker, as the worker sees it: it may be stopped, or die, at any moment."""
+"""Child processes that may be stopped, or die, at any moment, as those see them who give them work."""
 
 from __future__ import annotations
 
@@ -7,60 +7,42 @@ import os
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING
-
-from impasto.service.run import Failure, Painted, Progress, serve
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from multiprocessing.connection import Connection
-
-    from impasto.service.run import Work
-
-_Message = Progress | Painted | Failure | None
+    from multiprocessing.process import BaseProcess
 
 
 class ChildDiedError(Exception):
     """The child process has ended without an answer."""
 
 
-def _talk(connection: Connection, work: Work, said: SimpleQueue[_Message]) -> None:
-    """Hand over ``work`` and pass on what is said about it; None if the child dies.
+class Child:
+    """A process that is started when it is needed, and again after it was killed; it does one thing at a time."""
 
-    In a thread: whoever sends to a child that is stopped, or receives half a message from one, waits for ever.
-    """
-    message: _Message = None
-    try:
-        connection.send(work)
-        while not isinstance(message, Painted | Failure):
-            message = connection.recv()
-            said.put(message)
-    except (EOFError, OSError):
-        said.put(None)
-
-
-class PaintProcess:
-    """The child process; it is started when it is needed, and again after it was killed."""
-
-    def __init__(self, warm_networks: int) -> None:
-        """Let the child keep so many engines in memory."""
-        self._warm_networks = warm_networks
+    def __init__(self, main: Callable[..., None], *arguments: Any) -> None:
+        """Let the child run ``main`` with its end of a connection and ``arguments``."""
+        self._main = main
+        self._arguments = arguments
         self._context = multiprocessing.get_context("spawn")
-        self._process: multiprocessing.process.BaseProcess | None = None
+        self._process: BaseProcess | None = None
 
-    def begin(self, work: Work) -> None:
-        """Hand over ``work``."""
+    def begin(self, work: Any, ends: Callable[[Any], bool]) -> None:
+        """Hand over ``work``; of what is said about it, the message that ``ends`` is true of is the last."""
         if self._process is None or not self._process.is_alive():
             self.kill()
             self._connection, theirs = self._context.Pipe()
-            self._process = self._context.Process(target=serve, args=(theirs, self._warm_networks), daemon=True)
+            self._process = self._context.Process(target=self._main, args=(theirs, *self._arguments), daemon=True)
             self._process.start()
             theirs.close()
-        self._said = SimpleQueue[_Message]()
-        self._talk = Thread(target=_talk, args=(self._connection, work, self._said), name="child", daemon=True)
+        self._said = SimpleQueue[Any]()
+        self._talk = Thread(target=_talk, args=(self._connection, work, ends, self._said), name="child", daemon=True)
         self._talk.start()
 
-    def receive(self, seconds: float) -> Progress | Painted | Failure | None:
-        """Return what the child says within so many ``seconds``.
+    def receive(self, seconds: float) -> Any:
+        """Return what the child says within so many ``seconds``; None if it says nothing.
 
         Raises:
             ChildDiedError: it has ended.
@@ -91,3 +73,19 @@ class PaintProcess:
             self._process.close()
             self._connection.close()
             self._process = None
+
+
+def _talk(connection: Connection, work: Any, ends: Callable[[Any], bool], said: SimpleQueue[Any]) -> None:
+    """Hand over ``work`` and pass on what is said about it; None if the child dies.
+
+    In a thread: whoever sends to a child that is stopped, or receives half a message from one, waits for ever.
+    """
+    try:
+        connection.send(work)
+        while True:
+            message = connection.recv()
+            said.put(message)
+            if ends(message):
+                return
+    except (EOFError, OSError):
+        said.put(None)

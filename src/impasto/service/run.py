@@ -82,6 +82,11 @@ class Failure:
     """Whether another attempt may go better."""
 
 
+def is_answer(message: object) -> bool:
+    """Return whether nothing more will be said about the work."""
+    return isinstance(message, Painted | Failure)
+
+
 class Painter:
     """Paints one job after the other."""
 

@@ -18,11 +18,11 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from impasto.errors import BlobMissingError, StorageError, needs_extra
-from impasto.service.child import ChildDiedError, PaintProcess
+from impasto.service.child import Child, ChildDiedError
 from impasto.service.delivery.courier import Courier
 from impasto.service.jobs import Beat
 from impasto.service.logs import about
-from impasto.service.run import Failure, Painted, Progress, Work
+from impasto.service.run import Failure, Painted, Progress, Work, is_answer, serve
 from impasto.service.wiring import dispatcher, senders
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class Worker:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._parts = parts
         self._stop = stop
-        self._child = PaintProcess(parts.settings.warm_networks)
+        self._child = Child(serve, parts.settings.warm_networks)
         self._group = ""
 
     @property
@@ -187,7 +187,7 @@ class Worker:
 class _Attempt:
     """One attempt at one job."""
 
-    def __init__(self, parts: Parts, child: PaintProcess, stop: Event, job: Job) -> None:
+    def __init__(self, parts: Parts, child: Child, stop: Event, job: Job) -> None:
         self._parts = parts
         self._settings = parts.settings
         self._child = child
@@ -233,7 +233,7 @@ class _Attempt:
         except BlobMissingError:
             return Failure("input_missing", "a picture of the job has been deleted; send it again", again=False)
         try:
-            self._child.begin(Work(job.params, inputs))
+            self._child.begin(Work(job.params, inputs), is_answer)
             while True:
                 message = self._child.receive(min(self._beat_every, settings.lease) / 2)
                 if isinstance(message, Painted | Failure):

@@ -12,6 +12,7 @@ from limits import RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
+from impasto.engines.base import check_masks
 from impasto.engines.create import OPTIONS
 from impasto.errors import BacklogError, ConflictError, QuotaError, RateError, UnknownNameError, UsageError
 from impasto.gallery import StyleCatalog
@@ -133,10 +134,7 @@ class Acceptance:
                 styles.append({"input": f"style{index}", "weight": weight})
             else:
                 styles.append({"name": source, "weight": weight})
-        if request.masks and len(request.masks) != max(1, len(styles)):
-            raise UsageError(
-                f"{len(request.masks)} masks are given for {len(styles)} styles; give one for each, or none"
-            )
+        check_masks(len(request.masks), len(styles))
         masks = {f"mask{index}": data for index, data in enumerate(request.masks)}
         pictures |= masks
         for data in pictures.values():

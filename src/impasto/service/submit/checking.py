@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import resource
 from dataclasses import dataclass
 from threading import Lock
@@ -10,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from impasto.errors import ImageError, ImageLimitError, ImageSizeError
 from impasto.images.limits import Limits
+from impasto.service.child import Child, ChildDiedError
 from impasto.service.confinement import confine
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
-    from multiprocessing.process import BaseProcess
 
 _OPEN_FILES = 32
 
@@ -57,8 +56,7 @@ class PictureCheck:
         """Take pictures within ``limits``; the child is started when it is needed."""
         self._limits = limits
         self._lock = Lock()
-        self._context = multiprocessing.get_context("spawn")
-        self._process: BaseProcess | None = None
+        self._child = Child(_serve, limits)
 
     def check(self, data: bytes) -> Checked | Rejected:
         """Say what ``data`` is; no picture can do more harm than being rejected."""
@@ -68,39 +66,25 @@ class PictureCheck:
                 "image_too_large", f"the picture has {len(data):,} bytes; at most {limits.bytes:,} are taken"
             )
         with self._lock:
+            self._child.begin(data, _is_answer)
             try:
-                connection = self._started()
-                connection.send_bytes(data)
-                if not connection.poll(limits.seconds):
-                    self._kill()
-                    return Rejected("decode_timeout", f"the picture takes over {limits.seconds:g} seconds to decode")
-                answer: Checked | Rejected = connection.recv()
-            except (EOFError, OSError):
-                self._kill()
+                answer: Checked | Rejected | None = self._child.receive(limits.seconds)
+            except ChildDiedError:
+                self._child.kill()
                 return Rejected("decode_failed", "the picture cannot be decoded within the memory and time for it")
+            if answer is None:
+                self._child.kill()
+                return Rejected("decode_timeout", f"the picture takes over {limits.seconds:g} seconds to decode")
             return answer
 
     def close(self) -> None:
         """End the child."""
         with self._lock:
-            self._kill()
+            self._child.kill()
 
-    def _started(self) -> Connection:
-        if self._process is None or not self._process.is_alive():
-            self._kill()
-            self._connection, theirs = self._context.Pipe()
-            self._process = self._context.Process(target=_serve, args=(theirs, self._limits), daemon=True)
-            self._process.start()
-            theirs.close()
-        return self._connection
 
-    def _kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.join()
-            self._process.close()
-            self._connection.close()
-            self._process = None
+def _is_answer(message: object) -> bool:
+    return isinstance(message, Checked | Rejected)
 
 
 def _serve(connection: Connection, limits: CheckLimits) -> None:
@@ -113,7 +97,7 @@ def _serve(connection: Connection, limits: CheckLimits) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     while True:
         try:
-            data = connection.recv_bytes()
+            data = connection.recv()
         except EOFError:
             return
         used = resource.getrusage(resource.RUSAGE_SELF)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from fastapi import APIRouter, Response
 
-from impasto.errors import StyleError, UnknownNameError
+from impasto.errors import UnknownNameError
 from impasto.gallery import StyleCatalog
 from impasto.service.web.access import Tenant
 from impasto.service.web.bodies import StyleBody, StyleList
@@ -22,12 +20,8 @@ def list_styles(_tenant: Tenant) -> StyleList:
 
 
 def gallery() -> list[StyleBody]:
-    """Return all styles; one damaged file does not hide the others."""
-    catalog, found = StyleCatalog(), []
-    for name in catalog.paths():
-        with suppress(StyleError):
-            found.append(StyleBody.of(catalog.get(name)))
-    return found
+    """Describe all styles."""
+    return [StyleBody.of(style) for style in StyleCatalog().readable()]
 
 
 @router.get("/{name}/thumbnail", response_class=Response, responses={200: {"content": {"image/webp": {}}}})

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field
 
-from impasto.errors import StyleError
 from impasto.gallery import StyleCatalog
 from impasto.images.encoding import SUFFIXES
 from impasto.service.jobs import Channel
@@ -69,14 +68,10 @@ def index() -> HTMLResponse:
 @router.get("/help")
 def models(_tenant: Tenant) -> Help:
     """List the styles with sample pictures."""
-    catalog, found = StyleCatalog(), []
-    for name in catalog.paths():
-        try:
-            style = catalog.get(name)
-        except StyleError:  # one damaged file does not hide the others
-            continue
+    found = []
+    for style in StyleCatalog().readable():
         sample = f"data:image/webp;base64,{base64.b64encode(style.swatch).decode()}"
-        found.append(Sample(model=name, title=style.title, sample=sample))
+        found.append(Sample(model=style.name, title=style.title, sample=sample))
     return Help(models=found)
 
 

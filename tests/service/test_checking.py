@@ -1,0 +1,29 @@
+"""The process that decodes pictures of strangers may freeze or die: the next picture is checked all the same."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+
+import psutil
+import pytest
+
+from impasto.service.submit.checking import Checked, CheckLimits, PictureCheck
+
+
+def decoder():
+    return next(each for each in psutil.Process().children() if "spawn_main" in " ".join(each.cmdline()))
+
+
+@pytest.mark.parametrize(("harm", "code"), [("suspend", "decode_timeout"), ("kill", None)])
+def test_a_child_that_is_harmed(photo, harm, code):
+    with closing(PictureCheck(CheckLimits(seconds=10))) as check:
+        whole = check.check(photo.read_bytes())
+        assert isinstance(whole, Checked)
+        child = decoder()
+        getattr(child, harm)()
+        if code is None:
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        else:
+            assert check.check(photo.read_bytes()).code == code
+        assert check.check(photo.read_bytes()) == whole and decoder().pid != child.pid
