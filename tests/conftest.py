@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,9 @@ from impasto.descriptors.weights.store import WeightsStore
 from impasto.networks.arbitrary import ArbitraryStylizer
 from impasto.training.saving import save_network
 from random_networks import he_tensors
+
+# Tests press Ctrl-C; what a script starts in the background would be deaf to it, and so would be all its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "examples" / "pictures"

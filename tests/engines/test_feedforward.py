@@ -16,6 +16,7 @@ import impasto.engines.feedforward
 from impasto.cli.main import run
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.fast import FastEngine
+from impasto.engines.network_graphs import NetworkGraphs
 from impasto.engines.noise import Noise
 from impasto.errors import StyleError, UsageError, WeightsFormatError
 from impasto.gallery import GalleryStyle, read_style_file
@@ -50,6 +51,17 @@ def test_tiles_leave_no_trace(paint, content, styles, monkeypatch):
     tiled = paint(content, styles[0], precision="float32", on_step=steps.append)
     assert len(steps) == 5 * 4 and steps[-1].fraction == 1
     assert np.abs(tiled.pixels - whole.pixels).max() < 1 / 255
+
+
+@pytest.mark.parametrize(("width", "graphs"), [(512, ["measure"]), (640, ["measure", "render"])])
+def test_what_is_measured_as_a_whole_is_painted_by_that(paint, folder, content, width, graphs, monkeypatch):
+    ran = []
+    run_graph = NetworkGraphs.run
+    monkeypatch.setattr(
+        NetworkGraphs, "run", lambda self, name, **given: ran.append(name) or run_graph(self, name, **given)
+    )
+    paint(resize_picture(content, width, 300), read_style_file(folder / "identity.style"))
+    assert ran == graphs
 
 
 def test_painting_with_the_exported_graphs_is_painting_with_the_network(folder, paint, checkpoint, content):

@@ -39,8 +39,10 @@ def test_measuring_and_rendering_is_painting(network, code, size):
     with torch.no_grad():
         noise = noise_for(image)
         whole = network(image, code, noise)
-        rendered = network.render(image, network.measure(image, code, noise), noise)
+        affine, measured = network.measure(image, code, noise)
+        rendered = network.render(image, affine, noise)
     assert whole.shape == image.shape and whole.min() >= 0 and whole.max() <= 1
+    torch.testing.assert_close(measured, whole, atol=1e-5, rtol=0)
     torch.testing.assert_close(rendered, whole, atol=1e-5, rtol=0)
 
 
@@ -49,8 +51,7 @@ def test_a_part_is_rendered_as_in_the_whole(network, code):
     halo = 13 * STRIDE
     with torch.no_grad():
         noise = noise_for(image)
-        affine = network.measure(image, code, noise)
-        whole = network.render(image, affine, noise)
+        affine, whole = network.measure(image, code, noise)
         part = network.render(image[:, :, : 128 + halo], affine, noise[:, :, : (128 + halo) // STRIDE])
     torch.testing.assert_close(part[:, :, :128], whole[:, :, :128], atol=1e-5, rtol=0)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impasto.engines.feedforward import ArbitraryEngine, from_batch, to_batch
+from impasto.engines.feedforward import ArbitraryEngine
 from impasto.engines.noise import Noise
 from impasto.errors import StyleError, UsageError
 from impasto.gallery import GalleryStyle, read_style_file
@@ -37,27 +37,17 @@ class FastEngine(ArbitraryEngine):
 
     def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Paint:
         options = self._options
-        seen = to_batch(self._seen(thumbnail), STRIDE)
-        identity = self._identity.code[None]
-        noise = Noise(options.seed)
+        seen, noise = self._seen(thumbnail), Noise(options.seed)
 
-        def measured(code: FloatArray) -> FloatArray:
-            part = noise.part(0, 0, seen.shape[2] // STRIDE, seen.shape[3] // STRIDE)
-            return self._graphs.run("measure", image=seen, code=code, noise=part)["affine"]
+        def beside(batch: FloatArray, top: int, left: int) -> dict[str, FloatArray]:
+            rows, columns = (side // STRIDE for side in batch.shape[2:])
+            return {"noise": noise.part(top // STRIDE, left // STRIDE, rows, columns)}
 
         def painted_with(code: FloatArray) -> Paint:
-            affine = measured(code)
-
-            def paint(content: FloatArray, top: int, left: int) -> FloatArray:
-                tile = to_batch(content, STRIDE)
-                part = noise.part(top // STRIDE, left // STRIDE, tile.shape[2] // STRIDE, tile.shape[3] // STRIDE)
-                painted = self._graphs.run("render", tile=tile, affine=affine, noise=part)["painted"]
-                return from_batch(painted, content)
-
-            return paint
+            return self._measured(seen, beside, code=code)
 
         paint = painted_with(self.code(inputs.styles, inputs.shares, thumbnail))
-        return self._towards_content(paint, painted_with(identity)) if options.strength < 1 else paint
+        return self._towards_content(paint, painted_with(self._identity.code[None])) if options.strength < 1 else paint
 
     def code(self, styles: tuple[Style, ...], shares: list[float], thumbnail: FloatArray) -> FloatArray:
         """Mix the codes of ``styles`` by ``shares``, and apply the strength: (1, code_size).

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impasto.engines.feedforward import FeedForwardEngine, TileSteps, from_batch, refuse_styles, to_batch
+from impasto.engines.feedforward import FeedForwardEngine, TileSteps, refuse_styles
 from impasto.engines.network_graphs import NetworkGraphs
 from impasto.engines.noise import UniformNoise
 from impasto.errors import UsageError
@@ -41,15 +41,11 @@ class TextureNetEngine(FeedForwardEngine):
     def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Paint:
         refuse_styles(inputs, self.name)
         noise = UniformNoise(NOISE_CHANNELS, self._options.seed)
-        seen = to_batch(self._seen(thumbnail), STRIDE)
-        affine = self._graphs.run("measure", image=seen, noise=noise.part(0, 0, *seen.shape[2:]))["affine"]
 
-        def paint(content: FloatArray, top: int, left: int) -> FloatArray:
-            tile = to_batch(content, STRIDE)
-            part = noise.part(top, left, *tile.shape[2:])
-            return from_batch(self._graphs.run("render", tile=tile, noise=part, affine=affine)["painted"], content)
+        def beside(batch: FloatArray, top: int, left: int) -> dict[str, FloatArray]:
+            return {"noise": noise.part(top, left, *batch.shape[2:])}
 
-        return self._faded(paint)
+        return self._faded(self._measured(self._seen(thumbnail), beside))
 
 
 class TextureNetSynthesizer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from impasto.engines.feedforward import FeedForwardEngine, from_batch, refuse_styles, to_batch
+from impasto.engines.feedforward import FeedForwardEngine, refuse_styles
 
 if TYPE_CHECKING:
     from impasto.engines.base import StylizeInputs
@@ -22,11 +22,4 @@ class TransformerEngine(FeedForwardEngine):
 
     def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Paint:
         refuse_styles(inputs, self.name)
-        affine = self._graphs.run("measure", image=to_batch(self._seen(thumbnail), self.stride))["affine"]
-
-        def paint(content: FloatArray, top: int, left: int) -> FloatArray:
-            del top, left
-            tile = to_batch(content, self.stride)
-            return from_batch(self._graphs.run("render", tile=tile, affine=affine)["painted"], content)
-
-        return self._faded(paint)
+        return self._faded(self._measured(self._seen(thumbnail), lambda batch, top, left: {}))

@@ -61,7 +61,8 @@ class ArbitraryStylizer(PaintingNetwork):
         """Return the three graphs of the engine 'fast'.
 
         - ``predict``: ``style`` (1, 3, H, W) to ``code`` (1, code_size);
-        - ``measure``: ``image`` (1, 3, H, W), ``code`` and ``noise`` (1, C, H / 8, W / 8) to ``affine`` (1, code_size);
+        - ``measure``: ``image`` (1, 3, H, W), ``code`` and ``noise`` (1, C, H / 8, W / 8) to ``affine`` (1, code_size)
+          and ``painted`` (1, 3, H, W);
         - ``render``: ``tile`` (1, 3, H, W), ``affine`` and ``noise`` to ``painted`` (1, 3, H, W).
 
         Raises:
@@ -78,7 +79,7 @@ class ArbitraryStylizer(PaintingNetwork):
         image, noise = torch.rand(1, 3, 8 * STRIDE, 12 * STRIDE), torch.randn(1, NOISE_CHANNELS, 8, 12)
         with torch.no_grad():
             code = predict(image)
-            affine = transformer.measure(image, code, noise)
+            affine, _ = transformer.measure(image, code, noise)
         return [
             Graph(
                 "predict",
@@ -93,7 +94,7 @@ class ArbitraryStylizer(PaintingNetwork):
                 transformer.measure,
                 [transformer],
                 {"image": image, "code": code, "noise": noise},
-                ("affine",),
+                ("affine", "painted"),
                 {"image": picture_sides(STRIDE), "noise": picture_sides(1)},
             ),
             Graph(

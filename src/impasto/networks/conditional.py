@@ -92,8 +92,12 @@ class ConditionalTransformer(NormalizedNetwork):
         """
         return self._train_pass([image, noise], code)
 
-    def measure(self, image: Tensor, code: Tensor, noise: Tensor) -> Tensor:
-        """Find what `render` needs to paint any part of ``image`` (1, 3, H, W): scales and shifts (1, code_size)."""
+    def measure(self, image: Tensor, code: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Paint ``image`` (1, 3, H, W), and find what `render` needs to paint any part of any enlargement of it.
+
+        Returns:
+            Scales and shifts (1, code_size), and what is painted (1, 3, H, W).
+        """
         return self._measure_pass([image, noise], code)
 
     def render(self, tile: Tensor, affine: Tensor, noise: Tensor) -> Tensor:

@@ -56,8 +56,11 @@ class NormalizedNetwork(nn.Module, ABC):
 
         return self._paint(inputs, normalize)
 
-    def _measure_pass(self, inputs: Sequence[Tensor], code: Tensor) -> Tensor:
-        """Find the scales and shifts (1, code_size) that do to these ``inputs`` what normalising them would."""
+    def _measure_pass(self, inputs: Sequence[Tensor], code: Tensor) -> tuple[Tensor, Tensor]:
+        """Find the scales and shifts (1, code_size) that do to these ``inputs`` what normalising them does.
+
+        What is painted on the way is returned with them.
+        """
         parts = iter(self._parts(code))
         found: list[tuple[Tensor, Tensor]] = []
 
@@ -69,8 +72,8 @@ class NormalizedNetwork(nn.Module, ABC):
             found.append((scale, shift - mean * scale))
             return x * scale + found[-1][1]
 
-        self._paint(inputs, normalize)
-        return torch.cat([part for parts in zip(*found, strict=True) for part in parts], dim=1).flatten(1)
+        painted = self._paint(inputs, normalize)
+        return torch.cat([part for parts in zip(*found, strict=True) for part in parts], dim=1).flatten(1), painted
 
     def _render_pass(self, inputs: Sequence[Tensor], affine: Tensor) -> Tensor:
         """Paint with what `_measure_pass` found: pure convolution."""

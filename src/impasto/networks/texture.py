@@ -61,8 +61,12 @@ class TextureNetwork(NormalizedNetwork, PaintingNetwork):
         """
         return self._train_pass([noise], self.code[None])
 
-    def measure(self, noise: Tensor) -> Tensor:
-        """Find what `render` needs to make any part of a texture: scales and shifts (1, code_size)."""
+    def measure(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Make a texture, and find what `render` needs to make any part of one.
+
+        Returns:
+            Scales and shifts (1, code_size), and the texture (1, 3, H, W).
+        """
         return self._measure_pass([noise], self.code[None])
 
     def render(self, noise: Tensor, affine: Tensor) -> Tensor:
@@ -72,14 +76,14 @@ class TextureNetwork(NormalizedNetwork, PaintingNetwork):
     def graphs(self) -> list[Graph]:
         """Return the two graphs that make textures.
 
-        - ``measure``: ``noise`` (1, NOISE_CHANNELS, H, W) to ``affine`` (1, code_size);
+        - ``measure``: ``noise`` (1, NOISE_CHANNELS, H, W) to ``affine`` (1, code_size) and ``painted`` (1, 3, H, W);
         - ``render``: ``noise`` and ``affine`` to ``painted`` (1, 3, H, W).
         """
         noise, sides = torch.rand(1, NOISE_CHANNELS, 4 * STRIDE, 6 * STRIDE), picture_sides(STRIDE)
         with torch.no_grad():
-            affine = self.measure(noise)
+            affine, _ = self.measure(noise)
         return [
-            Graph("measure", self.measure, [self], {"noise": noise}, ("affine",), {"noise": sides}),
+            Graph("measure", self.measure, [self], {"noise": noise}, ("affine", "painted"), {"noise": sides}),
             Graph("render", self.render, [self], {"noise": noise, "affine": affine}, ("painted",), {"noise": sides}),
         ]
 
@@ -118,8 +122,12 @@ class StylizingTextureNetwork(TextureNetwork):
         """Paint ``image`` (N, 3, H, W), sRGB in [0, 1], with ``noise`` as above: (N, 3, H, W) in [0, 1]."""
         return self._train_pass([noise, image], self.code[None])
 
-    def measure(self, noise: Tensor, image: Tensor) -> Tensor:  # type: ignore[override]
-        """Find what `render` needs to paint any part of ``image`` (1, 3, H, W): scales and shifts (1, code_size)."""
+    def measure(self, noise: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """Paint ``image`` (1, 3, H, W), and find what `render` needs to paint any part of any enlargement of it.
+
+        Returns:
+            Scales and shifts (1, code_size), and what is painted (1, 3, H, W).
+        """
         return self._measure_pass([noise, image], self.code[None])
 
     def render(self, noise: Tensor, tile: Tensor, affine: Tensor) -> Tensor:  # type: ignore[override]
@@ -131,10 +139,10 @@ class StylizingTextureNetwork(TextureNetwork):
         noise, sides = torch.rand(1, NOISE_CHANNELS, 4 * STRIDE, 6 * STRIDE), picture_sides(STRIDE)
         image = torch.rand(1, 3, *noise.shape[2:])
         with torch.no_grad():
-            affine = self.measure(noise, image)
+            affine, _ = self.measure(noise, image)
         measured, rendered = {"noise": noise, "image": image}, {"noise": noise, "tile": image}
         return [
-            Graph("measure", self.measure, [self], measured, ("affine",), dict.fromkeys(measured, sides)),
+            Graph("measure", self.measure, [self], measured, ("affine", "painted"), dict.fromkeys(measured, sides)),
             Graph(
                 "render",
                 self.render,

@@ -77,17 +77,21 @@ class TransformerNetwork(NormalizedNetwork, PaintingNetwork):
         """Paint ``image`` (N, 3, H, W), sRGB in [0, 1], sides multiples of `STRIDE`: (N, 3, H, W) in [0, 1]."""
         if self.norm == "instance":
             return self._train_pass([image], self.code[None])
-        return self._batch_pass(image) if self.training else self.render(image, self.measure(image))
+        return self._batch_pass(image) if self.training else self.measure(image)[1]
 
-    def measure(self, image: Tensor) -> Tensor:
-        """Find what `render` needs to paint any part of ``image`` (1, 3, H, W): scales and shifts (1, code_size)."""
+    def measure(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Paint ``image`` (1, 3, H, W), and find what `render` needs to paint any part of any enlargement of it.
+
+        Returns:
+            Scales and shifts (1, code_size), and what is painted (1, 3, H, W).
+        """
         if self.norm == "instance":
             return self._measure_pass([image], self.code[None])
         mean, variance = self.statistics.chunk(2)
         scale, shift = self.code.chunk(2)
         scale = scale * (variance + VARIANCE_FLOOR).rsqrt()
-        # Whatever the image; but a graph has to use its input.
-        return torch.cat([scale, shift - mean * scale])[None] + 0 * image.mean()
+        affine = torch.cat([scale, shift - mean * scale])[None]
+        return affine, self.render(image, affine)
 
     def render(self, tile: Tensor, affine: Tensor) -> Tensor:
         """Paint ``tile`` (N, 3, H, W) with what `measure` returned."""
@@ -96,14 +100,14 @@ class TransformerNetwork(NormalizedNetwork, PaintingNetwork):
     def graphs(self) -> list[Graph]:
         """Return the two graphs of the engine 'transformer'.
 
-        - ``measure``: ``image`` (1, 3, H, W) to ``affine`` (1, code_size);
+        - ``measure``: ``image`` (1, 3, H, W) to ``affine`` (1, code_size) and ``painted`` (1, 3, H, W);
         - ``render``: ``tile`` (1, 3, H, W) and ``affine`` to ``painted`` (1, 3, H, W).
         """
         image, sides = torch.rand(1, 3, 16 * STRIDE, 24 * STRIDE), picture_sides(STRIDE)
         with torch.no_grad():
-            affine = self.measure(image)
+            affine, _ = self.measure(image)
         return [
-            Graph("measure", self.measure, [self], {"image": image}, ("affine",), {"image": sides}),
+            Graph("measure", self.measure, [self], {"image": image}, ("affine", "painted"), {"image": sides}),
             Graph("render", self.render, [self], {"tile": image, "affine": affine}, ("painted",), {"tile": sides}),
         ]
 
