@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _PREVIEW_SIDE = 384
 _SECONDS_BETWEEN_PREVIEWS = 2.0
 _SECONDS_BETWEEN_STEPS = 0.5
-_NICE = 5
+_NICE = 10
 """Painting takes what others leave: requests on the same machine are answered all the same."""
 
 

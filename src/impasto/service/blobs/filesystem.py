@@ -42,8 +42,7 @@ class FileBlobs:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             try:
-                temporary.touch(mode=0o600)
-                with temporary.open("wb") as file:
+                with open(temporary, "wb", opener=_private) as file:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
@@ -118,6 +117,10 @@ def _size(folder: str | Path) -> int:
             with suppress(FileNotFoundError):
                 size += _size(entry.path) if entry.is_dir() else entry.stat().st_size
     return size
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _sync(folder: Path) -> None:

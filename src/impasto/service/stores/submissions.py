@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from impasto.errors import BacklogError, ConflictError
@@ -24,6 +24,21 @@ _PRIORITY_SECONDS = 600.0
 _TENANT_SECONDS = 2.0
 """By which every waiting job of a tenant puts off that tenant's next one, so that a thousand jobs of one do not stop
 the others."""
+
+
+def _count(*where: ColumnElement[bool]) -> Select[int]:
+    """Count rows, but not beyond the parameter 'most': the time that it takes has a bound."""
+    found = select(jobs.c.id).where(*where).limit(bindparam("most", type_=Integer)).subquery()
+    return select(func.count()).select_from(found)
+
+
+# Statements of every request, made once: to make them takes longer than the database takes for them.
+_NEW = insert(jobs).returning(jobs)
+_QUEUED = jobs.c.state == JobState.QUEUED
+_WAITING = _count(_QUEUED)
+_WAITING_OF_TENANT = _count(_QUEUED, jobs.c.tenant == bindparam("tenant"))
+_RANK = select(jobs.c.rank).where(jobs.c.id == bindparam("job")).scalar_subquery()
+_EARLIER = _count(_QUEUED, jobs.c.queue == bindparam("queue"), jobs.c.rank < _RANK)
 
 
 class SQLSubmissions:
@@ -54,38 +69,33 @@ class SQLSubmissions:
                         )
                     return to_job(known), False
             own_waiting = self._check_backlog(transaction, new.tenant)
-            row = connection.execute(
-                insert(jobs)
-                .values(
-                    id=new.id,
-                    tenant=new.tenant,
-                    state=JobState.QUEUED,
-                    queue=new.queue,
-                    group=new.group,
-                    priority=new.priority,
-                    # Waiting makes up for priority and for numbers, so nobody waits for ever.
-                    rank=now + _PRIORITY_SECONDS * new.priority + _TENANT_SECONDS * own_waiting,
-                    params=dict(new.params),
-                    inputs=dict(new.inputs),
-                    notify=dict(new.notify),
-                    request_sha256=new.request_sha256,
-                    idempotency_key=new.idempotency_key,
-                    attempt=0,
-                    max_attempts=_ATTEMPTS,
-                    not_before=now,
-                    created=now,
-                )
-                .returning(jobs)
-            ).one()
-            return to_job(row), True
+            row = {
+                "id": new.id,
+                "tenant": new.tenant,
+                "state": JobState.QUEUED,
+                "queue": new.queue,
+                "group": new.group,
+                "priority": new.priority,
+                # Waiting makes up for priority and for numbers, so nobody waits for ever.
+                "rank": now + _PRIORITY_SECONDS * new.priority + _TENANT_SECONDS * own_waiting,
+                "params": dict(new.params),
+                "inputs": dict(new.inputs),
+                "notify": dict(new.notify),
+                "request_sha256": new.request_sha256,
+                "idempotency_key": new.idempotency_key,
+                "max_attempts": _ATTEMPTS,
+                "not_before": now,
+                "created": now,
+            }
+            return to_job(connection.execute(_NEW, row).one()), True
 
     def _check_backlog(self, transaction: Transaction, tenant: str) -> int:
         limits = self._limits
-        waiting = _count(transaction, jobs.c.state == JobState.QUEUED, limits.backlog)
+        connection = transaction.connection
+        waiting = connection.scalar(_WAITING, {"most": limits.backlog}) or 0
         if waiting >= limits.backlog:
             raise BacklogError(f"{waiting} jobs wait already; try again in a while")
-        of_tenant = and_(jobs.c.tenant == tenant, jobs.c.state == JobState.QUEUED)
-        own = _count(transaction, of_tenant, limits.tenant_backlog)
+        own = connection.scalar(_WAITING_OF_TENANT, {"tenant": tenant, "most": limits.tenant_backlog}) or 0
         if own >= limits.tenant_backlog:
             raise BacklogError(f"{own} of your jobs wait already; try again when some are done")
         return own
@@ -117,10 +127,9 @@ class SQLSubmissions:
 
     def position(self, job: Job) -> int:
         """See `impasto.service.ports.Submissions.position`."""
-        rank = select(jobs.c.rank).where(jobs.c.id == job.id).scalar_subquery()
-        earlier = and_(jobs.c.state == JobState.QUEUED, jobs.c.rank < rank, jobs.c.queue == job.queue)
+        of_job = {"job": job.id, "queue": job.queue, "most": self._limits.backlog}
         with self._database.read() as transaction:
-            return _count(transaction, earlier, self._limits.backlog)
+            return transaction.connection.scalar(_EARLIER, of_job) or 0
 
     def cancel(self, job: str, tenant: str) -> Job | None:
         """See `impasto.service.ports.Revocations.cancel`."""
@@ -192,9 +201,3 @@ class SQLSubmissions:
 def _of(job: str, tenant: str | None) -> ColumnElement[bool]:
     chosen = and_(jobs.c.id == job, jobs.c.erased.is_(None))
     return chosen if tenant is None else and_(chosen, jobs.c.tenant == tenant)
-
-
-def _count(transaction: Transaction, where: ColumnElement[bool], most: int) -> int:
-    """Count rows, but not beyond ``most``: the time that it takes has a bound."""
-    found = select(jobs.c.id).where(where).limit(most).subquery()
-    return transaction.connection.scalar(select(func.count()).select_from(found)) or 0

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 
@@ -24,25 +24,18 @@ from impasto.service.web import (
     metrics,
     page_routes,
 )
-from impasto.service.web.problems import Problem, answer_with_problems
+from impasto.service.web.guard import Guard
+from impasto.service.web.problems import answer_with_problems
 from impasto.service.web.watching import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-
-    from fastapi import Request
+    from collections.abc import AsyncIterator
 
     from impasto.service.wiring import Parts
 
 _LOOPBACK = ("127.0.0.1", "localhost", "[", "[::1]")
 _AT_ONCE = 8
 """Requests whose pictures are in memory."""
-_SAFE = ("GET", "HEAD", "OPTIONS")
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
 
 
 def create_app(parts: Parts) -> FastAPI:
@@ -87,27 +80,12 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(metrics.router)
     app.include_router(health_routes.router)
     app.include_router(page_routes.router)
-    app.middleware("http")(app.state.metrics.observe)
+    app.add_middleware(metrics.Observer, metrics=app.state.metrics)
     if settings.cors:
         app.add_middleware(CORSMiddleware, allow_origins=list(settings.cors), allow_methods=["*"], allow_headers=["*"])
-
     if not settings.auth:  # nobody else's name may lead here: who has no key is known by being on this machine
         names = [*_LOOPBACK, settings.host, urlsplit(settings.base_url).hostname or ""]
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)
 
-    @app.middleware("http")
-    async def own_site(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        """Refuse what the page of another site sends in a visitor's name."""
-        foreign = request.headers.get("Sec-Fetch-Site") == "cross-site" and request.method not in _SAFE
-        if foreign and request.headers.get("Origin") not in settings.cors:
-            return Problem(403, "cross_site", "another site may not send this in your name").response()
-        return await call(request)
-
-    @app.middleware("http")
-    async def headers(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await call(request)
-        for name, value in _HEADERS.items():
-            response.headers.setdefault(name, value)
-        return response
-
+    app.add_middleware(Guard, friends=settings.cors)
     return app

@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from impasto.service.web.access import Tenant
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from impasto.service.ports import Upkeep
 
@@ -62,14 +62,31 @@ class Metrics:
         self._retried.set(counts.retried)
         return generate_latest(self._registry)
 
-    async def observe(self, request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answer, and the time that it took."""
+        self._answers.labels(method, route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+
+class Observer:
+    """Counts and times the answers of an application."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        """Note in ``metrics`` what ``app`` answers."""
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
         started = time.perf_counter()
-        response = await call(request)
-        route = getattr(request.scope.get("route"), "path", "none")
-        self._answers.labels(request.method, route, str(response.status_code)).inc()
-        self._seconds.labels(route).observe(time.perf_counter() - started)
-        return response
+
+        async def send_counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route = getattr(scope.get("route"), "path", "none")
+                self._metrics.answered(scope["method"], route, message["status"], time.perf_counter() - started)
+            await send(message)
+
+        await self._app(scope, receive, send_counted)
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

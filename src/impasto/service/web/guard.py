@@ -1,0 +1,54 @@
+"""Around every request: other sites may send nothing in a visitor's name, and every answer has careful headers.
+
+A plain ASGI application around another: FastAPI's decorator for middleware hands each part of a body from task to task.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers, MutableHeaders
+
+from impasto.service.web.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_SAFE = ("GET", "HEAD", "OPTIONS")
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+class Guard:
+    """Refuses what the page of another site sends, and adds headers that an answer lacks."""
+
+    def __init__(self, app: ASGIApp, friends: Collection[str]) -> None:
+        """Guard ``app``; the origins ``friends`` may send what they like."""
+        self._app = app
+        self._friends = friends
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        given = Headers(scope=scope)
+        foreign = given.get("Sec-Fetch-Site") == "cross-site" and scope["method"] not in _SAFE
+        if foreign and given.get("Origin") not in self._friends:
+            refused = Problem(403, "cross_site", "another site may not send this in your name").response()
+            await refused(scope, receive, send_guarded)
+        else:
+            await self._app(scope, receive, send_guarded)
