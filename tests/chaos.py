@@ -346,6 +346,7 @@ def run(jobs: int, faults: int, on: str, seed: int, folder: Path) -> dict[str, o
             with suppress(StorageError), parts.database.begin() as (connection, _):
                 connection.exec_driver_sql("UPDATE outbox SET not_before = 0 WHERE state = 'pending'")
             time.sleep(1)
+        wait_for(lambda: not parts.upkeep.garbage(), what="the end of what nobody needs")
         found = check(parts, clients, postman)
         attempts = [parts.submissions.find(job).attempt for job in clients.accepted.values()]
         return {

@@ -86,7 +86,8 @@ class Client:
             content: the content image: a path, or the bytes of a file.
             style: names of styles of the gallery.
             style_image: style images, like ``content``.
-            mask: where each style applies, names first; like ``content``.
+            mask: where each style applies, names first; like ``content``, or 'alpha' alone: each style applies where
+                the content is not transparent.
             weight: one for each style, names first.
             engine: how to paint.
             format: of the result, such as 'png'; the content's if None.
@@ -102,13 +103,15 @@ class Client:
         """
         styles = [style] if isinstance(style, str) else list(style)
         images = [style_image] if isinstance(style_image, (str, Path, bytes)) else list(style_image)
-        masks = [mask] if isinstance(mask, (str, Path, bytes)) else list(mask)
+        transparency = mask == "alpha"
+        masks = [] if transparency else [mask] if isinstance(mask, (str, Path, bytes)) else list(mask)
         fields = {
             "engine": engine,
             "format": format,
             "priority": priority,
             "email": email,
             "webhook": webhook,
+            "mask_alpha": True if transparency else None,
             **options,
         }
         data: dict[str, Any] = {name: str(value) for name, value in fields.items() if value is not None}

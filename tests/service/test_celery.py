@@ -16,7 +16,7 @@ from impasto.service.jobs import JobState, NewJob, new_id
 from impasto.service.settings import Settings
 from service.servers import redis_server, wait_for
 
-FAST = {"engine": "fast", "options": {"size": 64}, "styles": [{"name": "great-wave"}]}
+FAST = {"engine": "fast", "options": {"size": 64}, "styles": [{"name": "great-wave"}], "format": "jpeg"}
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ def paint(photo):
 
     def one(engine="fast", style="great-wave", **options):
         styles = [{"name": style}] if engine == "fast" else [{"input": "content"}]
-        params = {"engine": engine, "options": options, "styles": styles}
+        params = {"engine": engine, "options": options, "styles": styles, "format": "png"}
         return painter.paint(Work(params, {"content": content}), lambda progress: None)
 
     one.painter = painter

@@ -21,7 +21,7 @@ from impasto.service.settings import Settings
 from impasto.service.worker import Worker, work
 from service.servers import wait_for
 
-FAST = {"engine": "fast", "options": {"size": 64}, "styles": [{"name": "great-wave"}]}
+FAST = {"engine": "fast", "options": {"size": 64}, "styles": [{"name": "great-wave"}], "format": "jpeg"}
 SLOW = {**FAST, "engine": "gatys", "options": {"size": 96, "descriptor": "compact", "steps": 100_000}}
 SLOW["styles"] = [{"input": "style0"}]
 

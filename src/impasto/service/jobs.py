@@ -131,6 +131,27 @@ class Job:
         """Keys of everything that is stored for it."""
         return [key for key in (*self.inputs.values(), self.preview_key, self.result_key) if key]
 
+    @property
+    def own_preview_key(self) -> str:
+        """Where this attempt stores its preview."""
+        return self._key("previews", self.attempt, "jpg")
+
+    @property
+    def own_result_key(self) -> str:
+        """Where this attempt stores its result."""
+        return self._key("results", self.attempt, self.params["format"])
+
+    @property
+    def leftovers(self) -> list[str]:
+        """Keys under which attempts may have stored what nobody needs: a worker may be lost before it says so."""
+        kinds = [("previews", "jpg"), ("results", self.params.get("format"))]
+        attempts = range(1, self.attempt + 1)
+        keys = [self._key(kind, attempt, suffix) for kind, suffix in kinds if suffix for attempt in attempts]
+        return [key for key in keys if key not in (self.preview_key, self.result_key)]
+
+    def _key(self, kind: str, attempt: int, suffix: str) -> str:
+        return f"{kind}/{self.id}/{attempt}.{suffix}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:

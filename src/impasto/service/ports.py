@@ -108,8 +108,8 @@ class Upkeep(Protocol):
     def counts(self) -> Counts:
         """Return what operators want to know."""
 
-    def strangers(self, job_ids: Sequence[str]) -> set[str]:
-        """Return those of ``job_ids`` that no row has."""
+    def strangers(self, keys: Sequence[str]) -> set[str]:
+        """Return those of ``keys`` of blobs, 'inputs/JOB/...' and the like, that no job needs."""
 
     def garbage(self, most: int = 100) -> Sequence[str]:
         """Return keys of blobs that nobody needs any more."""

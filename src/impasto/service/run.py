@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.create import OPTIONS, create_engine
+from impasto.engines.masks import alpha_mask
 from impasto.errors import (
     DivergedError,
     DownloadError,
@@ -50,7 +51,7 @@ class Work:
 
     params: Mapping[str, Any]
     """'engine', its 'options', 'styles' (each a 'name' of the gallery or an 'input', and 'weight'), 'masks' (names of
-    inputs), 'format'."""
+    inputs, or 'alpha'), 'format'."""
     inputs: Mapping[str, bytes]
     """Picture files by the names that ``params`` use; 'content' is the content image."""
 
@@ -69,7 +70,6 @@ class Painted:
     """The result, as a file."""
 
     data: bytes
-    format: str
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,12 @@ class Painter:
         styles = tuple(_style(given, work.inputs) for given in params["styles"])
         watch = _Watch(send)
         engine = self._engine(params["engine"], params["options"])
-        masks = tuple(open_picture(work.inputs[name]) for name in params.get("masks", ()))
+        masks = tuple(
+            alpha_mask(content) if name == "alpha" else open_picture(work.inputs[name])
+            for name in params.get("masks", ())
+        )
         picture = engine.stylize(StylizeInputs(content, styles, masks), on_step=watch.step)
-        form = params.get("format") or content.outline.format or "png"
-        return Painted(encode_picture(picture, form), form)
+        return Painted(encode_picture(picture, params["format"]))
 
     def _engine(self, name: str, options: Mapping[str, Any]) -> Engine:
         chosen = OPTIONS[name].parse(dict(options))

@@ -102,15 +102,12 @@ def _deliver(courier: Courier, stop: Event) -> None:
 
 
 def _sweep_strangers(parts: Parts) -> None:
-    """Delete pictures that belong to no job: their request was never answered."""
+    """Delete pictures that no job needs: their request was never answered, or their worker was lost."""
     old = [key for key, changed in parts.blobs.entries() if time.time() - changed > _STRANGE_AFTER]
-    owners = {key: key.split("/")[1] for key in old if key.count("/") >= 2}
-    for first in range(0, len(owners), _AT_ONCE):
-        keys = list(owners)[first : first + _AT_ONCE]
-        strangers = parts.upkeep.strangers(sorted({owners[key] for key in keys}))
-        for key in keys:
-            if owners[key] in strangers:
-                parts.blobs.delete(key)
+    ours = [key for key in old if key.count("/") == 2]
+    for first in range(0, len(ours), _AT_ONCE):
+        for key in parts.upkeep.strangers(ours[first : first + _AT_ONCE]):
+            parts.blobs.delete(key)
 
 
 def _look_after(parts: Parts, name: str, stop: Event) -> None:
@@ -197,7 +194,6 @@ class _Attempt:
         self._beat_every = min(_SLOWEST_BEAT, parts.settings.lease / _BEATS_PER_LEASE)
         self._progress = 0.0
         self._preview: str | None = None
-        self._preview_key = f"previews/{job.id}/{job.attempt}.jpg"
 
     def make(self) -> None:
         """Bring the job to an end, or leave it to others."""
@@ -212,7 +208,7 @@ class _Attempt:
                 claims.canceled(job)
             if answer is Beat.LOST:
                 _log.warning("the lease is lost")
-                claims.unwanted(job, self._preview_key)
+                claims.unwanted(job, job.own_preview_key)
         except StorageError as error:
             _log.warning("%s", error)
             self._leave(Failure("storage", str(error), again=True))
@@ -256,8 +252,8 @@ class _Attempt:
     def _see(self, message: Progress) -> None:
         self._progress = message.fraction
         if message.preview is not None:
-            self._parts.blobs.put(self._preview_key, message.preview)
-            self._preview = self._preview_key
+            self._parts.blobs.put(self._job.own_preview_key, message.preview)
+            self._preview = self._job.own_preview_key
 
     def _beat(self) -> Beat:
         now = time.monotonic()
@@ -285,7 +281,7 @@ class _Attempt:
 
     def _finish(self, painted: Painted) -> None:
         job, parts = self._job, self._parts
-        key = f"results/{job.id}/{job.attempt}.{painted.format}"
+        key = job.own_result_key
         parts.blobs.put(key, painted.data)
         sha256 = hashlib.sha256(painted.data).hexdigest()
         while True:
@@ -300,7 +296,7 @@ class _Attempt:
         if accepted:
             _log.info("painted in %.1f s", time.monotonic() - self._started)
         else:
-            parts.claims.unwanted(job, key, self._preview_key)
+            parts.claims.unwanted(job, key, job.own_preview_key)
             parts.claims.canceled(job)
 
     def _fail(self, failure: Failure) -> None:

@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import select, text, update
 
 from impasto.errors import BacklogError, ConflictError, StorageError
-from impasto.service.jobs import Beat, Channel, JobState, Limits, NewJob, Retention
+from impasto.service.jobs import Beat, Channel, JobState, Limits, NewJob, Retention, new_id
 from impasto.service.stores.claims import SQLClaims
 from impasto.service.stores.database import Database
 from impasto.service.stores.migration import migrate
@@ -21,12 +21,15 @@ from impasto.service.stores.schema import api_keys, garbage, jobs, leaders, meta
 from impasto.service.stores.submissions import SQLSubmissions
 from impasto.service.stores.upkeep import SQLUpkeep
 
+ATTEMPT_BLOBS = (("previews", "jpg"), ("results", "png"))
 LIMITS = Limits(backlog=40, tenant_backlog=30)
 RETENTION = Retention(inputs=100, results=1000, rows=10_000)
 
 
 def new(tenant="one", **values):
-    return NewJob(**{"tenant": tenant, "params": {"engine": "fast"}, "request_sha256": "0" * 64, **values})
+    return NewJob(
+        **{"tenant": tenant, "params": {"engine": "fast", "format": "png"}, "request_sha256": "0" * 64, **values}
+    )
 
 
 @pytest.fixture
@@ -317,7 +320,7 @@ def test_retry(submissions, claims, upkeep, clock):
     again = submissions.retry(made.id, "one")
     assert (again.state, again.error_code, again.finished) == (JobState.QUEUED, None, None)
     clock.time += 10_000
-    assert upkeep.garbage() == [], "what is queued again keeps its pictures"
+    assert "inputs/a" not in upkeep.garbage(), "what is queued again keeps its pictures"
     for _ in range(3):
         job = claim(claims)
         assert claims.put_back(job, delay=0, counts=True) is (job.attempt < job.max_attempts)
@@ -335,10 +338,11 @@ def test_erase(submissions, claims, upkeep, database):
     job = claim(claims)
     claims.beat(job, 10, progress=0.1, stage="", preview="previews/a")
     claims.finish(job, "results/a", "1" * 64)
+    upkeep.collected(upkeep.garbage())
     assert not submissions.erase(made.id, "another")
     assert submissions.erase(made.id, "one") and not submissions.erase(made.id, "one")
     assert submissions.find(made.id) is None and submissions.list("one") == []
-    assert set(upkeep.garbage()) == {"inputs/a", "previews/a", "results/a"}
+    assert set(upkeep.garbage()) == {"inputs/a", "results/a", *attempt_keys(made, 1)}
     with database.read() as (connection, _):
         left = [str(row) for table in metadata.sorted_tables for row in connection.execute(select(table))]
     assert not any(word in line for line in left for word in ("example.org", "mine", "engine"))
@@ -351,9 +355,36 @@ def test_erase_of_a_running_job(submissions, claims, upkeep):
     assert claims.beat(job, 10, progress=0, stage="", preview="previews/late") is Beat.LOST
     assert not claims.finish(job, "results/late", "1" * 64)
     claims.unwanted(job, "results/late")
-    assert set(upkeep.garbage()) == {"inputs/a", "results/late"}
-    upkeep.collected(["inputs/a", "results/late"])
-    assert upkeep.garbage() == []
+    assert set(upkeep.garbage()) == {"inputs/a", "results/late", *attempt_keys(made, 1)}
+
+
+def attempt_keys(job, *attempts):
+    return {
+        f"{kind}/{job.id}/{n}.{suffix}" for n in attempts for kind, suffix in (("previews", "jpg"), ("results", "png"))
+    }
+
+
+def test_what_a_lost_worker_stored_is_deleted(submissions, claims, upkeep, clock):
+    made, _ = submissions.submit(new())
+    lost = claim(claims)
+    clock.time += 11
+    upkeep.reap()
+    job = claim(claims)
+    assert upkeep.garbage() == [] and {lost.own_preview_key, lost.own_result_key} == attempt_keys(made, 1)
+    claims.finish(job, job.own_result_key, "1" * 64)
+    assert set(upkeep.garbage()) == attempt_keys(made, 1) | {job.own_preview_key}
+    upkeep.collected(upkeep.garbage())
+    assert submissions.erase(made.id, "one") and set(upkeep.garbage()) == attempt_keys(made, 1, 2)
+
+
+def test_strangers_are_what_no_job_needs(submissions, claims, upkeep):
+    name = new_id()
+    content = f"inputs/{name}/content"
+    submissions.submit(new(id=name, inputs={"content": content}))
+    job = claim(claims)
+    claims.finish(job, job.own_result_key, "1" * 64)
+    strange = {f"results/{name}/7.png", f"inputs/{new_id()}/content"}
+    assert upkeep.strangers([content, job.own_result_key, *strange]) == strange
 
 
 def test_what_a_job_refers_to_is_wanted(submissions, claims, upkeep):
@@ -361,14 +392,14 @@ def test_what_a_job_refers_to_is_wanted(submissions, claims, upkeep):
     job = claim(claims)
     claims.finish(job, "results/1", "1" * 64)
     claims.unwanted(job, "results/1", "results/0")
-    assert upkeep.garbage() == ["results/0"]
+    assert set(upkeep.garbage()) == {"results/0", *attempt_keys(job, 1)}
 
 
 def test_expiry(submissions, claims, upkeep, clock, database):
     made, _ = submissions.submit(new(inputs={"content": "inputs/a"}, notify={Channel.EMAIL: "a@example.org"}))
     claims.finish(claim(claims), "results/a", "1" * 64)
     waiting, _ = submissions.submit(new())
-    assert upkeep.garbage() == []
+    upkeep.collected(upkeep.garbage())
     clock.time += 101
     assert upkeep.garbage() == ["inputs/a"] and upkeep.expire() == 0
     upkeep.collected(["inputs/a"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -55,6 +56,20 @@ def test_masks(client, photo):
     assert np.abs(mixed - alone).mean() > 0.01
     with pytest.raises(RequestError, match="1 masks are given for 2 styles"):
         client.submit(photo, style=styles, mask=white)
+
+
+def test_a_mask_of_transparency(client, photo):
+    content = resize_picture(read_picture(photo), 64, 48)
+    half = np.zeros((48, 64), np.float32)
+    half[:, :32] = 1.0
+    given = encode_picture(replace(content, alpha=half), "png")
+    job = client.submit(given, style="great-wave", mask="alpha", format="png")
+    assert client.wait(job.id, timeout=60).state == "succeeded"
+    painted = read_picture(client.result(job.id)).pixels
+    assert np.abs(painted - content.pixels)[:, 33:].max() < 1.5 / 255
+    assert np.abs(painted - content.pixels)[:, :32].mean() > 0.03
+    with pytest.raises(RequestError, match="no transparency that could be its mask"):
+        client.submit(photo, style="great-wave", mask="alpha")
 
 
 def test_cancel_and_retry(client, photo, painting):

@@ -199,6 +199,23 @@ def test_a_brush_says_where_a_style_applies(visit, small_photo, server):
     assert np.abs(found - given)[:, 8:32].mean() > 10
 
 
+def test_a_style_applies_where_the_picture_is_not_transparent(visit, tmp_path, server):
+    content = np.full((48, 64, 4), (90, 140, 200, 255), np.uint8)
+    content[:, 32:, 3] = 0
+    Image.fromarray(content).save(tmp_path / "half.png")
+    page = chosen(visit(), tmp_path / "half.png")
+    page.click(WAVE)
+    page.get_by_role("button", name="Where The Great Wave off Kanagawa applies").click()
+    page.get_by_role("button", name="Where the picture is not transparent").click()
+    page.get_by_role("button", name="Done").click()
+    page.click("#paint")
+    row = page.locator("#jobs li")
+    expect(row).to_have_attribute("data-state", "succeeded", timeout=60_000)
+    result = httpx.get(f"{server}/v1/jobs/{row.get_attribute('data-id')}/result").content
+    found = np.asarray(Image.open(io.BytesIO(result)), np.int16)
+    assert np.abs(found - content)[:, 33:].max() <= 1 and np.abs(found - content)[:, :31, :3].mean() > 5
+
+
 def test_several_photographs_at_once(visit, small_photo, photo):
     page = visit()
     page.set_input_files("#choose", [small_photo, photo])

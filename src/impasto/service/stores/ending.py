@@ -48,7 +48,7 @@ def end(
     if row.preview_key is not None:
         inputs[row.preview_key] = now
         connection.execute(update(jobs).where(jobs.c.id == row.id).values(preview_key=None))
-    discard(transaction, inputs)
+    discard(transaction, {**dict.fromkeys(to_job(row).leftovers, now), **inputs})
     if state in _TOLD:
         for channel, destination in row.notify.items():
             connection.execute(
@@ -98,7 +98,8 @@ def requeue(
 def forget(transaction: Transaction, row: Row[Any]) -> None:
     """Keep nothing of the job in ``row`` but that it was: no address, no picture, no options."""
     connection, now = transaction
-    discard(transaction, dict.fromkeys(to_job(row).blobs, now))
+    job = to_job(row)
+    discard(transaction, dict.fromkeys([*job.blobs, *job.leftovers], now))
     connection.execute(delete(outbox).where(outbox.c.job_id == row.id))
     connection.execute(
         update(jobs)

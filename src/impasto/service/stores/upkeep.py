@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from impasto.service.jobs import TERMINAL, Counts, JobState, Retention
 from impasto.service.stores.ending import end, forget, requeue
-from impasto.service.stores.schema import garbage, jobs, leaders, outbox
+from impasto.service.stores.schema import garbage, jobs, leaders, outbox, to_job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,11 +111,12 @@ class SQLUpkeep:
                 retried=connection.scalar(select(func.count()).where(jobs.c.attempt > 1)) or 0,
             )
 
-    def strangers(self, job_ids: Sequence[str]) -> set[str]:
+    def strangers(self, keys: Sequence[str]) -> set[str]:
         """See `impasto.service.ports.Upkeep.strangers`."""
+        owners = {key.split("/")[1] for key in keys}
         with self._database.read() as (connection, _):
-            known = connection.scalars(select(jobs.c.id).where(jobs.c.id.in_(job_ids))).all()
-        return set(job_ids) - set(known)
+            rows = connection.execute(select(jobs).where(jobs.c.id.in_(owners))).all()
+        return set(keys).difference(*(to_job(row).blobs for row in rows))
 
     def garbage(self, most: int = _AT_ONCE) -> Sequence[str]:
         """See `impasto.service.ports.Upkeep.garbage`."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from limits import RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.storage import MemoryStorage
@@ -19,7 +19,7 @@ from impasto.gallery import StyleCatalog
 from impasto.images.encoding import SUFFIXES
 from impasto.options import EngineOptions, GatysOptions
 from impasto.service.jobs import Channel, NewJob, new_id
-from impasto.service.submit.checking import Rejected
+from impasto.service.submit.checking import Checked, Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,8 +66,8 @@ class Request:
     engine: str = "fast"
     styles: Sequence[tuple[str | bytes, float]] = ()
     """Names of the gallery or picture files, each with its weight."""
-    masks: Sequence[bytes] = ()
-    """Picture files, one for each style, or none."""
+    masks: Sequence[bytes | Literal["alpha"]] = ()
+    """One for each style, or none: picture files, or what is not transparent in the content."""
     options: Mapping[str, Any] = field(default_factory=dict)
     format: str | None = None
     """Of the result, such as 'png'; None is the content's."""
@@ -135,17 +135,17 @@ class Acceptance:
             else:
                 styles.append({"name": source, "weight": weight})
         check_masks(len(request.masks), len(styles))
-        masks = {f"mask{index}": data for index, data in enumerate(request.masks)}
-        pictures |= masks
-        for data in pictures.values():
-            if isinstance(answer := self._check.check(data), Rejected):
-                raise RejectedError(answer.code, answer.text)
+        masks = ["alpha" if mask == "alpha" else f"mask{index}" for index, mask in enumerate(request.masks)]
+        pictures |= {name: mask for name, mask in zip(masks, request.masks, strict=True) if isinstance(mask, bytes)}
+        checked = {name: self._checked(data) for name, data in pictures.items()}
+        if "alpha" in masks and not checked["content"].alpha:
+            raise UsageError("the content has no transparency that could be its mask; send a picture as mask")
         params = {
             "engine": request.engine,
             "options": options.model_dump(mode="json", exclude_unset=True),
             "styles": styles,
-            "masks": list(masks),
-            "format": request.format,
+            "masks": masks,
+            "format": request.format or checked["content"].format,
         }
         inputs = {name: f"inputs/{job}/{name}" for name in pictures}
         for name, data in pictures.items():
@@ -169,6 +169,12 @@ class Acceptance:
         if not is_new:
             self._drop(inputs)
         return accepted, is_new
+
+    def _checked(self, data: bytes) -> Checked:
+        answer = self._check.check(data)
+        if isinstance(answer, Rejected):
+            raise RejectedError(answer.code, answer.text)
+        return answer
 
     def _drop(self, inputs: Mapping[str, str]) -> None:
         for key in inputs.values():

@@ -39,6 +39,8 @@ class Checked:
     width: int
     height: int
     format: str
+    alpha: bool
+    """Whether some of it may be transparent."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,9 @@ def _serve(connection: Connection, limits: CheckLimits) -> None:
                     f"image data is {opened.width}x{opened.height}; its longer side may have {limits.longest_side} "
                     "pixels; make it smaller"
                 )
-            answer: Checked | Rejected = Checked(opened.width, opened.height, opened.outline.format or "")
+            answer: Checked | Rejected = Checked(
+                opened.width, opened.height, opened.outline.format or "png", opened.alpha is not None
+            )
             del opened
         except ImageLimitError as error:
             answer = Rejected("image_too_large", str(error))

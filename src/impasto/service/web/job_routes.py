@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 _KNOWN_FIELDS = {
-    "content", "style", "style_image", "mask", "weight", "engine", "format", "priority", "email", "webhook",
+    "content", "style", "style_image", "mask", "mask_alpha", "weight", "engine", "format", "priority",
+    "email", "webhook",
 }  # fmt: skip
 _MEDIA_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "tiff": "image/tiff", "webp": "image/webp",
                 "avif": "image/avif", "gif": "image/gif"}  # fmt: skip
@@ -50,6 +51,7 @@ async def submit(
     mask: Annotated[
         list[UploadFile], File(description="Where each style applies, white, names first; everywhere if missing.")
     ] = [],  # noqa: B006
+    mask_alpha: Annotated[bool, Form(description="Let styles apply where the content is not transparent.")] = False,
     weight: Annotated[list[float], Form(description="One for each style, names first; all the same if missing.")] = [],  # noqa: B006
     engine: Annotated[str, Form(description="How to paint.")] = "fast",
     format: Annotated[str | None, Form(description="Of the result, such as png; the content's if missing.")] = None,
@@ -64,6 +66,8 @@ async def submit(
     styles = len(style) + len(style_image)
     if weight and len(weight) != styles:
         raise Problem(422, "bad_option", f"{len(weight)} weights are given for {styles} styles")
+    if mask and mask_alpha:
+        raise Problem(422, "bad_option", "masks are given as pictures and by transparency; choose one of the two")
     check_notices(_parts(request).settings, email, webhook)
     notify = {
         channel: value for channel, value in ((Channel.EMAIL, email), (Channel.WEBHOOK, webhook)) if value is not None
@@ -74,7 +78,7 @@ async def submit(
             tenant=tenant,
             content=await content.read(),
             engine=engine,
-            masks=[await picture.read() for picture in mask],
+            masks=["alpha"] * max(1, styles) if mask_alpha else [await picture.read() for picture in mask],
             styles=list(zip(sources, weight or [1.0] * styles, strict=True)),
             options=options,
             format=format,

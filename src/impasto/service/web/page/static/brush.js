@@ -23,6 +23,7 @@ export function start(onDone) {
   byId("erase").addEventListener("click", (event) => {
     event.target.ariaPressed = String(event.target.ariaPressed !== "true");
   });
+  byId("opaque").addEventListener("click", fromTransparency);
   byId("everywhere").addEventListener("click", () => close(null));
   byId("brush-done").addEventListener("click", async () => close(await mask.convertToBlob({ type: "image/png" })));
 }
@@ -45,6 +46,22 @@ export async function open(chosen, blob) {
   draw();
   byId("brush").showModal();
   canvas.focus();
+}
+
+/** Let the style apply where the photograph is not transparent. */
+function fromTransparency() {
+  const { width, height } = mask;
+  const opaque = new OffscreenCanvas(width, height);
+  const white = opaque.getContext("2d");
+  white.drawImage(photo, 0, 0, width, height);
+  white.globalCompositeOperation = "source-in";
+  white.fillStyle = "#fff";
+  white.fillRect(0, 0, width, height);
+  const context = mask.getContext("2d");
+  context.fillStyle = "#000";
+  context.fillRect(0, 0, width, height);
+  context.drawImage(opaque, 0, 0);
+  draw();
 }
 
 function close(blob) {
@@ -105,6 +122,7 @@ function draw() {
   tinted.fillStyle = TINT;
   tinted.fillRect(0, 0, width, height);
   const context = byId("canvas").getContext("2d");
+  context.clearRect(0, 0, width, height);
   context.drawImage(photo, 0, 0, width, height);
   context.drawImage(tint, 0, 0);
   context.lineWidth = 2;

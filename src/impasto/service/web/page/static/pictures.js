@@ -18,7 +18,8 @@ export async function prepared(file) {
   const { width, height } = image;
   const share = Math.min(1, config.maxSide / Math.max(width, height), Math.sqrt(config.maxPixels / (width * height)));
   if (share === 1 && file.size <= config.maxBytes) return { blob: file, width, height, from: null };
-  const type = file.type === "image/png" && file.size <= config.maxBytes ? "image/png" : "image/jpeg";
+  const asItIs = file.type === "image/jpeg" || (file.type === "image/png" && file.size <= config.maxBytes);
+  const type = asItIs ? file.type : "image/webp"; // which is small and keeps transparency
   for (let factor = share; ; factor *= 0.8) {
     const size = [Math.floor(width * factor), Math.floor(height * factor)];
     const blob = await drawn(image, ...size, type, QUALITY);
