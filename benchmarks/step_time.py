@@ -2,8 +2,9 @@
 
     python benchmarks/step_time.py [--size 512] [--runs 9] [--descriptor vgg19]
 
-The two sides alternate. Also measured: the machine's convolution ceiling (256 -> 256 channels, 3x3, forward only, by
-oneDNN), and the share of it that the step's convolutions reach.
+The sides alternate; the third is the engine's step with the compact descriptor. Also measured: the machine's
+convolution ceiling (256 -> 256 channels, 3x3, forward only, by oneDNN), and the share of it that the step's
+convolutions reach.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
 
 from impasto.descriptors.catalog import load_vgg
+from impasto.descriptors.compact import load_compact
 from impasto.descriptors.convolution import native_precision
 from impasto.descriptors.vgg import layer_names
 from impasto.engines.descent import Descent
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from impasto.descriptors.base import Descriptor
     from impasto.descriptors.vgg import VGG
 
 STYLE_LAYERS = {f"relu{block}_1": 1.0 for block in range(1, 6)}
@@ -97,7 +100,7 @@ class PlainLoop:
         return float(loss.detach())
 
 
-def our_step(network: VGG, content: Tensor, style: Tensor) -> Descent:
+def our_step(network: Descriptor, content: Tensor, style: Tensor) -> Descent:
     """The engine's own step on the same pictures."""
     with torch.no_grad():
         parts = {
@@ -155,15 +158,18 @@ def main() -> None:
     precision = native_precision(CPU)
     plain = PlainLoop(load_vgg(arguments.descriptor), content, style)
     ours = our_step(load_vgg(arguments.descriptor, precision=precision), content, style)
+    compact = our_step(load_compact(precision=precision), content, style)
     plain.step()
-    with freed_blocks_kept():
-        ours.step()
-    plain_times, our_times = [], []
+    plain_times: list[float] = []
+    our_times: list[float] = []
+    compact_times: list[float] = []
     for _ in range(runs):
         plain_times.append(seconds(plain.step))
-        with freed_blocks_kept():
-            ours.step()  # the blocks are given back at each turn; a run keeps them
-            our_times.append(seconds(ours.step))
+        for descent, times in ((ours, our_times), (compact, compact_times)):
+            with freed_blocks_kept():
+                descent.step()  # the blocks are given back at each turn; a run keeps them
+                times.append(seconds(descent.step))
+    cheaper = [a / b for a, b in zip(our_times, compact_times, strict=True)]
     ratios = [a / b for a, b in zip(plain_times, our_times, strict=True)]
     plain_median, our_median = statistics.median(plain_times), statistics.median(our_times)
     ceiling = convolution_ceiling(torch.bfloat16 if precision == "bfloat16" else torch.float32, runs)
@@ -173,6 +179,10 @@ def main() -> None:
     print(f"plain float32 NCHW   {plain_median:.3f} s (min {min(plain_times):.3f}, max {max(plain_times):.3f})")
     print(f"impasto              {our_median:.3f} s (min {min(our_times):.3f}, max {max(our_times):.3f})")
     print(f"ratio                {statistics.median(ratios):.2f} (min {min(ratios):.2f}, max {max(ratios):.2f})")
+    print(
+        f"compact descriptor   {statistics.median(compact_times):.3f} s, cheaper by {statistics.median(cheaper):.1f} "
+        f"(min {min(cheaper):.1f}, max {max(cheaper):.1f})"
+    )
     print(f"convolution ceiling  {ceiling / 1e9:.0f} GFLOP/s (direct, {precision})")
     print(f"share of the ceiling {flops / our_median / ceiling:.0%} ({flops / 1e9:.0f} GFLOP a step)")
 
