@@ -13,10 +13,12 @@ import torch
 import impasto
 from impasto.cli.main import run
 from impasto.descriptors.compact import load_compact
+from impasto.engines.noise import Noise
 from impasto.errors import StyleError
 from impasto.gallery import StyleCatalog, read_style_file, write_style_file
 from impasto.images import read_picture, resize_picture, write_picture
-from impasto.networks.arbitrary import STYLE_LAYERS
+from impasto.networks.arbitrary import STYLE_LAYERS, ArbitraryStylizer
+from impasto.networks.checkpoint import load_network
 from impasto.training.stylizer import style_distance
 
 
@@ -68,6 +70,42 @@ def test_learning_comes_nearer_to_the_style(folder, photo, painting, tmp_path, m
         distances.append(distance(impasto.stylize("photo.png", "s.style", network=str(folder))))
     assert distances[1] < 0.7 * distances[0]
     assert not StyleCatalog().folder.exists()
+
+
+def test_last_layers_are_learned_and_painted_with(folder, photo, painting, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_picture(resize_picture(read_picture(photo), 96, 72), "photo.png")
+    quick = ["--steps", "5", "--side", "64", "--crop", "64", "--batch", "1", "--judge", "compact"]
+    quick += ["--network", str(folder), "--last-layers", "--learning-rate", "0.5"]
+    assert run(["styles", "learn", str(painting), "-o", "deep.style", *quick]) == 0
+    style = read_style_file(tmp_path / "deep.style")
+    assert {name: weights.shape for name, weights in style.layers.items()} == {
+        "transformer.up.1.weight": (32, 64, 3, 3),
+        "transformer.up.2.weight": (16, 32, 3, 3),
+        "transformer.detail.weight": (32, 48, 1, 1),
+    }
+    write_style_file(replace(style, layers={}), tmp_path / "code.style")
+    painted = {
+        name: impasto.stylize("photo.png", f"{name}.style", network=str(folder), precision="float32").pixels
+        for name in ("deep", "code")
+    }
+    network = load_network(folder / "conditional.safetensors", ArbitraryStylizer)
+    network.load_state_dict({name: torch.from_numpy(each) for name, each in style.layers.items()}, strict=False)
+    image = torch.from_numpy(read_picture("photo.png").pixels.transpose(2, 0, 1).copy())[None]
+    with torch.no_grad():
+        expected = network.transformer(
+            image, torch.from_numpy(style.code)[None], torch.from_numpy(Noise(0).part(0, 0, 9, 12))
+        )
+    assert np.abs(painted["deep"] - expected[0].permute(1, 2, 0).numpy()).max() < 2 / 255
+    assert np.abs(painted["deep"] - painted["code"]).max() > 5 / 255
+    both = ["-s", "deep.style", "-s", "code.style", "-o", "out.png", "--network", str(folder), "-q"]
+    assert run(["stylize", "photo.png", *both]) == 2
+    assert (
+        "has layers of its own, and cannot be mixed; give each style its place with --mask" in capsys.readouterr().err
+    )
+    write_style_file(replace(style, layers={"transformer.nowhere": np.ones(3)}), tmp_path / "odd.style")
+    assert run(["stylize", "photo.png", "-s", "odd.style", "-o", "out.png", "--network", str(folder), "-q"]) == 1
+    assert "changes 'transformer.nowhere', which the network does not have so" in capsys.readouterr().err
 
 
 def test_a_style_is_exported_and_removed(learned, folder, photo, capsys):

@@ -21,6 +21,7 @@ from impasto.runtimes.network_folder import IDENTITY_FILE
 if TYPE_CHECKING:
     from impasto.engines.base import Style, StylizeInputs
     from impasto.engines.feedforward import Paint
+    from impasto.engines.network_graphs import NetworkGraphs
     from impasto.types import FloatArray
 
 STRIDE = 8
@@ -37,14 +38,14 @@ class FastEngine(ArbitraryEngine):
 
     def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Paint:
         options = self._options
-        seen, noise = self._seen(thumbnail), Noise(options.seed)
+        seen, noise, graphs = self._seen(thumbnail), Noise(options.seed), self._graphs_of(inputs.styles)
 
         def beside(batch: FloatArray, top: int, left: int) -> dict[str, FloatArray]:
             rows, columns = (side // STRIDE for side in batch.shape[2:])
             return {"noise": noise.part(top // STRIDE, left // STRIDE, rows, columns)}
 
         def painted_with(code: FloatArray) -> Paint:
-            return self._measured(seen, beside, code=code)
+            return self._measured(graphs, seen, beside, code=code)
 
         paint = painted_with(self.code(inputs.styles, inputs.shares, thumbnail))
         return self._towards_content(paint, painted_with(self._identity.code[None])) if options.strength < 1 else paint
@@ -72,16 +73,32 @@ class FastEngine(ArbitraryEngine):
         blended: FloatArray = (identity + self._options.strength * (mixed - identity)).astype(np.float32)
         return blended
 
+    def _graphs_of(self, styles: tuple[Style, ...]) -> NetworkGraphs:
+        """Return the network, with the layers that a style was learned with."""
+        for style in styles:
+            if isinstance(style.source, GalleryStyle) and style.source.layers:
+                if len(styles) > 1:
+                    raise UsageError(
+                        f"style {style.source.name!r} has layers of its own, and cannot be mixed; give each style its "
+                        "place with --mask, or learn it without --last-layers"
+                    )
+                self._check_network(style.source)
+                return self._graphs.with_layers(style.source.layers)
+        return self._graphs
+
     @cached_property
     def _identity(self) -> GalleryStyle:
         return read_style_file(self._graphs.folder / IDENTITY_FILE)
 
-    def _gallery_code(self, style: GalleryStyle) -> FloatArray:
+    def _check_network(self, style: GalleryStyle) -> None:
         if style.network != self._identity.network:
             raise StyleError(
                 f"style {style.name!r} was learned for another version of the network; learn it anew from its picture: "
                 "impasto styles learn PICTURE"
             )
+
+    def _gallery_code(self, style: GalleryStyle) -> FloatArray:
+        self._check_network(style)
         if len(style.code) != len(self._identity.code):
             raise StyleError(
                 f"style {style.name!r} has {len(style.code)} numbers and the network takes {len(self._identity.code)}; "

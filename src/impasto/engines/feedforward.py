@@ -100,22 +100,23 @@ class FeedForwardEngine(ABC):
         self._options = options
         self.network = self._graphs = network or NetworkGraphs(options, self.architecture)
 
-    def _measured(self, thumbnail: FloatArray, beside: Beside, **given: FloatArray) -> Paint:
+    def _measured(self, graphs: NetworkGraphs, thumbnail: FloatArray, beside: Beside, **given: FloatArray) -> Paint:
         """Return what paints with the scales and shifts that the graph ``measure`` finds on ``thumbnail``.
 
         Args:
-            thumbnail: of the content image as the network sees it, (H, W, 3).
+            graphs: of the network.
+            thumbnail: of the content image as it sees it, (H, W, 3).
             beside: what ``measure`` and ``render`` take beside a batch: from it, its top and its left in the picture.
             given: what only ``measure`` takes.
         """
         seen = to_batch(thumbnail, self.stride)
-        found = self._graphs.run("measure", image=seen, **given, **beside(seen, 0, 0))
+        found = graphs.run("measure", image=seen, **given, **beside(seen, 0, 0))
 
         def paint(content: FloatArray, top: int, left: int) -> FloatArray:
             if top == left == 0 and np.array_equal(content, thumbnail):
                 return from_batch(found["painted"], thumbnail)
             tile = to_batch(content, self.stride)
-            rendered = self._graphs.run("render", tile=tile, affine=found["affine"], **beside(tile, top, left))
+            rendered = graphs.run("render", tile=tile, affine=found["affine"], **beside(tile, top, left))
             return from_batch(rendered["painted"], content)
 
         return paint

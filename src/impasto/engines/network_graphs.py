@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from impasto.runtimes.catalog import RUNTIMES
+from impasto.runtimes.changed_folder import changed_folder
 from impasto.runtimes.network_folder import network_folder, weights_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from impasto.options import NetworkOptions
     from impasto.runtimes.base import Runtime
     from impasto.types import FloatArray
@@ -35,6 +39,7 @@ class NetworkGraphs:
         self._options = options
         self._architecture = architecture
         self._runtimes: dict[str, Runtime] = {}
+        self._changed: NetworkGraphs | None = None
 
     def run(self, graph: str, **inputs: FloatArray) -> dict[str, FloatArray]:
         """Compute the outputs of ``graph``, by name.
@@ -49,9 +54,21 @@ class NetworkGraphs:
                 self.folder / f"{graph}.onnx",
                 threads=options.threads,
                 precision=options.precision,
-                cache=platformdirs.user_cache_path("impasto") / "openvino",
+                cache=_cache() / "openvino",
             )
         return self._runtimes[graph].run(inputs)
+
+    def with_layers(self, layers: Mapping[str, FloatArray]) -> NetworkGraphs:
+        """Return the graphs of the network that has these ``layers``, by name, instead of its own.
+
+        Raises:
+            StyleError: it has no such layers, or they cannot be kept.
+        """
+        folder = changed_folder(self.folder, weights_file(self._architecture), layers, _cache() / "networks")
+        if self._changed is None or self._changed.folder != folder:
+            named = self._options.model_copy(update={"network": str(folder)})
+            self._changed = NetworkGraphs(named, self._architecture)
+        return self._changed
 
     def metadata(self, engine: str, options: NetworkOptions) -> dict[str, str]:
         """Return what is written into results of ``engine`` with ``options``."""
@@ -66,3 +83,7 @@ class NetworkGraphs:
     def identity(self) -> str:
         """The sha256 of the network's weights."""
         return sha256((self.folder / weights_file(self._architecture)).read_bytes()).hexdigest()
+
+
+def _cache() -> Path:
+    return platformdirs.user_cache_path("impasto")

@@ -45,7 +45,7 @@ class TextureNetEngine(FeedForwardEngine):
         def beside(batch: FloatArray, top: int, left: int) -> dict[str, FloatArray]:
             return {"noise": noise.part(top, left, *batch.shape[2:])}
 
-        return self._faded(self._measured(self._seen(thumbnail), beside))
+        return self._faded(self._measured(self._graphs, self._seen(thumbnail), beside))
 
 
 class TextureNetSynthesizer:

@@ -22,4 +22,4 @@ class TransformerEngine(FeedForwardEngine):
 
     def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Paint:
         refuse_styles(inputs, self.name)
-        return self._faded(self._measured(self._seen(thumbnail), lambda batch, top, left: {}))
+        return self._faded(self._measured(self._graphs, self._seen(thumbnail), lambda batch, top, left: {}))

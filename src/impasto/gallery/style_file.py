@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ from impasto.errors import StyleError
 from impasto.images.atomic import write_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from impasto.types import FloatArray
@@ -40,18 +41,21 @@ class GalleryStyle:
     """Of the style image."""
     swatch: bytes = b""
     """A small picture painted in this style, as a WebP file."""
+    layers: Mapping[str, FloatArray] = field(default_factory=dict)
+    """Weights that the style was learned with in place of the network's own, by their names."""
 
 
 def write_style_file(style: GalleryStyle, path: Path) -> None:
-    """Write ``style`` to ``path``; the numbers of the code are kept in float16.
+    """Write ``style`` to ``path``; its numbers are kept in float16.
 
     Raises:
-        StyleError: the code has numbers that float16 cannot hold.
+        StyleError: it has numbers that float16 cannot hold.
         ImageWriteError: the folder is missing, or the disk refuses.
     """
     with np.errstate(over="ignore"):
         code = style.code.astype("<f2")
-    if not np.isfinite(code).all():
+        layers = {name: weights.astype("<f2") for name, weights in style.layers.items()}
+    if not all(np.isfinite(numbers).all() for numbers in (code, *layers.values())):
         raise StyleError(f"the code of style {style.name!r} has numbers that are not finite; learn it at a lower rate")
     content = {
         "impasto style": _VERSION,
@@ -59,6 +63,11 @@ def write_style_file(style: GalleryStyle, path: Path) -> None:
         "code": base64.b64encode(code.tobytes()).decode(),
         "swatch": base64.b64encode(style.swatch).decode(),
     }
+    if layers:
+        content["layers"] = {
+            name: {"shape": weights.shape, "weights": base64.b64encode(weights.tobytes()).decode()}
+            for name, weights in layers.items()
+        }
     write_whole(path, json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n")
 
 
@@ -74,13 +83,19 @@ def read_style_file(path: Path) -> GalleryStyle:
         content = json.loads(path.read_bytes())
         if content["impasto style"] > _VERSION:
             raise StyleError(f"{path.name} was written by a newer version of impasto; update this one")
-        code = np.frombuffer(base64.b64decode(content["code"], validate=True), "<f2").astype(np.float32)
-        if not code.size or not np.isfinite(code).all():
-            raise ValueError("its code is incomplete")
+        code = _numbers(content["code"])
+        layers = {name: _numbers(each["weights"], each["shape"]) for name, each in content.get("layers", {}).items()}
         swatch = base64.b64decode(content["swatch"], validate=True)
-        return GalleryStyle(code=code, swatch=swatch, **{name: str(content[name]) for name in _TEXTS})
+        return GalleryStyle(code=code, swatch=swatch, layers=layers, **{name: str(content[name]) for name in _TEXTS})
     except FileNotFoundError as error:
         raise StyleError(f"{path} does not exist; check the path") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         cause = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise StyleError(f"{path.name} is no style file ({cause}); learn the style anew from its picture") from error
+
+
+def _numbers(text: str, shape: Sequence[int] = (-1,)) -> FloatArray:
+    numbers = np.frombuffer(base64.b64decode(text, validate=True), "<f2").astype(np.float32)
+    if not numbers.size or not np.isfinite(numbers).all():
+        raise ValueError("its code is incomplete")
+    return numbers.reshape(shape)

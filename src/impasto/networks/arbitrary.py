@@ -22,6 +22,11 @@ STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 """What the predictor looks at, and what the style loss is made of."""
 
 
+LAST_LAYERS = ("transformer.up.1.weight", "transformer.up.2.weight", "transformer.detail.weight")
+"""Convolutions at half and full resolution, 24,576 numbers: a small part of the network, which a style may learn. Their
+biases are undone by the normalisations that follow."""
+
+
 class ArbitraryStylizer(PaintingNetwork):
     """Ghiasi et al. (2017): a conditional transformer whose codes are predicted from style images.
 

@@ -254,6 +254,11 @@ class LearnOptions(Options):
         description="Short side in pixels at which the style image is looked at: more makes larger strokes.",
     )
     style_margin: StyleMargin = 0.02
+    last_layers: bool = Field(
+        False,
+        description="Learn the network's last layers, too: nearer to the painting, in a file of 80 kB; such a style "
+        "cannot be mixed with others.",
+    )
     minutes: float = Field(5.0, gt=0, description="Time after which learning ends.")
     steps: int = Field(400, ge=1, le=1_000_000, description="Steps after which learning ends.")
     learning_rate: float = Field(0.02, gt=0, description="Of Adam at its highest; it falls along half a cosine.")

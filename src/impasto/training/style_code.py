@@ -16,7 +16,7 @@ from impasto.descriptors.compact import load_compact
 from impasto.errors import StyleError
 from impasto.gallery import GalleryStyle, read_style_file
 from impasto.losses.functional import content_distance, style_distance, total_variation
-from impasto.networks.arbitrary import STYLE_LAYERS, ArbitraryStylizer
+from impasto.networks.arbitrary import LAST_LAYERS, STYLE_LAYERS, ArbitraryStylizer
 from impasto.networks.checkpoint import load_network
 from impasto.runtimes.network_folder import IDENTITY_FILE, network_folder, weights_file
 from impasto.training.data import at_short_side
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _PATIENCE = 60
 """Steps without progress after which learning ends."""
 _PROGRESS = 0.99
+_LAYERS_RATE = 0.05
+"""Learning rate of the last layers, as a share of the code's."""
 _MEMORY = 0.95
 """Share of the running mean of the losses that a step leaves."""
 
@@ -72,7 +74,7 @@ def learn_style(
     if options.judge != "compact":
         judge = load_descriptor(options.judge, on_download=on_download)
         judge = descriptor if judge.name == "compact" else judge
-    code = learn_code(
+    code, layers = learn_code(
         network.requires_grad_(False),
         descriptor,
         judge,
@@ -81,7 +83,8 @@ def learn_style(
         options,
         on_step=on_step,
     )
-    return GalleryStyle(name, code.numpy(), read_style_file(folder / IDENTITY_FILE).network)
+    learned = {name: weights.numpy() for name, weights in layers.items()}
+    return GalleryStyle(name, code.numpy(), read_style_file(folder / IDENTITY_FILE).network, layers=learned)
 
 
 def learn_code(
@@ -93,11 +96,11 @@ def learn_code(
     options: LearnOptions,
     *,
     on_step: OnStep,
-) -> Tensor:
-    """Return the code (code_size) with which ``network`` paints most like ``style``.
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the code (code_size) with which ``network`` paints most like ``style``, and its last layers by name.
 
     Args:
-        network: as trained; it is not changed.
+        network: as trained; its last layers learn if the options say so, and nothing is returned of them if not.
         descriptor: what its predictor sees style images with.
         judge: what the losses are measured with.
         style: (1, 3, H, W), sRGB in [0, 1], at the scale at which strokes are to be painted.
@@ -110,15 +113,18 @@ def learn_code(
         targets = judge.forward(style, STYLE_LAYERS)
         start = network.codes(descriptor.forward(style, STYLE_LAYERS))[0]
     code = start.clone().requires_grad_()
-    optimizer = torch.optim.Adam([code], lr=options.learning_rate)
+    layers = {name: network.get_parameter(name).requires_grad_() for name in LAST_LAYERS if options.last_layers}
+    learning = [code, *layers.values()]
+    rates = [options.learning_rate, *[_LAYERS_RATE * options.learning_rate] * len(layers)]
+    optimizer = torch.optim.Adam([{"params": [each], "lr": rate} for each, rate in zip(learning, rates, strict=True)])
     best, best_at, mean = math.inf, 0, math.nan
-    average = start.clone()
+    averages = [each.detach().clone() for each in learning]
     began = time.monotonic()
     for step in range(1, options.steps + 1):
         elapsed = (time.monotonic() - began) / 60 / options.minutes
         fraction = max(step / options.steps, elapsed)
-        for group in optimizer.param_groups:
-            group["lr"] = options.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction))))
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction))))
         crops = torch.stack([_crop(contents, options.crop, random) for _ in range(options.batch)])
         with torch.no_grad():
             content = judge.forward(crops, [CONTENT_LAYER])[CONTENT_LAYER]
@@ -132,9 +138,11 @@ def learn_code(
         }
         total = torch.stack(list(losses.values())).sum()
         optimizer.zero_grad()
-        (code.grad,) = torch.autograd.grad(total, [code])
+        for each, gradient in zip(learning, torch.autograd.grad(total, learning), strict=True):
+            each.grad = gradient
         optimizer.step()
-        average.lerp_(code.detach(), 1 - _MEMORY)
+        for average, each in zip(averages, learning, strict=True):
+            average.lerp_(each.detach(), 1 - _MEMORY)
         value = float(total.detach())
         mean = value if math.isnan(mean) else _MEMORY * mean + (1 - _MEMORY) * value
         if mean < _PROGRESS * best:
@@ -152,7 +160,7 @@ def learn_code(
         )
         if done:
             break
-    return average
+    return averages[0], dict(zip(layers, averages[1:], strict=True))
 
 
 def _crop(contents: Sequence[Tensor], side: int, random: torch.Generator) -> Tensor:

@@ -1,0 +1,57 @@
+"""A network in which some layers have other weights: its graphs, unchanged, beside another file of weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from impasto.errors import StyleError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from impasto.types import FloatArray
+
+
+def changed_folder(folder: Path, weights: str, layers: Mapping[str, FloatArray], cache: Path) -> Path:
+    """Return a folder like that of an exported network, but with ``layers``; it is made once, and kept.
+
+    Args:
+        folder: of the network.
+        weights: name of the file there that its graphs share; it holds float16.
+        layers: other weights, by their names in that file.
+        cache: where such folders are kept.
+
+    Raises:
+        StyleError: the network has no such layers, or the folder cannot be written.
+    """
+    content = bytearray((folder / weights).read_bytes())
+    begin = 8 + int.from_bytes(content[:8], "little")
+    entries = json.loads(content[8:begin])
+    for name, changed in layers.items():
+        entry = entries.get(name)
+        if entry is None or (entry["dtype"], entry["shape"]) != ("F16", list(changed.shape)):
+            raise StyleError(f"the style changes {name!r}, which the network does not have so; learn the style anew")
+        first, last = entry["data_offsets"]
+        content[begin + first : begin + last] = changed.astype("<f2").tobytes()
+    found = cache / sha256(content).hexdigest()[:32]
+    if found.is_dir():
+        return found
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(dir=cache))
+        try:
+            shutil.copytree(folder, made, dirs_exist_ok=True)
+            (made / weights).write_bytes(content)
+            made.replace(found)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+    except OSError as error:
+        if not found.is_dir():  # nobody else was quicker
+            reason = (error.strerror or str(error)).lower()
+            raise StyleError(f"the network of the style cannot be kept in {cache}: {reason}; free space") from error
+    return found
