@@ -26,6 +26,24 @@ for name in ("torch", "safetensors", "onnx", "onnxruntime", "matplotlib", "scipy
     sys.modules[name] = None
 """
 
+PAGE = """
+import re, sys, tempfile
+from hashlib import sha256
+from pathlib import Path
+from fastapi.testclient import TestClient
+from impasto.service.settings import Settings
+from impasto.service.web.app import create_app
+from impasto.service.wiring import build
+with tempfile.TemporaryDirectory() as folder:
+    client = TestClient(create_app(build(Settings(data_dir=Path(folder)))), base_url="http://127.0.0.1")
+    static = re.search("/static/[0-9a-f]+/", client.get("/").text).group()
+    modules = re.findall('from "./([a-z]+.js)"', client.get(static + "page.js").text)
+    files = [static + name for name in ("page.css", "icon.svg", "page.js", *sorted(set(modules)))]
+    for path in ("/", "/?language=zh", "/manifest.webmanifest", "/sw.js", *files):
+        answer = client.get(path).raise_for_status()
+        print(path, sha256(answer.content).hexdigest())
+"""
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
@@ -68,6 +86,13 @@ def test_a_style_of_the_gallery_offline(installed, photo, tmp_path):
     done = installed("-m", "impasto", "stylize", "photo.png", "-s", names[0].split()[0], "-o", "out.png", "-q")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert read_picture(tmp_path / "out.png").width == 200
+
+
+def test_the_wheel_serves_the_page_of_the_tree(installed):
+    done = installed("-c", PAGE)
+    assert done.returncode == 0, done.stderr
+    tree = subprocess.run([sys.executable, "-c", PAGE], capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) > 12 and done.stdout == tree.stdout
 
 
 def test_what_needs_more_says_so(installed, photo, painting):
