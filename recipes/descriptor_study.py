@@ -17,6 +17,7 @@ import statistics
 import sys
 from dataclasses import dataclass
 from html import escape
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from impasto.types import Picture, Step
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+KINDS = ("flowers", "others", "drawn")
 NAMES = ("random", "flowers from scratch", "flowers fine-tuned", "ImageNet")
 _CKA_PICTURES = 64
 
@@ -64,7 +66,7 @@ class Pair:
     """What is painted."""
 
     kind: str
-    """'flowers' or 'others'."""
+    """'flowers', 'others', or 'drawn': pictures of this project, which may be published."""
     content: Path
     style: Path
 
@@ -82,7 +84,9 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=2, help="of flowers, and of others")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--publish", action="store_true", help="leave out photographs and paintings: they are others'")
+    parser.add_argument(
+        "--publish", action="store_true", help="show no pictures of others, nor what was made of their photographs"
+    )
     arguments = parser.parse_args()
     output: Path = arguments.output
     for folder in (arguments.flowers, arguments.photos, arguments.paintings):
@@ -103,7 +107,9 @@ def main() -> None:
     }
     held_out = json.loads((trainings["flowers from scratch"] / "split.json").read_text())["test"]
     flowers = [arguments.flowers / name for name in held_out]
-    pairs = list(_pairs(flowers, _pictures(arguments.photos), _pictures(arguments.paintings), arguments.pairs))
+    drawn = _pictures(Path(str(files("impasto.bundled") / "contents")))
+    contents = {"flowers": flowers, "others": _pictures(arguments.photos), "drawn": drawn}
+    pairs = list(_pairs(contents, _pictures(arguments.paintings), arguments.pairs))
     networks = {name: load_vgg(descriptors[name]) for name in NAMES}
 
     report: dict[str, Any] = {
@@ -120,9 +126,11 @@ def main() -> None:
     ]
     report["means"] = _means(report["transfers"])
     report["conclusion"] = conclusion(report)
-    rebuilt = _reconstructions(flowers[0], descriptors, arguments.size // 2, arguments.steps)
+    rebuilt = _reconstructions(
+        drawn[-1] if arguments.publish else flowers[0], descriptors, arguments.size // 2, arguments.steps
+    )
     (output / "report.json").write_text(json.dumps(report, indent=1))
-    page = _page(report, [] if arguments.publish else pairs, painted, rebuilt, trainings)
+    page = _page(report, pairs, painted, rebuilt, trainings, hidden=KINDS[:-1] if arguments.publish else ())
     (output / "report.html").write_text(page, encoding="utf-8")
     print(output / "report.html")
 
@@ -164,12 +172,11 @@ def _pictures(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
 
 
-def _pairs(flowers: Sequence[Path], photos: Sequence[Path], paintings: Sequence[Path], count: int) -> Iterable[Pair]:
-    for kind, contents in (("flowers", flowers), ("others", photos)):
+def _pairs(contents: Mapping[str, Sequence[Path]], paintings: Sequence[Path], count: int) -> Iterable[Pair]:
+    for place, (kind, pictures) in enumerate(contents.items()):
         for index in range(count):
-            content = contents[index * len(contents) // count]
-            style = paintings[(2 * index + (kind == "others")) * len(paintings) // (2 * count)]
-            yield Pair(kind, content, style)
+            style = paintings[(len(contents) * index + place) * len(paintings) // (len(contents) * count)]
+            yield Pair(kind, pictures[index * len(pictures) // count], style)
 
 
 def _image(path: Path, side: int) -> Tensor:
@@ -247,7 +254,7 @@ def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[str, f
             }
             for name in NAMES
         }
-        for kind in ("flowers", "others")
+        for kind in KINDS
     }
 
 
@@ -292,7 +299,7 @@ _CSS = """
 :root { color-scheme: light dark; }
 body { margin: 0 auto; padding: 1rem; max-width: 80rem; font: 1rem/1.45 system-ui, sans-serif; }
 .row { display: grid; gap: .6rem; grid-template-columns: repeat(6, 1fr); margin-bottom: .8rem; }
-.row.four { grid-template-columns: repeat(4, 1fr); }
+.row.two { grid-template-columns: 2fr 1fr; max-width: 60rem; }
 .row.five { grid-template-columns: repeat(5, 1fr); }
 figure { margin: 0; } img { width: 100%; height: auto; } figcaption { font-size: .8rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
@@ -307,29 +314,41 @@ def _page(
     painted: Mapping[tuple[int, str], tuple[Picture, Mapping[str, float]]],
     rebuilt: Mapping[str, Sequence[tuple[str, Picture]]],
     trainings: Mapping[str, Path],
+    *,
+    hidden: Sequence[str],
 ) -> str:
     parts = ["<h1>What a descriptor of one's own changes in the picture</h1>", "<h2>Conclusion</h2><ul>"]
     parts += [f"<li>{escape(line)}</li>" for line in report["conclusion"]]
     parts += ["</ul><h2>Classification</h2>"]
     for name, folder in trainings.items():
-        parts.append(f"<h3>{escape(name)}</h3><div class=row>")
+        parts.append(f"<h3>{escape(name)}</h3><div class='row two'>")
         for file in ("accuracy.png", "confusion.png"):
             parts.append(_figure(read_picture(folder / file), file.partition(".")[0], 640))
         parts.append("</div>")
     parts.append("<h2>The same transfers</h2><p>Distances by ImageNet's VGG19, 0 is the same; SSIM to the content.</p>")
-    for index in sorted({index for index, _ in painted}):
-        cells = []
-        if pairs:
-            given = (pairs[index].content, "content"), (pairs[index].style, "style")
-            cells = [_figure(read_picture(path), caption) for path, caption in given]
+    if hidden:
+        parts.append(
+            f"<p>Of {' and '.join(hidden)}, only the numbers are shown, and of styles the names: the pictures are "
+            "other people's.</p>"
+        )
+    for index, pair in enumerate(pairs):
+        if pair.kind in hidden:
+            continue
+        cells = [_figure(read_picture(pair.content), f"content; style: {pair.style.stem}")]
+        if not hidden:
+            cells.append(_figure(read_picture(pair.style), "style"))
         for name in NAMES:
             picture, numbers = painted[index, name]
             caption = (
                 f"{name}: content {numbers['content']:.2f}, style {numbers['style']:.3f}, SSIM {numbers['ssim']:.2f}"
             )
             cells.append(_figure(picture, caption))
-        parts.append(f"<div class='row{'' if pairs else ' four'}'>{''.join(cells)}</div>")
-    parts.append("<h2>Means</h2>" + _table(report["means"]))
+        parts.append(f"<div class='row{' five' if hidden else ''}'>{''.join(cells)}</div>")
+    each: dict[str, dict[str, dict[str, float]]] = {}
+    for row in report["transfers"]:
+        lines = each.setdefault(f"pair {row['pair']}, {row['kind']}", {})
+        lines[row["descriptor"]] = {key: row[key] for key in ("content", "style", "ssim")}
+    parts.append("<h2>Means</h2>" + _table(report["means"]) + "<h2>Each pair</h2>" + _table(each))
     parts.append("<h2>Reconstructions</h2>")
     for name in NAMES:
         cells = [_figure(picture, caption, 160) for caption, picture in rebuilt[name]]

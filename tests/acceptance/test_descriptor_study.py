@@ -36,9 +36,12 @@ def test_from_pictures_to_the_report(pictures):
     done = subprocess.run([sys.executable, RECIPE, *words], cwd=pictures, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     report = json.loads((pictures / "out" / "report.json").read_text())
-    assert len(report["transfers"]) == 2 * 4
+    assert len(report["transfers"]) == 3 * 4
     assert report["cka"]["ImageNet"] == dict.fromkeys(report["cka"]["ImageNet"], 1.0)
     assert 0 <= report["classification"]["flowers fine-tuned"]["test accuracy"] <= 1
     page = (pictures / "out" / "report.html").read_text()
-    assert "http" not in page and page.count("<img") == 2 * 2 + 2 * 6 + 4 * 10
+    assert "http" not in page and page.count("<img") == 2 * 2 + 3 * 6 + 4 * 10
     assert all(line in page for line in ("Conclusion", "Reconstructions", "linear CKA"))
+    subprocess.run([sys.executable, RECIPE, *words, "--publish"], cwd=pictures, check=True, capture_output=True)
+    published = (pictures / "out" / "report.html").read_text()
+    assert published.count("<img") == 2 * 2 + 5 + 4 * 10 and "other people's" in published
