@@ -18,7 +18,7 @@ from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.fast import FastEngine
 from impasto.engines.network_graphs import NetworkGraphs
 from impasto.engines.noise import Noise
-from impasto.errors import StyleError, UsageError, WeightsFormatError
+from impasto.errors import StyleError, UsageError, WeightsError, WeightsFormatError
 from impasto.gallery import GalleryStyle, read_style_file
 from impasto.images import LazyPicture, read_picture, resize_picture, write_picture
 from impasto.networks.arbitrary import ArbitraryStylizer
@@ -62,6 +62,17 @@ def test_what_is_measured_as_a_whole_is_painted_by_that(paint, folder, content, 
     )
     paint(resize_picture(content, width, 300), read_style_file(folder / "identity.style"))
     assert ran == graphs
+
+
+def test_a_network_that_an_earlier_version_exported(paint, folder, content, monkeypatch):
+    run_graph = NetworkGraphs.run
+
+    def run_as_before(self, name, **given):
+        return {"affine": run_graph(self, name, **given)["affine"]}
+
+    monkeypatch.setattr(NetworkGraphs, "run", run_as_before)
+    with pytest.raises(WeightsError, match="exported by another version of impasto; export it again"):
+        paint(content, read_style_file(folder / "identity.style"))
 
 
 def test_painting_with_the_exported_graphs_is_painting_with_the_network(folder, paint, checkpoint, content):

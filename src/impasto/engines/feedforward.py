@@ -14,7 +14,7 @@ import numpy as np
 
 from impasto.engines.masks import masked_strips
 from impasto.engines.network_graphs import NetworkGraphs
-from impasto.errors import UsageError
+from impasto.errors import UsageError, WeightsError
 from impasto.images.color import color_map, prepare_style, restore_colors
 from impasto.images.scale import crop_margin, fit_size, resize_pixels
 from impasto.images.tiles import plan_tiles
@@ -108,9 +108,14 @@ class FeedForwardEngine(ABC):
             thumbnail: of the content image as it sees it, (H, W, 3).
             beside: what ``measure`` and ``render`` take beside a batch: from it, its top and its left in the picture.
             given: what only ``measure`` takes.
+
+        Raises:
+            WeightsError: another version of impasto exported the network.
         """
         seen = to_batch(thumbnail, self.stride)
         found = graphs.run("measure", image=seen, **given, **beside(seen, 0, 0))
+        if "painted" not in found:
+            raise WeightsError(f"{graphs.folder.name} was exported by another version of impasto; export it again")
 
         def paint(content: FloatArray, top: int, left: int) -> FloatArray:
             if top == left == 0 and np.array_equal(content, thumbnail):
