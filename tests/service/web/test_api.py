@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import json
+import socket
+from contextlib import ExitStack
 
 import pytest
 from PIL import Image
 
 from impasto.images import encode_picture, read_picture, resize_picture
+from impasto.service.web.crowd import MOST_SENDING
 from service.servers import running_server, wait_for
 
 STATES = {"queued", "running", "succeeded", "failed", "canceled", "expired"}
@@ -251,3 +254,19 @@ def test_limits(tmp_path, photo_bytes, monkeypatch):
         full = send(server, photo_bytes, style="great-wave")
         assert_problem(full, 503, "backlog_full", "1 jobs wait already")
         assert full.headers["retry-after"]
+
+
+def test_too_many_requests_at_once(tmp_path, photo_bytes):
+    with running_server(tmp_path / "data", "--workers", "0") as server, ExitStack() as crowd:
+        head = f"POST /v1/jobs HTTP/1.1\r\nHost: {server.base_url.host}\r\nContent-Length: 1000\r\n"
+        head += "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+        for _ in range(MOST_SENDING):
+            slow = crowd.enter_context(socket.create_connection((server.base_url.host, server.base_url.port)))
+            slow.sendall(head.encode())
+        wait_for(lambda: server.post("/v1/jobs").status_code == 503, what="a crowd")
+        refused = send(server, photo_bytes, style="great-wave")
+        assert_problem(refused, 503, "busy", "too many requests at once")
+        assert refused.headers["retry-after"] and refused.headers["x-content-type-options"] == "nosniff"
+        assert server.get("/healthz").status_code == 200
+        crowd.close()
+        wait_for(lambda: send(server, photo_bytes, style="great-wave").status_code == 202, what="room")

@@ -24,6 +24,7 @@ from impasto.service.web import (
     metrics,
     page_routes,
 )
+from impasto.service.web.crowd import Crowd
 from impasto.service.web.guard import Guard
 from impasto.service.web.problems import answer_with_problems
 from impasto.service.web.watching import Watch
@@ -80,6 +81,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(metrics.router)
     app.include_router(health_routes.router)
     app.include_router(page_routes.router)
+    app.add_middleware(Crowd)
     app.add_middleware(metrics.Observer, metrics=app.state.metrics)
     if settings.cors:
         app.add_middleware(CORSMiddleware, allow_origins=list(settings.cors), allow_methods=["*"], allow_headers=["*"])

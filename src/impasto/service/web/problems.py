@@ -39,7 +39,7 @@ _KINDS: tuple[tuple[type[ImpastoError], int, str], ...] = (
     (UsageError, HTTPStatus.UNPROCESSABLE_ENTITY, "bad_option"),
 )
 _MEDIA_TYPE = "application/problem+json"
-_RETRY_AFTER = {"Retry-After": "10"}
+RETRY_AFTER = {"Retry-After": "10"}
 _LATER = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.INSUFFICIENT_STORAGE)
 
 
@@ -71,7 +71,7 @@ def problem_of(error: ImpastoError) -> Problem:
         return Problem(413 if too_large else 422, error.code, str(error))
     for kind, status, code in _KINDS:
         if isinstance(error, kind):
-            headers = _RETRY_AFTER if status in _LATER else None
+            headers = RETRY_AFTER if status in _LATER else None
             return Problem(status, code, str(error), headers)
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "failed", str(error))
 

@@ -24,7 +24,6 @@ def listen(parts: Parts) -> None:
         port=settings.port,
         log_config=None,
         log_level="warning",
-        limit_concurrency=1000,
         timeout_keep_alive=5,
         timeout_graceful_shutdown=5,
         server_header=False,

@@ -1,0 +1,45 @@
+"""How many requests are answered at once: who comes when it is too many is told to come again, before sending much.
+
+More would not be answered sooner; each would only wait longer, and take memory meanwhile.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from impasto.service.web.problems import RETRY_AFTER, Problem
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+MOST = 2000
+"""Requests of any kind, most of them event streams."""
+MOST_SENDING = 256
+"""Requests that send something: about three seconds of work for one process."""
+
+
+class Crowd:
+    """Refuses requests to an application that answers too many already."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Count the requests that ``app`` answers."""
+        self._app = app
+        self._all = self._sending = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        sending = scope["method"] == "POST"
+        if self._all >= MOST or (sending and self._sending >= MOST_SENDING):
+            busy = Problem(503, "busy", "too many requests at once; try again in a few seconds", RETRY_AFTER)
+            await busy.response()(scope, receive, send)
+            return
+        self._all += 1
+        self._sending += sending
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._all -= 1
+            self._sending -= sending
