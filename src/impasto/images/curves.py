@@ -28,13 +28,10 @@ def plot_losses(rows: Sequence[Mapping[str, float]], path: Path, *, smooth: int 
     steps = [row["step"] for row in rows]
     for name in rows[-1]:
         if name not in ("step", "width", "height"):
+            values = [row[name] for row in rows]
+            means = [statistics.fmean(values[max(0, i - smooth + 1) : i + 1]) for i in range(len(values))]
             # A logarithmic axis has no 0, and no small number in its place should stretch it.
-            values = [row[name] or math.nan for row in rows]
-            axes.semilogy(
-                steps,
-                [statistics.fmean(values[max(0, i - smooth + 1) : i + 1]) for i in range(len(values))],
-                label=name,
-            )
+            axes.semilogy(steps, [mean or math.nan for mean in means], label=name)
     for before, after in itertools.pairwise(rows):
         if after.get("width") != before.get("width"):
             axes.axvline(after["step"], color="0.8", linewidth=1)
