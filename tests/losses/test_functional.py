@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from impasto.descriptors.statistics import mean_and_std
 from impasto.losses.functional import (
     Normalization,
     _Gram,
+    blotches,
     content_loss,
     gram_loss,
     gram_matrix,
@@ -213,3 +215,14 @@ def test_a_grid_repeats_itself_and_noise_does_not(period):
 def test_a_grid_of_another_period_is_none():
     cell = torch.rand(1, 3, 5, 5, generator=torch.Generator().manual_seed(0))
     assert grid_share(cell.repeat(1, 1, 32, 32), 4) < 0.1
+
+
+def test_blotches_are_what_is_uneven_where_the_content_is_even() -> None:
+    even, uneven = torch.full((1, 3, 64, 64), 0.5), torch.full((1, 3, 64, 64), 0.5)
+    uneven[:, 1, 16:32, 16:32] = 0.8
+    assert blotches(even, uneven) == 0
+    # 4 of 12 steps along each axis in one of three colours, beyond what strokes may do
+    assert blotches(uneven, even).item() == pytest.approx(2 * 2 / 12 / 3 * 0.25, rel=1e-3)
+    assert blotches(uneven, (uneven - 0.5) / 3 + 0.5) == 0
+    strokes = 0.5 + 0.4 * torch.sin(torch.arange(64.0) * math.pi / 2).expand(1, 3, 64, 64)
+    assert blotches(strokes, even) == 0

@@ -11,6 +11,7 @@ from impasto.training.data import Crops
 from impasto.training.stylizer import (
     CONTENT_LAYER,
     ConditionalTraining,
+    _with_skies,
 )
 
 
@@ -22,7 +23,7 @@ def descriptor():
 def training(descriptor, photo, painting, *, batch=3, **weights):
     network = ArbitraryStylizer.seeing_with(descriptor)
     contents, styles = (Crops([path], 64, batch, seed) for path, seed in ((photo, 0), (painting, 1)))
-    chosen = {"content": 1.0, "style": 8.0, "tv": 1.0, "identity": 20.0, "grid": 0.3, **weights}
+    chosen = {"content": 1.0, "style": 8.0, "tv": 1.0, "identity": 20.0, "grid": 0.3, "blotch": 100.0, **weights}
     return ConditionalTraining(network, descriptor, descriptor, contents, styles, chosen)
 
 
@@ -44,7 +45,7 @@ def test_a_few_steps_lower_the_loss_and_reach_every_weight(descriptor, photo, pa
 
 
 def test_only_the_first_picture_learns_the_identity(descriptor, photo, painting):
-    task = training(descriptor, photo, painting, content=0.0, style=0.0, tv=0.0)
+    task = training(descriptor, photo, painting, content=0.0, style=0.0, tv=0.0, grid=0.0, blotch=0.0)
     task.losses(0)["total"].backward()
     assert task.network.identity.grad.abs().max() > 0
     head = task.network.predictor.head[-1].weight.grad
@@ -81,3 +82,16 @@ def test_the_share_of_a_batch_gives_its_share_of_the_gradient(descriptor, photo,
         monkeypatch.setattr(stylizer, "rank", lambda number=number: number)
         parts.append(gradients())
     assert (sum(parts) / 2 - whole).norm() < 0.01 * whole.norm()
+
+
+def test_skies_are_even_and_the_same_whoever_makes_them(photo):
+    contents = Crops([photo], 64, 8, 0).at(3)
+    skies = _with_skies(contents, 3, first=0, every=1)
+    changed = [index for index in range(8) if not torch.equal(skies[index], contents[index])]
+    assert changed == [1, 5]
+    for index in changed:
+        top = skies[index, :, :8]
+        assert top.diff(dim=2).abs().max() < 1e-6 and torch.equal(skies[index, :, -1], contents[index, :, -1])
+    assert not torch.equal(skies[1, :, 0], _with_skies(contents, 4, first=0, every=1)[1, :, 0])
+    halves = [_with_skies(contents[first::2], 3, first=first, every=2) for first in range(2)]
+    assert torch.equal(torch.stack(halves, 1).flatten(0, 1), skies)

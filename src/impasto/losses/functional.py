@@ -23,6 +23,7 @@ Normalization = Literal["relative", "paper"]
 _CELLS = 10
 _FAINT = 1e-4
 """Mean square of detail that nobody sees."""
+_BLOTCH, _STRETCH, _STROKES = 16, 4.0, 0.05
 
 
 class _Gram(torch.autograd.Function):
@@ -106,6 +107,19 @@ def grid_share(image: Tensor, period: int) -> Tensor:
     motif = motif - motif.mean((3, 5), keepdim=True)
     share: Tensor = motif.square().mean((3, 5)) / (blocks.square().mean((3, 4, 6, 7)) + _FAINT)
     return share.mean((1, 2, 3))
+
+
+def blotches(painted: Tensor, content: Tensor) -> Tensor:
+    """Return how uneven ``painted`` is where ``content`` is even, both (N, 3, H, W): (N), 0 for not at all.
+
+    Means over 16x16 pixels are compared with their neighbours'. A difference may be four times that of the content, and
+    0.05 more, for strokes; what is beyond counts, as a mean over places and colours.
+    """
+    beyond = []
+    for axis in (2, 3):
+        before, now = (F.avg_pool2d(image.float(), _BLOTCH).diff(dim=axis).abs() for image in (content, painted))
+        beyond.append((now - _STRETCH * before.amax(1, keepdim=True) - _STROKES).relu().mean((1, 2, 3)))
+    return beyond[0] + beyond[1]
 
 
 def relative_distance(x: Tensor, target: Tensor) -> Tensor:

@@ -63,6 +63,7 @@ class ConditionalTrainingOptions(TrainingOptions):
     tv_weight: float = Field(1.0, ge=0, description="Weight of the total variation.")
     identity_weight: float = Field(20.0, ge=0, description="Weight of the pixels that the identity code should keep.")
     grid_weight: float = Field(0.3, ge=0, description="Weight of grids at the periods of the network's enlargements.")
+    blotch_weight: float = Field(100.0, ge=0, description="Weight of what is uneven where the photograph is even.")
 
 
 class OneStyleTrainingOptions(PerceptualOptions, TrainingOptions):

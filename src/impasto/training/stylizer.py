@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from impasto.images import Cell, sheet
-from impasto.losses.functional import content_distance, grid_share, style_distance, total_variation
+from impasto.losses.functional import blotches, content_distance, grid_share, style_distance, total_variation
 from impasto.networks.arbitrary import STYLE_LAYERS
 from impasto.networks.conditional import NOISE_CHANNELS, STRIDE
 from impasto.training.data import OTHER_STEPS, fingerprint, inside
@@ -57,8 +57,9 @@ class ConditionalTraining:
             contents: photographs.
             styles: paintings, as many per batch.
             weights: of the losses 'content', 'style', 'tv' (total variation), 'identity' (squared error of pixels
-                painted with the code that should change nothing) and 'grid' (what repeats itself at the periods of the
-                enlargements, beyond what the photographs and paintings have).
+                painted with the code that should change nothing), 'grid' (what repeats itself at the periods of the
+                enlargements, beyond what the photographs and paintings have) and 'blotch' (what is uneven where the
+                photograph is even).
         """
         self.network: ArbitraryStylizer = network
         self.crop = contents.size
@@ -88,6 +89,7 @@ class ConditionalTraining:
         contents, styles = (crops.at(step, part=rank(), parts=parts) for crops in (self._contents, self._styles))
         # The identity's picture is the first of the whole batch, whichever process has it.
         styled = slice(1 if rank() == 0 else 0, None)
+        contents = _with_skies(contents, step, first=rank(), every=parts)
         styles = styles[styled]
         with torch.no_grad():
             targets = self._judge.forward(styles, STYLE_LAYERS)
@@ -110,6 +112,7 @@ class ConditionalTraining:
             "identity": parts * (painted[0] - contents[0]).square().mean() if rank() == 0 else painted.new_zeros(()),
             "tv": total_variation(painted),
             "grid": share * _excess_grid(painted[styled], contents[styled], styles),
+            "blotch": share * blotches(painted[styled], contents[styled]).mean(),
         }
         losses = {name: self._weights[name] * loss for name, loss in losses.items()}
         return {**losses, "total": torch.stack(list(losses.values())).sum()}
@@ -130,6 +133,34 @@ class ConditionalTraining:
 
 def _bounded(distance: Tensor) -> Tensor:
     return _LARGE * (distance / _LARGE).log1p()
+
+
+def _with_skies(contents: Tensor, step: int, *, first: int, every: int) -> Tensor:
+    """Put a sky of an even gradient over the upper part of every fourth picture of a batch.
+
+    Hardly a photograph is as even as a drawing, or a sky that a camera has smoothed; a network that never saw one
+    paints the whole palette of a painting into it.
+
+    Args:
+        contents: (N, 3, H, W), the share of this process.
+        step: of the training: the same step, the same skies.
+        first: place in the whole batch of the first of these pictures.
+        every: distance in the whole batch of one to the next.
+    """
+    height, width = contents.shape[2:]
+    y, x = torch.linspace(0, 1, height)[:, None], torch.linspace(-0.5, 0.5, width)
+    result = contents.clone()
+    for index in range(len(contents)):
+        place = first + index * every
+        if place % 4 != 1:
+            continue
+        random = torch.Generator().manual_seed(1_000_003 * step + place)
+        top, change = torch.rand(3, 1, 1, generator=random), 0.15 * torch.randn(3, 1, 1, generator=random)
+        horizon, slope = torch.rand(2, generator=random)
+        sky = (top + change * y).clamp(0, 1).expand(3, height, width)
+        above = ((0.3 + 0.6 * horizon + 0.4 * (slope - 0.5) * x - y) * height / 2).clamp(0, 1)
+        result[index] = torch.lerp(contents[index], sky, above)
+    return result
 
 
 def _excess_grid(painted: Tensor, contents: Tensor, styles: Tensor) -> Tensor:
