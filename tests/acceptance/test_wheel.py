@@ -39,7 +39,7 @@ with tempfile.TemporaryDirectory() as folder:
     static = re.search("/static/[0-9a-f]+/", client.get("/").text).group()
     modules = re.findall('from "./([a-z]+.js)"', client.get(static + "page.js").text)
     files = [static + name for name in ("page.css", "icon.svg", "page.js", *sorted(set(modules)))]
-    for path in ("/", "/?language=zh", "/manifest.webmanifest", "/sw.js", *files):
+    for path in ("/", "/?lang=zh", "/manifest.webmanifest", "/sw.js", *files):
         answer = client.get(path).raise_for_status()
         print(path, sha256(answer.content).hexdigest())
 """

@@ -176,6 +176,15 @@ def test_pictures_that_are_not_taken(server, photo_bytes):
     assert_problem(server.post("/v1/jobs", data={"style": "great-wave"}), 422, "bad_request", "content")
 
 
+def test_a_picture_larger_than_results_may_be_needs_a_size(server):
+    file = io.BytesIO()
+    Image.new("RGB", (4200, 64)).save(file, "png")
+    files = {"content": file.getvalue()}
+    refused = server.post("/v1/jobs", files=files, data={"style": "great-wave"})
+    assert_problem(refused, 422, "bad_option", "the picture has 4200 pixels on its long side, and no size is given")
+    assert server.post("/v1/jobs", files=files, data={"style": "great-wave", "size": "256"}).status_code == 202
+
+
 def test_unknown_jobs_and_routes(server):
     assert_problem(server.get("/v1/jobs/nothing"), 404, "not_found")
     assert_problem(server.get("/nothing"), 404, "not_found")

@@ -138,6 +138,12 @@ class Acceptance:
         masks = ["alpha" if mask == "alpha" else f"mask{index}" for index, mask in enumerate(request.masks)]
         pictures |= {name: mask for name, mask in zip(masks, request.masks, strict=True) if isinstance(mask, bytes)}
         checked = {name: self._checked(data) for name, data in pictures.items()}
+        largest = max(checked["content"].width, checked["content"].height)
+        if options.size is None and largest > self._bounds.size:
+            raise UsageError(
+                f"the picture has {largest} pixels on its long side, and no size is given; at most {self._bounds.size} "
+                "are painted here"
+            )
         if "alpha" in masks and not checked["content"].alpha:
             raise UsageError("the content has no transparency that could be its mask; send a picture as mask")
         params = {
@@ -192,7 +198,7 @@ class Acceptance:
             value = getattr(options, name, None)
             if value is not None and not _NAME.fullmatch(value):
                 raise UsageError(f"{name} is {value!r}; it has to be a name here, not a file")
-        if (options.size or 0) > self._bounds.size:
+        if options.size is not None and options.size > self._bounds.size:
             raise UsageError(f"size is {options.size}; at most {self._bounds.size} pixels are painted here")
         if isinstance(options, GatysOptions):
             if options.init not in _STARTS:

@@ -115,6 +115,7 @@ class EngineBody(BaseModel):
     name: str
     summary: str
     available: bool = Field(description="Whether the server has what it needs.")
+    styles: bool = Field(description="Whether it paints in styles that are given; else its networks have their own.")
     options: dict[str, Any] = Field(description="JSON schema of its options, the other fields of a job.")
 
 

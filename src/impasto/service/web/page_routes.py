@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 
 from impasto.errors import ImpastoError
 from impasto.service.jobs import Channel
@@ -25,6 +26,7 @@ from impasto.service.web.job_routes import body_of, check_notices
 from impasto.service.web.problems import Problem, problem_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from importlib.resources.abc import Traversable
 
     from impasto.service.settings import Settings
@@ -65,8 +67,8 @@ class Pages:
         return sha256(b"".join(self.static.values())).hexdigest()[:16]
 
     @cached_property
-    def texts(self) -> dict[str, dict[str, str]]:
-        """All texts by language and name."""
+    def texts(self) -> dict[str, dict[str, Any]]:
+        """All texts by language and name; what errors mean and Chinese names are dictionaries."""
         return {code: json.loads((self._folder / "texts" / f"{code}.json").read_text("utf-8")) for code in _LANGUAGES}
 
     def page(self, name: str, language: str, *, status: int = 200, **values: Any) -> HTMLResponse:
@@ -90,6 +92,7 @@ class Pages:
             "maxPixels": limits.pixels,
             "maxSide": limits.longest_side,
             "maxSize": self._settings.max_size,
+            "maxStyles": accept.Bounds.styles,
         }
 
 
@@ -116,7 +119,7 @@ def _language(request: Request) -> str:
 @router.get("/")
 def page(request: Request) -> Response:
     """Show the page."""
-    answer = _pages(request).page("index.html", _language(request), styles=gallery())
+    answer = _pages(request).page("index.html", _language(request), styles=gallery(), given={})
     if request.query_params.get("lang") in _LANGUAGES:
         answer.set_cookie("language", _language(request), max_age=365 * 86400, samesite="lax", httponly=True)
     return answer
@@ -128,9 +131,10 @@ async def paint(request: Request) -> Response:
     settings: Settings = request.app.state.parts.settings
     if settings.auth:
         raise Problem(403, "forbidden", "this service asks for keys; use the page with JavaScript, or the API")
-    form = await request.form()
-    content, email = form.get("content"), str(form.get("email") or "") or None
+    given: Mapping[str, Any] = {}
     try:
+        given = form = await request.form()
+        content, email = form.get("content"), str(form.get("email") or "") or None
         check_notices(settings, email, None)
         asked = accept.Request(
             tenant=LOCAL_TENANT,
@@ -141,11 +145,10 @@ async def paint(request: Request) -> Response:
         )
         async with request.app.state.at_once:
             job, _ = await to_thread.run_sync(request.app.state.acceptance.accept, asked)
-    except (ImpastoError, Problem) as error:
-        problem = error if isinstance(error, Problem) else problem_of(error)
-        styles = await to_thread.run_sync(gallery)
+    except (ImpastoError, HTTPException, Problem) as error:
+        problem, styles = problem_of(error), await to_thread.run_sync(gallery)
         return _pages(request).page(
-            "index.html", _language(request), status=problem.status, styles=styles, error=problem.detail
+            "index.html", _language(request), status=problem.status, styles=styles, error=problem.detail, given=given
         )
     return RedirectResponse(f"/jobs/{job.id}", 303)
 
@@ -162,12 +165,10 @@ def job_page(request: Request, job: str) -> Response:
     return pages.page("job.html", language, job=body, state=_state(body, pages.texts[language]))
 
 
-def _state(job: JobBody, texts: dict[str, str]) -> str:
-    if job.state == "queued":
-        return texts["queued"].format(ahead=job.position) if job.position else texts["queued_next"]
-    if job.state == "running":
-        return texts["running"].format(percent=round(100 * job.progress))
-    return texts[job.state].format(reason=job.error.text if job.error else "")
+def _state(job: JobBody, texts: dict[str, Any]) -> str:
+    name = "queued_next" if job.state == "queued" and not job.position else job.state
+    reason = job.error.text if job.error else ""
+    return str(texts[name]).format(ahead=job.position, percent=round(100 * job.progress), reason=reason)
 
 
 @router.get("/static/{version}/{name}")
@@ -183,7 +184,8 @@ def static(request: Request, version: str, name: str) -> Response:
 def service_worker(request: Request) -> Response:
     """Return what keeps the shell of the page."""
     pages = _pages(request)
-    script = pages.static["sw.js"].replace(b"STATIC", pages.version.encode())
+    shell = ["/", "/manifest.webmanifest", *(f"/static/{pages.version}/{name}" for name in pages.static)]
+    script = pages.static["sw.js"].decode().replace("VERSION", pages.version).replace("FILES", json.dumps(shell))
     return Response(script, media_type="text/javascript", headers=_HEADERS)
 
 
@@ -192,8 +194,10 @@ def manifest(request: Request) -> Response:
     """Return what makes the page an app."""
     icon = {"src": f"/static/{_pages(request).version}/icon.svg", "sizes": "any", "type": "image/svg+xml"}
     found = {
+        "id": "/",
         "name": "impasto",
         "start_url": "/",
+        "scope": "/",
         "display": "standalone",
         "background_color": "#faf8f5",
         "theme_color": "#1d3557",

@@ -64,8 +64,13 @@ class Problem(Exception):  # noqa: N818 - the name that RFC 9457 gives it
         return JSONResponse(body.model_dump(), self.status, headers, media_type=_MEDIA_TYPE)
 
 
-def problem_of(error: ImpastoError) -> Problem:
+def problem_of(error: ImpastoError | HTTPException | Problem) -> Problem:
     """Return the problem that ``error`` is."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, HTTPException):
+        code = HTTPStatus(error.status_code).name.lower()
+        return Problem(error.status_code, code, str(error.detail), error.headers)
     if isinstance(error, RejectedError):
         too_large = error.code == "image_too_large"
         return Problem(413 if too_large else 422, error.code, str(error))
@@ -99,8 +104,7 @@ def answer_with_problems(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> JSONResponse:
-        code = HTTPStatus(error.status_code).name.lower()
-        return Problem(error.status_code, code, str(error.detail), error.headers).response()
+        return problem_of(error).response()
 
     described = app.openapi
 

@@ -63,7 +63,7 @@ class Watch:
             queue.put_nowait(None)
         watchers = self._watchers.setdefault(job.id, set())
         watchers.add(queue)
-        self._known.setdefault(job.id, job.revision)
+        self._known[job.id] = min(job.revision, self._known.get(job.id, job.revision))
         try:
             yield queue
         finally:

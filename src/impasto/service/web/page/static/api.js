@@ -1,6 +1,6 @@
 // The HTTP API of the service: see docs/openapi.json.
 
-import { config } from "./texts.js";
+import { config, explained, t } from "./texts.js";
 
 const KEY = "impasto.key";
 
@@ -12,16 +12,25 @@ export const key = {
 /** The server said no: `code` is stable, the message is for people. */
 export class Refused extends Error {
   constructor(status, body) {
-    super(body.detail ?? `HTTP ${status}`);
+    super(explained(body.code, body.detail ?? `HTTP ${status}`));
     this.status = status;
     this.code = body.code;
+  }
+}
+
+/** The server did not answer. */
+export class Unreachable extends Error {
+  constructor() {
+    super(t("offline"));
   }
 }
 
 async function request(path, options = {}) {
   const headers = new Headers(options.headers);
   if (key.get()) headers.set("Authorization", `Bearer ${key.get()}`);
-  const answer = await fetch(path, { ...options, headers });
+  const answer = await fetch(path, { ...options, headers }).catch(() => {
+    throw new Unreachable();
+  });
   if (!answer.ok) throw new Refused(answer.status, await answer.json().catch(() => ({})));
   return answer;
 }
@@ -31,56 +40,66 @@ export const picture = async (path) => URL.createObjectURL(await (await request(
 export const act = (id, what) => json(`/v1/jobs/${id}/${what}`, { method: "POST" });
 export const erase = (id) => request(`/v1/jobs/${id}`, { method: "DELETE" });
 
+/** A name that nobody else has. (`crypto.randomUUID` is missing where the page came over plain HTTP.) */
+export const once = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
+
 /** Send a job; the same `once` makes one job however often it is sent, so that a lost answer loses nothing. */
 export async function submit(form, once) {
   for (let wait = 1; ; wait = Math.min(2 * wait, 30)) {
     try {
       return await json("/v1/jobs", { method: "POST", body: form, headers: { "Idempotency-Key": once } });
     } catch (error) {
-      const later = !(error instanceof Refused) || (error.status === 503 && error.code !== "backlog_full");
+      const later = error instanceof Unreachable || (error.status === 503 && error.code !== "backlog_full");
       if (!later || wait > 16) throw error;
       await pause(wait);
     }
   }
 }
 
-const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+export const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
 const over = (job) => job.finished !== null;
+
+const MOST_STREAMS = 3; // a browser keeps six connections to a server, for all tabs
+let streams = 0;
+let followed = 0;
 
 /** Call `tell` with the job at every change, until it has ended or is gone; `away` says whether the server answers. */
 export async function follow(id, tell, away) {
-  if (!config.auth && (await events(id, tell, away))) return;
-  for (;;) {
-    try {
-      const job = await json(`/v1/jobs/${id}`);
-      away(false);
-      tell(job);
-      if (over(job)) return;
-    } catch (error) {
-      if (error instanceof Refused && error.status < 500) return tell(null);
-      away(true);
+  followed += 1;
+  try {
+    for (;;) {
+      try {
+        const job = await json(`/v1/jobs/${id}`);
+        away(false);
+        tell(job);
+        if (over(job)) return;
+        if (job.state === "running" && !config.auth && streams < MOST_STREAMS && (await events(id, tell))) return;
+      } catch (error) {
+        if (error.status === 404 || error.status === 410) return tell(null);
+        away(error instanceof Unreachable);
+      }
+      await pause(Math.max(1, followed / 4));
     }
-    await pause(1);
+  } finally {
+    followed -= 1;
   }
 }
 
-/** Follow by server-sent events; false if polling has to go on. */
-function events(id, tell, away) {
+/** Follow by server-sent events; false if they ended before the job. */
+function events(id, tell) {
+  streams += 1;
   return new Promise((resolve) => {
     const source = new EventSource(`/v1/jobs/${id}/events`);
     const end = (done) => {
       source.close();
+      streams -= 1;
       resolve(done);
     };
     source.addEventListener("job", (event) => {
       const job = JSON.parse(event.data);
-      away(false);
       tell(job);
       if (over(job)) end(true);
     });
-    source.onerror = () => {
-      away(!navigator.onLine || source.readyState !== EventSource.CLOSED);
-      end(false);
-    };
+    source.onerror = () => end(false);
   });
 }

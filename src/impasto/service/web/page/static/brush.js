@@ -5,17 +5,21 @@ import { t } from "./texts.js";
 
 const SIDE = 1024;
 const TINT = "rgb(224 90 30 / 55%)";
-let mask;
+let mask; // a canvas that is opaque where the style applies
+let touched;
 let photo;
+let image;
 let style;
 let done;
 let cursor;
 
+/** `onDone` is called with the style and its mask: {photo, blob}, or null for everywhere. */
 export function start(onDone) {
   done = onDone;
   const canvas = byId("canvas");
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
+    cursor = at(event, canvas.getBoundingClientRect());
     stroke(event);
   });
   canvas.addEventListener("pointermove", (event) => event.buttons && stroke(event));
@@ -24,20 +28,20 @@ export function start(onDone) {
     event.target.ariaPressed = String(event.target.ariaPressed !== "true");
   });
   byId("opaque").addEventListener("click", fromTransparency);
+  byId("invert").addEventListener("click", invert);
   byId("everywhere").addEventListener("click", () => close(null));
-  byId("brush-done").addEventListener("click", async () => close(await mask.convertToBlob({ type: "image/png" })));
+  byId("brush-cancel").addEventListener("click", () => byId("brush").close());
+  byId("brush-done").addEventListener("click", async () => close(touched ? { photo, blob: await saved() } : style.mask));
 }
 
-/** Paint where `chosen` applies to the photograph in `blob`. */
-export async function open(chosen, blob) {
-  style = chosen;
-  photo = await createImageBitmap(blob, { imageOrientation: "from-image" });
-  const factor = Math.min(1, SIDE / Math.max(photo.width, photo.height));
-  const size = [Math.max(16, Math.round(photo.width * factor)), Math.max(16, Math.round(photo.height * factor))];
+/** Paint where `chosen` applies to a photograph, beginning with the mask `before` or null. */
+export async function open(chosen, on, before) {
+  [style, photo, touched] = [chosen, on, false];
+  image = await createImageBitmap(photo.blob, { imageOrientation: "from-image" });
+  const factor = SIDE / Math.max(image.width, image.height); // small ones are enlarged: there is room to paint
+  const size = [Math.max(16, Math.round(image.width * factor)), Math.max(16, Math.round(image.height * factor))];
   mask = new OffscreenCanvas(...size);
-  const context = mask.getContext("2d");
-  context.fillRect(0, 0, ...size);
-  if (chosen.mask) context.drawImage(await createImageBitmap(chosen.mask), 0, 0, ...size);
+  if (before) restore(await createImageBitmap(before));
   const canvas = byId("canvas");
   [canvas.width, canvas.height] = size;
   cursor = { x: size[0] / 2, y: size[1] / 2 };
@@ -48,51 +52,89 @@ export async function open(chosen, blob) {
   canvas.focus();
 }
 
-/** Let the style apply where the photograph is not transparent. */
-function fromTransparency() {
-  const { width, height } = mask;
-  const opaque = new OffscreenCanvas(width, height);
-  const white = opaque.getContext("2d");
-  white.drawImage(photo, 0, 0, width, height);
-  white.globalCompositeOperation = "source-in";
-  white.fillStyle = "#fff";
-  white.fillRect(0, 0, width, height);
-  const context = mask.getContext("2d");
-  context.fillStyle = "#000";
-  context.fillRect(0, 0, width, height);
-  context.drawImage(opaque, 0, 0);
-  draw();
+function close(result) {
+  byId("brush").close();
+  done(style, result);
 }
 
-function close(blob) {
-  style.mask = blob;
-  byId("brush").close();
-  done();
+/** Fill a canvas with one colour, by a way to combine it with what is there. */
+function fill(context, colour, how) {
+  context.globalCompositeOperation = how;
+  context.fillStyle = colour;
+  context.fillRect(0, 0, context.canvas.width, context.canvas.height);
+  context.globalCompositeOperation = "source-over";
+}
+
+/** The mask as a file: white where the style applies, black elsewhere. */
+function saved() {
+  const made = new OffscreenCanvas(mask.width, mask.height);
+  const context = made.getContext("2d");
+  context.drawImage(mask, 0, 0);
+  fill(context, "#fff", "source-in");
+  fill(context, "#000", "destination-over");
+  return made.convertToBlob({ type: "image/png" });
+}
+
+function restore(before) {
+  const context = mask.getContext("2d");
+  context.drawImage(before, 0, 0, mask.width, mask.height);
+  const pixels = context.getImageData(0, 0, mask.width, mask.height);
+  for (let index = 0; index < pixels.data.length; index += 4) pixels.data[index + 3] = pixels.data[index];
+  context.putImageData(pixels, 0, 0);
+}
+
+/** Let the style apply where the photograph is not transparent. */
+function fromTransparency() {
+  const context = mask.getContext("2d");
+  context.clearRect(0, 0, mask.width, mask.height);
+  context.drawImage(image, 0, 0, mask.width, mask.height);
+  change();
+}
+
+function invert() {
+  fill(mask.getContext("2d"), "#fff", "source-out");
+  change();
+}
+
+function change() {
+  touched = true;
+  draw();
 }
 
 const radius = () => (Number(byId("brush-size").value) / 100) * Math.min(mask.width, mask.height);
 
-function dab() {
+function dab({ x, y }) {
   const context = mask.getContext("2d");
-  const { x, y } = cursor;
-  const colour = byId("erase").ariaPressed === "true" ? "0 0 0" : "255 255 255";
   const hard = 0.99 * (1 - Number(byId("brush-soft").value)); // of the radius; a gradient of no width paints nothing
   const soft = context.createRadialGradient(x, y, radius() * hard, x, y, radius());
-  soft.addColorStop(0, `rgb(${colour} / 100%)`);
-  soft.addColorStop(1, `rgb(${colour} / 0%)`);
+  soft.addColorStop(0, "rgb(255 255 255 / 100%)");
+  soft.addColorStop(1, "rgb(255 255 255 / 0%)");
+  context.globalCompositeOperation = byId("erase").ariaPressed === "true" ? "destination-out" : "source-over";
   context.fillStyle = soft;
   context.beginPath();
   context.arc(x, y, radius(), 0, 2 * Math.PI);
   context.fill();
+  context.globalCompositeOperation = "source-over";
 }
+
+const at = (event, box) => ({
+  x: ((event.clientX - box.x) * mask.width) / box.width,
+  y: ((event.clientY - box.y) * mask.height) / box.height,
+});
 
 function stroke(event) {
   const box = byId("canvas").getBoundingClientRect();
-  for (const each of event.getCoalescedEvents?.().length ? event.getCoalescedEvents() : [event]) {
-    cursor = { x: ((each.clientX - box.x) * mask.width) / box.width, y: ((each.clientY - box.y) * mask.height) / box.height };
-    dab();
+  const events = event.getCoalescedEvents?.() ?? [];
+  for (const each of events.length ? events : [event]) {
+    const to = at(each, box);
+    const dabs = Math.ceil(Math.hypot(to.x - cursor.x, to.y - cursor.y) / (radius() / 4)) || 1;
+    for (let index = 1; index <= dabs; index += 1) {
+      const share = index / dabs;
+      dab({ x: cursor.x + share * (to.x - cursor.x), y: cursor.y + share * (to.y - cursor.y) });
+    }
+    cursor = to;
   }
-  draw();
+  change();
 }
 
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -104,27 +146,22 @@ function byKey(event) {
   if (step) {
     cursor.x = Math.min(mask.width, Math.max(0, cursor.x + (step[0] * radius()) / 2));
     cursor.y = Math.min(mask.height, Math.max(0, cursor.y + (step[1] * radius()) / 2));
+    draw();
   } else {
-    dab();
+    dab(cursor);
+    change();
   }
-  draw();
 }
 
+/** Draw the photograph under the mask, which is tinted, and the brush. */
 function draw() {
-  const { width, height } = mask;
-  const tint = new OffscreenCanvas(width, height);
-  const tinted = tint.getContext("2d");
-  // White becomes opaque, black transparent: then only what is white takes the tint.
-  const pixels = mask.getContext("2d").getImageData(0, 0, width, height);
-  for (let at = 0; at < pixels.data.length; at += 4) pixels.data[at + 3] = pixels.data[at];
-  tinted.putImageData(pixels, 0, 0);
-  tinted.globalCompositeOperation = "source-in";
-  tinted.fillStyle = TINT;
-  tinted.fillRect(0, 0, width, height);
   const context = byId("canvas").getContext("2d");
-  context.clearRect(0, 0, width, height);
-  context.drawImage(photo, 0, 0, width, height);
-  context.drawImage(tint, 0, 0);
+  context.clearRect(0, 0, mask.width, mask.height);
+  context.drawImage(mask, 0, 0);
+  fill(context, TINT, "source-in");
+  context.globalCompositeOperation = "destination-over";
+  context.drawImage(image, 0, 0, mask.width, mask.height);
+  context.globalCompositeOperation = "source-over";
   context.lineWidth = 2;
   for (const [colour, wider] of [["#000", 1], ["#fff", 0]]) {
     context.strokeStyle = colour;
@@ -137,8 +174,6 @@ function draw() {
 /** A mask that lets everything through. */
 export function white() {
   const made = new OffscreenCanvas(16, 16);
-  const context = made.getContext("2d");
-  context.fillStyle = "#fff";
-  context.fillRect(0, 0, 16, 16);
+  fill(made.getContext("2d"), "#fff", "source-over");
   return made.convertToBlob({ type: "image/png" });
 }

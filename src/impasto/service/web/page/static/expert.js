@@ -7,9 +7,8 @@ import { t } from "./texts.js";
 const ABOVE = new Set(["strength", "keep_colors", "stroke_size", "size"]);
 let engines = [];
 
-export async function start() {
+export function start() {
   byId("engine").addEventListener("change", show);
-  await load();
 }
 
 export async function load() {
@@ -25,9 +24,12 @@ export async function load() {
 const chosen = () => engines.find(({ name }) => name === byId("engine").value);
 
 /** Whether the chosen engine has the option `name`. */
-export const has = (name) => name in (chosen()?.options.properties ?? {});
+export const has = (name) => name in chosen().options.properties;
 
-export const engine = () => byId("engine").value || "fast";
+/** Whether it paints in the style of a picture, and not only in its own. */
+export const takesStyles = () => chosen().styles;
+
+export const engine = () => byId("engine").value;
 
 function show() {
   const { summary, options } = chosen();
@@ -53,8 +55,8 @@ function input(name, kind, standard) {
     const empty = element("option", { value: "", textContent: `${t("default")}: ${standard ?? "–"}` });
     return element("select", { name }, empty, ...choices.map((value) => element("option", { value, textContent: value })));
   }
-  const simple = ["number", "integer", "string"].includes(typeof standard) ? standard : "";
-  const properties = { name, placeholder: typeof standard === "object" ? JSON.stringify(standard ?? "") : String(simple || standard) };
+  const placeholder = typeof standard === "object" && standard !== null ? JSON.stringify(standard) : String(standard ?? "");
+  const properties = { name, placeholder };
   if (kind.type === "number" || kind.type === "integer") {
     const least = kind.minimum ?? kind.exclusiveMinimum ?? "";
     const most = kind.maximum ?? "";

@@ -2,25 +2,41 @@
 
 import * as api from "./api.js";
 import { byId, button, element } from "./elements.js";
-import { kept } from "./pictures.js";
-import { number, t } from "./texts.js";
+import { kept, thumbnail } from "./pictures.js";
+import { explained, number, t } from "./texts.js";
 import { view } from "./viewer.js";
 
 const STORE = "impasto.jobs";
 const MOST = 100;
 const rows = new Map();
 let say;
+let away = false;
 
-const read = () => JSON.parse(localStorage.getItem(STORE) ?? "[]");
-const write = (jobs) => localStorage.setItem(STORE, JSON.stringify(jobs.slice(0, MOST)));
+function read() {
+  try {
+    return JSON.parse(localStorage.getItem(STORE) ?? "[]");
+  } catch {
+    return []; // a browser that keeps nothing
+  }
+}
+
+function write(jobs) {
+  try {
+    localStorage.setItem(STORE, JSON.stringify(jobs.slice(0, MOST)));
+  } catch {
+    // A browser that keeps nothing, or is full: the jobs are on this page all the same.
+  }
+}
 
 export function start(tell) {
   say = tell;
-  for (const known of read().reverse()) show(known);
+  const all = read();
+  for (const known of all.toReversed()) show(known);
   empty();
+  kept.only(all.map(({ id }) => id)).catch(() => null);
 }
 
-/** Remember a job that was accepted: {id, name, styles, small}; and keep its photograph for the comparison. */
+/** Remember a job that was accepted, {id, name, styles, small}, and keep its photograph for the comparison. */
 export async function add(known, blob) {
   write([known, ...read()]);
   show(known);
@@ -47,12 +63,17 @@ function show(known) {
 }
 
 function watch(id) {
-  api.follow(id, (job) => rows.has(id) && update(id, job), (away) => say(away ? t("offline") : "", "away"));
+  api.follow(id, (job) => rows.has(id) && update(id, job), offline);
+}
+
+function offline(now) {
+  if (now !== away) say(now ? t("offline") : "", "away");
+  away = now;
 }
 
 function stateOf(job) {
   if (job.state === "queued") return job.position ? t("queued", { ahead: number(job.position) }) : t("queued_next");
-  if (job.state === "failed") return t("failed", { reason: job.error.text });
+  if (job.state === "failed") return t("failed", { reason: explained(job.error.code, job.error.text) });
   if (job.state !== "running") return t(job.state);
   const done = t("running", { percent: Math.round(100 * job.progress) });
   const left = job.seconds_left;
@@ -63,25 +84,43 @@ function stateOf(job) {
 async function update(id, job) {
   const { known, row, parts } = rows.get(id);
   const found = job ?? { state: "expired", finished: 0 };
-  if (row.dataset.state !== found.state) {
+  const before = row.dataset.state;
+  parts.state.textContent = stateOf(found);
+  if (before !== found.state) {
+    const held = parts.actions.contains(document.activeElement);
     row.dataset.state = found.state;
     parts.actions.replaceChildren(...actions(known, found));
+    if (held) parts.actions.firstChild.focus();
+    if (before && found.finished !== null) say(`${known.name}: ${stateOf(found)}`, "ended");
   }
-  parts.state.textContent = stateOf(found);
   parts.progress.hidden = found.finished !== null;
   parts.progress.value = found.progress ?? 0;
-  if (found.state === "succeeded" && row.dataset.shown !== "result") {
-    row.dataset.shown = "result";
-    parts.image.src = found.result;
-  } else if (found.preview && found.state === "running") {
-    const before = parts.image.src;
-    parts.image.src = await api.picture(found.preview).catch(() => before);
-    if (before.startsWith("blob:") && before !== parts.image.src) URL.revokeObjectURL(before);
+  if (found.state === "succeeded") await showResult(known, parts.image, found.result);
+  else if (found.preview && found.state === "running") await showPreview(row, parts.image, found.preview);
+}
+
+/** A small picture of the result, made once: results are large, and this list is long. */
+async function showResult(known, image, address) {
+  if (!known.done) {
+    const result = await fetch(address).catch(() => null);
+    if (result?.ok) known.done = await thumbnail(await result.blob()).catch(() => null); // TIFF, perhaps
+    write(read().map((each) => (each.id === known.id ? known : each)));
   }
+  change(image, known.done ?? known.small);
+}
+
+async function showPreview(row, image, address) {
+  const now = await api.picture(address).catch(() => null);
+  if (now && row.dataset.state === "running") change(image, now);
+}
+
+function change(image, source) {
+  if (image.src.startsWith("blob:")) URL.revokeObjectURL(image.src);
+  image.src = source;
 }
 
 function actions(known, job) {
-  const change = async (what) => {
+  const ask = async (what) => {
     try {
       await update(known.id, await api.act(known.id, what));
       if (what === "retry") watch(known.id);
@@ -90,9 +129,9 @@ function actions(known, job) {
     }
   };
   const label = (text) => ({ ariaLabel: `${text}: ${known.name}` });
-  if (job.finished === null) return [button(t("cancel"), () => change("cancel"), label(t("cancel")))];
+  if (job.finished === null) return [button(t("cancel"), () => ask("cancel"), label(t("cancel")))];
   const made = [button(t("delete"), () => remove(known), label(t("delete")))];
-  if (job.state === "failed" || job.state === "canceled") made.unshift(button(t("retry"), () => change("retry"), label(t("retry"))));
+  if (job.state === "failed" || job.state === "canceled") made.unshift(button(t("retry"), () => ask("retry"), label(t("retry"))));
   if (job.state === "succeeded") {
     const link = element("a", { className: "button", href: job.result, download: "", textContent: t("download"), ...label(t("download")) });
     made.unshift(button(t("open"), () => view(known, job), { className: "strong", ...label(t("open")) }), link);

@@ -10,12 +10,15 @@ import * as styles from "./styles.js";
 import { t } from "./texts.js";
 import * as viewer from "./viewer.js";
 
-/** Say something: news follow each other, and one of the `kind` "away" is replaced by the next of its kind. */
+const ONE_AT_A_TIME = ["news", "ended", "away"];
+const MOST_SAID = 6;
+
+/** Say something: of news, ends and absences only the last is left; notes and errors stay until more is sent. */
 function say(text, kind = "news") {
   const said = byId("said");
-  if (kind === "away") said.querySelector(".away")?.remove();
+  if (ONE_AT_A_TIME.includes(kind)) said.querySelector(`.${kind}`)?.remove();
   if (text) said.prepend(element("p", { className: kind, textContent: text }));
-  while (said.children.length > 3) said.lastChild.remove();
+  while (said.children.length > MOST_SAID) said.lastChild.remove();
 }
 
 function showValues() {
@@ -41,7 +44,8 @@ async function formOf(photo) {
     else form.append("style", name);
   }
   if (mix.length > 1) for (const { weight } of mix) form.append("weight", weight);
-  if (mix.some(({ mask }) => mask)) for (const { mask } of mix) form.append("mask", mask ?? (await white()), "mask.png");
+  const masks = mix.map((style) => styles.maskOn(style, photo));
+  if (masks.some(Boolean)) for (const mask of masks) form.append("mask", mask ?? (await white()), "mask.png");
   form.append("engine", expert.engine());
   for (const name of ["strength", "keep_colors", "size", "stroke_size"]) {
     const field = byId(name);
@@ -53,37 +57,51 @@ async function formOf(photo) {
   return form;
 }
 
-const OWN_STYLE = ["transformer", "texture-net"];
+/** Send a photograph; where the answer was lost, the same again does not make another job. */
+async function send(photo) {
+  photo.once ??= api.once();
+  const form = await formOf(photo);
+  try {
+    return await api.submit(form, photo.once);
+  } catch (error) {
+    if (error.code !== "conflict") throw error;
+    photo.once = api.once(); // it was accepted, but now something else is wanted
+    return api.submit(form, photo.once);
+  }
+}
+
+let sending = false;
 
 async function paint(event) {
   event.preventDefault();
+  if (sending) return;
+  byId("said").replaceChildren();
   const waiting = [...photos.photos()];
   if (!waiting.length) return say(t("need_photo"), "error");
-  if (!styles.styles().length && !OWN_STYLE.includes(expert.engine())) return say(t("need_style"), "error");
-  byId("paint").disabled = true;
-  const named = styles.styles().map(({ title }) => title);
+  if (!styles.styles().length && expert.takesStyles()) return say(t("need_style"), "error");
+  sending = true;
+  byId("paint").ariaDisabled = "true";
+  const titles = styles.styles().map(({ title }) => title);
+  if (waiting.length > 1 && styles.styles().some(({ mask }) => mask)) say(t("mask_on_one"), "note");
   let count = 0;
   for (const photo of waiting) {
     say(t("sending", { name: photo.name }));
     try {
-      const job = await api.submit(await formOf(photo), crypto.randomUUID());
-      await jobs.add({ id: job.id, name: photo.name, styles: named, small: photo.small }, photo.blob);
+      const job = await send(photo);
       count += 1;
+      photos.drop(photo);
+      await jobs.add({ id: job.id, name: photo.name, styles: titles, small: photo.small }, photo.blob);
     } catch (error) {
-      const away = !(error instanceof api.Refused);
-      say(t("not_sent", { name: photo.name, reason: away ? t("offline") : error.message }), "error");
+      say(t("not_sent", { name: photo.name, reason: error.message }), "error");
     }
   }
-  byId("paint").disabled = false;
-  if (count) {
-    say(t("sent", { count }));
-    photos.clear();
-    byId("pictures").scrollIntoView();
-  }
+  sending = false;
+  byId("paint").ariaDisabled = "false";
+  say(count ? t("sent", { count }) : "");
+  if (count) byId("pictures").scrollIntoView();
 }
 
 async function again(known, blob) {
-  photos.clear();
   await photos.add([new File([blob], known.name, { type: blob.type })]);
   byId("search").focus();
 }
@@ -93,23 +111,38 @@ async function start() {
   document.querySelector("select[name=style]").disabled = true;
   showValues();
   mixChanged([]);
-  photos.start(say);
+  photos.start(say, styles.show);
+  styles.start(say, mixChanged);
+  expert.start();
   viewer.start(again);
   byId("form").addEventListener("submit", paint);
-  byId("key")?.addEventListener("change", async (event) => {
+  byId("key")?.addEventListener("change", (event) => {
     api.key.set(event.target.value);
-    await loaded(styles.load, expert.load);
+    load();
   });
+  for (const link of document.querySelectorAll("nav a")) link.addEventListener("click", leave);
   jobs.start(say);
-  await loaded(() => styles.start(say, mixChanged), expert.start);
+  await load();
   if ("serviceWorker" in navigator) await navigator.serviceWorker.register("/sw.js");
 }
 
-async function loaded(...parts) {
-  try {
-    for (const part of parts) await part();
-  } catch (error) {
-    say(error instanceof api.Refused ? error.message : t("offline"), "error");
+/** Another language is another page, without what was chosen on this one. */
+function leave(event) {
+  if (photos.photos().length + styles.styles().length && !confirm(t("leave"))) event.preventDefault();
+}
+
+/** Get the gallery and the engines: as soon as the server is there, or the right key. */
+async function load() {
+  for (;;) {
+    try {
+      await styles.load();
+      await expert.load();
+      return say("", "away");
+    } catch (error) {
+      say(error.message, "away");
+      if (error instanceof api.Refused) return undefined;
+    }
+    await api.pause(3);
   }
 }
 

@@ -1,34 +1,36 @@
 // The photographs that are to be painted: chosen, dropped, pasted, or taken now.
 
 import { byId, button, element } from "./elements.js";
-import { prepared, thumbnail } from "./pictures.js";
+import { PHOTO, prepared, thumbnail } from "./pictures.js";
 import { number, t } from "./texts.js";
 
 const chosen = [];
 let say;
+let changed;
 
-/** The photographs: [{name, blob}]. */
+/** The photographs: [{name, blob, small}]. */
 export const photos = () => chosen;
 
 export async function add(files) {
   for (const file of files) {
     try {
-      const photo = { name: file.name || "photo", ...(await prepared(file)) };
+      const photo = { name: file.name || t("photo"), ...(await prepared(file, PHOTO)) };
       photo.small = await thumbnail(photo.blob);
       if (photo.from) {
         const sizes = { from: number(photo.from), to: number(Math.max(photo.width, photo.height)) };
-        say(t("reduced", { name: photo.name, ...sizes }));
+        say(t("reduced", { name: photo.name, ...sizes }), "note");
       }
       chosen.push(photo);
     } catch {
-      say(t("not_a_picture", { name: file.name }), "error");
+      say(t("not_a_picture", { name: file.name || t("photo") }), "error");
     }
   }
   show();
 }
 
-export function clear() {
-  chosen.length = 0;
+/** Take a photograph away: it is sent, or not wanted. */
+export function drop(photo) {
+  chosen.splice(chosen.indexOf(photo), 1);
   show();
 }
 
@@ -44,16 +46,17 @@ function show() {
       ),
     ),
   );
+  changed();
 }
 
 function remove(photo) {
-  chosen.splice(chosen.indexOf(photo), 1);
-  show();
+  drop(photo);
   byId("choose").focus();
 }
 
-export function start(tell) {
+export function start(tell, onChange) {
   say = tell;
+  changed = onChange;
   byId("choose").multiple = true;
   for (const id of ["choose", "photograph"]) {
     byId(id).addEventListener("change", async (event) => {
@@ -62,15 +65,15 @@ export function start(tell) {
       await add(files);
     });
   }
-  const drop = byId("drop");
+  const target = byId("drop");
   document.addEventListener("dragover", (event) => {
     event.preventDefault();
-    drop.classList.add("over");
+    target.classList.add("over");
   });
-  document.addEventListener("dragleave", (event) => event.relatedTarget ?? drop.classList.remove("over"));
+  document.addEventListener("dragleave", (event) => event.relatedTarget ?? target.classList.remove("over"));
   document.addEventListener("drop", (event) => {
     event.preventDefault();
-    drop.classList.remove("over");
+    target.classList.remove("over");
     add(event.dataTransfer.files);
   });
   document.addEventListener("paste", (event) => {

@@ -4,22 +4,29 @@ import { json, picture } from "./api.js";
 import * as brush from "./brush.js";
 import { byId, button, element } from "./elements.js";
 import { photos } from "./photos.js";
-import { prepared, thumbnail } from "./pictures.js";
-import { config, t } from "./texts.js";
+import { STYLE, prepared, thumbnail } from "./pictures.js";
+import { config, named, t } from "./texts.js";
 
-const MOST = 4;
+const MOST = config.maxStyles;
 const mix = [];
 let gallery = [];
 let say;
 let changed;
 
-/** The chosen styles: [{name, title, weight, blob, mask}]; those of the gallery have no blob. */
+/** The chosen styles: [{name, title, weight, small, blob, mask}]; those of the gallery have no blob. */
 export const styles = () => mix;
 
-export async function start(tell, onChange) {
+/** The mask of `style` on `photo`, if one was painted: it is of no use on another photograph. */
+export const maskOn = (style, photo) => (style.mask?.photo === photo ? style.mask.blob : null);
+
+export function start(tell, onChange) {
   say = tell;
   changed = onChange;
-  brush.start(show);
+  brush.start((style, mask) => {
+    style.mask = mask;
+    show();
+    byId("mix").children[mix.indexOf(style)].querySelector("button").focus();
+  });
   byId("own-style").addEventListener("change", async (event) => {
     const files = [...event.target.files];
     event.target.value = "";
@@ -27,7 +34,6 @@ export async function start(tell, onChange) {
   });
   byId("search").addEventListener("input", search);
   byId("search").addEventListener("keydown", (event) => event.key === "Enter" && event.preventDefault());
-  await load();
 }
 
 /** Get the gallery; with the wrong key there is none. */
@@ -39,23 +45,23 @@ export async function load() {
 function card(style) {
   const source = config.auth ? "" : style.thumbnail;
   const image = element("img", { src: source, alt: "", loading: "lazy", width: 160, height: 120 });
-  if (config.auth) picture(style.thumbnail).then((url) => (image.src = url));
-  const label = element("span", {}, element("b", { textContent: style.title }), ` ${style.artist} ${style.year}`);
-  const made = button("", () => toggle(style), { aria: { pressed: "false" }, dataset: { name: style.name } });
+  if (config.auth) picture(style.thumbnail).then((url) => (image.src = url)).catch(() => null);
+  const label = element("span", {}, element("b", { textContent: named(style.title) }), ` ${named(style.artist)} ${style.year}`);
+  const made = button("", () => toggle(style, image.src), { aria: { pressed: "false" }, dataset: { name: style.name } });
   made.append(image, label);
   return element("li", {}, made);
 }
 
-function toggle(style) {
+function toggle(style, small) {
   const at = mix.findIndex((each) => each.name === style.name && !each.blob);
   if (at >= 0) mix.splice(at, 1);
-  else put({ name: style.name, title: style.title, small: style.thumbnail });
+  else put({ name: style.name, title: named(style.title), small });
   show();
 }
 
 async function addOwn(file) {
   try {
-    const { blob } = await prepared(file);
+    const { blob } = await prepared(file, STYLE);
     put({ name: file.name, title: file.name, small: await thumbnail(blob), blob });
     show();
   } catch {
@@ -64,11 +70,11 @@ async function addOwn(file) {
 }
 
 function put(style) {
-  if (mix.length === MOST) say(t("too_many_styles"), "error");
+  if (mix.length === MOST) say(t("too_many_styles", { most: MOST }), "error");
   else mix.push({ weight: 1, ...style });
 }
 
-function show() {
+export function show() {
   for (const made of byId("gallery").querySelectorAll("button")) {
     made.ariaPressed = String(mix.some((style) => !style.blob && style.name === made.dataset.name));
   }
@@ -89,16 +95,16 @@ function row(style) {
     byId("search").focus();
   };
   const title = t("where_of", { name: style.title });
-  const where = button(t(style.mask ? "where_now" : "where"), () => paintWhere(style), { ariaLabel: title });
+  const masked = photos().some((photo) => maskOn(style, photo));
+  const where = button(t(masked ? "where_now" : "where"), () => paintWhere(style), { ariaLabel: title });
   const label = t("remove", { name: style.title });
   const close = button("×", remove, { ariaLabel: label, className: "remove" });
-  const image = style.blob || !config.auth ? element("img", { src: style.small, alt: "" }) : null;
-  return element("li", {}, image, element("span", { textContent: style.title }), slider, where, close);
+  return element("li", {}, element("img", { src: style.small, alt: "" }), element("span", { textContent: style.title }), slider, where, close);
 }
 
 function paintWhere(style) {
   const [photo] = photos();
-  if (photo) brush.open(style, photo.blob);
+  if (photo) brush.open(style, photo, maskOn(style, photo));
   else say(t("brush_photo"), "error");
 }
 
@@ -107,7 +113,7 @@ function search() {
   let found = 0;
   for (const [index, item] of [...byId("gallery").children].entries()) {
     const { name, title, artist, year } = gallery[index];
-    const text = `${name} ${title} ${artist} ${year}`.toLowerCase();
+    const text = `${name} ${title} ${artist} ${year} ${named(title)} ${named(artist)}`.toLowerCase();
     item.hidden = !words.every((word) => text.includes(word));
     found += !item.hidden;
   }

@@ -1,6 +1,10 @@
 // Keeps the shell of the page, so that it opens without the server: pictures and jobs are never kept here.
 
-const SHELL = "impasto-shell-STATIC";
+const SHELL = "impasto-shell-VERSION";
+
+self.addEventListener("install", (event) => {
+  event.waitUntil(caches.open(SHELL).then((cache) => cache.addAll(FILES)));
+});
 
 self.addEventListener("activate", (event) => {
   const old = (names) => names.filter((name) => name.startsWith("impasto-shell-") && name !== SHELL);

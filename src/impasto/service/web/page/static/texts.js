@@ -10,6 +10,15 @@ export function t(key, values = {}) {
   return texts[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
 
+/** What an error with this stable code means and what to do, and the `detail` that the server gave, in English. */
+export function explained(code, detail) {
+  const text = texts.errors[code];
+  return text ? `${text} (${detail})` : detail;
+}
+
+/** The Chinese, or any other, name of what the gallery has in English. */
+export const named = (text) => texts.names[text] ?? text;
+
 /** A number as people here write it. */
 export const number = (value) => new Intl.NumberFormat(document.documentElement.lang).format(value);
 

@@ -45,18 +45,19 @@ export async function view(known, job) {
   byId("again").hidden = !before;
   byId("cut").value = 50;
   cut();
-  zoom(false);
   byId("viewer").showModal();
+  await byId("after").decode().catch(() => null); // its width is needed
+  zoom(false);
 }
 
 function cut() {
-  byId("sides").style.setProperty("--cut", `${byId("cut").value}%`);
+  const share = `${byId("cut").value}%`;
+  byId("sides").style.setProperty("--cut", share);
+  byId("cut").setAttribute("aria-valuetext", share);
 }
 
 function zoom(pixels) {
-  const button = byId("zoom");
-  button.ariaPressed = String(pixels);
-  button.textContent = t(pixels ? "zoom_fit" : "zoom_pixels");
+  byId("zoom").ariaPressed = String(pixels);
   byId("stage").classList.toggle("pixels", pixels);
   const { naturalWidth } = byId("after");
   byId("sides").style.setProperty("--width", `${naturalWidth / devicePixelRatio}px`);
