@@ -259,6 +259,7 @@ def test_many_jobs_at_once_leave_the_page_free(visit, small_photo, tmp_path):
     with running_server(tmp_path / "data", "--workers", "0") as client:
         page = visit(url=str(client.base_url).rstrip("/"))
         page.set_input_files("#choose", [small_photo] * 8)
+        expect(page.locator("#chosen img")).to_have_count(8)
         page.click(WAVE)
         page.click("#paint")
         expect(page.locator("#jobs li[data-state=queued]")).to_have_count(8)
@@ -539,8 +540,10 @@ def test_the_first_load_is_small_and_nothing_comes_from_elsewhere(visit, server)
 
 def looks_as_it_did(page, name):
     """Compare what is seen with the picture of this name; IMPASTO_WRITE_SCREENS=1 keeps what is seen instead."""
-    page.wait_for_load_state("networkidle")
     page.evaluate("document.activeElement.blur()")
+    unseen = "[...document.images].some((image) => !image.complete && image.getBoundingClientRect().top < innerHeight)"
+    while page.evaluate(unseen):
+        page.wait_for_timeout(50)
     seen = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     seen = seen.resize((seen.width // 2, seen.height // 2))
     file = SCREENS / f"{name}.png"
@@ -570,7 +573,11 @@ def test_it_looks_as_it_did(visit, small_photo, device, width, language, scheme)
     page.locator("#brush-done").click()
     page.click("#paint")
     page.wait_for_selector("#jobs li[data-state=succeeded] button")
-    page.locator("#pictures").scroll_into_view_if_needed()
+    for said in ("news", "ended"):
+        page.wait_for_selector(f"#said .{said}")
+    expect(page.locator("#paint")).to_have_attribute("aria-disabled", "false")
+    expect(page.locator("#jobs img")).to_have_js_property("naturalWidth", 192)
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
     looks_as_it_did(page, f"{name}-jobs")
     page.locator("#jobs button.strong").click()
     expect(page.locator("#after")).to_have_js_property("naturalWidth", 192)
