@@ -57,7 +57,7 @@ def main() -> None:
         members = list(range(len(labels)))
         batches = LabelledBatches(pictures, labels, members, size, batch, 0, Augmentation(0.6, True, 0.2))
         precision = native_precision(torch.device("cpu"))
-        task = Classification(network(), batches, found.classes, members[:1], precision=precision)
+        task = Classification(network(), batches, found.classes, members[:1])
         plain = network()
         random = np.random.default_rng(0)
 
@@ -67,8 +67,12 @@ def main() -> None:
             image = torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())
             return functional.cross_entropy(plain(image), torch.tensor([labels[each] for each in chosen]))
 
+        def autocasted(step: int) -> Tensor:
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+                return task.losses(step)["total"]
+
         sides: dict[str, Callable[[int], None]] = {
-            f"impasto, {precision}": _learning(lambda step: task.losses(step)["total"], task.network),
+            f"impasto, {precision}": _learning(autocasted, task.network),
             "plain loop, float32": _learning(textbook, plain),
         }
         seconds: dict[str, list[float]] = {name: [] for name in sides}

@@ -134,7 +134,7 @@ def test_a_kill_loses_nothing(data, tmp_path):
 
 
 def test_two_processes_do_what_one_does(data, tmp_path):
-    arguments = ["--steps", "3"]
+    arguments = ["--steps", "3", "--precision", "float32"]
     assert train(data, tmp_path / "one", *arguments) == 0
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "impasto"]
     words = [*launcher, *command(data, tmp_path / "two", *arguments)]

@@ -115,7 +115,7 @@ def test_two_processes_do_what_one_does(folders, painting):
 
     command = ["train", "transformer", "--content", folders / "photos", "-s", painting, "--width", 4, "--blocks", 1]
     (folders / "photos" / "damaged.jpg").unlink()
-    words = [*command, *JUDGE, *SMALL]
+    words = [*command, *JUDGE, *SMALL, "--precision", "float32"]
     assert run([*map(str, words), "-o", str(folders / "one")]) == 0
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "impasto"]
     done = subprocess.run(

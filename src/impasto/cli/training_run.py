@@ -51,6 +51,7 @@ def schedule(options: TrainingOptions) -> Schedule:
         warmup=options.warmup,
         checkpoint_every=options.checkpoint_every,
         show_every=options.show_every,
+        precision=options.precision,
     )
 
 

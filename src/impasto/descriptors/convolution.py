@@ -87,6 +87,7 @@ class FrozenConvolution(nn.Module):
         positions = x.shape[2] * x.shape[3]
         # An exported network is run by others, with kernels of their own.
         winograd = self.weight_backward is not None and not torch.compiler.is_exporting()
+        winograd = winograd and not torch.is_autocast_enabled(x.device.type)
         if winograd and positions >= _WINOGRAD_MIN_POSITIONS:
             convolved: Tensor = _WinogradConvolution.apply(  # type: ignore[no-untyped-call]  # PyTorch has none for apply
                 x, self.weight, self.weight_backward, self.bias

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from impasto.engines.base import StylizeInputs
     from impasto.engines.feedforward import Paint
+    from impasto.images.tiles import Tile
     from impasto.options import NetworkOptions
     from impasto.types import FloatArray, OnStep
 
@@ -82,20 +83,20 @@ class TextureNetSynthesizer:
         affine = self._graphs.run("measure", noise=sample)["affine"]
         metadata = self._graphs.metadata("texture-net", self._options)
         rows = plan_tiles(height, width, _TILE, _TILE, halo=0)
-        steps = TileSteps(rows, on_step, lambda: Picture(self._made(noise, affine, 0, 0)))
+        steps = TileSteps(rows, on_step, lambda: Picture(self._made(noise, affine, rows[0][0])))
         for row in rows:
             top, bottom = row[0].top, row[0].bottom
             strip = np.empty((bottom - top, width, 3), np.float32)
             for tile in row:
-                made = self._made(noise, affine, top, tile.left)
-                strip[:, tile.left : tile.right] = made[: bottom - top, : tile.right - tile.left]
+                strip[:, tile.left : tile.right] = self._made(noise, affine, tile)
                 steps.made_one()
             yield Picture(strip, metadata=metadata)
 
-    def _made(self, noise: UniformNoise, affine: FloatArray, top: int, left: int) -> FloatArray:
+    def _made(self, noise: UniformNoise, affine: FloatArray, tile: Tile) -> FloatArray:
         """Make one tile; there is noise beyond every edge, so that no edge can be seen."""
-        side = _TILE + 2 * _HALO
-        part = noise.part(top - _HALO, left - _HALO, side, side)
+        height, width = tile.bottom - tile.top, tile.right - tile.left
+        sides = (side + -side % STRIDE + 2 * _HALO for side in (height, width))
+        part = noise.part(tile.top - _HALO, tile.left - _HALO, *sides)
         made = self._graphs.run("render", noise=part, affine=affine)["painted"]
-        pixels: FloatArray = made[0, :, _HALO:-_HALO, _HALO:-_HALO].transpose(1, 2, 0)
+        pixels: FloatArray = made[0, :, _HALO : _HALO + height, _HALO : _HALO + width].transpose(1, 2, 0)
         return pixels

@@ -126,7 +126,7 @@ def relative_distance(x: Tensor, target: Tensor) -> Tensor:
     """Squared distance of two (N or 1, ...) divided by the squared norm of the ``target``, for each of N: (N)."""
     distance = (x.float() - target).square().flatten(1).sum(1)
     # A layer that does not respond to the target at all (a black picture) has no scale of its own.
-    return distance / target.square().flatten(1).sum(1).clamp_min(1e-12)
+    return distance / target.float().square().flatten(1).sum(1).clamp_min(1e-12)
 
 
 def content_distance(features: Tensor, target: Tensor) -> Tensor:

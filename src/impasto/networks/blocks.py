@@ -19,6 +19,7 @@ class _InstanceNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
         variance, mean = torch.var_mean(x, dim=(2, 3), correction=0, keepdim=True)
         inverse = (variance + VARIANCE_FLOOR).rsqrt()
         normalized = (x - mean).mul_(inverse)
@@ -70,6 +71,7 @@ def batch_norm(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     Returns:
         The result, and the mean and the variance (C) of ``x``.
     """
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
     variance, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
     normalized = (x - mean[:, None, None]) * (variance + VARIANCE_FLOOR).rsqrt()[:, None, None]
     return normalized, mean, variance

@@ -120,4 +120,4 @@ class ConditionalTransformer(NormalizedNetwork):
         x = normalize(self.up[0](enlarge(x))).relu() + skip
         x = normalize(self.up[1](enlarge(x)) + self.detail(detail)).relu()
         x = normalize(self.up[2](enlarge(x))).relu()
-        return torch.sigmoid(self.last(x))
+        return torch.sigmoid(self.last(x).float())

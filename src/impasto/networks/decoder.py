@@ -31,5 +31,5 @@ class Decoder(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Turn activations (N, C, H, W) into pictures (N, 3, H * step, W * step), sRGB around [0, 1]."""
-        picture: Tensor = self.layers(features)
+        picture: Tensor = self.layers(features).float()
         return picture

@@ -109,7 +109,7 @@ class TextureNetwork(NormalizedNetwork, PaintingNetwork):
                 enlarged = functional.interpolate(x, scale_factor=2)
                 x = convolved(self.joined[level - 1], torch.cat([normalize(enlarged), normalize(entered)], dim=1))
         assert x is not None  # there is a scale
-        return torch.sigmoid(self.last(x))
+        return torch.sigmoid(self.last(x).float())
 
 
 class StylizingTextureNetwork(TextureNetwork):

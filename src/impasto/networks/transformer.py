@@ -135,4 +135,4 @@ class TransformerNetwork(NormalizedNetwork, PaintingNetwork):
             x = x + normalize(two(normalize(one(x)).relu()))
         for convolution in self.up:
             x = normalize(convolution(nn.functional.interpolate(x, scale_factor=2))).relu()
-        return torch.tanh(self.last(x)) / 2 + 0.5
+        return torch.tanh(self.last(x).float()) / 2 + 0.5

@@ -32,6 +32,10 @@ class TrainingOptions(Options):
     warmup: int = Field(100, ge=0, description="Steps over which the learning rate rises.")
     checkpoint_every: int = Field(100, ge=1, description="Keep the state for --resume after every so many steps.")
     show_every: int = Field(500, ge=1, description="Draw a sheet of samples after every so many steps.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="Of the convolutions; auto takes bfloat16 where the processor has it. Weights stay in float32.",
+    )
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -178,9 +182,6 @@ class ClassifierTrainingOptions(TrainingOptions):
     validation: float = Field(0.2, gt=0, lt=0.5, description="Share of each class to validate with.")
     test: float = Field(0.1, gt=0, lt=0.5, description="Share of each class to test with at the end.")
     patience: int = Field(0, ge=0, description="Epochs without better validation after which it ends; 0 is never.")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="Of the arithmetic; auto takes bfloat16 where the processor has it."
-    )
     preset: Literal["thesis", "report"] | None = Field(
         None, description="thesis: RMSProp 1e-4, batch 16; report: SGD 0.01, momentum 0.9, Gaussian initialisation."
     )

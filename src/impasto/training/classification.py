@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
-    from impasto.descriptors.convolution import Precision
     from impasto.networks.classifier import VGGClassifier
     from impasto.training.batches import LabelledBatches
     from impasto.training.packing import PackedPictures
@@ -44,7 +43,6 @@ class Classification:
         validation: Sequence[int],
         *,
         label_smoothing: float = 0.0,
-        precision: Precision = "float32",
         recipe: str = "",
     ) -> None:
         """Let ``network`` learn.
@@ -55,7 +53,6 @@ class Classification:
             classes: their names.
             validation: numbers of the packed pictures to validate with.
             label_smoothing: share of the probability that is spread over all classes (Szegedy et al. 2016).
-            precision: of the arithmetic; the weights are kept in float32.
             recipe: everything else that determines the training; it cannot be resumed with another one.
         """
         self.network: VGGClassifier = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -64,7 +61,6 @@ class Classification:
         self._classes = classes
         self._validation = validation
         self._label_smoothing = label_smoothing
-        self._precision = precision
         self._recipe = recipe
 
     @property
@@ -137,8 +133,7 @@ class Classification:
 
     def _logits(self, network: VGGClassifier, images: Tensor) -> Tensor:
         device = network.mean.device
-        with torch.autocast(device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
-            logits: Tensor = network(images.to(device, memory_format=torch.channels_last))
+        logits: Tensor = network(images.to(device, memory_format=torch.channels_last))
         return logits.float().cpu()
 
 

@@ -8,10 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from impasto.descriptors.catalog import load_vgg
-from impasto.descriptors.convolution import native_precision
 from impasto.descriptors.rescaling import rescale_activations
 from impasto.descriptors.vgg import VGG
 from impasto.descriptors.weights.canonical import TORCHVISION
@@ -98,7 +95,6 @@ class ClassifierRun:
             found.classes,
             self._parts["validation"],
             label_smoothing=options.label_smoothing,
-            precision=native_precision(torch.device("cpu")) if options.precision == "auto" else options.precision,
             recipe=json.dumps([options.model_dump(exclude=_FREE), [each.digest for each in found.examples]]),
         )
 
@@ -119,6 +115,7 @@ class ClassifierRun:
             decay=options.decay,
             validate_every=per_epoch,
             patience=options.patience,
+            precision=options.precision,
         )
         training = Training(self._task, schedule, self._output, resume=resume, validate=self._task.validate)
         network = training.run(on_step)

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import nn
 
+from impasto.descriptors.convolution import native_precision
 from impasto.errors import CheckpointError, DivergedError
 from impasto.images import plot_losses, write_picture
 from impasto.images.atomic import write_whole
@@ -87,6 +88,9 @@ class Schedule:
     after 3/4 of the steps; or not at all."""
     validate_every: int = 0
     """Steps between validations; 0 is never."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the convolutions; 'auto' takes bfloat16 where the processor has it. Weights, normalisations and losses stay in
+    float32."""
     patience: int = 0
     """Validations without a better score after which the training ends; 0 is never."""
 
@@ -207,7 +211,8 @@ class Training(Generic[NetworkT]):
         if self._validate is None or not every or (self.step % every and self.step != self._schedule.steps):
             return
         # The others wait: their statistics of batches may differ, and all have to end at the same step.
-        scores = dict(self._validate(self._averaged_network())) if self._writes else {"score": math.nan}
+        with self._arithmetic():
+            scores = dict(self._validate(self._averaged_network())) if self._writes else {"score": math.nan}
         score = shared(scores["score"])
         self._log(VALIDATION_FILE, {"step": self.step, **scores})
         if score > self._best:
@@ -219,6 +224,11 @@ class Training(Generic[NetworkT]):
         else:
             self._stale += 1
 
+    def _arithmetic(self) -> torch.autocast:
+        precision, device = self._schedule.precision, torch.device("cpu")
+        chosen = native_precision(device) if precision == "auto" else precision
+        return torch.autocast(device.type, torch.bfloat16, enabled=chosen == "bfloat16")
+
     def _averaged_network(self) -> NetworkT:
         return cast("NetworkT", self.average.module)
 
@@ -226,7 +236,8 @@ class Training(Generic[NetworkT]):
         started = time.monotonic()
         for group in self._optimizer.param_groups:
             group["lr"] = self._schedule.rate(self.step)
-        losses = self._task.losses(self.step)
+        with self._arithmetic():
+            losses = self._task.losses(self.step)
         total = losses["total"]
         if not torch.isfinite(total):
             raise DivergedError(

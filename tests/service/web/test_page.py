@@ -89,6 +89,17 @@ def chosen(page, photo):
     return page
 
 
+def optimized(page, style, **fields):
+    """Choose one's own style and the engine gatys, and fill its fields."""
+    page.set_input_files("#own-style", style)
+    page.wait_for_selector("#mix li")
+    page.click("#expert summary")
+    page.select_option("#engine", "gatys")
+    for name, value in fields.items():
+        page.fill(f"#expert-fields [name={name}]", value)
+    return page
+
+
 def painted(page, photo, style=WAVE):
     chosen(page, photo).click(style)
     page.click("#paint")
@@ -235,13 +246,8 @@ def test_several_photographs_at_once(visit, small_photo, photo):
 
 def test_cancel_and_try_again(visit, small_photo, painting):
     page = chosen(visit(), small_photo)
-    page.set_input_files("#own-style", painting)
-    page.wait_for_selector("#mix li")
-    page.click("#expert summary")
-    page.select_option("#engine", "gatys")
+    optimized(page, painting, steps="2000", descriptor="compact", scales="1")
     expect(page.locator("#strength")).to_be_hidden()
-    for name, value in {"steps": "2000", "descriptor": "compact", "scales": "1"}.items():
-        page.fill(f"#expert-fields [name={name}]", value)
     page.click("#paint")
     row = page.locator("#jobs li")
     expect(row).to_have_attribute("data-state", "running", timeout=60_000)
@@ -286,12 +292,7 @@ def test_what_is_refused_stays_and_the_others_go(visit, small_photo, tmp_path):
 
 def test_a_failed_job_says_why(visit, small_photo, painting):
     page = chosen(visit(), small_photo)
-    page.set_input_files("#own-style", painting)
-    page.wait_for_selector("#mix li")
-    page.click("#expert summary")
-    page.select_option("#engine", "gatys")
-    page.fill("#expert-fields [name=descriptor]", "nobody")
-    page.click("#paint")
+    optimized(page, painting, descriptor="nobody").click("#paint")
     row = page.locator("#jobs li")
     expect(row).to_have_attribute("data-state", "failed", timeout=60_000)
     expect(row.locator(".state")).to_contain_text(
@@ -352,13 +353,7 @@ def test_the_server_restarts_in_the_middle(visit, small_photo, painting, tmp_pat
     port = free_port()
     with running_server(tmp_path / "data", port=port) as client:
         page = chosen(visit(url=str(client.base_url).rstrip("/")), small_photo)
-        page.set_input_files("#own-style", painting)
-        page.wait_for_selector("#mix li")
-        page.click("#expert summary")
-        page.select_option("#engine", "gatys")
-        for name, value in {"steps": "150", "descriptor": "compact", "scales": "1"}.items():
-            page.fill(f"#expert-fields [name={name}]", value)
-        page.click("#paint")
+        optimized(page, painting, steps="150", descriptor="compact", scales="1").click("#paint")
         expect(page.locator("#jobs li")).to_have_attribute("data-state", "running", timeout=60_000)
     expect(page.locator("#said")).to_contain_text("The server cannot be reached")
     page.wrong.clear()  # the browser says that connections were refused

@@ -12,6 +12,9 @@ export function start(paintAgain) {
   const viewer = byId("viewer");
   byId("close").addEventListener("click", () => viewer.close());
   viewer.addEventListener("close", () => byId("before").src.startsWith("blob:") && URL.revokeObjectURL(byId("before").src));
+  byId("after").addEventListener("load", () => {
+    byId("sides").style.setProperty("--width", `${byId("after").naturalWidth / devicePixelRatio}px`);
+  });
   byId("cut").addEventListener("input", cut);
   byId("zoom").addEventListener("click", () => zoom(byId("zoom").ariaPressed !== "true"));
   byId("share").addEventListener("click", share);
@@ -45,9 +48,8 @@ export async function view(known, job) {
   byId("again").hidden = !before;
   byId("cut").value = 50;
   cut();
-  byId("viewer").showModal();
-  await byId("after").decode().catch(() => null); // its width is needed
   zoom(false);
+  byId("viewer").showModal();
 }
 
 function cut() {
@@ -59,8 +61,6 @@ function cut() {
 function zoom(pixels) {
   byId("zoom").ariaPressed = String(pixels);
   byId("stage").classList.toggle("pixels", pixels);
-  const { naturalWidth } = byId("after");
-  byId("sides").style.setProperty("--width", `${naturalWidth / devicePixelRatio}px`);
 }
 
 async function share() {
