@@ -32,7 +32,7 @@ def style(painting):
 
 
 def perceptual():
-    return PerceptualLosses(load_compact(), {"relu2_1": 1.0}, LAYERS, 1.0, 10.0, 1.0)
+    return PerceptualLosses(load_compact(), {"relu2_1": 1.0}, LAYERS, 1.0, 10.0, 1.0, 0.3, 16)
 
 
 MAKERS = {

@@ -103,13 +103,13 @@ def transformer(
     """
     chosen = options or TransformerTrainingOptions()
     with training("transformer", where) as display:
-        from impasto.networks.transformer import TransformerNetwork
+        from impasto.networks.transformer import STRIDE, TransformerNetwork
         from impasto.training.painting import PaintingTraining
 
         styles, shares = _style_images(style, chosen)
         contents = training_crops(content, chosen, chosen.seed)
         network = TransformerNetwork(width=chosen.width, blocks=chosen.blocks, norm=chosen.norm, seed=chosen.seed)
-        task = PaintingTraining(network, _losses(chosen, display), styles, shares, contents)
+        task = PaintingTraining(network, _losses(chosen, STRIDE, display), styles, shares, contents)
         train(
             task,
             chosen,
@@ -144,11 +144,11 @@ def texture(
     """
     chosen = options or TextureTrainingOptions()
     with training("texture", where) as display:
-        from impasto.networks.texture import StylizingTextureNetwork, TextureNetwork
+        from impasto.networks.texture import STRIDE, StylizingTextureNetwork, TextureNetwork
         from impasto.training.painting import PaintingTraining, TextureTraining
 
         styles, shares = _style_images(style, chosen)
-        losses, facts = _losses(chosen, display), _style_facts(style)
+        losses, facts = _losses(chosen, STRIDE, display), _style_facts(style)
         if content:
             contents = training_crops(content, chosen, chosen.seed)
             painter = StylizingTextureNetwork(width=chosen.width, seed=chosen.seed)
@@ -299,7 +299,7 @@ def _style_images(texts: Sequence[str], options: OneStyleTrainingOptions) -> tup
     return images, mixture(styles)
 
 
-def _losses(options: OneStyleTrainingOptions, display: RunDisplay) -> PerceptualLosses:
+def _losses(options: OneStyleTrainingOptions, stride: int, display: RunDisplay) -> PerceptualLosses:
     from impasto.descriptors.base import check_size
     from impasto.descriptors.catalog import load_descriptor
     from impasto.training.painting import PerceptualLosses
@@ -307,4 +307,13 @@ def _losses(options: OneStyleTrainingOptions, display: RunDisplay) -> Perceptual
     judge = load_descriptor(options.judge, on_download=display.download)
     content, style = layer_weights(options.content_layers), layer_weights(options.style_layers)
     check_size(judge, options.crop, options.crop, [*content, *style], "crop")
-    return PerceptualLosses(judge, content, style, options.content_weight, options.style_weight, options.tv_weight)
+    return PerceptualLosses(
+        judge,
+        content,
+        style,
+        options.content_weight,
+        options.style_weight,
+        options.tv_weight,
+        options.grid_weight,
+        stride,
+    )

@@ -12,11 +12,14 @@ normalisations are offered throughout (``Normalization``):
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Normalization = Literal["relative", "paper"]
 
@@ -107,6 +110,19 @@ def grid_share(image: Tensor, period: int) -> Tensor:
     motif = motif - motif.mean((3, 5), keepdim=True)
     share: Tensor = motif.square().mean((3, 5)) / (blocks.square().mean((3, 4, 6, 7)) + _FAINT)
     return share.mean((1, 2, 3))
+
+
+def excess_grid(painted: Tensor, natural: Sequence[Tensor], periods: Sequence[int]) -> Tensor:
+    """Return how much more of a grid at one of ``periods`` pixels is in ``painted`` than in pictures without any.
+
+    Each is (N, C, H, W), with any N, H and W. The mean over the periods of `grid_share`, where it is more than that of
+    all the ``natural`` pictures, relative to it: a scalar.
+    """
+    excess = []
+    for period in periods:
+        usual = torch.stack([grid_share(images, period).mean() for images in natural]).amax()
+        excess.append((grid_share(painted, period) / usual - 1).relu().mean())
+    return torch.stack(excess).mean()
 
 
 def blotches(painted: Tensor, content: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 Section 3.2 and figure 2: noise at several scales, each half as large as the last; from the coarsest on, what is there
 is enlarged, joined with the next finer noise, and convolved. For stylisation each noise is joined with the content
-image at its scale. Normalisation is by instance (Ulyanov et al. 2017), which the authors found better later.
+image at its scale. Normalisation is by instance (Ulyanov et al. 2017), which the authors found better later, and
+enlargements are bilinear, which leaves no grid.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from impasto.networks.base import Graph, PaintingNetwork, picture_sides
-from impasto.networks.blocks import EdgeConvolution
+from impasto.networks.blocks import EdgeConvolution, enlarge
 from impasto.networks.normalized import NormalizedNetwork
 
 if TYPE_CHECKING:
@@ -106,8 +107,7 @@ class TextureNetwork(NormalizedNetwork, PaintingNetwork):
             if x is None:
                 x = entered
             else:
-                enlarged = functional.interpolate(x, scale_factor=2)
-                x = convolved(self.joined[level - 1], torch.cat([normalize(enlarged), normalize(entered)], dim=1))
+                x = convolved(self.joined[level - 1], torch.cat([normalize(enlarge(x)), normalize(entered)], dim=1))
         assert x is not None  # there is a scale
         return torch.sigmoid(self.last(x).float())
 

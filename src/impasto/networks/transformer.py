@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from impasto.networks.base import Graph, PaintingNetwork, picture_sides
-from impasto.networks.blocks import VARIANCE_FLOOR, EdgeConvolution, batch_norm
+from impasto.networks.blocks import VARIANCE_FLOOR, EdgeConvolution, batch_norm, enlarge
 from impasto.networks.normalized import NormalizedNetwork
 
 if TYPE_CHECKING:
@@ -134,5 +134,5 @@ class TransformerNetwork(NormalizedNetwork, PaintingNetwork):
         for one, two in zip(self.body[::2], self.body[1::2], strict=True):
             x = x + normalize(two(normalize(one(x)).relu()))
         for convolution in self.up:
-            x = normalize(convolution(nn.functional.interpolate(x, scale_factor=2))).relu()
+            x = normalize(convolution(enlarge(x))).relu()
         return torch.tanh(self.last(x).float()) / 2 + 0.5

@@ -80,6 +80,7 @@ class OneStyleTrainingOptions(PerceptualOptions, TrainingOptions):
         description="Descriptor that measures the losses: auto (vgg19, or compact where that cannot be fetched), "
         "compact (cheap), or another from 'impasto models list', or a file.",
     )
+    grid_weight: float = Field(0.3, ge=0, description="Weight of grids at the periods of the network's enlargements.")
     style_size: int = Field(
         256,
         ge=32,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from impasto.images import Cell, sheet
-from impasto.losses.functional import blotches, content_distance, grid_share, style_distance, total_variation
+from impasto.losses.functional import blotches, content_distance, excess_grid, style_distance, total_variation
 from impasto.networks.arbitrary import STYLE_LAYERS
 from impasto.networks.conditional import NOISE_CHANNELS, STRIDE
 from impasto.training.data import OTHER_STEPS, fingerprint, inside
@@ -111,7 +111,7 @@ class ConditionalTraining:
             ).mean(),
             "identity": parts * (painted[0] - contents[0]).square().mean() if rank() == 0 else painted.new_zeros(()),
             "tv": total_variation(painted),
-            "grid": share * _excess_grid(painted[styled], contents[styled], styles),
+            "grid": share * excess_grid(painted[styled], [contents[styled], styles], _PERIODS),
             "blotch": share * blotches(painted[styled], contents[styled]).mean(),
         }
         losses = {name: self._weights[name] * loss for name, loss in losses.items()}
@@ -161,14 +161,6 @@ def _with_skies(contents: Tensor, step: int, *, first: int, every: int) -> Tenso
         above = ((0.3 + 0.6 * horizon + 0.4 * (slope - 0.5) * x - y) * height / 2).clamp(0, 1)
         result[index] = torch.lerp(contents[index], sky, above)
     return result
-
-
-def _excess_grid(painted: Tensor, contents: Tensor, styles: Tensor) -> Tensor:
-    excess = []
-    for period in _PERIODS:
-        natural = torch.maximum(grid_share(contents, period).mean(), grid_share(styles, period).mean())
-        excess.append((grid_share(painted, period) / natural - 1).relu().mean())
-    return torch.stack(excess).mean()
 
 
 def noise_for(images: Tensor, *, seed: int) -> Tensor:

@@ -172,7 +172,10 @@ def test_pictures_that_are_not_taken(server, photo_bytes):
         (photo_bytes + bytes(20 << 20), 413, "image_too_large"),
     ):
         assert_problem(send(server, data, style="great-wave"), status, code)
-    assert send(server, bytes(30 << 20), style="great-wave").status_code == 413
+    for large in (bytes(30 << 20), bytes(60 << 20)):
+        assert_problem(send(server, large, style="great-wave"), 413, "body_too_large", "larger than 21 MiB")
+    page = server.post("/paint", files={"content": bytes(30 << 20)}, data={"style": "great-wave"})
+    assert page.status_code == 413 and "larger than 21 MiB" in page.text and "<form" in page.text
     assert_problem(server.post("/v1/jobs", data={"style": "great-wave"}), 422, "bad_request", "content")
 
 
@@ -209,6 +212,7 @@ def test_the_api_of_the_sources(server, photo_bytes):
     large = base64.b64encode(photo_bytes + bytes(20 << 20)).decode()
     body = {"filename": "me.png", "image": large, "model": "great-wave"}
     assert_problem(server.post("/transform", json=body), 413, "image_too_large")
+    assert_problem(server.post("/transform", json={**body, "image": 2 * large}), 413, "body_too_large")
 
 
 def test_nothing_is_sent_where_nothing_is_set_up(server, photo_bytes):

@@ -24,6 +24,7 @@ from impasto.service.web import (
     metrics,
     page_routes,
 )
+from impasto.service.web.body_limit import BodyLimit
 from impasto.service.web.crowd import Crowd
 from impasto.service.web.guard import Guard
 from impasto.service.web.problems import answer_with_problems
@@ -61,7 +62,6 @@ def create_app(parts: Parts) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        max_body_size=settings.max_upload + (1 << 20),
         form_limits={"max_files": 9, "max_fields": 60, "max_part_size": 64 << 10},
     )
     app.state.parts = parts
@@ -81,6 +81,11 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(metrics.router)
     app.include_router(health_routes.router)
     app.include_router(page_routes.router)
+    app.add_middleware(
+        BodyLimit,
+        largest=settings.max_upload + (1 << 20),
+        exceptions={legacy_routes.PATH: legacy_routes.LARGEST_BODY},
+    )
     app.add_middleware(Crowd)
     app.add_middleware(metrics.Observer, metrics=app.state.metrics)
     if settings.cors:

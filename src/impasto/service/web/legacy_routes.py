@@ -20,6 +20,7 @@ from impasto.service.web.problems import Problem
 
 router = APIRouter(tags=["sources"])
 
+PATH = "/transform"
 LARGEST_BODY = 28 << 20
 """Base64 takes 4 bytes for 3."""
 
@@ -75,7 +76,7 @@ def models(_tenant: Tenant) -> Help:
     return Help(models=found)
 
 
-@router.post("/transform", status_code=202, max_body_size=LARGEST_BODY)
+@router.post(PATH, status_code=202)
 async def transform(request: Request, tenant: Tenant, body: Transform) -> Transformed:
     """Have a picture painted, and the result sent by e-mail."""
     check_notices(request.app.state.parts.settings, body.email, None)

@@ -38,6 +38,8 @@ _KINDS: tuple[tuple[type[ImpastoError], int, str], ...] = (
     (UnknownNameError, HTTPStatus.UNPROCESSABLE_ENTITY, "unknown_name"),
     (UsageError, HTTPStatus.UNPROCESSABLE_ENTITY, "bad_option"),
 )
+_CODES = {413: "body_too_large"}
+"""Of statuses that Python's versions name differently."""
 _MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "10"}
 _LATER = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.INSUFFICIENT_STORAGE)
@@ -69,7 +71,7 @@ def problem_of(error: ImpastoError | HTTPException | Problem) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, HTTPException):
-        code = HTTPStatus(error.status_code).name.lower()
+        code = _CODES.get(error.status_code) or HTTPStatus(error.status_code).name.lower()
         return Problem(error.status_code, code, str(error.detail), error.headers)
     if isinstance(error, RejectedError):
         too_large = error.code == "image_too_large"

@@ -1,0 +1,47 @@
+"""How much a request may send. What is beyond is thrown away as it comes, and answered like any other error."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from starlette.exceptions import HTTPException
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_HEARD_OUT = 4
+"""Times the limit: a browser reads no answer before it has sent everything, so this much is let come."""
+
+
+class BodyLimit:
+    """Ends the reading of bodies that are too large, with an HTTPException that the application answers."""
+
+    def __init__(self, app: ASGIApp, largest: int, exceptions: Mapping[str, int]) -> None:
+        """Let requests to ``app`` send ``largest`` bytes, and to the paths of ``exceptions`` as many as these say."""
+        self._app = app
+        self._largest, self._exceptions = largest, exceptions
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        largest = self._exceptions.get(scope["path"], self._largest)
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            while largest < received <= _HEARD_OUT * largest and message.get("more_body"):
+                message = await receive()
+                received += len(message.get("body", b""))
+            if received > largest:
+                detail = f"the request is larger than {largest >> 20} MiB; send a smaller picture"
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
+            return message
+
+        await self._app(scope, counted, send)
