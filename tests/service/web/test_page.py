@@ -473,25 +473,29 @@ def test_without_javascript(visit, small_photo):
         192,
         128,
     )
-    page.goto(page.url.split("/jobs")[0])
+    page.goto(page.url + "x")
+    expect(page.locator("main")).to_contain_text("deleted by the server")
+    page.get_by_role("link", name="Paint another one").click()
     page.set_input_files("#choose", {"name": "no.jpg", "mimeType": "image/jpeg", "buffer": b"no picture"})
     page.fill("#size", "96")
     page.select_option("select[name=style]", "the-scream")
     page.click("#paint")
     expect(page.get_by_role("alert")).to_contain_text("is not a JPEG")
     assert page.input_value("#size") == "96" and page.input_value("select[name=style]") == "the-scream"
-    page.wrong.clear()  # the browser says that the answer was 422
+    page.wrong.clear()  # the browser says that answers were 404 and 422
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everybody_can_use_it(visit, small_photo, scheme):
-    axe = Axe()
+def clean(page):
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
 
-    def clean(page):
-        found = axe.run(page)
-        assert found.violations_count == 0, found.generate_report()
 
-    page = visit(color_scheme=scheme)
+@pytest.mark.parametrize(
+    ("scheme", "width", "locale"), [("light", 1280, "en-GB"), ("dark", 1280, "zh-CN"), ("light", 390, "zh-CN")]
+)
+def test_everybody_can_use_it(visit, small_photo, scheme, width, locale):
+    said = TEXTS[locale[:2]]
+    page = visit(color_scheme=scheme, viewport={"width": width, "height": 844}, locale=locale)
     clean(page)
     page.click("#expert summary")
     page.click(WAVE)
@@ -503,13 +507,34 @@ def test_everybody_can_use_it(visit, small_photo, scheme):
     page.fill("#search", "")
     page.locator("#mix li button").first.click()
     clean(page)
-    page.get_by_role("button", name="Everywhere").click()
+    page.get_by_role("button", name=said["everywhere"]).click()
     page.click("#paint")
     page.wait_for_selector("#jobs li[data-state=succeeded]")
     clean(page)
-    page.get_by_role("button", name="Open: harbour.jpg").click()
-    page.get_by_role("button", name="Every pixel").click()
+    page.get_by_role("button", name=f"{said['open']}: harbour.jpg").click()
+    page.get_by_role("button", name=said["zoom_pixels"]).click()
     clean(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_use_it_when_something_is_wrong(visit, small_photo, painting, scheme, tmp_path):
+    page = visit(color_scheme=scheme)
+    optimized(chosen(page, small_photo), painting, descriptor="nobody").click("#paint")
+    page.wait_for_selector("#jobs li[data-state=failed]")
+    clean(page)
+    page.evaluate("navigator.serviceWorker.ready")
+    page.context.set_offline(True)
+    page.reload()
+    expect(page.locator("#said")).to_contain_text("The server cannot be reached")
+    clean(page)
+    page.context.set_offline(False)
+    page.goto(page.url + "jobs/nobody")
+    clean(page)
+    with running_server(tmp_path / "data", "--auth") as client:
+        page.goto(str(client.base_url))
+        expect(page.locator("#said")).to_contain_text("an API key is needed")
+        clean(page)
+    page.wrong.clear()
 
 
 def test_the_first_load_is_small_and_nothing_comes_from_elsewhere(visit, server):
@@ -530,7 +555,8 @@ def test_the_first_load_is_small_and_nothing_comes_from_elsewhere(visit, server)
     policy = httpx.get(server).headers["content-security-policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy
     manifest = httpx.get(f"{server}/manifest.webmanifest").json()
-    assert httpx.get(server + manifest["icons"][0]["src"]).status_code == 200
+    for icon in manifest["icons"]:
+        assert httpx.get(server + icon["src"]).headers["content-type"] == icon["type"]
 
 
 def looks_as_it_did(page, name):

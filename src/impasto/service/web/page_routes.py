@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 router = APIRouter(include_in_schema=False)
 
 _LANGUAGES = ("en", "zh")
-_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "png": "image/png"}
 _FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -158,10 +158,10 @@ def job_page(request: Request, job: str) -> Response:
     """Show how far a job is, without JavaScript."""
     settings: Settings = request.app.state.parts.settings
     found = None if settings.auth else request.app.state.parts.submissions.find(job, LOCAL_TENANT)
-    if found is None:
-        raise Problem(404, "not_found", f"there is no job {job!r}")
-    body = body_of(request, found)
     pages, language = _pages(request), _language(request)
+    if found is None:
+        return pages.page("job.html", language, status=404, job=None, state=pages.texts[language]["expired"])
+    body = body_of(request, found)
     return pages.page("job.html", language, job=body, state=_state(body, pages.texts[language]))
 
 
@@ -192,7 +192,9 @@ def service_worker(request: Request) -> Response:
 @router.get("/manifest.webmanifest")
 def manifest(request: Request) -> Response:
     """Return what makes the page an app."""
-    icon = {"src": f"/static/{_pages(request).version}/icon.svg", "sizes": "any", "type": "image/svg+xml"}
+    static = f"/static/{_pages(request).version}"
+    icon = {"src": f"{static}/icon.svg", "sizes": "any", "type": "image/svg+xml"}
+    raster = {"src": f"{static}/icon-180.png", "sizes": "180x180", "type": "image/png"}
     found = {
         "id": "/",
         "name": "impasto",
@@ -201,6 +203,6 @@ def manifest(request: Request) -> Response:
         "display": "standalone",
         "background_color": "#faf8f5",
         "theme_color": "#1d3557",
-        "icons": [icon, {**icon, "purpose": "maskable"}],
+        "icons": [icon, {**icon, "purpose": "maskable"}, raster],
     }
     return Response(json.dumps(found), media_type="application/manifest+json", headers=_HEADERS)
