@@ -347,6 +347,14 @@ def test_what_is_refused_says_why(visit, tmp_path, small_photo):
     expect(page.locator("#said")).to_contain_text("no.jpg is not a picture that this browser can read")
     chosen(page, small_photo).click("#paint")
     expect(page.locator("#said")).to_contain_text("Choose a style first")
+    page.click(WAVE)
+    page.click("#expert summary")
+    page.select_option("#engine", "gatys")
+    page.click("#paint")
+    expect(page.locator("#said")).to_contain_text("The engine gatys cannot paint in a style of the gallery")
+    page.select_option("#engine", "transformer")
+    page.click("#paint")
+    expect(page.locator("#said")).to_contain_text("The engine transformer paints in its own style; remove the styles")
 
 
 def test_the_server_restarts_in_the_middle(visit, small_photo, painting, tmp_path):

@@ -34,8 +34,15 @@ ROOM_FOR_A_JOB = 256 << 20
 _STARTS = ("content", "noise", "content+noise", "style")
 _NAMED = ("descriptor", "network")
 """Options that elsewhere may also be files: here they are names only."""
-OWN_STYLE = ("transformer", "texture-net")
+_OWN_STYLE = ("transformer", "texture-net")
 """Engines whose networks have a style of their own."""
+
+StyleKinds = Literal["any", "pictures", "own"]
+
+
+def style_kinds(engine: str) -> StyleKinds:
+    """Say which styles ``engine`` takes: names of the gallery and pictures, pictures only, or none but its own."""
+    return "own" if engine in _OWN_STYLE else "any" if engine == "fast" else "pictures"
 
 
 class RejectedError(UsageError):
@@ -208,7 +215,8 @@ class Acceptance:
         return options
 
     def _styles(self, request: Request) -> Sequence[tuple[str | bytes, float]]:
-        if request.engine in OWN_STYLE:
+        kinds = style_kinds(request.engine)
+        if kinds == "own":
             if request.styles:
                 raise UsageError(f"a network of engine {request.engine!r} has one style of its own; name none")
         elif not request.styles:
@@ -221,7 +229,7 @@ class Acceptance:
                 raise UsageError(f"style weight is {weight:g}; it must be positive")
             if isinstance(source, str) and source not in known:
                 raise UnknownNameError("style", source, known)
-            if isinstance(source, str) and request.engine != "fast":
+            if isinstance(source, str) and kinds == "pictures":
                 raise UsageError(
                     f"style {source!r} is a code for engine 'fast'; engine {request.engine!r} needs a picture"
                 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, Field
 
 from impasto.service.jobs import JobState
+from impasto.service.submit.accept import StyleKinds
 
 if TYPE_CHECKING:
     from impasto.service.jobs import Job
@@ -115,7 +116,9 @@ class EngineBody(BaseModel):
     name: str
     summary: str
     available: bool = Field(description="Whether the server has what it needs.")
-    styles: bool = Field(description="Whether it paints in styles that are given; else its networks have their own.")
+    styles: StyleKinds = Field(
+        description="Which it takes: any, names of the gallery and pictures; pictures only; or its networks' own, none."
+    )
     options: dict[str, Any] = Field(description="JSON schema of its options, the other fields of a job.")
 
 

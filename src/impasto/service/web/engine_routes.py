@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from impasto.engines.create import OPTIONS, is_available
-from impasto.service.submit.accept import OWN_STYLE
+from impasto.service.submit.accept import style_kinds
 from impasto.service.web.access import Tenant
 from impasto.service.web.bodies import EngineBody, EngineList
 
@@ -22,7 +22,7 @@ def list_engines(_tenant: Tenant) -> EngineList:
             name=name,
             summary=(options.__doc__ or "").strip().partition("\n")[0],
             available=is_available(name),
-            styles=name not in OWN_STYLE,
+            styles=style_kinds(name),
             options=options.model_json_schema(),
         )
         for name, options in sorted(OPTIONS.items(), key=lambda row: row[0] != _DEFAULT)

@@ -26,8 +26,8 @@ const chosen = () => engines.find(({ name }) => name === byId("engine").value);
 /** Whether the chosen engine has the option `name`. */
 export const has = (name) => name in chosen().options.properties;
 
-/** Whether it paints in the style of a picture, and not only in its own. */
-export const takesStyles = () => chosen().styles;
+/** Which styles it takes: "any", "pictures", not those of the gallery, or its "own" only. */
+export const styleKinds = () => chosen().styles;
 
 export const engine = () => byId("engine").value;
 

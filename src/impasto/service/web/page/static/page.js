@@ -78,11 +78,15 @@ async function paint(event) {
   byId("said").replaceChildren();
   const waiting = [...photos.photos()];
   if (!waiting.length) return say(t("need_photo"), "error");
-  if (!styles.styles().length && expert.takesStyles()) return say(t("need_style"), "error");
+  const [kinds, mix] = [expert.styleKinds(), styles.styles()];
+  if (kinds === "own" && mix.length) return say(t("own_style_only", { engine: expert.engine() }), "error");
+  if (kinds !== "own" && !mix.length) return say(t("need_style"), "error");
+  const coded = kinds === "pictures" && mix.find(({ blob }) => !blob);
+  if (coded) return say(t("need_picture", { engine: expert.engine(), name: coded.title }), "error");
   sending = true;
   byId("paint").ariaDisabled = "true";
-  const titles = styles.styles().map(({ title }) => title);
-  if (waiting.length > 1 && styles.styles().some(({ mask }) => mask)) say(t("mask_on_one"), "note");
+  const titles = mix.map(({ title }) => title);
+  if (waiting.length > 1 && mix.some(({ mask }) => mask)) say(t("mask_on_one"), "note");
   let count = 0;
   for (const photo of waiting) {
     say(t("sending", { name: photo.name }));
