@@ -199,9 +199,9 @@ def warm(api: httpx.Client) -> None:
     wait_for(lambda: api.get(f"/v1/jobs/{job}").json()["state"] == "succeeded", what="the first job")
 
 
-async def watch(api: httpx.Client, jobs: list[str], lags: list[float], opened: asyncio.Semaphore) -> None:
-    """Follow each job by a stream of its own; note how late the last event came."""
-    limits = httpx.Limits(max_connections=1000)
+async def watch(api: httpx.Client, jobs: list[str], lags: list[float], begin: Callable[[], None]) -> None:
+    """Follow each job by a stream of its own; when all are open, ``begin``; note how late the last events came."""
+    limits, opened = httpx.Limits(max_connections=1000), asyncio.Semaphore(0)
 
     async def follow(client: httpx.AsyncClient, job: str) -> None:
         async with client.stream("GET", f"/v1/jobs/{job}/events") as answer:
@@ -218,17 +218,28 @@ async def watch(api: httpx.Client, jobs: list[str], lags: list[float], opened: a
     ):
         for job in jobs:
             group.create_task(follow(client, job))
+        for _ in jobs:
+            await opened.acquire()
+        begin()
 
 
 def streams(arguments: argparse.Namespace) -> dict[str, Any]:
     """200 event streams, each of a job that waits, is painted and ends."""
     with serving() as (api, process):
         warm(api)
+        workers = [child for child in process.children(recursive=True) if child.children()]
+
+        def begin() -> None:
+            for worker in workers:
+                worker.resume()
+
+        for worker in workers:
+            worker.suspend()
         jobs = asyncio.run(submit_at(api, 50, arguments.streams / 50, photograph(320, 240), 128))["accepted"]
         lags: list[float] = []
         used = sum(process.cpu_times()[:2])
         began = time.perf_counter()
-        asyncio.run(watch(api, jobs, lags, asyncio.Semaphore(0)))
+        asyncio.run(watch(api, jobs, lags, begin))
         seconds = time.perf_counter() - began
         used = sum(process.cpu_times()[:2]) - used
         return {

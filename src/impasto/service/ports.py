@@ -35,7 +35,7 @@ class Submissions(Protocol):
         """Return those of the jobs ``known`` by their ids whose revision is another."""
 
     def position(self, job: Job) -> int:
-        """Return how many queued jobs will be taken before ``job``."""
+        """Return how many queued jobs will be taken before ``job``; they are counted up to 1,000."""
 
 
 class Revocations(Protocol):

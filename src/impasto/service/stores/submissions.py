@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, delete, func, insert, select, update
@@ -24,6 +25,20 @@ _PRIORITY_SECONDS = 600.0
 _TENANT_SECONDS = 2.0
 """By which every waiting job of a tenant puts off that tenant's next one, so that a thousand jobs of one do not stop
 the others."""
+
+
+_COUNTED = 1000
+"""Jobs before one that are counted: what nobody waits for need not be exact."""
+_FRESH = 1.0
+_KNOWN_TENANTS = 1000
+
+
+@dataclass
+class _Waiting:
+    """How many jobs wait: counted at a time, and those added that were accepted since then."""
+
+    at: float
+    jobs: int
 
 
 def _count(*where: ColumnElement[bool]) -> Select[int]:
@@ -49,6 +64,7 @@ class SQLSubmissions:
         self._database = database
         self._limits = limits
         self._retention = retention
+        self._waiting: dict[str | None, _Waiting] = {}
 
     def submit(self, new: NewJob) -> tuple[Job, bool]:
         """See `impasto.service.ports.Submissions.submit`."""
@@ -68,7 +84,7 @@ class SQLSubmissions:
                             f"idempotency key {new.idempotency_key!r} belongs to another request; choose another key"
                         )
                     return to_job(known), False
-            own_waiting = self._check_backlog(transaction, new.tenant)
+            own_waiting = self._join_backlog(transaction, new.tenant)
             row = {
                 "id": new.id,
                 "tenant": new.tenant,
@@ -89,16 +105,34 @@ class SQLSubmissions:
             }
             return to_job(connection.execute(_NEW, row).one()), True
 
-    def _check_backlog(self, transaction: Transaction, tenant: str) -> int:
+    def _join_backlog(self, transaction: Transaction, tenant: str) -> int:
+        """Say how many jobs of ``tenant`` wait, before this one.
+
+        Raises:
+            BacklogError: they are too many, or those of all.
+        """
         limits = self._limits
-        connection = transaction.connection
-        waiting = connection.scalar(_WAITING, {"most": limits.backlog}) or 0
-        if waiting >= limits.backlog:
-            raise BacklogError(f"{waiting} jobs wait already; try again in a while")
-        own = connection.scalar(_WAITING_OF_TENANT, {"tenant": tenant, "most": limits.tenant_backlog}) or 0
-        if own >= limits.tenant_backlog:
-            raise BacklogError(f"{own} of your jobs wait already; try again when some are done")
-        return own
+        all_waiting = self._count_waiting(transaction, None, limits.backlog)
+        if all_waiting.jobs >= limits.backlog:
+            raise BacklogError(f"{all_waiting.jobs} jobs wait already; try again in a while")
+        own = self._count_waiting(transaction, tenant, limits.tenant_backlog)
+        if own.jobs >= limits.tenant_backlog:
+            raise BacklogError(f"{own.jobs} of your jobs wait already; try again when some are done")
+        all_waiting.jobs += 1
+        own.jobs += 1
+        return own.jobs - 1
+
+    def _count_waiting(self, transaction: Transaction, tenant: str | None, limit: int) -> _Waiting:
+        """Count the waiting jobs of ``tenant``, or all: now and then, and always before one is refused."""
+        connection, now = transaction
+        known = self._waiting.get(tenant)
+        if known is None or not known.at <= now < known.at + _FRESH or known.jobs >= limit:
+            statement = _WAITING if tenant is None else _WAITING_OF_TENANT
+            if len(self._waiting) > _KNOWN_TENANTS:
+                self._waiting.clear()
+            known = _Waiting(now, connection.scalar(statement, {"tenant": tenant, "most": limit}) or 0)
+            self._waiting[tenant] = known
+        return known
 
     def find(self, job: str, tenant: str | None = None) -> Job | None:
         """See `impasto.service.ports.Submissions.find`."""
@@ -127,7 +161,7 @@ class SQLSubmissions:
 
     def position(self, job: Job) -> int:
         """See `impasto.service.ports.Submissions.position`."""
-        of_job = {"job": job.id, "queue": job.queue, "most": self._limits.backlog}
+        of_job = {"job": job.id, "queue": job.queue, "most": _COUNTED}
         with self._database.read() as transaction:
             return transaction.connection.scalar(_EARLIER, of_job) or 0
 
@@ -160,7 +194,7 @@ class SQLSubmissions:
             kept = connection.execute(kept_on.returning(garbage.c.key)).all()
             if len(kept) < len(keys):
                 raise ConflictError(f"the pictures of job {job} have been deleted; send them again as a new job")
-            self._check_backlog(transaction, tenant)
+            self._join_backlog(transaction, tenant)
             connection.execute(delete(outbox).where(outbox.c.job_id == job))
             again = connection.execute(
                 update(jobs)

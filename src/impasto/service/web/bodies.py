@@ -38,7 +38,9 @@ class JobBody(BaseModel):
     engine: str | None
     progress: float = Field(ge=0, le=1)
     stage: str
-    position: int | None = Field(description="How many jobs are taken before this one; null unless it is queued.")
+    position: int | None = Field(
+        description="How many jobs are taken before this one, at most 1,000; null unless it is queued."
+    )
     seconds_left: float | None = Field(description="An estimate; null unless it is running.")
     attempt: int
     created: float = Field(description="In seconds since 1970, like all times.")
