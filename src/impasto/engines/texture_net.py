@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 STRIDE = 16
 NOISE_CHANNELS = 15
 """Those of `impasto.networks.texture`, without PyTorch."""
-_HALO = 144
+_HALO = 96
+"""Pixels: 2 + 6 + 12 + 24 + 48 are what two 3x3 convolutions and the enlargement before them see, scale by scale."""
 _SAMPLE = 256
 """Side in pixels of the texture that is measured: as large as those that the network was trained on."""
 _TILE = 512
@@ -79,8 +81,7 @@ class TextureNetSynthesizer:
                 f"not; choose {-(-width // STRIDE) * STRIDE}x{-(-height // STRIDE) * STRIDE}"
             )
         noise = UniformNoise(NOISE_CHANNELS, self._options.seed, (height, width) if tileable else None)
-        sample = UniformNoise(NOISE_CHANNELS, self._options.seed).part(0, 0, _SAMPLE, _SAMPLE)
-        affine = self._graphs.run("measure", noise=sample)["affine"]
+        affine = self._affine
         metadata = self._graphs.metadata("texture-net", self._options)
         rows = plan_tiles(height, width, _TILE, _TILE, halo=0)
         steps = TileSteps(rows, on_step, lambda: Picture(self._made(noise, affine, rows[0][0])))
@@ -91,6 +92,12 @@ class TextureNetSynthesizer:
                 strip[:, tile.left : tile.right] = self._made(noise, affine, tile)
                 steps.made_one()
             yield Picture(strip, metadata=metadata)
+
+    @cached_property
+    def _affine(self) -> FloatArray:
+        """The scales and shifts of a sample."""
+        sample = UniformNoise(NOISE_CHANNELS, self._options.seed).part(0, 0, _SAMPLE, _SAMPLE)
+        return self._graphs.run("measure", noise=sample)["affine"]
 
     def _made(self, noise: UniformNoise, affine: FloatArray, tile: Tile) -> FloatArray:
         """Make one tile; there is noise beyond every edge, so that no edge can be seen."""

@@ -1,0 +1,107 @@
+"""What the bundled networks paint that know one style or one texture: no grids, no frames, nothing that shows tiles."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import impasto
+import impasto.engines.feedforward
+from impasto.engines.texture_net import TextureNetSynthesizer
+from impasto.images import read_picture, resize_picture
+from impasto.losses.functional import grid_share
+from impasto.networks.checkpoint import load_network
+from impasto.networks.texture import TextureNetwork
+from impasto.networks.transformer import TransformerNetwork
+from impasto.options import NetworkOptions
+from impasto.runtimes.network_folder import bundled_networks, weights_file
+
+TRANSFORMERS, TEXTURES = (sorted(bundled_networks(each)) for each in ("transformer", "texture"))
+
+
+@pytest.fixture(scope="module")
+def contents(photo):
+    names = ("harbour", "still-life", "glass")
+    return [resize_picture(read_picture(photo.with_name(f"{name}.jpg")), 384, 288) for name in names]
+
+
+def tensor(pixels):
+    return torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None]
+
+
+def texture(name, width, height, *, tileable=False, seed=0):
+    maker = TextureNetSynthesizer(NetworkOptions(network=name, seed=seed, precision="float32"))
+    strips = maker.synthesize(width, height, tileable=tileable, on_step=lambda step: None)
+    return np.concatenate([strip.pixels for strip in strips])
+
+
+def test_there_are_some():
+    assert len(TRANSFORMERS) >= 1 and len(TEXTURES) >= 2
+
+
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_a_transformer_network_paints_without_grids_and_frames(contents, name):
+    for content in contents:
+        painted = impasto.stylize(content, engine="transformer", network=name).pixels
+        assert painted.shape == content.pixels.shape and np.abs(painted - content.pixels).mean() > 0.05
+        for period in (2, 4):
+            natural = float(grid_share(tensor(content.pixels), period))
+            assert float(grid_share(tensor(painted), period)) < max(1.5 * natural, natural + 0.02)
+        edge = np.concatenate([painted[:3], painted[-3:]]).mean((0, 1))
+        beside = np.concatenate([painted[3:12], painted[-12:-3]]).mean((0, 1))
+        given = np.concatenate([content.pixels[:3], content.pixels[-3:]]).mean((0, 1))
+        given -= np.concatenate([content.pixels[3:12], content.pixels[-12:-3]]).mean((0, 1))
+        assert np.abs(edge - beside - given).max() < 0.08
+
+
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_a_transformer_networks_tiles_leave_no_trace(contents, name, monkeypatch):
+    def painted():
+        return impasto.stylize(contents[0], engine="transformer", network=name, precision="float32").pixels
+
+    whole = painted()
+    monkeypatch.setattr(impasto.engines.feedforward, "_TILE", (96, 128))
+    monkeypatch.setattr(impasto.engines.feedforward, "_UNDIVIDED", 0)
+    assert np.abs(painted() - whole).max() < 1 / 255
+
+
+@pytest.mark.parametrize("name", TEXTURES)
+def test_textures_differ_by_seed_and_not_by_place(name):
+    one, other = texture(name, 384, 384), texture(name, 384, 384, seed=1)
+    assert np.abs(one - other).mean() > 0.05
+    np.testing.assert_allclose(one.mean((0, 1)), other.mean((0, 1)), atol=0.05)
+    assert one.std((0, 1)).min() > 0.05
+    quarters = [one[y : y + 192, x : x + 192].mean((0, 1)) for y in (0, 192) for x in (0, 192)]
+    assert np.std(quarters, axis=0).max() < 0.06
+    for period in (2, 4, 8, 16):
+        assert float(grid_share(tensor(one), period)) < 0.1
+
+
+@pytest.mark.parametrize("name", TEXTURES)
+def test_a_tile_goes_on_beyond_its_edge(name):
+    tile = texture(name, 256, 192, tileable=True)
+    for axis in (0, 1):
+        around = np.concatenate([tile, tile.take([0], axis)], axis)
+        steps = np.abs(np.diff(around, axis=axis)).mean((1 - axis, 2))
+        assert steps[-1] < np.quantile(steps[:-1], 0.95)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "kind", "name"),
+    [("transformer", TransformerNetwork, name) for name in TRANSFORMERS]
+    + [("texture", TextureNetwork, name) for name in TEXTURES],
+)
+def test_the_cards_tell_the_truth(architecture, kind, name):
+    folder = bundled_networks(architecture)[name]
+    weights = folder / weights_file(architecture)
+    card = json.loads(weights.with_suffix(".json").read_text())
+    assert card["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert card["license"] == "Apache-2.0" and card["style"] and card["recipe"]["command"].startswith("impasto train")
+    network = load_network(weights, kind)
+    assert sum(each.numel() for each in network.state_dict().values()) == card["parameters"]
+    for path in folder.iterdir():
+        assert b".py" not in path.read_bytes(), path.name
