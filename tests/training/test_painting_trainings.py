@@ -67,6 +67,16 @@ def task(request, crops, style):
     return MAKERS[request.param](crops, style)
 
 
+@pytest.mark.parametrize("network", ["adain", "sanet"])
+def test_a_decoder_begins_by_undoing_the_encoder(crops, style, network):
+    task = MAKERS[network](crops, style)
+    task.begin()
+    images, encoded = crops[0].at(1), task.network.encoded_layers[0]
+    with torch.no_grad():
+        found = task.network.decoder(task.network.encoder.forward(images, [encoded])[encoded])
+    assert (found - images).square().mean() < 0.5 * images.var((2, 3)).mean()
+
+
 def test_a_few_steps_lower_the_loss_and_reach_every_weight(task):
     rate = 3e-4 if isinstance(task, ArbitraryTraining) else 3e-3
     optimizer = torch.optim.Adam([p for p in task.network.parameters() if p.requires_grad], lr=rate)

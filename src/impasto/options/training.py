@@ -114,7 +114,9 @@ class EncodedTrainingOptions(TrainingOptions):
     steps: int = Field(10_000, ge=1, le=100_000_000, description="Steps in all.")
     batch: int = Field(4, ge=1, le=1024, description="Pictures per step.")
     crop: int = Field(256, ge=64, le=2048, multiple_of=16, description="Side of the square crops in pixels.")
-    learning_rate: float = Field(3e-4, gt=0, description="Of AdamW at its highest; it falls along half a cosine.")
+    learning_rate: float = Field(
+        2e-4, gt=0, description="Of AdamW at its highest; more would undo what the decoder begins with."
+    )
     encoder: str = Field(
         "compact", description="Descriptor: compact (small), or vgg19, or another from 'impasto models list'."
     )

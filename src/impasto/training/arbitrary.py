@@ -14,6 +14,7 @@ from impasto.networks.encoded import EncodedNetwork
 from impasto.training.data import OTHER_STEPS, fingerprint, inside
 from impasto.training.painting import as_picture
 from impasto.training.processes import rank, world_size
+from impasto.training.regression import fit_decoder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     from impasto.training.data import Crops
     from impasto.types import Picture
+
+_STEPS_TO_FIT = 8
+"""Of whose pictures a decoder learns at the beginning to undo the encoder."""
 
 NetworkT = TypeVar("NetworkT", bound=EncodedNetwork)
 
@@ -44,7 +48,12 @@ class ArbitraryTraining(Generic[NetworkT]):
         return fingerprint([shapes, self._contents.source, self._styles.source])
 
     def begin(self) -> None:
-        """Start from random weights."""
+        """Let the decoder undo the encoder; what is between them has random weights."""
+        network = self.network
+        images = torch.cat(
+            [crops.at(step) for crops in (self._contents, self._styles) for step in range(_STEPS_TO_FIT)]
+        )
+        fit_decoder(network.decoder, network.encoder, network.encoded_layers[0], images, seed=self._contents.seed)
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Compute the weighted losses of the batch of ``step``, and their sum as 'total'."""

@@ -18,6 +18,7 @@ from impasto.descriptors.vgg import layer_names
 from impasto.images import Cell, sheet
 from impasto.training.data import OTHER_STEPS
 from impasto.training.processes import rank, world_size
+from impasto.training.regression import by_channel, fit_convolution
 from impasto.types import Picture
 
 if TYPE_CHECKING:
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
     from impasto.training.data import Crops
 
 _PICTURES_TO_PRUNE_ON = 64
-_SAMPLED_POSITIONS = 4000
-_RIDGE = 1e-4
+_RANKED_POSITIONS = 4000
 _HEAD_RIDGE = 1e-6
 
 
@@ -180,23 +180,23 @@ def prune_teacher(student: Student, teacher: VGG, images: Tensor) -> None:
             if layer.startswith("pool"):
                 x = F.max_pool2d(x, 2)
             elif layer.startswith("conv"):
-                before = _by_channel(teacher.forward(images, [layer])[layer])
-                positions = torch.randperm(before.shape[1], generator=generator)[:_SAMPLED_POSITIONS]
+                before = by_channel(teacher.forward(images, [layer])[layer])
+                positions = torch.randperm(before.shape[1], generator=generator)[:_RANKED_POSITIONS]
                 rectified = before[:, positions].relu()
                 order = qr((rectified - rectified.mean(1, keepdim=True)).T.numpy(), mode="r", pivoting=True)[1]
                 chosen = torch.from_numpy(order[: COMPACT_WIDTHS[layer]].copy()).long()
                 mode = "replicate" if layer == "conv1_1" else "constant"
-                patches = _by_channel(F.unfold(F.pad(x, (1, 1, 1, 1), mode=mode), 3).view(len(x), -1, *x.shape[2:]))
+                patches = by_channel(F.unfold(F.pad(x, (1, 1, 1, 1), mode=mode), 3).view(len(x), -1, *x.shape[2:]))
                 convolution = cast("nn.Conv2d", student.convolutions[layer])
-                _fit(convolution, patches, before[chosen], generator)
+                fit_convolution(convolution, patches, before[chosen], generator)
                 x = convolution(x)
             else:
                 x = x.relu()
                 if layer in COMPACT_LAYERS:
-                    _fit(
+                    fit_convolution(
                         cast("nn.Conv2d", student.heads[layer]),
-                        _by_channel(x),
-                        _by_channel(teacher.forward(images, [layer])[layer]),
+                        by_channel(x),
+                        by_channel(teacher.forward(images, [layer])[layer]),
                         generator,
                     )
 
@@ -209,8 +209,8 @@ def refit_heads(student: Student, teacher: VGG, batches: Iterable[Tensor]) -> No
         for images in batches:
             targets, features = teacher.forward(images, COMPACT_LAYERS), student.features(images)
             for layer in COMPACT_LAYERS:
-                x = F.pad(_by_channel(features[layer]), (0, 0, 0, 1), value=1.0)
-                y = _by_channel(targets[layer])
+                x = F.pad(by_channel(features[layer]), (0, 0, 0, 1), value=1.0)
+                y = by_channel(targets[layer])
                 squares[layer] = squares.get(layer, 0) + (x @ x.T).double()
                 products[layer] = products.get(layer, 0) + (x @ y.T).double()
         for layer, square in squares.items():
@@ -218,24 +218,6 @@ def refit_heads(student: Student, teacher: VGG, batches: Iterable[Tensor]) -> No
             solution = torch.linalg.solve(square + ridge, products[layer]).T
             student.get_parameter(f"heads.{layer}.weight").copy_(solution[:, :-1, None, None])
             student.get_parameter(f"heads.{layer}.bias").copy_(solution[:, -1])
-
-
-def _by_channel(features: Tensor) -> Tensor:
-    return features.transpose(0, 1).flatten(1)
-
-
-def _fit(convolution: nn.Conv2d, inputs: Tensor, outputs: Tensor, generator: torch.Generator) -> None:
-    """Set a convolution's weight and bias to the ridge regression of ``outputs`` (O, P) on ``inputs`` (I, P)."""
-    count = min(inputs.shape[1], 20 * inputs.shape[0] + _SAMPLED_POSITIONS)
-    positions = torch.randperm(inputs.shape[1], generator=generator)[:count]
-    a, b = inputs[:, positions].double(), outputs[:, positions].double()
-    center_a, center_b = a.mean(1, keepdim=True), b.mean(1, keepdim=True)
-    a, b = a - center_a, b - center_b
-    gram = a @ a.T
-    gram += torch.eye(len(gram)) * _RIDGE * gram.trace() / len(gram)
-    weight = torch.linalg.solve(gram, a @ b.T).T
-    convolution.weight.copy_(weight.view(convolution.weight.shape))
-    cast("Tensor", convolution.bias).copy_((center_b - weight @ center_a)[:, 0])
 
 
 def compact_tensors(student: Student) -> dict[str, Tensor]:

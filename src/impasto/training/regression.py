@@ -1,0 +1,70 @@
+"""Convolutions by least squares: a start from which a training has little left to learn."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, cast
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the customary name
+
+from impasto.networks.blocks import EdgeConvolution
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from impasto.descriptors.vgg import VGG
+    from impasto.networks.decoder import Decoder
+
+_RIDGE = 1e-4
+_SAMPLED_POSITIONS = 4000
+
+
+def fit_convolution(convolution: nn.Conv2d, inputs: Tensor, outputs: Tensor, generator: torch.Generator) -> None:
+    """Set a convolution's weight and bias to the ridge regression of ``outputs`` (O, P) on ``inputs`` (I, P)."""
+    positions = torch.randperm(inputs.shape[1], generator=generator)[: _wanted(len(inputs))]
+    a, b = inputs[:, positions].double(), outputs[:, positions].double()
+    center_a, center_b = a.mean(1, keepdim=True), b.mean(1, keepdim=True)
+    a, b = a - center_a, b - center_b
+    gram = a @ a.T
+    gram += torch.eye(len(gram)) * _RIDGE * gram.trace() / len(gram)
+    weight = torch.linalg.solve(gram, a @ b.T).T
+    convolution.weight.copy_(weight.view(convolution.weight.shape))
+    cast("Tensor", convolution.bias).copy_((center_b - weight @ center_a)[:, 0])
+
+
+def _wanted(inputs: int) -> int:
+    """How many positions a regression on so many ``inputs`` needs."""
+    return 20 * inputs + _SAMPLED_POSITIONS
+
+
+def by_channel(features: Tensor) -> Tensor:
+    """Reorder (N, C, ...) to (C, positions of all N)."""
+    return features.transpose(0, 1).flatten(1)
+
+
+@torch.no_grad()
+def fit_decoder(decoder: Decoder, encoder: VGG, layer: str, images: Tensor, *, seed: int) -> None:
+    """Let ``decoder`` undo ``encoder``, from ``layer`` back to ``images`` (N, 3, H, W), convolution by convolution.
+
+    Each is fitted, deepest first, to what went into its counterpart, given what those before it make; what one misses,
+    the next one sees.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    names = encoder.layers[: encoder.layers.index(layer) + 1]
+    undone = reversed([index for index, name in enumerate(names) if name.startswith("conv")])
+    x = encoder.forward(images, [layer])[layer]
+    for module in decoder.layers:
+        if isinstance(module, EdgeConvolution):
+            index = next(undone)
+            before = names[index - 1]
+            target = encoder.forward(images, [before])[before] if index else images
+            share = math.ceil(_wanted(9 * x.shape[1]) / len(x))
+            inputs, outputs = [], []
+            for one, wanted in zip(x, target, strict=True):
+                seen = F.unfold(F.pad(one[None], (1, 1, 1, 1), mode="reflect"), 3)[0]
+                positions = torch.randperm(seen.shape[1], generator=generator)[:share]
+                inputs.append(seen[:, positions])
+                outputs.append(wanted.flatten(1)[:, positions])
+            fit_convolution(module, torch.cat(inputs, 1), torch.cat(outputs, 1), generator)
+        x = module(x)
