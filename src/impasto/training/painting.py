@@ -71,8 +71,7 @@ class PerceptualLosses:
                 )
             found = Objective(self.judge, parts, self.tv_weight).forward(inside(painted))
             periods = [2 << number for number in range(self.stride.bit_length() - 1)]
-            natural = styles if contents is None else [contents, *styles]
-            grid = self.grid_weight * excess_grid(painted, natural, periods)
+            grid = self.grid_weight * excess_grid(painted, styles, periods)
             return {**found, "grid": grid, "total": found["total"] + grid}
 
         return losses
