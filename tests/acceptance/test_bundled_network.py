@@ -114,7 +114,8 @@ def test_an_even_sky_stays_free_of_blotches(contents, photo, horizon, style):
     ramp = np.linspace(0.55, 0.8, horizon, dtype=np.float32)[:, None, None] * np.float32([0.6, 0.8, 1.0])
     land = contents[0].pixels[horizon - 256 :] if horizon < 256 else contents[0].pixels[:0]
     sky = Picture(np.concatenate([np.broadcast_to(ramp, (horizon, SIDE, 3)), land]))
-    painted = impasto.stylize(sky, photo.with_name(f"{style}.jpg")).pixels[16 : horizon - 16, 16:-16]
+    style_image = photo.with_name(f"{style}.jpg")
+    painted = impasto.stylize(sky, style_image, precision="float32").pixels[16 : horizon - 16, 16:-16]
     uneven = painted - painted.mean(1, keepdims=True)
     coarse = uneven.reshape(len(uneven) // 16, 16, 22, 16, 3).mean((1, 3))
     assert np.abs(coarse).max() < 0.12

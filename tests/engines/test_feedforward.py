@@ -95,7 +95,8 @@ def test_runtimes_agree(paint, content, styles):
 
 
 def test_strength_goes_from_the_content_to_the_style(paint, content, styles):
-    pixels = [paint(content, styles[0], strength=strength).pixels for strength in (0.0, 1e-4, 0.3, 0.7, 1.0)]
+    strengths = (0.0, 1e-4, 0.3, 0.7, 1.0)
+    pixels = [paint(content, styles[0], strength=strength, precision="float32").pixels for strength in strengths]
     np.testing.assert_array_equal(pixels[0], content.pixels)
     distances = [float(np.abs(each - content.pixels).mean()) for each in pixels]
     assert distances == sorted(distances)
@@ -151,7 +152,7 @@ def test_strips_of_a_file_are_the_whole_picture(folder, content, styles, tmp_pat
     write_picture(Picture(content.pixels, alpha, bit_depth=16), tmp_path / "in.png")
     write_picture(styles[0], tmp_path / "style.png")
     arguments = ["stylize", str(tmp_path / "in.png"), "-s", str(tmp_path / "style.png"), "--engine", "fast"]
-    arguments += ["--network", str(folder), "--keep-colors", "coral", "--size", "280"]
+    arguments += ["--network", str(folder), "--keep-colors", "coral", "--size", "280", "--precision", "float32"]
     assert run([*arguments, "-o", str(tmp_path / "whole.png")]) == 0
     monkeypatch.setattr(impasto.engines.feedforward, "_TILE", (64, 64))
     monkeypatch.setattr(impasto.engines.feedforward, "_UNDIVIDED", 0)
@@ -200,8 +201,9 @@ def test_ctrl_c_writes_nothing(folder, photo, painting, tmp_path, monkeypatch, c
 
 def test_from_python_and_from_the_command_line(folder, photo, painting, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    made = impasto.stylize(photo, painting, engine="fast", network=str(folder), size=96)
+    made = impasto.stylize(photo, painting, engine="fast", network=str(folder), size=96, precision="float32")
     arguments = ["-s", str(painting), "-o", "out.png", "--engine", "fast", "--network", str(folder), "--size", "96"]
+    arguments += ["--precision", "float32"]
     assert run(["stylize", str(photo), *arguments]) == 0
     assert np.abs(read_picture("out.png").pixels - made.pixels).max() < 0.6 / 255
     assert run(["stylize", str(photo), *arguments, "--steps", "3"]) == 2
