@@ -54,6 +54,7 @@ class UnknownNameError(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         """Say that ``name`` is no ``kind`` (a singular noun), given the ``known`` names."""
+        self.name = name
         names = sorted(known)
         nearest = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(names) or 'none'}"

@@ -195,6 +195,7 @@ def test_texture_from_the_command_line(texture_folder, painting, tmp_path, monke
     for arguments, sentence in (
         (["texture", str(painting), "-o", "a.png", "--size", "64"], "size is '64'; write WIDTHxHEIGHT in pixels"),
         (["texture", "-o", "a.png"], "no style is given; name a picture of a texture, or a texture network"),
+        (["texture", "golds", "-o", "a.png"], "unknown picture or texture network 'golds'; did you mean 'gold'?"),
         (["texture", str(texture_folder), str(painting), "-o", "a.png"], "a texture network knows one texture"),
         (["texture", str(texture_folder), "-o", "a.png", "--steps", "3"], "engine 'texture-net' has no option --steps"),
     ):

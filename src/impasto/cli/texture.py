@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 from impasto.cli.console import RunDisplay
 from impasto.cli.engine_flags import chosen_options, joined_flags
 from impasto.cli.stylize import read_style
-from impasto.errors import UsageError, needs_extra
+from impasto.errors import UnknownNameError, UsageError, needs_extra
 from impasto.images import PictureWriter, output_format
 from impasto.options import NetworkOptions, Options, TextureOptions
 from impasto.runtimes.network_folder import bundled_networks, weights_file
@@ -101,7 +101,10 @@ def _optimized(
         from impasto.engines.base import mixture
         from impasto.engines.synthesis import synthesize
 
-    styles = [read_style(text) for text in texts]
+    try:
+        styles = [read_style(text) for text in texts]
+    except UnknownNameError as error:
+        raise UnknownNameError("picture or texture network", error.name, bundled_networks("texture")) from error
     yield synthesize(
         styles,
         mixture(styles),
