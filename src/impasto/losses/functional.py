@@ -19,7 +19,7 @@ import torch.nn.functional as F  # noqa: N812 - the customary name
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 Normalization = Literal["relative", "paper"]
 
@@ -112,16 +112,20 @@ def grid_share(image: Tensor, period: int) -> Tensor:
     return share.mean((1, 2, 3))
 
 
-def excess_grid(painted: Tensor, natural: Sequence[Tensor], periods: Sequence[int]) -> Tensor:
-    """Return how much more of a grid at one of ``periods`` pixels is in ``painted`` than in pictures without any.
+def usual_grids(natural: Sequence[Tensor], periods: Sequence[int]) -> dict[int, Tensor]:
+    """Return for each of ``periods`` the `grid_share` of ``natural`` pictures, (N, C, H, W) of any size: scalars.
 
-    Each is (N, C, H, W), with any N, H and W. The mean over the periods of `grid_share`, where it is more than that of
-    all the ``natural`` pictures, relative to it: a scalar.
+    It is the largest of the means over each entry of ``natural``.
     """
-    excess = []
-    for period in periods:
-        usual = torch.stack([grid_share(images, period).mean() for images in natural]).amax()
-        excess.append((grid_share(painted, period) / usual - 1).relu().mean())
+    return {period: torch.stack([grid_share(images, period).mean() for images in natural]).amax() for period in periods}
+
+
+def excess_grid(painted: Tensor, usual: Mapping[int, Tensor]) -> Tensor:
+    """Return how much more of a grid is in ``painted`` (N, C, H, W) than is ``usual``, from `usual_grids`: a scalar.
+
+    The mean over the periods of what `grid_share` is beyond the usual, relative to it.
+    """
+    excess = [(grid_share(painted, period) / share - 1).relu().mean() for period, share in usual.items()]
     return torch.stack(excess).mean()
 
 

@@ -9,7 +9,7 @@ import torch
 
 from impasto.images import Cell, sheet
 from impasto.losses.content import content_losses
-from impasto.losses.functional import excess_grid
+from impasto.losses.functional import excess_grid, usual_grids
 from impasto.losses.objective import LayerLosses, Objective
 from impasto.losses.style import GramLoss, style_losses
 from impasto.networks.base import PaintingNetwork
@@ -59,6 +59,7 @@ class PerceptualLosses:
         """
         with torch.no_grad():
             seen = [self.judge.forward(style, self.style_layers) for style in styles]
+        usual = usual_grids(styles, [2 << number for number in range(self.stride.bit_length() - 1)])
         style = LayerLosses(style_losses(GramLoss, seen, shares, "relative"), self.style_layers, self.style_weight)
 
         def losses(painted: Tensor, contents: Tensor | None) -> dict[str, Tensor]:
@@ -70,8 +71,7 @@ class PerceptualLosses:
                     content_losses(wanted, "relative"), self.content_layers, self.content_weight
                 )
             found = Objective(self.judge, parts, self.tv_weight).forward(inside(painted))
-            periods = [2 << number for number in range(self.stride.bit_length() - 1)]
-            grid = self.grid_weight * excess_grid(painted, styles, periods)
+            grid = self.grid_weight * excess_grid(painted, usual)
             return {**found, "grid": grid, "total": found["total"] + grid}
 
         return losses

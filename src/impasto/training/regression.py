@@ -57,8 +57,7 @@ def fit_decoder(decoder: Decoder, encoder: VGG, layer: str, images: Tensor, *, s
     for module in decoder.layers:
         if isinstance(module, EdgeConvolution):
             index = next(undone)
-            before = names[index - 1]
-            target = encoder.forward(images, [before])[before] if index else images
+            target = encoder.forward(images, [names[index - 1]])[names[index - 1]] if index else images
             share = math.ceil(_wanted(9 * x.shape[1]) / len(x))
             inputs, outputs = [], []
             for one, wanted in zip(x, target, strict=True):

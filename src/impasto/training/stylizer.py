@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 
 from impasto.images import Cell, sheet
-from impasto.losses.functional import blotches, content_distance, excess_grid, style_distance, total_variation
+from impasto.losses.functional import (
+    blotches,
+    content_distance,
+    excess_grid,
+    style_distance,
+    total_variation,
+    usual_grids,
+)
 from impasto.networks.arbitrary import STYLE_LAYERS
 from impasto.networks.conditional import NOISE_CHANNELS, STRIDE
 from impasto.training.data import OTHER_STEPS, fingerprint, inside
@@ -111,7 +118,7 @@ class ConditionalTraining:
             ).mean(),
             "identity": parts * (painted[0] - contents[0]).square().mean() if rank() == 0 else painted.new_zeros(()),
             "tv": total_variation(painted),
-            "grid": share * excess_grid(painted[styled], [contents[styled], styles], _PERIODS),
+            "grid": share * excess_grid(painted[styled], usual_grids([contents[styled], styles], _PERIODS)),
             "blotch": share * blotches(painted[styled], contents[styled]).mean(),
         }
         losses = {name: self._weights[name] * loss for name, loss in losses.items()}
