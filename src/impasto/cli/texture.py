@@ -97,14 +97,13 @@ def texture(
 def _optimized(
     texts: tuple[str, ...], width: int, height: int, options: TextureOptions, tileable: bool, display: RunDisplay
 ) -> Iterator[Picture]:
-    with needs_extra("engine 'gatys'", "torch"):
-        from impasto.engines.base import mixture
-        from impasto.engines.synthesis import synthesize
-
     try:
         styles = [read_style(text) for text in texts]
     except UnknownNameError as error:
         raise UnknownNameError("picture or texture network", error.name, bundled_networks("texture")) from error
+    with needs_extra("engine 'gatys'", "torch"):
+        from impasto.engines.base import mixture
+        from impasto.engines.synthesis import synthesize
     yield synthesize(
         styles,
         mixture(styles),
