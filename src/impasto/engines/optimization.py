@@ -27,7 +27,7 @@ from impasto.losses.catalog import STYLE_LOSSES
 from impasto.losses.content import content_losses
 from impasto.losses.objective import LayerLosses, Objective
 from impasto.losses.style import style_losses
-from impasto.options import layer_weights
+from impasto.options import FILES_OF_A_RUN, layer_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -209,7 +209,7 @@ class OptimizationEngine:
         return {
             "software": f"impasto {version('impasto')}",
             "engine": "gatys",
-            "options": self._options.model_dump_json(exclude={"save_every", "checkpoint_every"}),
+            "options": self._options.model_dump_json(exclude=set(FILES_OF_A_RUN)),
             "descriptor": f"{self._descriptor.name} sha256:{self._descriptor.identity}",
         }
 

@@ -6,6 +6,7 @@ The command line's flags and help, the HTTP schema and the reference in the docs
 from impasto.options.base import Options, layer_names, layer_weights, usage_error
 from impasto.options.engines import (
     ALL_STYLE_LAYERS,
+    FILES_OF_A_RUN,
     PRESETS,
     DescentOptions,
     EngineOptions,
@@ -35,6 +36,7 @@ from impasto.options.training import (
 __all__ = [
     "ALL_STYLE_LAYERS",
     "CLASSIFIER_PRESETS",
+    "FILES_OF_A_RUN",
     "PRESETS",
     "ClassifierTrainingOptions",
     "CompactTrainingOptions",

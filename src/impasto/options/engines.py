@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 
 from impasto.options.base import LayerNames, LayerWeights, Options
 
+FILES_OF_A_RUN = frozenset({"save_every", "checkpoint_every"})
+"""Options that change no pixel, only which files a run leaves behind."""
 ALL_STYLE_LAYERS = "relu1_1:1,relu2_1:1,relu3_1:1,relu4_1:1,relu5_1:1"
 
 StyleMargin = Annotated[
@@ -172,7 +174,7 @@ class GatysOptions(PerceptualOptions, DescentOptions, StyleImageOptions, EngineO
         description="Coarse-to-fine scales, each twice the last; 1 is none, 0 chooses by the size.",
     )
 
-    # what is kept on the way
+    # what is kept on the way; FILES_OF_A_RUN names them
     save_every: int = Field(0, ge=0, description="Also save the picture after every so many steps; 0 is never.")
     checkpoint_every: int = Field(
         50, ge=0, description="Keep the state for --resume after every so many steps; 0 is never."

@@ -139,6 +139,7 @@ def test_styles(server):
         ({"style": "great-wave", "strenght": "0.5"}, 422, "unknown_name", "strength"),
         ({"style": "great-wave", "strength": "2"}, 422, "bad_option", "strength"),
         ({"style": "great-wave", "network": "/etc"}, 422, "bad_option", "not a file"),
+        ({"style": "great-wave", "engine": "gatys", "save_every": "5"}, 422, "bad_option", "of the command line"),
         ({"style": "great-wave", "size": "100000"}, 422, "bad_option", "at most 4096"),
         ({"style": "great-wave", "format": "bmp"}, 422, "unknown_name", "bmp"),
         ({"style": "great-wave", "priority": "9"}, 422, "bad_request", "priority"),
@@ -225,6 +226,7 @@ def test_engines(server):
     assert next(iter(found)) == "fast" and found["fast"]["available"] and found["gatys"]["available"]
     assert found["fast"]["options"]["properties"]["strength"]["maximum"] == 1
     assert {"steps", "style_weight"} <= found["gatys"]["options"]["properties"].keys()
+    assert "save_every" not in found["gatys"]["options"]["properties"], "nobody would see these files"
     assert all(engine["summary"] for engine in found.values())
 
 

@@ -136,6 +136,24 @@ def test_from_drop_to_downloaded_picture(visit, small_photo, server):
     assert Image.open(io.BytesIO(result.content)).size == (192, 128)
 
 
+def test_pasted_on_a_desk(visit, small_photo):
+    page = visit()
+    page.evaluate(
+        """(bytes) => {
+            const clipboardData = new DataTransfer();
+            clipboardData.items.add(new File([new Uint8Array(bytes)], "image.png", { type: "image/jpeg" }));
+            document.dispatchEvent(new ClipboardEvent("paste", { clipboardData, cancelable: true, bubbles: true }));
+        }""",
+        list(small_photo.read_bytes()),
+    )
+    expect(page.locator("#chosen img")).to_have_attribute("alt", "image.png")
+    # text that is pasted into a field stays text
+    page.focus("#search")
+    page.keyboard.insert_text("hokusai")
+    expect(page.locator("#search")).to_have_value("hokusai")
+    expect(page.locator("#chosen img")).to_have_count(1)
+
+
 def test_leaving_the_page_loses_nothing(visit, small_photo):
     page = painted(visit(), small_photo)
     page.reload()
@@ -167,6 +185,46 @@ def test_before_and_after_by_keyboard_and_pointer(visit, small_photo):
     page.get_by_role("button", name="Again with another style").click()
     expect(page.locator("#viewer")).to_be_hidden()
     expect(page.locator("#chosen img")).to_have_attribute("alt", "harbour.jpg")
+
+
+def test_a_phone_with_fingers_alone(visit, small_photo, server):
+    page = visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, device_scale_factor=2)
+    touches = page.context.new_cdp_session(page)
+
+    def drag(selector, start, end):
+        """Move a finger over an element, between two places in shares of its width and height."""
+        page.locator(selector).scroll_into_view_if_needed()
+        box = page.locator(selector).bounding_box()
+        for name, (x, y) in (("touchStart", start), *(("touchMove", _between(start, end, n / 8)) for n in range(1, 9))):
+            points = [{"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]}]
+            touches.send("Input.dispatchTouchEvent", {"type": name, "touchPoints": points})
+        touches.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    assert page.get_by_text("Take a photo").is_visible()
+    page.set_input_files("#photograph", small_photo)  # the camera is not ours
+    page.wait_for_selector("#chosen img")
+    page.tap(WAVE)
+    page.get_by_role("button", name="Where The Great Wave off Kanagawa applies").tap()
+    page.locator("#brush-size").fill("40")
+    drag("#canvas", (0.1, 0.1), (0.9, 0.1))
+    page.get_by_role("button", name="Done").tap()
+    page.tap("#paint")
+    row = page.locator("#jobs li")
+    expect(row).to_have_attribute("data-state", "succeeded", timeout=60_000)
+    result = httpx.get(f"{server}/v1/jobs/{row.get_attribute('data-id')}/result")
+    changed = np.abs(
+        np.asarray(Image.open(io.BytesIO(result.content)), dtype=float)
+        - np.asarray(Image.open(small_photo), dtype=float)
+    ).mean(2)
+    assert changed[:20].mean() > 4 * changed[-40:].mean(), "painted above, where the finger was, and not below"
+    page.get_by_role("button", name="Open: harbour.jpg").tap()
+    expect(page.locator("#after")).to_have_js_property("naturalWidth", 192)
+    drag("#sides", (0.5, 0.5), (0.2, 0.5))
+    assert abs(float(page.locator("#cut").input_value()) - 20) <= 2
+
+
+def _between(start, end, share):
+    return [one + share * (other - one) for one, other in zip(start, end, strict=True)]
 
 
 def test_styles_of_ones_own_and_mixed(visit, small_photo, painting):
@@ -425,11 +483,21 @@ def test_languages(visit, server):
     for name in TEXTS["en"].keys() - used - {"language", "queued", *map(str, JobState)}:
         assert f'"{name}"' in sources or name.startswith("keep_") or f"texts.{name}" in sources, f"nobody says {name}"
     known = {text for style in StyleCatalog().readable() for text in (style.title, style.artist)}
+    for engine in httpx.get(f"{server}/v1/engines").json()["engines"]:
+        known.add(engine["summary"])
+        for name, schema in engine["options"]["properties"].items():
+            if name not in ("strength", "keep_colors", "stroke_size", "size"):
+                known |= {name.replace("_", " "), schema["description"]}
     assert TEXTS["zh"]["names"].keys() == known
     page = visit(locale="zh-CN")
     expect(page.locator("#paint")).to_have_text(TEXTS["zh"]["paint"])
     page.fill("#search", "梵高")
     assert page.locator("#gallery li:visible").count() >= 8
+    page.click("#expert summary")
+    page.select_option("#engine", "gatys")
+    said = page.locator("#engine-note, #expert-fields label").all_inner_texts()
+    assert len(said) > 20
+    assert [text for text in said if not re.search("[\u4e00-\u9fff]", text)] == []
     page.get_by_role("link", name="English").click()
     expect(page.locator("#paint")).to_have_text("Paint")
     page.goto(server)

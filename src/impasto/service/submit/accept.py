@@ -17,7 +17,7 @@ from impasto.engines.create import OPTIONS
 from impasto.errors import BacklogError, ConflictError, QuotaError, RateError, UnknownNameError, UsageError
 from impasto.gallery import StyleCatalog
 from impasto.images.encoding import SUFFIXES
-from impasto.options import EngineOptions, GatysOptions
+from impasto.options import FILES_OF_A_RUN, EngineOptions, GatysOptions
 from impasto.service.jobs import Channel, NewJob, new_id
 from impasto.service.submit.checking import Checked, Rejected
 
@@ -200,6 +200,8 @@ class Acceptance:
             raise UnknownNameError("format", request.format, SUFFIXES)
         if not -2 <= request.priority <= 2:
             raise UsageError(f"priority is {request.priority}; it is from -2, first, to 2, last")
+        for name in sorted(FILES_OF_A_RUN.intersection(request.options)):
+            raise UsageError(f"{name} is of the command line; a job leaves its result and previews only")
         options = OPTIONS[request.engine].parse(dict(request.options))
         for name in _NAMED:
             value = getattr(options, name, None)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter
 
 from impasto.engines.create import OPTIONS, is_available
+from impasto.options import FILES_OF_A_RUN, EngineOptions
 from impasto.service.submit.accept import style_kinds
 from impasto.service.web.access import Tenant
 from impasto.service.web.bodies import EngineBody, EngineList
@@ -12,6 +15,12 @@ from impasto.service.web.bodies import EngineBody, EngineList
 router = APIRouter(prefix="/v1/engines", tags=["engines"])
 
 _DEFAULT = "fast"
+
+
+def _schema(options: type[EngineOptions]) -> dict[str, Any]:
+    schema = options.model_json_schema()
+    offered = {name: each for name, each in schema["properties"].items() if name not in FILES_OF_A_RUN}
+    return {**schema, "properties": offered}
 
 
 @router.get("")
@@ -23,7 +32,7 @@ def list_engines(_tenant: Tenant) -> EngineList:
             summary=(options.__doc__ or "").strip().partition("\n")[0],
             available=is_available(name),
             styles=style_kinds(name),
-            options=options.model_json_schema(),
+            options=_schema(options),
         )
         for name, options in sorted(OPTIONS.items(), key=lambda row: row[0] != _DEFAULT)
     ]

@@ -83,6 +83,11 @@ class Pages:
         )
         return HTMLResponse(text, status, _HEADERS)
 
+    def explained(self, language: str, code: str, detail: str) -> str:
+        """Say what an error with the stable ``code`` means and what to do, and its ``detail``, in English."""
+        text = self.texts[language]["errors"].get(code)
+        return f"{text} ({detail})" if text else detail
+
     def _config(self) -> dict[str, object]:
         limits = CheckLimits(bytes=self._settings.max_upload)
         return {
@@ -148,7 +153,12 @@ async def paint(request: Request) -> Response:
     except (ImpastoError, HTTPException, Problem) as error:
         problem, styles = problem_of(error), await to_thread.run_sync(gallery)
         return _pages(request).page(
-            "index.html", _language(request), status=problem.status, styles=styles, error=problem.detail, given=given
+            "index.html",
+            _language(request),
+            status=problem.status,
+            styles=styles,
+            error=_pages(request).explained(_language(request), problem.code, problem.detail),
+            given=given,
         )
     return RedirectResponse(f"/jobs/{job.id}", 303)
 
@@ -162,13 +172,14 @@ def job_page(request: Request, job: str) -> Response:
     if found is None:
         return pages.page("job.html", language, status=404, job=None, state=pages.texts[language]["expired"])
     body = body_of(request, found)
-    return pages.page("job.html", language, job=body, state=_state(body, pages.texts[language]))
+    return pages.page("job.html", language, job=body, state=_state(body, pages, language))
 
 
-def _state(job: JobBody, texts: dict[str, Any]) -> str:
+def _state(job: JobBody, pages: Pages, language: str) -> str:
     name = "queued_next" if job.state == "queued" and not job.position else job.state
-    reason = job.error.text if job.error else ""
-    return str(texts[name]).format(ahead=job.position, percent=round(100 * job.progress), reason=reason)
+    reason = pages.explained(language, job.error.code, job.error.text) if job.error else ""
+    text = str(pages.texts[language][name])
+    return text.format(ahead=job.position, percent=round(100 * job.progress), reason=reason)
 
 
 @router.get("/static/{version}/{name}")

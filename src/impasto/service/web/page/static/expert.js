@@ -2,7 +2,7 @@
 
 import { json } from "./api.js";
 import { byId, element } from "./elements.js";
-import { t } from "./texts.js";
+import { named, t } from "./texts.js";
 
 const ABOVE = new Set(["strength", "keep_colors", "stroke_size", "size"]);
 let engines = [];
@@ -33,7 +33,7 @@ export const engine = () => byId("engine").value;
 
 function show() {
   const { summary, options } = chosen();
-  byId("engine-note").textContent = summary;
+  byId("engine-note").textContent = named(summary);
   const rest = Object.entries(options.properties).filter(([name]) => !ABOVE.has(name));
   byId("expert-fields").replaceChildren(...rest.map(([name, schema]) => field(name, schema)));
   for (const name of ABOVE) byId(name).closest("label").hidden = !has(name);
@@ -44,8 +44,8 @@ const kinds = (schema) => (schema.anyOf ?? [schema]).filter(({ type }) => type !
 
 function field(name, schema) {
   const [kind] = kinds(schema);
-  const label = element("label", {}, name.replaceAll("_", " "), " ", input(name, kind, schema.default));
-  if (schema.description) label.append(element("span", { className: "hint", textContent: schema.description }));
+  const label = element("label", {}, named(name.replaceAll("_", " ")), " ", input(name, kind, schema.default));
+  if (schema.description) label.append(element("span", { className: "hint", textContent: named(schema.description) }));
   return label;
 }
 

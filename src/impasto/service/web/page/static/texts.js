@@ -16,7 +16,7 @@ export function explained(code, detail) {
   return text ? `${text} (${detail})` : detail;
 }
 
-/** The Chinese, or any other, name of what the gallery has in English. */
+/** In the language of the page: what the server has in English, of the gallery and of the options. */
 export const named = (text) => texts.names[text] ?? text;
 
 /** A number as people here write it. */
