@@ -49,12 +49,12 @@ MAKERS = {
         TextureNetwork(width=2), perceptual(), [style, style.flip(1)], [0.6, 0.4], size=64, batch=2, seed=0
     ),
     "adain": lambda crops, style: AdaINTraining(
-        AdaINNetwork(load_encoder("compact")), *crops, {"content": 1.0, "style": 10.0, "tv": 0.1}
+        AdaINNetwork(load_encoder("compact")), *crops, {"content": 1.0, "style": 10.0, "tv": 0.1, "grid": 0.3}
     ),
     "sanet": lambda crops, style: SANetTraining(
         SANetwork(load_encoder("compact")),
         *crops,
-        {"content": 1.0, "style": 10.0, "tv": 0.1, "identity": 10.0, "features": 1.0},
+        {"content": 1.0, "style": 10.0, "tv": 0.1, "grid": 0.3, "identity": 10.0, "features": 1.0},
     ),
     "cyclegan": lambda crops, style: CycleTraining(
         CycleNetworks(width=4, blocks=1, discriminator=4, crop=64, seed=0), *crops, {"cycle": 10.0, "identity": 5.0}
@@ -75,6 +75,21 @@ def test_a_decoder_begins_by_undoing_the_encoder(crops, style, network):
     with torch.no_grad():
         found = task.network.decoder(task.network.encoder.forward(images, [encoded])[encoded])
     assert (found - images).square().mean() < 0.5 * images.var((2, 3)).mean()
+
+
+def test_style_attention_begins_with_what_is_alike(crops, style):
+    task = MAKERS["sanet"](crops, style)
+    task.begin()
+    images, styles = crops[0].at(1), crops[1].at(1)
+    with torch.no_grad():
+        own, painted, other = (task.network(images, each) for each in (images, styles, styles.flip(1)))
+    assert (own - images).square().mean() < 0.5 * images.var((2, 3)).mean()
+
+    def apart(one, another):
+        return (one.mean((2, 3)) - another.mean((2, 3))).norm()
+
+    assert apart(painted, styles) < apart(own, styles), "colours come from the style"
+    assert apart(other, styles.flip(1)) < apart(painted, styles.flip(1))
 
 
 def test_a_few_steps_lower_the_loss_and_reach_every_weight(task):

@@ -121,9 +121,10 @@ def usual_grids(natural: Sequence[Tensor], periods: Sequence[int]) -> dict[int, 
 
 
 def excess_grid(painted: Tensor, usual: Mapping[int, Tensor]) -> Tensor:
-    """Return how much more of a grid is in ``painted`` (N, C, H, W) than is ``usual``, from `usual_grids`: a scalar.
+    """Return how much more of a grid is in ``painted`` (N, C, H, W) than is ``usual``, a scalar.
 
-    The mean over the periods of what `grid_share` is beyond the usual, relative to it.
+    ``usual`` holds for each period a scalar, as from `usual_grids`, or one for each picture, (N). The result is
+    the mean over the periods of what `grid_share` is beyond the usual, relative to it.
     """
     excess = [(grid_share(painted, period) / share - 1).relu().mean() for period, share in usual.items()]
     return torch.stack(excess).mean()

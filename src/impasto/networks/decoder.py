@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class Decoder(nn.Module):
-    """The convolutions of an encoder in reverse, each pooling undone by repeating pixels (Huang and Belongie 2017)."""
+    """The convolutions of an encoder in reverse, with bilinear enlargements in place of the poolings.
+
+    Differs from Huang and Belongie (2017), whose decoder repeats pixels: that leaves a weave of 4 pixels.
+    """
 
     def __init__(self, encoder: VGG, layer: str) -> None:
         """Mirror ``encoder`` up to the rectified convolution ``layer``."""
@@ -22,7 +25,7 @@ class Decoder(nn.Module):
         names = encoder.layers[: encoder.layers.index(layer) + 1]
         for name in reversed(names):
             if name.startswith("pool"):
-                convolutions.append(nn.Upsample(scale_factor=2))
+                convolutions.append(nn.Upsample(scale_factor=2, mode="bilinear"))
             elif name.startswith("conv"):
                 weight = encoder.convolutions[name].get_buffer("weight")
                 width, channels = weight.shape[:2]

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from impasto.descriptors.statistics import mean_and_std
 from impasto.networks.base import Graph, Sides, picture_sides
-from impasto.networks.blocks import EdgeConvolution
+from impasto.networks.blocks import EdgeConvolution, enlarge
 from impasto.networks.encoded import EncodedNetwork
 
 if TYPE_CHECKING:
@@ -96,13 +95,26 @@ class SANetwork(EncodedNetwork):
             coarse_keys: at relu5_1.
             coarse_values: at relu5_1.
         """
-        features = self.encoded(tile)
+        both = self.attend_twice(self.encoded(tile), affine, keys, values, coarse_keys, coarse_values)
+        merged: Tensor = self.merge(both)
+        return merged
+
+    def attend_twice(
+        self,
+        features: Mapping[str, Tensor],
+        affine: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        coarse_keys: Tensor,
+        coarse_values: Tensor,
+    ) -> Tensor:
+        """Return the sum of both attentions to what was ``encoded``, (N, C4, H / 8, W / 8): the argument of eq. 4."""
         fine, coarse = (features[layer] for layer in LAYERS)
         first = 2 * fine.shape[1]
         attended = self.fine(fine, affine[:, :first], keys, values)
         attended_coarse = self.fit(self.coarse(coarse, affine[:, first:], coarse_keys, coarse_values))
-        merged: Tensor = self.merge(attended + functional.interpolate(attended_coarse, scale_factor=2))
-        return merged
+        both: Tensor = attended + enlarge(attended_coarse)
+        return both
 
     def decode(self, features: Tensor) -> Tensor:
         """Turn what `attend` returned, or a mixture of such, into pictures (N, 3, H, W), sRGB around [0, 1]."""

@@ -123,6 +123,7 @@ class EncodedTrainingOptions(TrainingOptions):
     content_weight: float = Field(1.0, ge=0, description="Weight of the content loss.")
     style_weight: float = Field(10.0, ge=0, description="Weight of the style loss.")
     tv_weight: float = Field(0.1, ge=0, description="Weight of the total variation.")
+    grid_weight: float = Field(0.3, ge=0, description="Weight of grids at the periods of the decoder's enlargements.")
 
 
 class SANetTrainingOptions(EncodedTrainingOptions):

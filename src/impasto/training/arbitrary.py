@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import torch
 
 from impasto.descriptors.statistics import mean_and_std
 from impasto.images import Cell, sheet
-from impasto.losses.functional import relative_distance, total_variation
+from impasto.losses.functional import excess_grid, grid_share, relative_distance, total_variation
 from impasto.networks import adain, sanet
 from impasto.networks.encoded import EncodedNetwork
 from impasto.training.data import OTHER_STEPS, fingerprint, inside
 from impasto.training.painting import as_picture
 from impasto.training.processes import rank, world_size
-from impasto.training.regression import fit_decoder
+from impasto.training.regression import fit_decoder, fit_edge_convolution
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +24,12 @@ if TYPE_CHECKING:
     from impasto.training.data import Crops
     from impasto.types import Picture
 
+_PERIODS = (2, 4, 8)
+"""Pixels, of the decoder's enlargements."""
 _STEPS_TO_FIT = 8
 """Of whose pictures a decoder learns at the beginning to undo the encoder."""
+_SHARPNESS = 2.0
+"""Of an attention at the beginning: the standard deviation of the products of activations that are not alike."""
 
 NetworkT = TypeVar("NetworkT", bound=EncodedNetwork)
 
@@ -48,17 +52,24 @@ class ArbitraryTraining(Generic[NetworkT]):
         return fingerprint([shapes, self._contents.source, self._styles.source])
 
     def begin(self) -> None:
-        """Let the decoder undo the encoder; what is between them has random weights."""
-        network = self.network
+        """Let the decoder undo the encoder."""
         images = torch.cat(
             [crops.at(step) for crops in (self._contents, self._styles) for step in range(_STEPS_TO_FIT)]
         )
+        self._begin(images)
+
+    def _begin(self, images: Tensor) -> None:
+        """Let the network give back ``images`` (N, 3, H, W)."""
+        network = self.network
         fit_decoder(network.decoder, network.encoder, network.encoded_layers[0], images, seed=self._contents.seed)
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Compute the weighted losses of the batch of ``step``, and their sum as 'total'."""
         contents, styles = (crops.at(step, part=rank(), parts=world_size()) for crops in (self._contents, self._styles))
-        losses = {name: self._weights[name] * loss for name, loss in self._parts(contents, styles).items()}
+        painted, parts = self._parts(contents, styles)
+        usual = {period: torch.maximum(grid_share(contents, period), grid_share(styles, period)) for period in _PERIODS}
+        parts |= {"tv": total_variation(inside(painted)), "grid": excess_grid(painted, usual)}
+        losses = {name: self._weights[name] * loss for name, loss in parts.items()}
         return {**losses, "total": torch.stack(list(losses.values())).sum()}
 
     def samples(self, network: NetworkT) -> Picture:
@@ -71,8 +82,8 @@ class ArbitraryTraining(Generic[NetworkT]):
             rows.append([*(Cell(as_picture(each), "") for each in painted), Cell(as_picture(content), "content")])
         return sheet(rows, title="Samples", cell_side=self.crop)
 
-    def _parts(self, contents: Tensor, styles: Tensor) -> dict[str, Tensor]:
-        """Compute the losses by name, unweighted."""
+    def _parts(self, contents: Tensor, styles: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Paint ``contents`` and compute what the encoder says to it: losses by name, unweighted."""
         raise NotImplementedError
 
     def _painted(self, network: NetworkT, contents: Tensor, styles: Tensor) -> Tensor:
@@ -88,18 +99,17 @@ class AdaINTraining(ArbitraryTraining[adain.AdaINNetwork]):
 
     style_layers = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 
-    def _parts(self, contents: Tensor, styles: Tensor) -> dict[str, Tensor]:
+    def _parts(self, contents: Tensor, styles: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         network = self.network
         with torch.no_grad():
             wanted = network.encoder.forward(styles, self.style_layers)
             target = network.target(contents, network.predict(styles))
         painted: Tensor = network.decoder(target)
         found = network.encoder.forward(painted, self.style_layers)
-        return {
+        return painted, {
             # eq. 12: what was decoded should be seen in the picture
             "content": relative_distance(found[adain.LAYER], target).mean(),
             "style": _style_distance(found, wanted),
-            "tv": total_variation(inside(painted)),
         }
 
     def _painted(self, network: adain.AdaINNetwork, contents: Tensor, styles: Tensor) -> Tensor:
@@ -115,7 +125,27 @@ class SANetTraining(ArbitraryTraining[sanet.SANetwork]):
 
     style_layers = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
-    def _parts(self, contents: Tensor, styles: Tensor) -> dict[str, Tensor]:
+    def _begin(self, images: Tensor) -> None:
+        """Let each position attend to those that are alike, and what is merged give back ``images``."""
+        super()._begin(images)
+        network = self.network
+        with torch.no_grad():
+            for attention in (network.fine, network.coarse):
+                for convolution in (attention.query, attention.key, attention.value, attention.out):
+                    torch.nn.init.dirac_(convolution.weight)
+                    torch.nn.init.zeros_(cast("Tensor", convolution.bias))
+                # The products of activations that are alike grow with their number.
+                for convolution in (attention.query, attention.key):
+                    convolution.weight.mul_((_SHARPNESS**2 / convolution.in_channels) ** 0.25)
+            wanted, merged = [], []
+            for image in images[:, None]:
+                features = network.encoded(image)
+                wanted.append(features[sanet.LAYERS[0]])
+                merged.append(network.attend_twice(features, network.measure(image), *network.memories(image)))
+            generator = torch.Generator().manual_seed(self._contents.seed)
+            fit_edge_convolution(network.merge, torch.cat(merged), torch.cat(wanted), generator)
+
+    def _parts(self, contents: Tensor, styles: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         network, encoder = self.network, self.network.encoder
         with torch.no_grad():
             content, style = (encoder.forward(images, self.style_layers) for images in (contents, styles))
@@ -127,7 +157,6 @@ class SANetTraining(ArbitraryTraining[sanet.SANetwork]):
                 [relative_distance(_normal(found[layer]), _normal(content[layer])).mean() for layer in sanet.LAYERS]
             ).mean(),
             "style": _style_distance(found, style),
-            "tv": total_variation(inside(painted)),
         }
         # eq. 7: a picture in its own style is that picture
         pixels, features = [], []
@@ -136,7 +165,7 @@ class SANetTraining(ArbitraryTraining[sanet.SANetwork]):
             seen = encoder.forward(same, self.style_layers)
             pixels.append((same - images).square().mean())
             features += [relative_distance(seen[layer], given[layer]).mean() for layer in self.style_layers]
-        return {**losses, "identity": torch.stack(pixels).sum(), "features": torch.stack(features).mean()}
+        return painted, {**losses, "identity": torch.stack(pixels).sum(), "features": torch.stack(features).mean()}
 
     def _painted(self, network: sanet.SANetwork, contents: Tensor, styles: Tensor) -> Tensor:
         painted: Tensor = network(contents, styles)

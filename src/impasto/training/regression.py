@@ -44,6 +44,21 @@ def by_channel(features: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def fit_edge_convolution(
+    convolution: EdgeConvolution, inputs: Tensor, outputs: Tensor, generator: torch.Generator
+) -> None:
+    """Fit a 3x3 convolution that mirrors edges: ``outputs`` (N, O, H, W) as of ``inputs`` (N, I, H, W)."""
+    share = math.ceil(_wanted(9 * inputs.shape[1]) / len(inputs))
+    patches, answers = [], []
+    for image, wanted in zip(inputs, outputs, strict=True):
+        seen = F.unfold(F.pad(image[None], (1, 1, 1, 1), mode="reflect"), 3)[0]
+        positions = torch.randperm(seen.shape[1], generator=generator)[:share]
+        patches.append(seen[:, positions])
+        answers.append(wanted.flatten(1)[:, positions])
+    fit_convolution(convolution, torch.cat(patches, 1), torch.cat(answers, 1), generator)
+
+
+@torch.no_grad()
 def fit_decoder(decoder: Decoder, encoder: VGG, layer: str, images: Tensor, *, seed: int) -> None:
     """Let ``decoder`` undo ``encoder``, from ``layer`` back to ``images`` (N, 3, H, W), convolution by convolution.
 
@@ -58,12 +73,5 @@ def fit_decoder(decoder: Decoder, encoder: VGG, layer: str, images: Tensor, *, s
         if isinstance(module, EdgeConvolution):
             index = next(undone)
             target = encoder.forward(images, [names[index - 1]])[names[index - 1]] if index else images
-            share = math.ceil(_wanted(9 * x.shape[1]) / len(x))
-            inputs, outputs = [], []
-            for one, wanted in zip(x, target, strict=True):
-                seen = F.unfold(F.pad(one[None], (1, 1, 1, 1), mode="reflect"), 3)[0]
-                positions = torch.randperm(seen.shape[1], generator=generator)[:share]
-                inputs.append(seen[:, positions])
-                outputs.append(wanted.flatten(1)[:, positions])
-            fit_convolution(module, torch.cat(inputs, 1), torch.cat(outputs, 1), generator)
+            fit_edge_convolution(module, x, target, generator)
         x = module(x)
