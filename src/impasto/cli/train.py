@@ -54,6 +54,7 @@ def compact(
         from impasto.descriptors.catalog import load_vgg
         from impasto.training import distillation
         from impasto.training.data import Crops, held_out_files
+        from impasto.training.finish import recipe
         from impasto.training.processes import rank
         from impasto.training.saving import save_weights
 
@@ -80,7 +81,7 @@ def compact(
         },
         card={
             "title": "Compact descriptor: VGG19 at a quarter of its width",
-            "recipe": {"command": "impasto train compact", "options": chosen.model_dump()},
+            "recipe": recipe("compact", chosen),
             "data": {
                 "pictures": len(seen.files),
                 "kept from training": len(held_out),

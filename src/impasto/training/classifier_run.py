@@ -19,6 +19,7 @@ from impasto.networks.classifier import VGGClassifier
 from impasto.training.batches import Augmentation, LabelledBatches, middles
 from impasto.training.charts import plot_accuracy, plot_confusion
 from impasto.training.classification import Classification
+from impasto.training.finish import recipe
 from impasto.training.labelled import PARTS, split, write_split
 from impasto.training.loop import LOG_FILE, VALIDATION_FILE, Schedule, Training
 from impasto.training.packing import PackedPictures
@@ -202,7 +203,7 @@ class ClassifierResult:
             },
             card={
                 "title": f"Descriptor trained to tell {len(self.classes)} classes apart",
-                "recipe": {"command": "impasto train classifier", "options": self.options.model_dump()},
+                "recipe": recipe("classifier", self.options),
                 "data": {"classes": self.classes, "pictures": self.pictures},
                 "results": self.summary,
             },

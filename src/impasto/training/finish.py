@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from impasto.runtimes.export import export_all
 from impasto.runtimes.network_folder import weights_file
+from impasto.training.loop import chosen_precision
 from impasto.training.processes import rank
 from impasto.training.saving import save_network
 
@@ -43,10 +44,17 @@ def finish(
         return
     folder.mkdir(parents=True, exist_ok=True)
     data = {name: _described(crops) for name, crops in pictures.items()}
-    recipe = {"command": f"impasto train {command}", "options": options.model_dump()}
     path = folder / weights_file(network.architecture)
-    save_network(path, network, card={"title": title, "recipe": recipe, "data": data, **(facts or {})})
+    save_network(
+        path, network, card={"title": title, "recipe": recipe(command, options), "data": data, **(facts or {})}
+    )
     export_all(path, folder)
+
+
+def recipe(command: str, options: TrainingOptions) -> dict[str, object]:
+    """Return what a card says of the training ``command`` of ``impasto train``, with the precision that 'auto' chose."""
+    settings = {**options.model_dump(), "precision": chosen_precision(options.precision)}
+    return {"command": f"impasto train {command}", "options": settings}
 
 
 def _described(crops: Crops) -> dict[str, object]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from impasto.descriptors.convolution import Precision
     from impasto.types import OnStep, Picture
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
@@ -120,6 +121,11 @@ class Schedule:
                 return torch.optim.SGD(
                     trained, lr=self.learning_rate, momentum=_MOMENTUM, weight_decay=self.weight_decay
                 )
+
+
+def chosen_precision(precision: Precision | Literal["auto"]) -> Precision:
+    """Return what 'auto' means on this processor, or else ``precision``."""
+    return native_precision(torch.device("cpu")) if precision == "auto" else precision
 
 
 class Training(Generic[NetworkT]):
@@ -225,9 +231,7 @@ class Training(Generic[NetworkT]):
             self._stale += 1
 
     def _arithmetic(self) -> torch.autocast:
-        precision, device = self._schedule.precision, torch.device("cpu")
-        chosen = native_precision(device) if precision == "auto" else precision
-        return torch.autocast(device.type, torch.bfloat16, enabled=chosen == "bfloat16")
+        return torch.autocast("cpu", torch.bfloat16, enabled=chosen_precision(self._schedule.precision) == "bfloat16")
 
     def _averaged_network(self) -> NetworkT:
         return cast("NetworkT", self.average.module)
