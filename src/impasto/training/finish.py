@@ -45,14 +45,13 @@ def finish(
     folder.mkdir(parents=True, exist_ok=True)
     data = {name: _described(crops) for name, crops in pictures.items()}
     path = folder / weights_file(network.architecture)
-    save_network(
-        path, network, card={"title": title, "recipe": recipe(command, options), "data": data, **(facts or {})}
-    )
+    card = {"title": title, "recipe": recipe(command, options), "data": data, **(facts or {})}
+    save_network(path, network, card=card)
     export_all(path, folder)
 
 
 def recipe(command: str, options: TrainingOptions) -> dict[str, object]:
-    """Return what a card says of the training ``command`` of ``impasto train``, with the precision that 'auto' chose."""
+    """Return what a card says of how ``impasto train COMMAND`` ran, with the precision that 'auto' chose."""
     settings = {**options.model_dump(), "precision": chosen_precision(options.precision)}
     return {"command": f"impasto train {command}", "options": settings}
 
