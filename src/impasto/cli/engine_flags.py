@@ -33,18 +33,20 @@ else:
     EngineFlags = joined_flags("EngineFlags", OPTIONS)
 
 
-def engine_options(engine: str, flags: EngineFlags | None) -> EngineOptions:
-    """Make the options of ``engine``, which paints pictures, of the ``flags`` that were given.
+def engine_options(engine: str, flags: EngineFlags | None, others: Mapping[str, Any] | None = None) -> EngineOptions:
+    """Make the options of ``engine``, which paints pictures, of the ``flags`` that were given and of ``others``.
 
     Raises:
         UnknownNameError: there is no such engine.
         UsageError: a flag belongs to another engine, or its value is wrong.
     """
-    return chosen_options(engine, flags, OPTIONS)
+    return chosen_options(engine, flags, OPTIONS, others)
 
 
-def chosen_options(engine: str, flags: Options | None, models: Mapping[str, type[OptionsT]]) -> OptionsT:
-    """Make the options of ``engine``, one of ``models``, of the ``flags`` that were given.
+def chosen_options(
+    engine: str, flags: Options | None, models: Mapping[str, type[OptionsT]], others: Mapping[str, Any] | None = None
+) -> OptionsT:
+    """Make the options of ``engine``, one of ``models``, of the ``flags`` that were given, or else of ``others``.
 
     Raises:
         UnknownNameError: there is no such engine.
@@ -55,6 +57,6 @@ def chosen_options(engine: str, flags: Options | None, models: Mapping[str, type
     given = flags.model_dump(exclude_unset=True) if flags else {}
     for name in given:
         if name not in models[engine].model_fields:
-            others = " or ".join(other for other, model in models.items() if name in model.model_fields)
-            raise UsageError(f"engine {engine!r} has no option --{name.replace('_', '-')}; {others} has it")
-    return models[engine].parse(given)
+            owners = " or ".join(other for other, model in models.items() if name in model.model_fields)
+            raise UsageError(f"engine {engine!r} has no option --{name.replace('_', '-')}; {owners} has it")
+    return models[engine].parse({**(others or {}), **given})

@@ -14,6 +14,7 @@ from cyclopts import App, Parameter
 
 from impasto.cli.console import RunDisplay, fail
 from impasto.cli.engine_flags import EngineFlags, engine_options
+from impasto.cli.recipe import Painted, Recipe, Source, named
 from impasto.cli.run_files import RunFiles
 from impasto.engines.base import StreamingEngine, Style, StylizeInputs, mixture
 from impasto.engines.create import create_engine
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from impasto.engines.base import Engine
-    from impasto.images import LazyPicture
     from impasto.types import Picture, Step
 
 app = App(name="stylize", help="Paint pictures in the style of others.")
 
+_DEFAULT = "fast"
 _SOME_FAILED = 3
 
 
@@ -40,12 +41,13 @@ def stylize(
     *content: Annotated[str, Parameter(allow_leading_hyphen=True)],
     output: Annotated[str, Parameter(name=("--output", "-o"), allow_leading_hyphen=True)],
     style: Annotated[tuple[str, ...], Parameter(name=("--style", "-s"), negative="")] = (),
-    engine: str = "fast",
+    engine: str | None = None,
     mask: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    painted: Annotated[Path | None, Parameter(name="--from")] = None,
     resume: Annotated[bool, Parameter(negative="")] = False,
     animation: Path | None = None,
     losses: Path | None = None,
-    keep_profile: bool = True,
+    keep_profile: bool | None = None,
     quality: int | None = None,
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
     quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative="")] = False,
@@ -64,11 +66,15 @@ def stylize(
         A picture to take the style from, or a style of the gallery ('impasto styles list'), as STYLE or STYLE:WEIGHT;
         several are mixed by their weights. Networks that were trained for one style need none.
     engine
-        How to paint: fast (one pass through a network that knows all styles), gatys (optimisation: slower, nearer to
-        the style), or a network that you trained: adain, sanet (any style), transformer, texture-net (one style).
+        How to paint: fast, the default (one pass through a network that knows all styles), gatys (optimisation: slower,
+        nearer to the style), or a network that you trained: adain, sanet (any style), transformer, texture-net (one
+        style).
     mask
         Where the style applies, white, and where the content stays, black or transparent: a picture of any size, or
         'alpha', what is not transparent in the content. With several styles, one for each, in their order.
+    painted
+        A result of this command, to be painted again: its pictures, engine and options are taken from it, except those
+        that are given here. On the same processor, the file will be the same, to the byte.
     resume
         Continue a run that was killed, from the checkpoint beside its output.
     animation
@@ -76,7 +82,7 @@ def stylize(
     losses
         Also write the losses of every step as FILE.csv, and plot them as FILE-curves.png.
     keep_profile
-        Give the result the colour profile of the content image; otherwise it is sRGB.
+        Give the result the colour profile of the content image, as is the default; otherwise it is sRGB.
     quality
         Of JPEG, WebP and AVIF results, 1 to 100.
     json_output
@@ -88,18 +94,27 @@ def stylize(
     """
     if json_output and output == "-":
         raise UsageError("--json and -o - both write to stdout; choose one")
-    chosen = engine_options(engine, options)
+    again = Painted(painted) if painted else None
+    if again and engine not in (None, again.engine):
+        raise UsageError(f"{painted} was painted by engine {again.engine!r}; leave --engine, or --from")
+    engine = engine or (again.engine if again else _DEFAULT)
+    chosen = engine_options(engine, options, again.options if again else {})
     if not isinstance(chosen, GatysOptions):
         for flag, given in (("--resume", resume), ("--animation", animation), ("--losses", losses)):
             if given:
                 raise UsageError(f"{flag} is for runs of many steps; engine {engine!r} paints in one")
-    if resume and len(mask) > 1:
+    contents = [again.content()] if again and not content else [named(each) for each in _expand(content)]
+    chosen_styles = again.styles() if again and not style else tuple(named(*_split_weight(text)) for text in style)
+    chosen_masks = again.masks() if again and not mask else tuple(named(text) for text in mask)
+    if resume and len(chosen_masks) > 1:
         raise UsageError("a run with several masks is several runs, which cannot be continued; leave --resume")
-    pairs = _pair_outputs(_expand(content), output, style)
+    keep = keep_profile if keep_profile is not None else again is None or again.keep_profile
+    chosen_quality = quality or (again.quality if again else None)
+    pairs = _pair_outputs(contents, output, chosen_styles)
     for flag, file in (("--animation", animation), ("--losses", losses)):
         if file is not None and len(pairs) > 1:
             raise UsageError(f"{flag} names one file and {len(pairs)} pictures are given; paint them one by one")
-    styles = tuple(read_style(text) for text in style)
+    styles = tuple(Style(as_style_source(each.where), each.weight) for each in chosen_styles)
     if isinstance(chosen, GatysOptions):
         _require_pictures(styles)
     failed: list[str] = []
@@ -115,11 +130,12 @@ def stylize(
                     losses=losses,
                     resume=resume,
                 )
-                picture = _open_content(source)
-                masks = tuple(alpha_mask(picture) if each == "alpha" else open_picture(each) for each in mask)
+                picture = open_picture(source.path or sys.stdin.buffer.read())
+                masks = tuple(open_picture(each.path) if each.path else alpha_mask(picture) for each in chosen_masks)
                 inputs = StylizeInputs(picture, styles, masks)
                 size = fit_size(inputs.content.width, inputs.content.height, chosen.size)
-                result = _Result(inputs.content.outline, target, size, keep_profile, quality)
+                recipe = Recipe(source, chosen_styles, chosen_masks, keep, chosen_quality)
+                result = _Result(inputs.content.outline, target, size, recipe)
                 painter = painter or create_engine(engine, chosen, on_download=display.download)
                 run = _Run(inputs, files, result, display, resume)
                 started = time.monotonic()
@@ -130,12 +146,15 @@ def stylize(
             except ImpastoError as error:
                 if len(pairs) == 1 or isinstance(error, (Interrupted, UsageError)):
                     raise
-                failed.append(source)
-                fail(f"{source}: {error}", 1)
+                failed.append(source.where)
+                fail(f"{source.where}: {error}", 1)
                 continue
+            if again:
+                for part in again.changes(result.metadata):
+                    display.note(f"the {part} is another than then; the result may differ")
         if json_output:
             seconds = round(time.monotonic() - started, 3)
-            print(json.dumps({"content": source, **result.report, **run.report, "seconds": seconds}), flush=True)
+            print(json.dumps({"content": source.where, **result.report, **run.report, "seconds": seconds}), flush=True)
     if failed:
         code = _SOME_FAILED if len(failed) < len(pairs) else 1
         return fail(f"{len(failed)} of {len(pairs)} pictures failed: {', '.join(failed)}", code)
@@ -145,28 +164,31 @@ def stylize(
 class _Result:
     """Where one result goes, and how; what cannot be written is refused now, not after the work."""
 
-    def __init__(
-        self, outline: Picture, target: Path | None, size: tuple[int, int], keep_profile: bool, quality: int | None
-    ) -> None:
+    def __init__(self, outline: Picture, target: Path | None, size: tuple[int, int], recipe: Recipe) -> None:
         self.target = target
         self._form = output_format(target) if target else outline.format or "png"
-        self._keep_profile = keep_profile
-        self._quality = quality
+        self._recipe = recipe
+        self._made_of = recipe.metadata  # now: the pictures may be gone when this one is done
         self.size = size
+        self.metadata: Mapping[str, str] = {}
         self.writer(outline, *size).close()
         with self.writer(outline, 1, 1) as trial:
             trial.write(outline)
             trial.encode({})
 
     def writer(self, outline: Picture, width: int, height: int) -> PictureWriter:
-        return PictureWriter(outline, width, height, self._form, keep_profile=self._keep_profile, quality=self._quality)
+        recipe = self._recipe
+        return PictureWriter(
+            outline, width, height, self._form, keep_profile=recipe.keep_profile, quality=recipe.quality
+        )
 
     def finish(self, writer: PictureWriter, metadata: Mapping[str, str]) -> None:
+        self.metadata = {**metadata, **self._made_of}
         if self.target is None:
-            sys.stdout.buffer.write(writer.encode(metadata))
+            sys.stdout.buffer.write(writer.encode(self.metadata))
             sys.stdout.buffer.flush()
         else:
-            writer.save(self.target, metadata)
+            writer.save(self.target, self.metadata)
 
     @property
     def report(self) -> dict[str, object]:
@@ -261,7 +283,7 @@ def _expand(arguments: tuple[str, ...]) -> list[str]:
     return sources
 
 
-def _pair_outputs(sources: list[str], output: str, styles: Sequence[str]) -> list[tuple[str, Path | None]]:
+def _pair_outputs(sources: list[Source], output: str, styles: Sequence[Source]) -> list[tuple[Source, Path | None]]:
     """Say for each content image where its result goes; None is stdout."""
     if output == "-":
         if len(sources) > 1:
@@ -269,7 +291,7 @@ def _pair_outputs(sources: list[str], output: str, styles: Sequence[str]) -> lis
         return [(sources[0], None)]
     target = Path(output)
     if "{stem}" in output or "{style}" in output:
-        style = "+".join(Path(_split_weight(text)[0]).stem for text in styles) or "styled"
+        style = "+".join(Path(each.name).stem for each in styles) or "styled"
         pairs = [
             (source, Path(output.replace("{stem}", _stem(source)).replace("{style}", style))) for source in sources
         ]
@@ -279,27 +301,23 @@ def _pair_outputs(sources: list[str], output: str, styles: Sequence[str]) -> lis
         raise UsageError(
             f"{len(sources)} pictures need a folder for their results, or {{stem}} in their name; {output!r} is neither"
         )
-    elif "-" in sources:
+    elif any(source.path is None for source in sources):
         raise UsageError("a picture from stdin has no name; give its result one with -o FILE")
     else:
-        pairs = [(source, target / Path(source).name) for source in sources]
+        pairs = [(source, target / Path(source.name).name) for source in sources]
     results = [path for _, path in pairs]
     for source, path in pairs:
         if results.count(path) > 1:
             raise UsageError(
                 f"two results would be called {path.name!r}; put {{stem}} into -o, or use different folders"
             )
-        if path.exists() and Path(source).exists() and path.samefile(source):
-            raise UsageError(f"the result of {source!r} would replace it; name another folder with -o")
+        if path.exists() and source.path and source.path.exists() and path.samefile(source.path):
+            raise UsageError(f"the result of {source.where!r} would replace it; name another folder with -o")
     return list(pairs)
 
 
-def _stem(source: str) -> str:
-    return "stdin" if source == "-" else Path(source).stem
-
-
-def _open_content(source: str) -> LazyPicture:
-    return open_picture(sys.stdin.buffer.read() if source == "-" else source)
+def _stem(source: Source) -> str:
+    return Path(source.name).stem if source.path else "stdin"
 
 
 def read_style(text: str) -> Style:

@@ -1,7 +1,7 @@
 """Styles that need no style image: codes for the transformer network, in files of a few kilobytes."""
 
 from impasto.gallery.catalog import StyleCatalog
-from impasto.gallery.sources import StyleSource, as_style_source
+from impasto.gallery.sources import StyleSource, as_style_source, style_path
 from impasto.gallery.style_file import GalleryStyle, read_style_file, write_style_file
 
 __all__ = [
@@ -10,5 +10,6 @@ __all__ = [
     "StyleSource",
     "as_style_source",
     "read_style_file",
+    "style_path",
     "write_style_file",
 ]

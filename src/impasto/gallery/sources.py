@@ -28,9 +28,19 @@ def as_style_source(source: StyleSource) -> Picture | GalleryStyle:
         return source
     if isinstance(source, (str, Path)):
         path = Path(source)
-        suffix = path.suffix.lower()
-        if suffix == SUFFIX:
+        if path.suffix.lower() == SUFFIX:
             return read_style_file(path)
-        if not path.exists() and suffix not in PICTURE_SUFFIXES and path.name == os.fspath(source):
+        if _is_name(source):
             return StyleCatalog().get(path.name)
     return as_picture(source)
+
+
+def style_path(source: str | Path) -> Path:
+    """Return the file of a style that is given as its name in the gallery, or else ``source`` itself."""
+    path = Path(source)
+    return StyleCatalog().paths().get(path.name, path) if _is_name(source) else path
+
+
+def _is_name(source: str | Path) -> bool:
+    path = Path(source)
+    return not path.exists() and path.suffix.lower() not in PICTURE_SUFFIXES and path.name == os.fspath(source)

@@ -3,7 +3,7 @@
 from impasto.images.animation import write_animation
 from impasto.images.color import ColorPreservation, luminance, prepare_style, restore_colors
 from impasto.images.curves import plot_losses
-from impasto.images.decoding import open_picture, read_picture
+from impasto.images.decoding import made_by, open_picture, read_picture
 from impasto.images.encoding import PICTURE_SUFFIXES, PictureWriter, encode_picture, output_format, write_picture
 from impasto.images.lazy import LazyPicture, resize_picture
 from impasto.images.limits import Limits
@@ -23,6 +23,7 @@ __all__ = [
     "encode_picture",
     "fit_size",
     "luminance",
+    "made_by",
     "open_picture",
     "output_format",
     "plot_losses",

@@ -27,6 +27,7 @@ from impasto.types import Picture
 
 LARGE_PICTURE = 1 << 25
 """Pixels; beyond that, what is decoded lies in a temporary file."""
+_LARGEST_SIDECAR = 1 << 20
 
 
 def open_picture(
@@ -66,6 +67,19 @@ def read_picture(source: str | Path | bytes, *, limits: Limits = Limits()) -> Pi
     return open_picture(source, limits=limits).read()
 
 
+def made_by(path: Path) -> dict[str, str]:
+    """Return what a picture file says, or the sidecar beside it, of how impasto made it; {} if nothing does.
+
+    Raises:
+        ImageReadError: it is no picture.
+    """
+    found = open_picture(path).outline.metadata
+    beside = xmp.sidecar(path)
+    if not found and beside.is_file() and beside.stat().st_size <= _LARGEST_SIDECAR:
+        found = xmp.unpack(beside.read_bytes())
+    return dict(found)
+
+
 def _decoded(header: Any) -> Any:
     if header.width * header.height <= LARGE_PICTURE:
         return header.copy_memory()
@@ -93,7 +107,7 @@ def _lazy(name: str, form: str, image: Any) -> LazyPicture:
         bit_depth=_DEPTHS[image.format],
         icc=icc,
         format=form,
-        metadata=xmp.unpack(image),
+        metadata=xmp.unpack(xmp.packet_of(image)),
     )
     return LazyPicture(rgb, alpha, outline, _white(rgb), 1.0 if alpha is None else _white(alpha))
 

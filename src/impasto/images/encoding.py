@@ -20,7 +20,7 @@ import pyvips
 
 from impasto.errors import ImageWriteError, UsageError
 from impasto.images import profiles, xmp
-from impasto.images.atomic import check_folder, whole_file
+from impasto.images.atomic import check_folder, whole_file, write_whole
 from impasto.images.decoding import LARGE_PICTURE, cause
 
 if TYPE_CHECKING:
@@ -133,19 +133,21 @@ class PictureWriter:
                 raise ImageWriteError(f"cannot keep the picture in {folder}: {reason}; free space") from error
 
     def encode(self, metadata: Mapping[str, str]) -> bytes:
-        """Return the bytes of the file. JPEG leaves out ``metadata`` beyond 50 kB and GIF all of it."""
+        """Return the bytes of the file. JPEG has no room for ``metadata`` beyond 50 kB, and GIF for none."""
         buffer = io.BytesIO()
         self._encode(buffer, metadata)
         return buffer.getvalue()
 
     def save(self, path: Path, metadata: Mapping[str, str]) -> None:
-        """Write the file whole or not at all.
+        """Write the file whole or not at all; ``metadata`` that it has no room for go beside it, as NAME.xmp.
 
         Raises:
             ImageWriteError: missing folder, or a full or read-only disk.
         """
         with whole_file(path) as temporary, temporary.open("w+b", buffering=0) as file:
             self._encode(file, metadata)
+        if metadata and len(xmp.pack(metadata)) > self._saver.packet:
+            write_whole(xmp.sidecar(path), xmp.pack(metadata))
 
     def _encode(self, file: IO[bytes], metadata: Mapping[str, str]) -> None:
         refused: list[BaseException] = []
@@ -245,6 +247,8 @@ class _Saver:
     longest_side: int
     alpha: bool = True
     quality: int | None = None
+    packet: int = 1 << 30
+    """Bytes of XMP that the file has room for."""
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -252,12 +256,14 @@ _ROWS = 128
 """Encoded at once: the copies on the way take memory."""
 _ANY_SIDE = 10_000_000  # the most that libvips accepts
 _SAVERS = {
-    "jpeg": _Saver("jpegsave_target", (8,), 65500, alpha=False, quality=95, options={"optimize_coding": True}),
+    "jpeg": _Saver(
+        "jpegsave_target", (8,), 65500, alpha=False, quality=95, packet=50_000, options={"optimize_coding": True}
+    ),
     "png": _Saver("pngsave_target", (8, 16), _ANY_SIDE),
     "tiff": _Saver("tiffsave_target", (8, 16, 32), _ANY_SIDE, options={"compression": "deflate"}),
     "webp": _Saver("webpsave_target", (8,), 16383, quality=90, options={"exact": True}),
     "avif": _Saver("heifsave_target", (8, 16), 16384, quality=80, options={"compression": "av1"}),
-    "gif": _Saver("gifsave_target", (8,), 65535),
+    "gif": _Saver("gifsave_target", (8,), 65535, packet=0),
 }
 
 

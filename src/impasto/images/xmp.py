@@ -12,6 +12,7 @@ from xml.sax.saxutils import escape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 XMP_FIELD = "xmp-data"
 
@@ -30,9 +31,19 @@ def pack(metadata: Mapping[str, str]) -> bytes:
     return _PACKET.format(namespace=_NAMESPACE, text=text).encode()
 
 
-def unpack(image: Any) -> dict[str, str]:
-    """Return the metadata that impasto wrote into the XMP packet of a libvips image; {} if there is none."""
+def packet_of(image: Any) -> bytes:
+    """Return the XMP packet of a libvips image, or nothing."""
     packet: bytes = image.get(XMP_FIELD) if XMP_FIELD in image.get_fields() else b""
+    return packet
+
+
+def sidecar(path: Path) -> Path:
+    """Return the file that holds the packet of a picture whose format has no room for it."""
+    return path.with_name(f"{path.name}.xmp")
+
+
+def unpack(packet: bytes) -> dict[str, str]:
+    """Return the metadata that impasto wrote into an XMP packet; {} if there is none."""
     if b"<!DOCTYPE" in packet:  # entities can be made to expand without end, and no XMP writer uses them
         return {}
     try:

@@ -1,0 +1,158 @@
+"""What a result says of how it was painted, so that it can be painted again: ``impasto stylize --from RESULT``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from impasto.errors import UsageError
+from impasto.gallery import style_path
+from impasto.images import made_by
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+ALPHA = "alpha"
+"""The mask that is no file."""
+STDIN = "-"
+_RUN = "run"
+"""Of the metadata: the pictures, and how the file was written. The engine says the rest."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture as it was named: ``name``, or ``name:weight``."""
+
+    name: str
+    path: Path | None
+    """Where it is; None if it is no file."""
+    weight: float = 1.0
+
+    @property
+    def where(self) -> str:
+        """As the command line would name it here."""
+        return self.name if self.path is None else str(self.path)
+
+    @property
+    def digest(self) -> str | None:
+        """The sha256 of the file."""
+        return None if self.path is None else sha256(self.path.read_bytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What was painted, and how it was written."""
+
+    content: Source
+    styles: tuple[Source, ...]
+    masks: tuple[Source, ...]
+    keep_profile: bool
+    quality: int | None
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What is written into the result, beside what the engine says."""
+        facts = {
+            "content": _fact(self.content),
+            "styles": [_fact(style) for style in self.styles],
+            "masks": [_fact(mask) for mask in self.masks],
+            "keep_profile": self.keep_profile,
+            "quality": self.quality,
+        }
+        return {_RUN: json.dumps(facts)}
+
+
+class Painted:
+    """A result that is to be painted again."""
+
+    def __init__(self, result: Path) -> None:
+        """Read what ``result`` says.
+
+        Raises:
+            ImageReadError: it is no picture.
+            UsageError: it does not say how it was painted.
+        """
+        self._result = result
+        self._metadata = made_by(result)
+        try:
+            self.engine: str = self._metadata["engine"]
+            self.options: Mapping[str, Any] = json.loads(self._metadata["options"])
+        except (KeyError, ValueError):
+            raise UsageError(
+                f"{result} does not say how it was painted; it is no result of 'impasto stylize', or was saved anew"
+            ) from None
+        self._run: Mapping[str, Any] = json.loads(self._metadata.get(_RUN, "{}"))
+
+    @property
+    def keep_profile(self) -> bool:
+        """Whether the content's profile was kept."""
+        return bool(self._run.get("keep_profile", True))
+
+    @property
+    def quality(self) -> int | None:
+        """Of the file; None is the format's own."""
+        quality: int | None = self._run.get("quality")
+        return quality
+
+    def content(self) -> Source:
+        """Find the content image.
+
+        Raises:
+            UsageError: it is not there, or another one is.
+        """
+        if "content" not in self._run:
+            raise UsageError(f"{self._result} does not say which picture was painted; name the content")
+        return self._found(self._run["content"], "the content")
+
+    def styles(self) -> tuple[Source, ...]:
+        """Find the style images, as `content` does."""
+        if "styles" not in self._run:
+            raise UsageError(f"{self._result} does not say in which style it was painted; name it with -s")
+        return tuple(self._found(fact, "the style with -s") for fact in self._run["styles"])
+
+    def masks(self) -> tuple[Source, ...]:
+        """Find the masks, as `content` does."""
+        return tuple(self._found(fact, "the mask with --mask") for fact in self._run.get("masks", ()))
+
+    def changes(self, metadata: Mapping[str, str]) -> list[str]:
+        """Say what made the new result, with this ``metadata``, that had no part in the old one."""
+        return [key for key in ("software", "descriptor", "network") if metadata.get(key) != self._metadata.get(key)]
+
+    def _found(self, fact: Mapping[str, Any], what: str) -> Source:
+        name, digest, weight = fact["name"], fact["sha256"], fact["weight"]
+        if digest is None and name != STDIN:
+            return Source(name, None, weight)
+        places = [path for path in _places(name, self._result.parent) if path.is_file()]
+        for path in places:
+            source = Source(name, path, weight)
+            if source.digest == digest:
+                return source
+        if places:
+            raise UsageError(
+                f"{name} has changed since {self._result} was painted; name {what} to paint with it all the same"
+            )
+        if name == STDIN:
+            raise UsageError(f"the content of {self._result} was read from stdin; name it")
+        raise UsageError(f"{name} is neither here nor beside {self._result}; name {what}")
+
+
+def named(text: str, weight: float = 1.0) -> Source:
+    """Return what ``text`` stands for on the command line: a file, stdin, a style of the gallery, or 'alpha'."""
+    if text in (STDIN, ALPHA):
+        return Source(text, None, weight)
+    path = style_path(text)
+    # A result may be shown to others, whom the folders of this machine are no business of.
+    return Source(path.name if path.is_absolute() and text == str(path) else text, path, weight)
+
+
+def _fact(source: Source) -> dict[str, Any]:
+    return {"name": source.name, "sha256": source.digest, "weight": source.weight}
+
+
+def _places(name: str, beside: Path) -> Iterable[Path]:
+    yield style_path(name)
+    yield beside / name
+    yield beside / Path(name).name
