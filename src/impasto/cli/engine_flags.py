@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from pydantic import create_model
 
-from impasto.engines.create import OPTIONS
-from impasto.errors import UnknownNameError, UsageError
+from impasto.engines.create import OPTIONS, parse_options
 from impasto.options import EngineOptions, Options
 
 if TYPE_CHECKING:
@@ -52,11 +51,9 @@ def chosen_options(
         UnknownNameError: there is no such engine.
         UsageError: a flag belongs to another engine, or its value is wrong.
     """
-    if engine not in models:
-        raise UnknownNameError("engine", engine, models)
     given = flags.model_dump(exclude_unset=True) if flags else {}
-    for name in given:
-        if name not in models[engine].model_fields:
-            owners = " or ".join(other for other, model in models.items() if name in model.model_fields)
-            raise UsageError(f"engine {engine!r} has no option --{name.replace('_', '-')}; {owners} has it")
-    return models[engine].parse({**(others or {}), **given})
+    return parse_options(engine, {**(others or {}), **given}, models, written=_as_flag)
+
+
+def _as_flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -15,7 +15,7 @@ from impasto.cli.engine_flags import chosen_options, joined_flags
 from impasto.cli.stylize import read_style
 from impasto.errors import UnknownNameError, UsageError, needs_extra
 from impasto.images import PictureWriter, output_format
-from impasto.options import NetworkOptions, Options, TextureOptions
+from impasto.options import Options, TextureNetworkOptions, TextureOptions
 from impasto.runtimes.network_folder import bundled_networks, weights_file
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 app = App(name="texture", help="Make a texture of any size.")
 
-_ENGINES: dict[str, type[Options]] = {"gatys": TextureOptions, "texture-net": NetworkOptions}
+_ENGINES: dict[str, type[Options]] = {"gatys": TextureOptions, "texture-net": TextureNetworkOptions}
 _LARGEST_SIDE = 100_000
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _synthesized(
 
     if len(texts) > 1:
         raise UsageError("a texture network knows one texture; mix pictures with --engine gatys")
-    named = NetworkOptions.parse({"network": texts[0], **options.model_dump(exclude_unset=True)})
+    named = TextureNetworkOptions.parse({"network": texts[0], **options.model_dump(exclude_unset=True)})
     return TextureNetSynthesizer(named).synthesize(width, height, tileable=tileable, on_step=display.step)
 
 

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from impasto.options import EngineOptions, FastOptions, FeedForwardOptions, GatysOptions, NetworkOptions
+from impasto.errors import UnknownNameError, UsageError
+from impasto.options import (
+    AnyStyleOptions,
+    EngineOptions,
+    FastOptions,
+    FeedForwardOptions,
+    GatysOptions,
+    NetworkOptions,
+    Options,
+    TextureNetOptions,
+)
 from impasto.registry import Registry
 from impasto.runtimes.network_folder import bundled_networks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from impasto.engines.base import Engine
+
+OptionsT = TypeVar("OptionsT", bound=Options)
 
 ENGINES = Registry(
     "engine",
@@ -29,11 +41,35 @@ ENGINES = Registry(
 OPTIONS: dict[str, type[EngineOptions]] = {
     "gatys": GatysOptions,
     "fast": FastOptions,
-    "adain": FastOptions,
-    "sanet": FastOptions,
+    "adain": AnyStyleOptions,
+    "sanet": AnyStyleOptions,
     "transformer": FeedForwardOptions,
-    "texture-net": FeedForwardOptions,
+    "texture-net": TextureNetOptions,
 }
+
+
+def parse_options(
+    engine: str,
+    values: Mapping[str, Any],
+    models: Mapping[str, type[OptionsT]],
+    *,
+    written: Callable[[str], str] = str,
+) -> OptionsT:
+    """Make the options of ``engine``, one of ``models``, of ``values`` by name.
+
+    ``written`` says how the names of options are written where they came from.
+
+    Raises:
+        UnknownNameError: there is no such engine, or no such option.
+        UsageError: an option belongs to other engines, or its value is wrong.
+    """
+    if engine not in models:
+        raise UnknownNameError("engine", engine, models)
+    for name in values:
+        owners = [other for other, model in models.items() if name in model.model_fields]
+        if owners and engine not in owners:
+            raise UsageError(f"engine {engine!r} has no option {written(name)}; {' or '.join(owners)} has it")
+    return models[engine].parse(values)
 
 
 def create_engine(

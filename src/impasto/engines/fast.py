@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from impasto.engines.base import Style, StylizeInputs
     from impasto.engines.feedforward import Paint
     from impasto.engines.network_graphs import NetworkGraphs
+    from impasto.options import FastOptions
     from impasto.types import FloatArray
 
 STRIDE = 8
@@ -35,6 +36,7 @@ class FastEngine(ArbitraryEngine):
     architecture = "conditional"
     stride = STRIDE
     halo = 104
+    _options: FastOptions
 
     def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Paint:
         options = self._options

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from impasto.engines.checkpoints import Checkpoint
     from impasto.images import LazyPicture
     from impasto.images.tiles import Tile
-    from impasto.options import FastOptions, FeedForwardOptions
+    from impasto.options import AnyStyleOptions, FeedForwardOptions
     from impasto.types import FloatArray, OnStep
 
     Paint = Callable[[FloatArray, int, int], FloatArray]
@@ -225,7 +225,7 @@ class FeedForwardEngine(ABC):
 class ArbitraryEngine(FeedForwardEngine):
     """Paints in the style of any picture."""
 
-    _options: FastOptions
+    _options: AnyStyleOptions
 
     def _seen_style(self, pixels: FloatArray, thumbnail: FloatArray) -> FloatArray:
         """Return what the network sees of a style image: as large as the thumbnail, times the stroke size.

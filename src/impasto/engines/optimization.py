@@ -85,6 +85,8 @@ class OptimizationEngine:
         options, mode, shares = self._options, self._options.keep_colors, inputs.shares
         given = inputs.content
         result = given.resized(*fit_size(given.width, given.height, options.size)).read()
+        if options.strength == 0:
+            return self._finished(result.pixels, result)
         check_size(self._descriptor, result.width, result.height, self._layers, "content image")
         styles = [crop_margin(style.picture.pixels, options.style_margin) for style in inputs.styles]
         for pixels in styles:
@@ -190,10 +192,15 @@ class OptimizationEngine:
                     width, height = self._fitting(style, max(scale.width, scale.height) * options.stroke_size)
                     resized = resize_pixels(style, height, width)
                     seen.append(network.forward(to_tensor(resized, self._device), self._style_weights))
+                if options.strength < 1:
+                    # What is half-way to a style has statistics half-way to the style's.
+                    own = to_tensor(resize_pixels(content, scale.height, scale.width), self._device)
+                    seen.append(network.forward(own, self._style_weights))
+                    shares = [*(options.strength * share for share in shares), 1 - options.strength]
                 kind = STYLE_LOSSES.load(options.style_loss)
                 losses = style_losses(kind, seen, shares, options.normalization)
                 parts["style"] = LayerLosses(losses, self._style_weights, options.style_weight)
-        return Objective(network, parts, options.tv_weight)
+        return Objective(network, parts, options.strength * options.tv_weight)
 
     def _fitting(self, pixels: FloatArray, long_side: float) -> tuple[int, int]:
         return fit_layers(pixels.shape[1], pixels.shape[0], long_side, self._minimum)

@@ -6,9 +6,8 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from impasto.engines.base import Style, StylizeInputs
-from impasto.engines.create import OPTIONS, create_engine
+from impasto.engines.create import OPTIONS, create_engine, parse_options
 from impasto.engines.masks import alpha_mask
-from impasto.errors import UnknownNameError
 from impasto.gallery import StyleSource, as_style_source
 from impasto.images import LazyPicture, PictureSource, as_picture
 
@@ -54,9 +53,7 @@ def stylize(
     Example:
         ``impasto.write_picture(impasto.stylize("photo.jpg", "painting.jpg", size=512), "out.png")``
     """
-    if engine not in OPTIONS:
-        raise UnknownNameError("engine", engine, OPTIONS)
-    chosen = OPTIONS[engine].parse(options)
+    chosen = parse_options(engine, options, OPTIONS)
     sources: Sequence[Any] = [style]
     if isinstance(style, (list, tuple)) and not _is_weighted(style):
         sources = style

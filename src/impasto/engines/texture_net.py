@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from impasto.engines.base import StylizeInputs
     from impasto.engines.feedforward import Paint
     from impasto.images.tiles import Tile
-    from impasto.options import NetworkOptions
+    from impasto.options import TextureNetOptions, TextureNetworkOptions
     from impasto.types import FloatArray, OnStep
 
 STRIDE = 16
@@ -40,6 +40,7 @@ class TextureNetEngine(FeedForwardEngine):
     architecture = "texture-stylizer"
     stride = STRIDE
     halo = _HALO
+    _options: TextureNetOptions
 
     def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Paint:
         refuse_styles(inputs, self.name)
@@ -54,7 +55,7 @@ class TextureNetEngine(FeedForwardEngine):
 class TextureNetSynthesizer:
     """Makes the texture of its network, in any size."""
 
-    def __init__(self, options: NetworkOptions) -> None:
+    def __init__(self, options: TextureNetworkOptions) -> None:
         """Prepare to work; graphs are loaded when they are needed.
 
         Raises:

@@ -8,6 +8,7 @@ from impasto.options.engines import (
     ALL_STYLE_LAYERS,
     FILES_OF_A_RUN,
     PRESETS,
+    AnyStyleOptions,
     DescentOptions,
     EngineOptions,
     FastOptions,
@@ -17,6 +18,8 @@ from impasto.options.engines import (
     NetworkOptions,
     ReconstructOptions,
     StyleImageOptions,
+    TextureNetOptions,
+    TextureNetworkOptions,
     TextureOptions,
 )
 from impasto.options.training import (
@@ -38,6 +41,7 @@ __all__ = [
     "CLASSIFIER_PRESETS",
     "FILES_OF_A_RUN",
     "PRESETS",
+    "AnyStyleOptions",
     "ClassifierTrainingOptions",
     "CompactTrainingOptions",
     "ConditionalTrainingOptions",
@@ -55,6 +59,8 @@ __all__ = [
     "ReconstructOptions",
     "SANetTrainingOptions",
     "StyleImageOptions",
+    "TextureNetOptions",
+    "TextureNetworkOptions",
     "TextureOptions",
     "TextureTrainingOptions",
     "TrainingOptions",

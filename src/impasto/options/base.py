@@ -79,8 +79,6 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same processor: same picture, to the byte.")
-
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
         """Check ``values`` by option name.
@@ -96,6 +94,12 @@ class Options(BaseModel):
             return cls(**values)
         except ValidationError as error:
             raise usage_error(error) from None
+
+
+class SeedOptions(Options):
+    """What every run understands in which something is random."""
+
+    seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same processor: same picture, to the byte.")
 
 
 def usage_error(error: ValidationError) -> UsageError:

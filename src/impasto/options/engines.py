@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from impasto.options.base import LayerNames, LayerWeights, Options
+from impasto.options.base import LayerNames, LayerWeights, Options, SeedOptions
 
 FILES_OF_A_RUN = frozenset({"save_every", "checkpoint_every"})
 """Options that change no pixel, only which files a run leaves behind."""
@@ -32,6 +32,9 @@ class EngineOptions(Options):
         ge=16,
         le=100_000,
         description="Long side of the result in pixels. Not given: the size of the content image.",
+    )
+    strength: float = Field(
+        1.0, ge=0, le=1, description="From 0, the content image as it is, to 1, as far as the engine goes."
     )
     keep_colors: Literal["none", "luminance", "histogram", "coral"] = Field(
         "none",
@@ -73,7 +76,7 @@ class PerceptualOptions(Options):
     tv_weight: float = Field(5.0, ge=0, description="Weight of the total variation: more is smoother.")
 
 
-class DescentOptions(Options):
+class DescentOptions(SeedOptions):
     """What it takes to change pixels until a descriptor network sees what it should."""
 
     descriptor: str = Field(
@@ -229,16 +232,24 @@ class NetworkOptions(Options):
 class FeedForwardOptions(NetworkOptions, EngineOptions):
     """One pass through a network that was trained for one style."""
 
-    strength: float = Field(
-        1.0, ge=0, le=1, description="From 0, the content image as it is, to 1, as far as the network goes."
-    )
 
-
-class FastOptions(StyleImageOptions, FeedForwardOptions):
+class AnyStyleOptions(StyleImageOptions, FeedForwardOptions):
     """One pass through a network that was trained for all styles."""
 
 
-class LearnOptions(Options):
+class FastOptions(SeedOptions, AnyStyleOptions):
+    """One pass through a network that was trained for all styles, with strokes from noise."""
+
+
+class TextureNetworkOptions(SeedOptions, NetworkOptions):
+    """A texture from noise, in one pass."""
+
+
+class TextureNetOptions(TextureNetworkOptions, FeedForwardOptions):
+    """One pass through a network that was trained for one style, with strokes from noise."""
+
+
+class LearnOptions(SeedOptions):
     """Refining the code of one style by optimisation."""
 
     network: str | None = Field(

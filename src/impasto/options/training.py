@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from impasto.options.base import Options
+from impasto.options.base import SeedOptions
 from impasto.options.engines import PerceptualOptions, StyleMargin
 
 CLASSIFIER_PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -22,7 +22,7 @@ CLASSIFIER_PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-class TrainingOptions(Options):
+class TrainingOptions(SeedOptions):
     """What every training understands."""
 
     steps: int = Field(..., ge=1, le=100_000_000, description="Steps in all.")

@@ -13,7 +13,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from impasto.engines.base import check_masks
-from impasto.engines.create import OPTIONS
+from impasto.engines.create import OPTIONS, parse_options
 from impasto.errors import BacklogError, ConflictError, QuotaError, RateError, UnknownNameError, UsageError
 from impasto.gallery import StyleCatalog
 from impasto.images.encoding import SUFFIXES
@@ -194,15 +194,13 @@ class Acceptance:
             self._blobs.delete(key)
 
     def _options(self, request: Request) -> EngineOptions:
-        if request.engine not in OPTIONS:
-            raise UnknownNameError("engine", request.engine, OPTIONS)
         if request.format is not None and request.format not in SUFFIXES:
             raise UnknownNameError("format", request.format, SUFFIXES)
         if not -2 <= request.priority <= 2:
             raise UsageError(f"priority is {request.priority}; it is from -2, first, to 2, last")
         for name in sorted(FILES_OF_A_RUN.intersection(request.options)):
             raise UsageError(f"{name} is of the command line; a job leaves its result and previews only")
-        options = OPTIONS[request.engine].parse(dict(request.options))
+        options = parse_options(request.engine, request.options, OPTIONS)
         for name in _NAMED:
             value = getattr(options, name, None)
             if value is not None and not _NAME.fullmatch(value):
