@@ -31,6 +31,7 @@ from impasto.losses.functional import content_distance, style_distance
 from impasto.networks.arbitrary import STYLE_LAYERS
 from impasto.options import GatysOptions, StyleImageOptions
 from impasto.training.data import held_out_files
+from impasto.training.loop import STATE_FILE
 from impasto.training.stylizer import CONTENT_LAYER
 from impasto.types import Picture
 
@@ -90,7 +91,8 @@ class Way:
         folder = getattr(self._engine.network, "folder", None)
         if folder is None:
             return None
-        with safe_open(next(folder.glob("*.safetensors")), framework="np") as file:
+        weights = next(path for path in folder.glob("*.safetensors") if path.name != STATE_FILE)
+        with safe_open(weights, framework="np") as file:
             return sum(int(file.get_tensor(name).size) for name in file.keys())  # noqa: SIM118
 
 

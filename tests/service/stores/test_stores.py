@@ -134,6 +134,16 @@ def test_the_same_request_at_the_same_time(submissions):
     assert len({job.id for job, _ in found}) == 1 and sum(is_new for _, is_new in found) == 1
 
 
+def test_writers_of_one_process_take_turns(tmp_path, monkeypatch):
+    monkeypatch.setattr("impasto.service.stores.database._BUSY_SECONDS", 0)  # who does not get its turn, fails
+    with closing(Database(f"sqlite:///{tmp_path / 'jobs.db'}")) as database:
+        migrate(database)
+        submissions = SQLSubmissions(database, LIMITS, RETENTION)
+        with ThreadPoolExecutor(16) as pool:
+            accepted = list(pool.map(lambda _: submissions.submit(new()), range(30)))
+    assert len({job.id for job, _ in accepted}) == 30
+
+
 def test_every_job_is_claimed_once(submissions, claims):
     made = {submissions.submit(new())[0].id for _ in range(24)}
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import create_engine, event, func, select
@@ -14,6 +15,7 @@ from impasto.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection
 
@@ -45,6 +47,8 @@ class Database:
             if url == "sqlite://":
                 options["poolclass"] = StaticPool
         self.engine = create_engine(url, **options)
+        # Only one can write, and SQLite lets those who wait look again and again: of many, some would wait for seconds.
+        self._turn: AbstractContextManager[object] = threading.Lock() if self._sqlite else nullcontext()
         self._clock = clock or (time.time if self._sqlite else None)
         if self._sqlite:
             event.listen(self.engine, "connect", _prepare)
@@ -61,7 +65,7 @@ class Database:
         Raises:
             StorageError: the database cannot be reached, or is too busy.
         """
-        with self._reached(), self.engine.begin() as connection:
+        with self._reached(), self._turn, self.engine.begin() as connection:
             yield Transaction(connection, self._now(connection))
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""What the bundled networks paint that know one style or one texture: no grids, no frames, nothing that shows tiles."""
+"""What the bundled networks of the literature paint: no grids, no frames, nothing that shows tiles."""
 
 from __future__ import annotations
 
@@ -8,19 +8,25 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 import impasto
 import impasto.engines.feedforward
 from impasto.engines.texture_net import TextureNetSynthesizer
 from impasto.images import read_picture, resize_picture
 from impasto.losses.functional import grid_share
+from impasto.networks.adain import AdaINNetwork
 from impasto.networks.checkpoint import load_network
+from impasto.networks.sanet import SANetwork
 from impasto.networks.texture import TextureNetwork
 from impasto.networks.transformer import TransformerNetwork
-from impasto.options import NetworkOptions
+from impasto.options import TextureNetworkOptions
 from impasto.runtimes.network_folder import bundled_networks, weights_file
 
-TRANSFORMERS, TEXTURES = (sorted(bundled_networks(each)) for each in ("transformer", "texture"))
+KINDS = {"transformer": TransformerNetwork, "texture": TextureNetwork, "adain": AdaINNetwork, "sanet": SANetwork}
+NETWORKS = [(architecture, name) for architecture in KINDS for name in sorted(bundled_networks(architecture))]
+TEXTURES = [name for architecture, name in NETWORKS if architecture == "texture"]
+PAINTERS = [each for each in NETWORKS if each[0] != "texture"]
 
 
 @pytest.fixture(scope="module")
@@ -34,19 +40,28 @@ def tensor(pixels):
 
 
 def texture(name, width, height, *, tileable=False, seed=0):
-    maker = TextureNetSynthesizer(NetworkOptions(network=name, seed=seed, precision="float32"))
+    maker = TextureNetSynthesizer(TextureNetworkOptions(network=name, seed=seed, precision="float32"))
     strips = maker.synthesize(width, height, tileable=tileable, on_step=lambda step: None)
     return np.concatenate([strip.pixels for strip in strips])
 
 
+@pytest.fixture(scope="module")
+def paint(painting):
+    def painted(engine, content, name, **options):
+        styles = [] if engine == "transformer" else [str(painting)]
+        return impasto.stylize(content, styles, engine=engine, network=name, **options).pixels
+
+    return painted
+
+
 def test_there_are_some():
-    assert len(TRANSFORMERS) >= 1 and len(TEXTURES) >= 2
+    assert len(TEXTURES) >= 2 and {engine for engine, _ in PAINTERS} == {"transformer", "adain", "sanet"}
 
 
-@pytest.mark.parametrize("name", TRANSFORMERS)
-def test_a_transformer_network_paints_without_grids_and_frames(contents, name):
+@pytest.mark.parametrize(("engine", "name"), PAINTERS)
+def test_a_network_paints_without_grids_and_frames(contents, paint, engine, name):
     for content in contents:
-        painted = impasto.stylize(content, engine="transformer", network=name).pixels
+        painted = paint(engine, content, name)
         assert painted.shape == content.pixels.shape and np.abs(painted - content.pixels).mean() > 0.05
         for period in (2, 4):
             natural = float(grid_share(tensor(content.pixels), period))
@@ -58,15 +73,20 @@ def test_a_transformer_network_paints_without_grids_and_frames(contents, name):
         assert np.abs(edge - beside - given).max() < 0.08
 
 
-@pytest.mark.parametrize("name", TRANSFORMERS)
-def test_a_transformer_networks_tiles_leave_no_trace(contents, name, monkeypatch):
-    def painted():
-        return impasto.stylize(contents[0], engine="transformer", network=name, precision="float32").pixels
-
-    whole = painted()
+@pytest.mark.parametrize(("engine", "name"), PAINTERS)
+def test_tiles_leave_no_trace(contents, paint, engine, name, monkeypatch):
+    whole = paint(engine, contents[0], name, precision="float32")
     monkeypatch.setattr(impasto.engines.feedforward, "_TILE", (96, 128))
     monkeypatch.setattr(impasto.engines.feedforward, "_UNDIVIDED", 0)
-    assert np.abs(painted() - whole).max() < 1 / 255
+    assert np.abs(paint(engine, contents[0], name, precision="float32") - whole).max() < 1 / 255
+
+
+@pytest.mark.parametrize("engine", ["adain", "sanet"])
+def test_any_style_is_followed(contents, paint, engine, photo, painting):
+    warm, cold = (impasto.stylize(contents[0], str(style), engine=engine).pixels for style in (painting, photo))
+    wanted = read_picture(painting).pixels.mean((0, 1)) - read_picture(photo).pixels.mean((0, 1))
+    got = warm.mean((0, 1)) - cold.mean((0, 1))
+    assert float(wanted @ got) > 0.2 * float(wanted @ wanted), "its colours are those of the style"
 
 
 @pytest.mark.parametrize("name", TEXTURES)
@@ -90,18 +110,16 @@ def test_a_tile_goes_on_beyond_its_edge(name):
         assert steps[-1] < np.quantile(steps[:-1], 0.95)
 
 
-@pytest.mark.parametrize(
-    ("architecture", "kind", "name"),
-    [("transformer", TransformerNetwork, name) for name in TRANSFORMERS]
-    + [("texture", TextureNetwork, name) for name in TEXTURES],
-)
-def test_the_cards_tell_the_truth(architecture, kind, name):
+@pytest.mark.parametrize(("architecture", "name"), NETWORKS)
+def test_the_cards_tell_the_truth(architecture, name):
     folder = bundled_networks(architecture)[name]
     weights = folder / weights_file(architecture)
     card = json.loads(weights.with_suffix(".json").read_text())
     assert card["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
-    assert card["license"] == "Apache-2.0" and card["style"] and card["recipe"]["command"].startswith("impasto train")
-    network = load_network(weights, kind)
-    assert sum(each.numel() for each in network.state_dict().values()) == card["parameters"]
+    assert card["license"] == "Apache-2.0" and card["recipe"]["command"].startswith("impasto train")
+    assert card.get("style") or card["data"]["style"]["pictures"] > 1000
+    with safe_open(weights, "np") as file:
+        assert sum(file.get_tensor(key).size for key in file.keys()) == card["parameters"]  # noqa: SIM118
+    load_network(weights, KINDS[architecture])
     for path in folder.iterdir():
         assert b".py" not in path.read_bytes(), path.name
