@@ -19,6 +19,7 @@ from impasto.training.saving import save_network, save_weights
 MAKERS = {
     "transformer": lambda: TransformerNetwork(width=4, blocks=1),
     "transformer-batch": lambda: TransformerNetwork(width=4, blocks=1, norm="batch"),
+    "transformer-additive": lambda: TransformerNetwork(width=4, blocks=1, additive=True),
     "texture": lambda: TextureNetwork(width=2),
     "texture-stylizer": lambda: StylizingTextureNetwork(width=2),
     "adain": lambda: AdaINNetwork(load_encoder("compact")),

@@ -7,7 +7,7 @@ convolved, which leaves no checkerboard (Odena et al. 2016), and edges are mirro
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +33,13 @@ class TransformerNetwork(NormalizedNetwork, PaintingNetwork):
     statistics: Tensor
 
     def __init__(
-        self, *, width: int = 32, blocks: int = 5, norm: Literal["instance", "batch"] = "instance", seed: int = 0
+        self,
+        *,
+        width: int = 32,
+        blocks: int = 5,
+        norm: Literal["instance", "batch"] = "instance",
+        additive: bool = False,
+        seed: int = 0,
     ) -> None:
         """Build the network with weights from ``seed``.
 
@@ -42,11 +48,12 @@ class TransformerNetwork(NormalizedNetwork, PaintingNetwork):
             blocks: residual blocks.
             norm: what each channel is normalised over: one picture, or the batch, as in the paper; Ulyanov et al.
                 (2017) show why the first is better.
+            additive: paint what is added to the picture, at first nothing, in place of the whole.
             seed: of the weights.
         """
         super().__init__()
-        self.arguments = {"width": width, "blocks": blocks, "norm": norm}
-        self.norm = norm
+        self.arguments = {"width": width, "blocks": blocks, "norm": norm, "additive": additive}
+        self.norm, self.additive = norm, additive
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.first = EdgeConvolution(3, width, 9, edges="reflect")
@@ -66,6 +73,9 @@ class TransformerNetwork(NormalizedNetwork, PaintingNetwork):
                 ]
             )
             self.last = EdgeConvolution(width, 3, 9, edges="reflect")
+        if additive:
+            nn.init.zeros_(self.last.weight)
+            nn.init.zeros_(cast("Tensor", self.last.bias))
         self._set_widths([width, 2 * width, 4 * width, *[4 * width] * (2 * blocks), 2 * width, width])
         self.code = nn.Parameter(self.plain_code())
         if norm == "batch":
@@ -74,7 +84,7 @@ class TransformerNetwork(NormalizedNetwork, PaintingNetwork):
             self.register_buffer("statistics", torch.cat([torch.zeros(half), torch.ones(half)]))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Paint ``image`` (N, 3, H, W), sRGB in [0, 1], sides multiples of `STRIDE`: (N, 3, H, W) in [0, 1]."""
+        """Paint ``image`` (N, 3, H, W), sRGB in [0, 1], sides multiples of `STRIDE`: (N, 3, H, W) around [0, 1]."""
         if self.norm == "instance":
             return self._train_pass([image], self.code[None])
         return self._batch_pass(image) if self.training else self.measure(image)[1]
@@ -86,7 +96,8 @@ class TransformerNetwork(NormalizedNetwork, PaintingNetwork):
             Scales and shifts (1, code_size), and what is painted (1, 3, H, W).
         """
         if self.norm == "instance":
-            return self._measure_pass([image], self.code[None])
+            affine, painted = self._measure_pass([image], self.code[None])
+            return affine, painted.clamp(0, 1)
         mean, variance = self.statistics.chunk(2)
         scale, shift = self.code.chunk(2)
         scale = scale * (variance + VARIANCE_FLOOR).rsqrt()
@@ -94,8 +105,8 @@ class TransformerNetwork(NormalizedNetwork, PaintingNetwork):
         return affine, self.render(image, affine)
 
     def render(self, tile: Tensor, affine: Tensor) -> Tensor:
-        """Paint ``tile`` (N, 3, H, W) with what `measure` returned."""
-        return self._render_pass([tile], affine)
+        """Paint ``tile`` (N, 3, H, W) with what `measure` returned: (N, 3, H, W) in [0, 1]."""
+        return self._render_pass([tile], affine).clamp(0, 1)
 
     def graphs(self) -> list[Graph]:
         """Return the two graphs of the engine 'transformer'.
@@ -135,4 +146,5 @@ class TransformerNetwork(NormalizedNetwork, PaintingNetwork):
             x = x + normalize(two(normalize(one(x)).relu()))
         for convolution in self.up:
             x = normalize(convolution(enlarge(x))).relu()
-        return torch.tanh(self.last(x).float()) / 2 + 0.5
+        painted = torch.tanh(self.last(x).float())
+        return inputs[0] + painted if self.additive else painted / 2 + 0.5

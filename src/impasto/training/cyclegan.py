@@ -40,7 +40,9 @@ class CycleNetworks(nn.Module):
     def __init__(self, *, width: int, blocks: int, discriminator: int, crop: int, seed: int) -> None:
         """Build all four with weights from ``seed``."""
         super().__init__()
-        self.to_b, self.to_a = (TransformerNetwork(width=width, blocks=blocks, seed=seed + n) for n in (0, 1))
+        self.to_b, self.to_a = (
+            TransformerNetwork(width=width, blocks=blocks, additive=True, seed=seed + n) for n in (0, 1)
+        )
         self.judge_a, self.judge_b = (PatchDiscriminator(width=discriminator, seed=seed + n) for n in (2, 3))
         # Buffers, so that a training that resumes has the same past.
         for name in ("pool_a", "pool_b"):
@@ -52,7 +54,8 @@ class CycleTraining:
     """Learns both directions at once, with least-squares marks (section 4).
 
     Differs from the paper in that generators and discriminators move together in each step, not in turn: neither sees
-    the other's gradients.
+    the other's gradients; and in that a generator paints what is to be added to a picture, at first nothing. Between
+    random weights and generators that keep colours and outlines at all lie most of the paper's 200 epochs.
     """
 
     def __init__(self, network: CycleNetworks, a: Crops, b: Crops, weights: Mapping[str, float]) -> None:
@@ -70,7 +73,7 @@ class CycleTraining:
         return fingerprint([shapes, self._a.source, self._b.source])
 
     def begin(self) -> None:
-        """Start from random weights."""
+        """Start from generators that change nothing."""
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Compute the losses of the batch of ``step``, and their sum as 'total'."""
