@@ -110,6 +110,7 @@ WRONG = [
     ({"size": 1.5}, "size is 1.5; it should be a valid integer, got a number with a fractional part"),
     ({"size": "big"}, "size is 'big'; it should be a valid integer, unable to parse string as an integer"),
     ({"keep_colors": "all"}, "keep_colors is 'all'; choose 'none', 'luminance', 'histogram' or 'coral'"),
+    ({"strength": 1.5}, "strength is 1.5; it should be less than or equal to 1"),
     ({"stroke_size": 0}, "stroke_size is 0; it should be greater than or equal to 0.1"),
     ({"stroke_size": 11}, "stroke_size is 11; it should be less than or equal to 10"),
     ({"style_margin": 0.5}, "style_margin is 0.5; it should be less than or equal to 0.45"),
