@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ class Source:
         """As the command line would name it here."""
         return self.name if self.path is None else str(self.path)
 
-    @property
+    @cached_property
     def digest(self) -> str | None:
         """The sha256 of the file."""
         return None if self.path is None else sha256(self.path.read_bytes()).hexdigest()
@@ -79,12 +80,12 @@ class Painted:
         self._metadata = made_by(result)
         try:
             self.engine: str = self._metadata["engine"]
-            self.options: Mapping[str, Any] = json.loads(self._metadata["options"])
-        except (KeyError, ValueError):
+            self.options: Mapping[str, Any] = dict(json.loads(self._metadata["options"]))
+            self._run: Mapping[str, Any] = dict(json.loads(self._metadata.get(_RUN, "{}")))
+        except (KeyError, TypeError, ValueError):
             raise UsageError(
                 f"{result} does not say how it was painted; it is no result of 'impasto stylize', or was saved anew"
             ) from None
-        self._run: Mapping[str, Any] = json.loads(self._metadata.get(_RUN, "{}"))
 
     @property
     def keep_profile(self) -> bool:

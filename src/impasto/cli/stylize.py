@@ -67,8 +67,8 @@ def stylize(
         several are mixed by their weights. Networks that were trained for one style need none.
     engine
         How to paint: fast, the default (one pass through a network that knows all styles), gatys (optimisation: slower,
-        nearer to the style), or a network that you trained: adain, sanet (any style), transformer, texture-net (one
-        style).
+        nearer to the style), or a network of the literature, bundled or trained by yourself: adain, sanet (any style),
+        transformer, texture-net (one style).
     mask
         Where the style applies, white, and where the content stays, black or transparent: a picture of any size, or
         'alpha', what is not transparent in the content. With several styles, one for each, in their order.
