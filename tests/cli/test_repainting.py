@@ -110,6 +110,11 @@ def test_a_recipe_serves_another_photograph(capsys):
 def test_what_cannot_be_repeated_says_why(capsys, monkeypatch):
     assert stylize("--from", "photo.png", "-o", "two.png") == 2
     assert "photo.png does not say how it was painted" in capsys.readouterr().err
+    for run_facts in ("[1", '{"content": 3}', '{"styles": [{}]}'):
+        damaged = {"engine": "fast", "options": "{}", "run": run_facts}
+        write_picture(replace(read_picture("photo.png"), metadata=damaged), "damaged.png")
+        assert stylize("--from", "damaged.png", "-o", "two.png") == 2
+        assert "damaged.png does not say how it was painted" in capsys.readouterr().err
     assert stylize("--from", "nothing.png", "-o", "two.png") == 1
     assert "nothing.png does not exist" in capsys.readouterr().err
     assert stylize("photo.png", "-s", "painting.jpg", "-o", "one.png") == 0

@@ -9,6 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 from impasto.errors import UsageError
 from impasto.gallery import style_path
 from impasto.images import made_by
@@ -66,6 +68,20 @@ class Recipe:
         return {_RUN: json.dumps(facts)}
 
 
+class _Fact(BaseModel):
+    name: str
+    sha256: str | None
+    weight: float
+
+
+class _Run(BaseModel):
+    content: _Fact | None = None
+    styles: tuple[_Fact, ...] | None = None
+    masks: tuple[_Fact, ...] = ()
+    keep_profile: bool = True
+    quality: int | None = None
+
+
 class Painted:
     """A result that is to be painted again."""
 
@@ -81,7 +97,7 @@ class Painted:
         try:
             self.engine: str = self._metadata["engine"]
             self.options: Mapping[str, Any] = dict(json.loads(self._metadata["options"]))
-            self._run: Mapping[str, Any] = dict(json.loads(self._metadata.get(_RUN, "{}")))
+            self._run = _Run.model_validate_json(self._metadata.get(_RUN, "{}"))
         except (KeyError, TypeError, ValueError):
             raise UsageError(
                 f"{result} does not say how it was painted; it is no result of 'impasto stylize', or was saved anew"
@@ -90,13 +106,12 @@ class Painted:
     @property
     def keep_profile(self) -> bool:
         """Whether the content's profile was kept."""
-        return bool(self._run.get("keep_profile", True))
+        return self._run.keep_profile
 
     @property
     def quality(self) -> int | None:
         """Of the file; None is the format's own."""
-        quality: int | None = self._run.get("quality")
-        return quality
+        return self._run.quality
 
     def content(self) -> Source:
         """Find the content image.
@@ -104,26 +119,26 @@ class Painted:
         Raises:
             UsageError: it is not there, or another one is.
         """
-        if "content" not in self._run:
+        if self._run.content is None:
             raise UsageError(f"{self._result} does not say which picture was painted; name the content")
-        return self._found(self._run["content"], "the content")
+        return self._found(self._run.content, "the content")
 
     def styles(self) -> tuple[Source, ...]:
         """Find the style images, as `content` does."""
-        if "styles" not in self._run:
+        if self._run.styles is None:
             raise UsageError(f"{self._result} does not say in which style it was painted; name it with -s")
-        return tuple(self._found(fact, "the style with -s") for fact in self._run["styles"])
+        return tuple(self._found(fact, "the style with -s") for fact in self._run.styles)
 
     def masks(self) -> tuple[Source, ...]:
         """Find the masks, as `content` does."""
-        return tuple(self._found(fact, "the mask with --mask") for fact in self._run.get("masks", ()))
+        return tuple(self._found(fact, "the mask with --mask") for fact in self._run.masks)
 
     def changes(self, metadata: Mapping[str, str]) -> list[str]:
         """Say what made the new result, with this ``metadata``, that had no part in the old one."""
         return [key for key in ("software", "descriptor", "network") if metadata.get(key) != self._metadata.get(key)]
 
-    def _found(self, fact: Mapping[str, Any], what: str) -> Source:
-        name, digest, weight = fact["name"], fact["sha256"], fact["weight"]
+    def _found(self, fact: _Fact, what: str) -> Source:
+        name, digest, weight = fact.name, fact.sha256, fact.weight
         if digest is None and name != STDIN:
             return Source(name, None, weight)
         places = [path for path in _places(name, self._result.parent) if path.is_file()]
