@@ -35,6 +35,11 @@ def perceptual():
     return PerceptualLosses(load_compact(), {"relu2_1": 1.0}, LAYERS, 1.0, 10.0, 1.0, 0.3, 16)
 
 
+def cycle_training(crops, judge):
+    networks = CycleNetworks(width=4, blocks=1, discriminator=4, crop=64, seed=0, judge=judge)
+    return CycleTraining(networks, *crops, {"cycle": 10.0, "identity": 5.0}, judge)
+
+
 MAKERS = {
     "transformer": lambda crops, style: PaintingTraining(
         TransformerNetwork(width=4, blocks=1), perceptual(), [style], [1.0], crops[0]
@@ -56,9 +61,8 @@ MAKERS = {
         *crops,
         {"content": 1.0, "style": 10.0, "tv": 0.1, "grid": 0.3, "identity": 10.0, "features": 1.0},
     ),
-    "cyclegan": lambda crops, style: CycleTraining(
-        CycleNetworks(width=4, blocks=1, discriminator=4, crop=64, seed=0), *crops, {"cycle": 10.0, "identity": 5.0}
-    ),
+    "cyclegan": lambda crops, style: cycle_training(crops, load_compact()),
+    "cyclegan-pixels": lambda crops, style: cycle_training(crops, None),
 }
 
 

@@ -249,21 +249,27 @@ def cyclegan(
     """
     chosen = options or CycleGANTrainingOptions()
     with training("cyclegan", where) as display:
-        from impasto.training.cyclegan import CycleNetworks, CycleTraining
+        from impasto.descriptors.base import check_size
+        from impasto.descriptors.catalog import load_descriptor
+        from impasto.training.cyclegan import JUDGED_LAYERS, CycleNetworks, CycleTraining
         from impasto.training.finish import finish
 
         pictures = {
             "a": training_crops(domain_a, chosen, chosen.seed),
             "b": training_crops(domain_b, chosen, chosen.seed + 1),
         }
+        judge = None if chosen.judge == "pixels" else load_descriptor(chosen.judge, on_download=display.download)
+        if judge:
+            check_size(judge, chosen.crop, chosen.crop, JUDGED_LAYERS, "crop")
         networks = CycleNetworks(
             width=chosen.width,
             blocks=chosen.blocks,
             discriminator=chosen.discriminator,
             crop=chosen.crop,
             seed=chosen.seed,
+            judge=judge,
         )
-        task = CycleTraining(networks, pictures["a"], pictures["b"], chosen.loss_weights)
+        task = CycleTraining(networks, pictures["a"], pictures["b"], chosen.loss_weights, judge)
         both = trained(task, chosen, where, display, pictures.values())
         for name, network in (("a-to-b", both.to_b), ("b-to-a", both.to_a)):
             finish(

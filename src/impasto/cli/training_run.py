@@ -52,6 +52,7 @@ def schedule(options: TrainingOptions) -> Schedule:
         checkpoint_every=options.checkpoint_every,
         show_every=options.show_every,
         precision=options.precision,
+        momentum=options.momentum,
     )
 
 

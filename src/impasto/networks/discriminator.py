@@ -1,6 +1,8 @@
-"""What tells real pictures from painted ones, patch by patch: Isola et al. (2017), section 3.2.2."""
+"""What tells real pictures from painted ones, patch by patch."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -8,9 +10,19 @@ from torch.nn import functional
 
 from impasto.networks.blocks import instance_norm
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from impasto.types import Features
+
+_SLOPE = 0.2
+
 
 class PatchDiscriminator(nn.Module):
-    """Four convolutions that halve or keep the sides, and one that gives each patch of 70x70 pixels a mark."""
+    """Four convolutions that halve or keep the sides, and one that gives each patch of 70x70 pixels a mark.
+
+    Isola et al. (2017), section 3.2.2.
+    """
 
     def __init__(self, *, width: int = 64, seed: int = 0) -> None:
         """Build the network: ``width``, 2 ``width``, 4 ``width`` and 8 ``width`` channels."""
@@ -28,11 +40,41 @@ class PatchDiscriminator(nn.Module):
                 if isinstance(module, nn.Conv2d):
                     nn.init.normal_(module.weight, std=0.02)  # Zhu et al. (2017), section 7.2
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Mark the patches of ``image`` (N, 3, H, W), sRGB in [0, 1]: (N, 1, rows, columns), 1 is real."""
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Mark the patches of ``image`` (N, 3, H, W), sRGB in [0, 1]: one map (N, 1, rows, columns), 1 is real."""
         x = 2 * image - 1
         for depth, convolution in enumerate(self.convolutions):
             x = convolution(x)
-            x = functional.leaky_relu(instance_norm(x) if depth else x, 0.2)
-        marks: Tensor = self.last(x)
-        return marks
+            x = functional.leaky_relu(instance_norm(x) if depth else x, _SLOPE)
+        return [self.last(x)]
+
+
+class FeatureDiscriminator(nn.Module):
+    """Marks patches by what a fixed descriptor sees in them: Sauer et al. (2021), "Projected GANs Converge Faster".
+
+    Section 3.2: one small network for each layer. Differs from the paper in that activations are not mixed over
+    channels and scales by random maps: they are normalised together, and a generator that hides from one layer is seen
+    by the next.
+    """
+
+    def __init__(self, channels: Mapping[str, int], *, width: int = 64, seed: int = 0) -> None:
+        """Build the network for layers with so many ``channels``, with ``width`` channels in each of its parts."""
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.parts = nn.ModuleDict(
+                {
+                    layer: nn.Sequential(
+                        nn.Conv2d(count, width, 4, stride=2, padding=1),
+                        nn.LeakyReLU(_SLOPE),
+                        nn.Conv2d(width, width, 3, padding=1),
+                        nn.LeakyReLU(_SLOPE),
+                        nn.Conv2d(width, 1, 3, padding=1),
+                    )
+                    for layer, count in channels.items()
+                }
+            )
+
+    def forward(self, features: Features) -> list[Tensor]:
+        """Mark the patches of ``features`` by layer: maps (N, 1, rows, columns), 1 is real."""
+        return [part(functional.group_norm(features[layer].float(), 1)) for layer, part in self.parts.items()]

@@ -29,6 +29,9 @@ class TrainingOptions(SeedOptions):
     batch: int = Field(..., ge=1, le=1024, description="Pictures per step.")
     crop: int = Field(..., ge=32, le=2048, description="Side of the square crops in pixels.")
     learning_rate: float = Field(1e-3, gt=0, description="Of AdamW at its highest; it falls along half a cosine.")
+    momentum: float = Field(
+        0.9, ge=0, lt=1, description="Share of the moving average of gradients that a step of AdamW or SGD leaves."
+    )
     warmup: int = Field(100, ge=0, description="Steps over which the learning rate rises.")
     checkpoint_every: int = Field(100, ge=1, description="Keep the state for --resume after every so many steps.")
     show_every: int = Field(500, ge=1, description="Draw a sheet of samples after every so many steps.")
@@ -139,7 +142,18 @@ class CycleGANTrainingOptions(TrainingOptions):
     steps: int = Field(10_000, ge=1, le=100_000_000, description="Steps in all.")
     batch: int = Field(1, ge=1, le=256, description="Pictures of each domain per step.")
     crop: int = Field(128, ge=64, le=1024, multiple_of=4, description="Side of the square crops in pixels.")
+    judge: str = Field(
+        "compact",
+        description="What discriminators see with: compact, another descriptor from 'impasto models list' or a file; "
+        "or pixels, as in the paper, which takes many more steps.",
+    )
     learning_rate: float = Field(2e-4, gt=0, description="Of AdamW at its highest; it falls along half a cosine.")
+    momentum: float = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        description="Share of the moving average of gradients that a step leaves.",
+    )
     width: int = Field(32, ge=4, le=512, description="Channels of the generators at the full resolution.")
     blocks: int = Field(6, ge=0, le=64, description="Residual blocks of the generators.")
     discriminator: int = Field(
@@ -173,7 +187,7 @@ class ClassifierTrainingOptions(TrainingOptions):
     initialization: Literal["he", "gaussian"] = Field(
         "he", description="Of random weights; gaussian has a deviation of 0.01 and wants --batch-norm."
     )
-    optimizer: Literal["adamw", "rmsprop", "sgd"] = Field("adamw", description="sgd has a momentum of 0.9.")
+    optimizer: Literal["adamw", "rmsprop", "sgd"] = Field("adamw", description="How weights move along gradients.")
     learning_rate: float = Field(3e-4, gt=0, description="At its highest.")
     weight_decay: float = Field(1e-4, ge=0, description="Pull of all weights towards 0.")
     decay: Literal["cosine", "steps", "constant"] = Field(

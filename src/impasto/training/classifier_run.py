@@ -113,6 +113,7 @@ class ClassifierRun:
             show_every=max(options.show_every, per_epoch),
             optimizer=options.optimizer,
             weight_decay=options.weight_decay,
+            momentum=options.momentum,
             decay=options.decay,
             validate_every=per_epoch,
             patience=options.patience,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from impasto.images import Cell, sheet
-from impasto.networks.discriminator import PatchDiscriminator
+from impasto.networks.discriminator import FeatureDiscriminator, PatchDiscriminator
 from impasto.networks.transformer import TransformerNetwork
 from impasto.training.data import OTHER_STEPS, fingerprint
 from impasto.training.painting import as_picture
@@ -18,9 +18,12 @@ from impasto.training.processes import rank, world_size
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from impasto.descriptors.base import Descriptor
     from impasto.training.data import Crops
-    from impasto.types import Picture
+    from impasto.types import Features, Picture
 
+JUDGED_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+"""Of the descriptor that discriminators see with."""
 _POOL = 50
 """Earlier results that a discriminator is shown (section 4, after Shrivastava et al. 2017)."""
 
@@ -37,17 +40,34 @@ class CycleNetworks(nn.Module):
     pool_b: Tensor
     pooled: Tensor
 
-    def __init__(self, *, width: int, blocks: int, discriminator: int, crop: int, seed: int) -> None:
-        """Build all four with weights from ``seed``."""
+    def __init__(
+        self,
+        *,
+        width: int,
+        blocks: int,
+        discriminator: int,
+        crop: int,
+        seed: int,
+        judge: Descriptor | None = None,
+    ) -> None:
+        """Build all four with weights from ``seed``; discriminators for what ``judge`` sees, or for pixels."""
         super().__init__()
         self.to_b, self.to_a = (
             TransformerNetwork(width=width, blocks=blocks, additive=True, seed=seed + n) for n in (0, 1)
         )
-        self.judge_a, self.judge_b = (PatchDiscriminator(width=discriminator, seed=seed + n) for n in (2, 3))
+        self.judge_a, self.judge_b = (_discriminator(judge, width=discriminator, seed=seed + n) for n in (2, 3))
         # Buffers, so that a training that resumes has the same past.
         for name in ("pool_a", "pool_b"):
             self.register_buffer(name, torch.zeros(_POOL, 3, crop, crop, dtype=torch.float16))
         self.register_buffer("pooled", torch.zeros((), dtype=torch.int64))
+
+
+def _discriminator(judge: Descriptor | None, *, width: int, seed: int) -> nn.Module:
+    if judge is None:
+        return PatchDiscriminator(width=width, seed=seed)
+    side = max(judge.minimum_size(layer) for layer in JUDGED_LAYERS)
+    seen = judge.forward(torch.zeros(1, 3, side, side), JUDGED_LAYERS)
+    return FeatureDiscriminator({layer: x.shape[1] for layer, x in seen.items()}, width=width, seed=seed)
 
 
 class CycleTraining:
@@ -58,13 +78,24 @@ class CycleTraining:
     random weights and generators that keep colours and outlines at all lie most of the paper's 200 epochs.
     """
 
-    def __init__(self, network: CycleNetworks, a: Crops, b: Crops, weights: Mapping[str, float]) -> None:
-        """Let ``network`` learn from two domains, with the ``weights`` of 'cycle' and 'identity'."""
+    def __init__(
+        self,
+        network: CycleNetworks,
+        a: Crops,
+        b: Crops,
+        weights: Mapping[str, float],
+        judge: Descriptor | None = None,
+    ) -> None:
+        """Let ``network`` learn from two domains, with the ``weights`` of 'cycle' and 'identity'.
+
+        ``judge`` is what the discriminators of ``network`` see with.
+        """
         self.network = network
         self.crop = a.size
         self._a = a
         self._b = b
         self._weights = weights
+        self._judge = judge
 
     @property
     def fingerprint(self) -> str:
@@ -81,14 +112,15 @@ class CycleTraining:
         a, b = (crops.at(step, part=rank(), parts=world_size()) for crops in (self._a, self._b))
         painted_b, painted_a = network.to_b(a), network.to_a(b)
         losses = {
-            "generators": _marked(network.judge_b, painted_b) + _marked(network.judge_a, painted_a),
+            "generators": self._marked(network.judge_b, painted_b) + self._marked(network.judge_a, painted_a),
             "cycle": self._weights["cycle"]
             * ((network.to_a(painted_b) - a).abs().mean() + (network.to_b(painted_a) - b).abs().mean()),
-            "identity": self._weights["identity"]
-            * ((network.to_b(b) - b).abs().mean() + (network.to_a(a) - a).abs().mean()),
-            "discriminators": _discrimination(network.judge_b, b, self._shown(network.pool_b, painted_b, step))
-            + _discrimination(network.judge_a, a, self._shown(network.pool_a, painted_a, step)),
+            "discriminators": self._discrimination(network.judge_b, b, self._shown(network.pool_b, painted_b, step))
+            + self._discrimination(network.judge_a, a, self._shown(network.pool_a, painted_a, step)),
         }
+        if self._weights["identity"]:
+            kept = (network.to_b(b) - b).abs().mean() + (network.to_a(a) - a).abs().mean()
+            losses["identity"] = self._weights["identity"] * kept
         network.pooled += 1
         return {**losses, "total": torch.stack(list(losses.values())).sum()}
 
@@ -121,14 +153,19 @@ class CycleTraining:
                 shown[index] = earlier
         return shown
 
+    def _seen(self, image: Tensor) -> Tensor | Features:
+        return image if self._judge is None else self._judge.forward(image, JUDGED_LAYERS)
 
-def _marked(judge: PatchDiscriminator, painted: Tensor) -> Tensor:
-    """How far the marks of ``painted`` are from those of real pictures; the discriminator does not learn from it."""
-    constants = {name: parameter.detach() for name, parameter in judge.named_parameters()}
-    marks: Tensor = functional_call(judge, constants, painted)
-    return (marks - 1).square().mean()
+    def _marked(self, discriminator: nn.Module, painted: Tensor) -> Tensor:
+        """How far the marks of ``painted`` are from those of real pictures; only the generator learns from it."""
+        constants = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
+        return _distance(functional_call(discriminator, constants, (self._seen(painted),)), 1)
+
+    def _discrimination(self, discriminator: nn.Module, real: Tensor, painted: Tensor) -> Tensor:
+        with torch.no_grad():
+            seen = [self._seen(image) for image in (real, painted)]
+        return (_distance(discriminator(seen[0]), 1) + _distance(discriminator(seen[1]), 0)) / 2
 
 
-def _discrimination(judge: PatchDiscriminator, real: Tensor, painted: Tensor) -> Tensor:
-    distance: Tensor = (judge(real) - 1).square().mean() + judge(painted).square().mean()
-    return distance / 2
+def _distance(marks: list[Tensor], wanted: int) -> Tensor:
+    return torch.stack([(each - wanted).square().mean() for each in marks]).mean()

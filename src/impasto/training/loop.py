@@ -34,7 +34,7 @@ NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 STATE_FILE, LOG_FILE, CURVES_FILE = "state.safetensors", "losses.csv", "losses.png"
 VALIDATION_FILE, BEST_FILE = "validation.csv", "best.safetensors"
-_MOMENTUM = 0.9
+_SQUARES_MOMENTUM = 0.999
 _NO_LOSSES = {"accuracy", "seconds"}
 _SMOOTH = 50
 """Steps that a point of the curves is the mean of."""
@@ -82,8 +82,10 @@ class Schedule:
     checkpoint_every: int = 100
     show_every: int = 500
     optimizer: Optimizer = "adamw"
-    """'sgd' has a momentum of 0.9 (Simonyan and Zisserman 2014, section 3.1)."""
     weight_decay: float = 1e-4
+    momentum: float = 0.9
+    """Of 'adamw' and 'sgd' (Simonyan and Zisserman 2014, section 3.1): share of the moving average of gradients that a
+    step leaves."""
     decay: Decay = "cosine"
     """To a hundredth along half a cosine (Loshchilov and Hutter 2017, eq. 5); to a tenth after 1/2 and to a hundredth
     after 3/4 of the steps; or not at all."""
@@ -114,12 +116,17 @@ class Schedule:
         trained = [parameter for parameter in parameters if parameter.requires_grad]
         match self.optimizer:
             case "adamw":
-                return torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=self.weight_decay)
+                return torch.optim.AdamW(
+                    trained,
+                    lr=self.learning_rate,
+                    betas=(self.momentum, _SQUARES_MOMENTUM),
+                    weight_decay=self.weight_decay,
+                )
             case "rmsprop":
                 return torch.optim.RMSprop(trained, lr=self.learning_rate, weight_decay=self.weight_decay)
             case "sgd":
                 return torch.optim.SGD(
-                    trained, lr=self.learning_rate, momentum=_MOMENTUM, weight_decay=self.weight_decay
+                    trained, lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
                 )
 
 

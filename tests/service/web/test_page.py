@@ -44,7 +44,8 @@ def browser():
     if chromium is None:
         missing("chromium")
     with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        arguments = ["--no-sandbox", "--use-fake-device-for-media-stream"]
+        yield playwright.chromium.launch(executable_path=chromium, args=arguments)
 
 
 @pytest.fixture
@@ -200,10 +201,15 @@ def test_a_phone_with_fingers_alone(visit, small_photo):
             touches.send("Input.dispatchTouchEvent", {"type": name, "touchPoints": points})
         touches.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
-    assert page.get_by_text("Take a photo").is_visible()
+    assert page.locator("label[for=photograph]").is_visible() and not page.locator("#webcam").is_visible()
     page.set_input_files("#photograph", small_photo)  # the camera is not ours
     page.wait_for_selector("#chosen img")
     page.tap(WAVE)
+    where = page.get_by_role("button", name="Where The Great Wave off Kanagawa applies")
+    where.tap()
+    drag("#canvas", (0.15, 0.05), (0.15, 0.95))
+    page.get_by_role("button", name="Done").tap()
+    expect(where).to_have_text("Where it applies (painted)")
     page.tap("#paint")
     row = page.locator("#jobs li")
     expect(row).to_have_attribute("data-state", "succeeded", timeout=60_000)
@@ -211,6 +217,27 @@ def test_a_phone_with_fingers_alone(visit, small_photo):
     expect(page.locator("#after")).to_have_js_property("naturalWidth", 192)
     drag("#sides", (0.5, 0.5), (0.2, 0.5))
     assert abs(float(page.locator("#cut").input_value()) - 20) <= 2
+    page.get_by_role("button", name="Close").tap()
+    expect(page.locator("#viewer")).to_be_hidden()
+
+
+def test_a_photo_is_taken_on_a_desk(visit):
+    page = visit()
+    take = page.get_by_role("button", name="Take a photo")
+    take.click()
+    expect(page.locator("#said")).to_contain_text("There is no camera, or this browser may not use it.")
+    page.context.grant_permissions(["camera"])
+    for leave in ("Cancel", "Take it"):
+        take.click()
+        expect(page.get_by_role("button", name="Take it")).to_be_enabled()
+        assert Axe().run(page).violations_count == 0
+        page.locator("#camera").get_by_role("button", name=leave).click()
+        expect(page.locator("#camera")).to_be_hidden()
+        expect(take).to_be_focused()
+        assert page.evaluate("document.getElementById('finder').srcObject") is None
+    expect(page.locator("#chosen img")).to_have_count(1)
+    width, height = page.locator("#chosen img").evaluate("image => [image.naturalWidth, image.naturalHeight]")
+    assert max(width, height) == 240 and page.locator("#chosen img").get_attribute("alt") == "Your photo.jpg"
 
 
 def _between(start, end, share):
@@ -492,6 +519,19 @@ def test_languages(visit, server):
     page.goto(server)
     expect(page.locator("#paint")).to_have_text("Paint")
     assert page.evaluate("document.documentElement.lang") == "en"
+
+
+def test_what_an_engine_has_not_is_not_offered(visit, server):
+    page = visit()
+    page.click("#expert summary")
+    for engine in httpx.get(f"{server}/v1/engines").json()["engines"]:
+        if not engine["available"]:
+            continue
+        page.select_option("#engine", engine["name"])
+        for name in ("strength", "keep_colors", "stroke_size", "size"):
+            expect(page.locator(f"#{name}")).to_be_visible(visible=name in engine["options"]["properties"])
+    page.select_option("#engine", "transformer")
+    expect(page.locator("#stroke_size")).to_be_hidden()
 
 
 def test_by_keyboard_alone(visit, small_photo):

@@ -18,11 +18,14 @@ export function start(onDone) {
   done = onDone;
   const canvas = byId("canvas");
   canvas.addEventListener("pointerdown", (event) => {
+    if (!event.isPrimary) return;
     canvas.setPointerCapture(event.pointerId);
     cursor = at(event, canvas.getBoundingClientRect());
     stroke(event);
   });
-  canvas.addEventListener("pointermove", (event) => event.buttons && stroke(event));
+  canvas.addEventListener("pointermove", (event) => event.isPrimary && event.buttons && stroke(event));
+  // A stroke that ends fast is no flick, after which browsers take the next tap as its end.
+  canvas.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
   canvas.addEventListener("keydown", byKey);
   byId("erase").addEventListener("click", (event) => {
     event.target.ariaPressed = String(event.target.ariaPressed !== "true");

@@ -1,5 +1,6 @@
 // The photographs that are to be painted: chosen, dropped, pasted, or taken now.
 
+import * as camera from "./camera.js";
 import { byId, button, element } from "./elements.js";
 import { PHOTO, prepared, thumbnail } from "./pictures.js";
 import { number, t } from "./texts.js";
@@ -65,6 +66,7 @@ export function start(tell, onChange) {
       await add(files);
     });
   }
+  camera.start(add, say);
   const target = byId("drop");
   document.addEventListener("dragover", (event) => {
     event.preventDefault();

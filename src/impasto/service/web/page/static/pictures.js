@@ -8,7 +8,8 @@ const QUALITY = 0.92;
 export const PHOTO = { maxSide: Math.min(config.maxSide, config.maxSize), maxBytes: 0.7 * config.maxBytes };
 export const STYLE = { maxSide: 2048, maxBytes: 0.06 * config.maxBytes };
 
-async function drawn(image, width, height, type, quality) {
+/** A file of what `image` shows, in the size that is asked for. */
+export async function drawn(image, width, height, type, quality = QUALITY) {
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
@@ -29,7 +30,7 @@ export async function prepared(file, { maxSide, maxBytes }) {
   const type = asItIs ? file.type : "image/webp"; // which is small and keeps transparency
   for (let factor = share; ; factor *= 0.8) {
     const size = [Math.floor(width * factor), Math.floor(height * factor)];
-    const blob = await drawn(image, ...size, type, QUALITY);
+    const blob = await drawn(image, ...size, type);
     if (blob.size <= maxBytes) {
       const from = factor < 1 ? Math.max(width, height) : null;
       image.close();

@@ -31,6 +31,9 @@ export function start(paintAgain) {
   };
   sides.addEventListener("pointerdown", follow);
   sides.addEventListener("pointermove", follow);
+  // See the brush: a fast drag is no flick. Where every pixel is shown, fingers move the picture.
+  const still = (event) => byId("zoom").ariaPressed === "true" || event.preventDefault();
+  sides.addEventListener("touchstart", still, { passive: false });
   sides.addEventListener("dragstart", (event) => event.preventDefault());
 }
 

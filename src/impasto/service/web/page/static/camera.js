@@ -1,0 +1,35 @@
+// A photograph taken on a desk; a phone's own camera answers to a file input.
+
+import { byId } from "./elements.js";
+import { drawn } from "./pictures.js";
+import { t } from "./texts.js";
+
+const MOST = 4096; // pixels: whatever the camera has
+
+/** `add` is called with the file that was taken. */
+export function start(add, say) {
+  const camera = byId("camera");
+  const finder = byId("finder");
+  byId("webcam").hidden = !navigator.mediaDevices; // there are none without HTTPS
+  byId("webcam").addEventListener("click", async () => {
+    try {
+      const video = { width: { ideal: MOST }, height: { ideal: MOST } };
+      finder.srcObject = await navigator.mediaDevices.getUserMedia({ video });
+      byId("shutter").disabled = true;
+      camera.showModal();
+    } catch {
+      say(t("no_camera"), "error");
+    }
+  });
+  finder.addEventListener("loadeddata", () => (byId("shutter").disabled = false));
+  byId("shutter").addEventListener("click", async () => {
+    const blob = await drawn(finder, finder.videoWidth, finder.videoHeight, "image/jpeg");
+    camera.close();
+    add([new File([blob], `${t("photo")}.jpg`, { type: blob.type })]);
+  });
+  byId("camera-cancel").addEventListener("click", () => camera.close());
+  camera.addEventListener("close", () => {
+    for (const track of finder.srcObject.getTracks()) track.stop();
+    finder.srcObject = null;
+  });
+}
