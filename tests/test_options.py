@@ -155,6 +155,7 @@ WRONG = [
     ({"steps": 1_000_001}, "steps is 1000001; it should be less than or equal to 1000000"),
     ({"steps": None}, "steps is None; it should be a valid integer"),
     ({"scales": 13}, "scales is 13; it should be less than or equal to 12"),
+    ({"tile": -1}, "tile is -1; it should be greater than or equal to 0"),
     ({"precision": "float16"}, "precision is 'float16'; choose 'auto', 'float32' or 'bfloat16'"),
     ({"device": "gpu"}, "device is 'gpu'; choose 'auto', 'cpu', 'cuda' or 'mps'"),
     ({"save_every": -1}, "save_every is -1; it should be greater than or equal to 0"),

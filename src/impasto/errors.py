@@ -13,7 +13,7 @@
     + WeightsFormatError       the content matches none of the formats we know
     + DownloadError            the network, the server or the checksum failed
   x StyleError                 a style file cannot be read, or belongs to another network
-  x OutOfMemoryError           the machine has less memory than the work needs
+  x OutOfMemoryError           the machine has less memory or disk than the work needs
   x DivergedError              the starting picture has no finite loss
   x CheckpointError            a run cannot be resumed from what is on disk
   x ServiceError               the service cannot do what was asked for
@@ -122,7 +122,7 @@ class StyleError(ImpastoError):
 
 
 class OutOfMemoryError(ImpastoError):
-    """The machine has less memory than the work needs."""
+    """The machine has less memory, or room on its disk, than the work needs."""
 
 
 class DivergedError(ImpastoError):

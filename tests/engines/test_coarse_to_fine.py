@@ -20,7 +20,7 @@ TARGET = np.random.default_rng(0).uniform(0.2, 0.8, (24, 32, 3)).astype(np.float
 START = np.full((6, 8, 3), 0.5, np.float32)
 
 
-def bowl_at(scale):
+def bowl_at(scale, store=None):
     target = to_tensor(resize_pixels(TARGET, scale.height, scale.width), CPU)
     # A quartic: no algorithm is done with it after two steps.
     return lambda image: {"total": (image - target).square().mean() + 50 * (image - target).pow(4).mean()}
@@ -88,7 +88,7 @@ def test_a_preview_has_the_size_of_its_scale():
 
 
 def test_scales_that_are_done_early_are_left_early():
-    def even(scale):
+    def even(scale, store):
         return lambda image: {"total": (image - 0.5).square().mean()}
 
     steps = []
@@ -103,7 +103,7 @@ def test_scales_that_are_done_early_are_left_early():
 def test_the_objective_of_each_scale_is_built_once():
     built = []
 
-    def objective_at(scale):
+    def objective_at(scale, store):
         built.append(scale)
         return bowl_at(scale)
 
@@ -132,7 +132,7 @@ def test_an_interrupt_carries_the_best_picture():
 def test_an_interrupt_between_scales_carries_the_picture_of_the_last_one():
     last = []
 
-    def objective_at(scale):
+    def objective_at(scale, store):
         if scale == SCALES[1]:
             raise KeyboardInterrupt
         return bowl_at(scale)
@@ -143,7 +143,7 @@ def test_an_interrupt_between_scales_carries_the_picture_of_the_last_one():
 
 
 def test_an_interrupt_before_the_first_step_has_no_picture():
-    def objective_at(scale):
+    def objective_at(scale, store):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -179,7 +179,7 @@ def test_an_interrupt_between_scales_of_a_resumed_run_carries_what_was_painted(t
         previews.append(step.preview().pixels)
         stop_after(10)(step)
 
-    def objective_at(scale):
+    def objective_at(scale, store):
         raise KeyboardInterrupt
 
     with pytest.raises(Stopped):

@@ -6,6 +6,9 @@ import pytest
 import torch
 
 from impasto.engines.lbfgs import LBFGS, spread_over_scales
+from impasto.engines.store import Store
+
+STORE = Store(torch.device("cpu"))
 
 
 def ill_conditioned(height=8, width=10, condition=100.0):
@@ -31,7 +34,7 @@ def test_finds_a_minimum_inside_the_range():
     curvatures = ill_conditioned()
     minimum = uniform(curvatures.shape, 0.2, 0.8)
     image = torch.full_like(minimum, 0.5)
-    optimizer = LBFGS(image, 1.0)
+    optimizer = LBFGS(image, 1.0, STORE)
     for _ in range(150):
         optimizer.step(curvatures * (image - minimum))
     torch.testing.assert_close(image, minimum, atol=1e-4, rtol=0)
@@ -40,7 +43,7 @@ def test_finds_a_minimum_inside_the_range():
 def test_finds_the_nearest_picture_to_a_minimum_outside_the_range():
     minimum = uniform((1, 3, 8, 10), -0.5, 1.5)
     image = torch.full_like(minimum, 0.5)
-    optimizer = LBFGS(image, 1.0)
+    optimizer = LBFGS(image, 1.0, STORE)
     for _ in range(150):
         optimizer.step(image - minimum)
         assert 0 <= float(image.min()) <= float(image.max()) <= 1
@@ -58,7 +61,7 @@ def test_needs_far_fewer_steps_than_gradient_descent_on_an_ill_conditioned_probl
         return curvatures * (image - minimum)
 
     image = torch.full_like(minimum, 0.5)
-    quasi_newton = steps_until(solved, image, gradient_of, LBFGS(image, 1.0).step)
+    quasi_newton = steps_until(solved, image, gradient_of, LBFGS(image, 1.0, STORE).step)
     image = torch.full_like(minimum, 0.5)
     best_fixed_length = 2 / float(curvatures.min() + curvatures.max())
     descent = steps_until(solved, image, gradient_of, lambda gradient: image.sub_(best_fixed_length * gradient))
@@ -69,21 +72,21 @@ def test_needs_far_fewer_steps_than_gradient_descent_on_an_ill_conditioned_probl
 @pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
 def test_the_first_move_has_a_known_length_whatever_the_loss_weighs(scale):
     image = torch.full((1, 3, 16, 16), 0.5)
-    LBFGS(image, 1.0).step(scale * uniform(image.shape, -1, 1))
+    LBFGS(image, 1.0, STORE).step(scale * uniform(image.shape, -1, 1))
     assert float((image - 0.5).abs().mean()) == pytest.approx(LBFGS.FIRST_MOVE, rel=1e-3)
 
 
 def test_the_learning_rate_shortens_a_step():
     gradient = uniform((1, 3, 8, 8), -1, 1)
     whole, quarter = torch.full_like(gradient, 0.5), torch.full_like(gradient, 0.5)
-    LBFGS(whole, 1.0).step(gradient)
-    LBFGS(quarter, 0.25).step(gradient)
+    LBFGS(whole, 1.0, STORE).step(gradient)
+    LBFGS(quarter, 0.25, STORE).step(gradient)
     torch.testing.assert_close(quarter - 0.5, (whole - 0.5) / 4)
 
 
 def test_a_pair_without_positive_curvature_is_not_remembered():
     image = torch.full((1, 3, 8, 8), 0.5)
-    optimizer = LBFGS(image, 1.0)
+    optimizer = LBFGS(image, 1.0, STORE)
     hill_top = uniform(image.shape, 0.4, 0.6)
     for _ in range(3):
         optimizer.step(-(image - hill_top))
@@ -95,7 +98,7 @@ def test_the_history_is_limited():
     curvatures = ill_conditioned()
     minimum = uniform(curvatures.shape, 0.2, 0.8)
     image = torch.full_like(minimum, 0.5)
-    optimizer = LBFGS(image, 1.0)
+    optimizer = LBFGS(image, 1.0, STORE)
     for _ in range(30):
         optimizer.step(curvatures * (image - minimum))
     names = set(optimizer.state())

@@ -32,6 +32,9 @@ class Descriptor(Protocol):
     def minimum_size(self, layer: str) -> int:
         """Smallest height and width in pixels for which ``layer`` has 2x2 positions, fewer make no statistics."""
 
+    def reach(self, layer: str) -> int:
+        """How many pixels around those that it stands for a position of ``layer`` sees at most."""
+
     def forward(self, image: torch.Tensor, layers: Iterable[str]) -> Features:
         """Compute ``layers`` for ``image`` (N, 3, H, W), sRGB in [0, 1]; no deeper than asked."""
 

@@ -95,6 +95,11 @@ class CompactDescriptor(nn.Module):
         self._check(layer)
         return self.narrow.minimum_size(layer)
 
+    def reach(self, layer: str) -> int:
+        """How many pixels around those that it stands for a position of ``layer`` sees at most."""
+        self._check(layer)
+        return self.narrow.reach(layer)
+
     def forward(self, image: Tensor, layers: Iterable[str]) -> Features:
         """Compute activations: see `impasto.descriptors.base.Descriptor`.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+_FLOOR = 1e-6
+
 
 def mean_and_std(features: Tensor) -> Tensor:
     """Mean and standard deviation of each channel of ``features`` (N, C, H, W): (N, 2, C), float32.
@@ -12,4 +14,16 @@ def mean_and_std(features: Tensor) -> Tensor:
     Huang and Belongie (2017), eq. 5. The small constant keeps the gradient of the root finite where a channel is flat.
     """
     variance, mean = torch.var_mean(features.float(), dim=(2, 3), correction=0)
-    return torch.stack([mean, (variance + 1e-6).sqrt()], dim=1)
+    return torch.stack([mean, (variance + _FLOOR).sqrt()], dim=1)
+
+
+def sums_of_powers(features: Tensor) -> Tensor:
+    """Add up each channel of ``features`` (N, C, H, W), and its squares: (N, 2, C), float32."""
+    x = features.float().flatten(2)
+    return torch.stack([x.sum(2), x.square().sum(2)], dim=1)
+
+
+def mean_and_std_of(sums: Tensor, positions: int) -> Tensor:
+    """Return what `mean_and_std` does, given the `sums_of_powers` over all ``positions``, (N, 2, C)."""
+    mean, square = (sums / positions).unbind(1)
+    return torch.stack([mean, ((square - mean.square()).clamp_min(0) + _FLOOR).sqrt()], dim=1)

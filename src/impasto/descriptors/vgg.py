@@ -111,6 +111,16 @@ class VGG(nn.Module):
         poolings = sum(name.startswith("pool") for name in self.layers[: self._depth([layer])])
         return int(2 ** (poolings + 1))
 
+    def reach(self, layer: str) -> int:
+        """How many pixels around those that it stands for a position of ``layer`` sees at most."""
+        reach, stride = 0, 1
+        for name in self.layers[: self._depth([layer])]:
+            if name.startswith("conv"):
+                reach += stride
+            elif name.startswith("pool"):
+                stride *= 2
+        return reach
+
     def forward(self, image: Tensor, layers: Iterable[str]) -> Features:
         """Compute activations.
 

@@ -5,23 +5,33 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from impasto.errors import CheckpointError
-from impasto.images.atomic import write_whole
+from impasto.images.atomic import whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     import numpy as np
     from torch import Tensor
 
     from impasto.types import FloatArray
+
+
+_TYPES = {
+    torch.float32: "F32",
+    torch.float64: "F64",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
+    torch.int64: "I64",
+}
 
 
 @dataclass(frozen=True)
@@ -57,8 +67,8 @@ class Checkpoint:
             "done_at_scale": state.done_at_scale,
             "course": dict(state.course),
         }
-        tensors = {name: tensor.contiguous().cpu() for name, tensor in state.tensors.items()}
-        write_whole(self.path, save(tensors, {"run": json.dumps(metadata)}))
+        with whole_file(self.path) as temporary:
+            _write(temporary, state.tensors, {"run": json.dumps(metadata)})
 
     def load(self, fingerprint: str) -> RunState | None:
         """Read the state to continue from; None to start from the beginning.
@@ -71,7 +81,7 @@ class Checkpoint:
         try:
             with safe_open(os.fspath(self.path), "pt") as file:
                 run = json.loads(file.metadata()["run"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+                tensors = _Tensors(self.path, list(file.keys()))
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"{self.path} is no readable checkpoint; delete it or run without --resume"
@@ -86,6 +96,44 @@ class Checkpoint:
     def discard(self) -> None:
         """Delete the file: the run is complete."""
         self.path.unlink(missing_ok=True)
+
+
+class _Tensors(Mapping[str, "Tensor"]):
+    """The tensors of a file, each read when it is asked for: together they may be larger than the memory."""
+
+    def __init__(self, path: Path, names: list[str]) -> None:
+        self._path = path
+        self._names = names
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._names:
+            raise KeyError(name)
+        with safe_open(os.fspath(self._path), "pt") as file:
+            tensor: Tensor = file.get_tensor(name)
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file tensor by tensor; the library's own function wants them all in memory at once."""
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    end = 0
+    for name, tensor in tensors.items():
+        begin, end = end, end + tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": _TYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little"))
+        file.write(text)
+        for tensor in tensors.values():
+            raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+            file.write(raw.numpy().data)
 
 
 def fingerprint_run(settings: Mapping[str, Any], arrays: Iterable[FloatArray | np.ndarray[Any, Any]]) -> str:

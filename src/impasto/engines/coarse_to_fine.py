@@ -11,6 +11,7 @@ import torch
 from impasto.engines.checkpoints import RunState
 from impasto.engines.descent import Descent
 from impasto.engines.memory import freed_blocks_kept
+from impasto.engines.store import Store
 from impasto.errors import Interrupted
 from impasto.images.scale import resize_pixels
 from impasto.types import Step
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from impasto.engines.checkpoints import Checkpoint
+    from impasto.engines.descent import Differentiated
     from impasto.engines.scales import Scale
     from impasto.types import FloatArray, OnStep, Picture
 
-    Objective = Callable[[Tensor], Mapping[str, Tensor]]
+    Objective = Callable[[Tensor], Mapping[str, Tensor]] | Differentiated
 
 
 def to_tensor(pixels: FloatArray, device: torch.device) -> Tensor:
@@ -43,12 +45,14 @@ class CoarseToFine:
     """An optimisation that has its sizes, its objective at each, and its algorithm, but no picture yet."""
 
     scales: Sequence[Scale]
-    objective_at: Callable[[Scale], Objective]
-    """Builds the objective of a scale; its targets are computed here, once."""
+    objective_at: Callable[[Scale, Store], Objective]
+    """Builds the objective of a scale, with what it keeps in the store; its targets are computed here, once."""
     optimizer: str
     learning_rate: float | None
     device: torch.device
     checkpoint_every: int = 0
+    store: Callable[[], Store] | None = None
+    """Makes the store of a scale; all is kept in memory if not given."""
     fingerprint: str = ""
     """Of everything that determines the run; a checkpoint with another one is refused."""
 
@@ -83,8 +87,9 @@ class CoarseToFine:
         with freed_blocks_kept():
             for index, scale in list(enumerate(self.scales))[first:]:
                 pixels = resize_pixels(pixels, scale.height, scale.width)
+                store = self.store() if self.store else Store(self.device)
                 try:
-                    objective = self.objective_at(scale)
+                    objective = self.objective_at(scale, store)
                 except KeyboardInterrupt:
                     if index == 0:
                         raise  # nothing is painted yet
@@ -94,7 +99,9 @@ class CoarseToFine:
                     objective,
                     optimizer=self.optimizer,
                     learning_rate=self.learning_rate,
+                    store=store,
                 )
+                del pixels
                 done_before = done
                 if state and index == first:
                     descent.restore(state.tensors, state.course)

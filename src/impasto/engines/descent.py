@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 
 from impasto.engines.optimizers import DEFAULT_LEARNING_RATE, Optimizer, build_optimizer
+from impasto.engines.store import Store, copied
 from impasto.errors import DivergedError
 
 if TYPE_CHECKING:
@@ -16,11 +17,20 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+
 _EXPLOSION = 100.0  # times the first loss
 _MAX_ROLLBACKS = 8
 _ROLLBACKS_BEFORE_ADAM = 3
 _PATIENCE = 25  # steps without progress
 _PROGRESS = 1e-4  # of the loss, within the patience
+
+
+@runtime_checkable
+class Differentiated(Protocol):
+    """An objective that knows its gradient, where none can be found by going back through all of its computation."""
+
+    def differentiate(self, image: Tensor) -> tuple[dict[str, float], Tensor]:
+        """Return losses by name, and the gradient of 'total', for ``image`` (1, 3, H, W)."""
 
 
 @dataclass
@@ -49,14 +59,19 @@ class Descent:
     def __init__(
         self,
         start: Tensor,
-        objective: Callable[[Tensor], Mapping[str, Tensor]],
+        objective: Callable[[Tensor], Mapping[str, Tensor]] | Differentiated,
         *,
         optimizer: str,
         learning_rate: float | None,
+        store: Store | None = None,
     ) -> None:
-        """Start from ``start`` (1, 3, H, W); ``objective`` returns losses by name, the one to minimise as 'total'."""
-        self.image = start.detach().clone()
-        self.best = self.image.clone()
+        """Start from ``start`` (1, 3, H, W).
+
+        ``objective`` returns losses by name, the one to minimise as 'total'; or their gradient, too (`Differentiated`).
+        What is as large as the image is kept in ``store``: in memory if not given.
+        """
+        self._store = store or Store(start.device)
+        self.image, self.best = (copied(self._store, start.detach()) for _ in range(2))
         self._objective = objective
         self._course = _Course(optimizer, learning_rate or DEFAULT_LEARNING_RATE[optimizer])
         self._optimizer = self._build()
@@ -78,7 +93,8 @@ class Descent:
         course = self._course
         losses, gradient = self._evaluate()
         total = losses["total"]
-        sound = math.isfinite(total) and bool(torch.isfinite(gradient).all())
+        planes = self._store.planes
+        sound = math.isfinite(total) and all(bool(torch.isfinite(plane).all()) for (plane,) in planes(gradient))
         if math.isnan(course.first_loss):
             if not sound:
                 raise DivergedError(
@@ -90,8 +106,8 @@ class Descent:
             return losses, self._roll_back(total)
         if total < course.best_loss:
             course.best_loss = total
-            self.best.copy_(self.image)
-        course.converged = not bool(gradient.any())
+            self._copy(self.image, self.best)
+        course.converged = not any(bool(plane.any()) for (plane,) in planes(gradient))
         if course.converged:
             return losses, "the gradient is zero: nothing is left to change"
         note = self._watch_progress(total)
@@ -108,19 +124,28 @@ class Descent:
     def restore(self, tensors: Mapping[str, Tensor], course: Mapping[str, float | int | str | bool]) -> None:
         """Continue from what `state` returned."""
         self._course = _Course(**course)  # type: ignore[arg-type]  # JSON carries no types
-        self.image.copy_(tensors["image"])
-        self.best.copy_(tensors["best"])
+        self._copy(tensors["image"], self.image)
+        self._copy(tensors["best"], self.best)
         self._optimizer = self._build()
-        device = self.image.device
         prefix = "optimizer."
         self._optimizer.restore(
-            {name.removeprefix(prefix): value.to(device) for name, value in tensors.items() if name.startswith(prefix)}
+            {
+                name.removeprefix(prefix): self._store.kept(tensors[name].to(self.image.device))
+                for name in tensors
+                if name.startswith(prefix)
+            }
         )
 
     def _build(self) -> Optimizer:
-        return build_optimizer(self._course.optimizer, self.image, self._course.learning_rate)
+        return build_optimizer(self._course.optimizer, self.image, self._course.learning_rate, self._store)
+
+    def _copy(self, source: Tensor, target: Tensor) -> None:
+        for read, written in self._store.planes(source, target):
+            written.copy_(read)
 
     def _evaluate(self) -> tuple[dict[str, float], Tensor]:
+        if isinstance(self._objective, Differentiated):
+            return self._objective.differentiate(self.image)
         leaf = self.image.detach().requires_grad_(True)
         losses = self._objective(leaf)
         (gradient,) = torch.autograd.grad(losses["total"], leaf)
@@ -132,7 +157,7 @@ class Descent:
         if course.rollbacks > _MAX_ROLLBACKS:
             course.converged = True
             return f"the loss is {total:g} again after {_MAX_ROLLBACKS} roll-backs; ending with the best picture"
-        self.image.copy_(self.best)
+        self._copy(self.best, self.image)
         course.learning_rate /= 4
         remedy = "steps are 4 times smaller now"
         if course.optimizer == "lbfgs" and course.rollbacks >= _ROLLBACKS_BEFORE_ADAM:
@@ -149,7 +174,7 @@ class Descent:
         course.steps_since_milestone += 1
         if course.optimizer != "lbfgs" or course.steps_since_milestone < _PATIENCE:
             return ""
-        self.image.copy_(self.best)
+        self._copy(self.best, self.image)
         course.steps_since_milestone = 0
         course.restarts += 1
         if course.restarts > 1:

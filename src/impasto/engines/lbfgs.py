@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
 
+from impasto.engines.store import copied, dot
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
+
+    from impasto.engines.store import Store
 
 
 class LBFGS:
@@ -31,10 +35,11 @@ class LBFGS:
     FIRST_MOVE = 0.01
     HISTORY = 10
 
-    def __init__(self, image: Tensor, learning_rate: float) -> None:
-        """Change ``image`` (1, 3, H, W) in place; ``learning_rate`` 1 takes each step whole."""
+    def __init__(self, image: Tensor, learning_rate: float, store: Store) -> None:
+        """Change ``image`` (1, 3, H, W) in place; ``learning_rate`` 1 takes each step whole; ``store`` has the rest."""
         self._image = image
         self._learning_rate = learning_rate
+        self._store = store
         self._moves: list[Tensor] = []
         self._changes: list[Tensor] = []
         self._last: tuple[Tensor, Tensor] | None = None
@@ -43,14 +48,20 @@ class LBFGS:
     def step(self, gradient: Tensor) -> None:
         """Move the image, given the ``gradient`` of the loss where it stands."""
         if self._last is not None:
-            self._remember(move=self._last[0], change=gradient - self._last[1])
-        before = self._image.clone()
+            self._remember(*self._last, gradient)
         # What the gradient presses against a bound stays there, and must not bend the direction of the rest: otherwise
         # the steps end beside the minimum (Bertsekas 1982, "Projected Newton methods").
-        held = ((before <= 0) & (gradient > 0)) | ((before >= 1) & (gradient < 0))
-        direction = self._direction(gradient.masked_fill(held, 0)).masked_fill(held, 0)
-        self._image.sub_(direction, alpha=self._learning_rate).clamp_(0, 1)
-        self._last = (self._image - before, gradient.clone())
+        direction = self._empty()
+        for free, given, image in self._store.planes(direction, gradient, self._image):
+            free.copy_(given.masked_fill(_held(image, given), 0))
+        self._turn(direction)
+        move = self._empty()
+        for moved, step, given, image in self._store.planes(move, direction, gradient, self._image):
+            before = image.clone()
+            step = step.masked_fill(_held(image, given), 0)
+            image.sub_(step, alpha=self._learning_rate).clamp_(0, 1)
+            torch.sub(image, before, out=moved)
+        self._last = (move, copied(self._store, gradient))
 
     def state(self) -> dict[str, Tensor]:
         """Everything that the next steps depend on."""
@@ -68,29 +79,55 @@ class LBFGS:
         if "last_move" in state:
             self._last = (state["last_move"], state["last_gradient"])
 
-    def _remember(self, move: Tensor, change: Tensor) -> None:
+    def _empty(self) -> Tensor:
+        return self._store.empty(self._image.shape)
+
+    def _remember(self, move: Tensor, before: Tensor, gradient: Tensor) -> None:
+        """Keep the ``move`` and the change of the gradient, which was ``before``."""
+        change = before
+        for changed, given in self._store.planes(change, gradient):
+            torch.sub(given, changed, out=changed)
+        dots = [dot(self._store, one, other) for one, other in ((move, change), (move, move), (change, change))]
         # A pair without positive curvature would make the approximation indefinite (section 6.1).
-        if torch.sum(move * change) > 1e-6 * move.norm() * change.norm():
+        if dots[0] > 1e-6 * dots[1].sqrt() * dots[2].sqrt():
             self._moves = [*self._moves, move][-self.HISTORY :]
             self._changes = [*self._changes, change][-self.HISTORY :]
 
-    def _direction(self, gradient: Tensor) -> Tensor:
-        """Multiply ``gradient`` by the approximate inverse Hessian (the two-loop recursion)."""
+    def _turn(self, direction: Tensor) -> None:
+        """Multiply ``direction``, a gradient, by the approximate inverse Hessian (the two-loop recursion)."""
+        store = self._store
         if not self._moves:
-            direction = spread_over_scales(gradient)
-            return direction * (self.FIRST_MOVE / direction.abs().mean().clamp_min(1e-30))
-        direction = gradient.clone()
+            size = torch.stack([_spread(plane).abs().sum() for (plane,) in store.planes(direction)]).sum()
+            for (plane,) in store.planes(direction):
+                plane.mul_(self.FIRST_MOVE / (size / direction.numel()).clamp_min(1e-30))
+            return
+        curvatures = [dot(store, move, change) for move, change in zip(self._moves, self._changes, strict=True)]
         shares = []
-        for move, change in zip(reversed(self._moves), reversed(self._changes), strict=True):
-            share = torch.sum(move * direction) / torch.sum(move * change)
-            direction -= share * change
+        for move, change, curvature in reversed(list(zip(self._moves, self._changes, curvatures, strict=True))):
+            share = dot(store, move, direction) / curvature
+            for plane, changed in store.planes(direction, change):
+                plane.sub_(share * changed)
             shares.append(share)
-        move, change = self._moves[-1], self._changes[-1]
-        direction = spread_over_scales(direction)
-        direction *= torch.sum(move * change) / torch.sum(change * spread_over_scales(change))
-        for move, change, share in zip(self._moves, self._changes, reversed(shares), strict=True):
-            direction += (share - torch.sum(change * direction) / torch.sum(move * change)) * move
-        return direction
+        last = self._changes[-1]
+        spread = torch.stack([torch.sum(changed * spread_over_scales(changed)) for (changed,) in store.planes(last)])
+        for (plane,) in store.planes(direction):
+            _spread(plane).mul_(curvatures[-1] / spread.sum())
+        for move, change, curvature, share in zip(
+            self._moves, self._changes, curvatures, reversed(shares), strict=True
+        ):
+            missing = share - dot(store, change, direction) / curvature
+            for plane, moved in store.planes(direction, move):
+                plane.add_(missing * moved)
+
+
+def _held(image: Tensor, gradient: Tensor) -> Tensor:
+    """Say which pixels of ``image`` cannot follow the ``gradient``."""
+    return ((image <= 0) & (gradient > 0)) | ((image >= 1) & (gradient < 0))
+
+
+def _spread(plane: Tensor) -> Tensor:
+    """Spread ``plane`` in place."""
+    return plane.copy_(spread_over_scales(plane))
 
 
 def spread_over_scales(gradient: Tensor, scales: int = 5) -> Tensor:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import psutil
 import torch
 
 from impasto.errors import OutOfMemoryError
@@ -15,6 +17,7 @@ from impasto.errors import OutOfMemoryError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_CGROUP = Path("/sys/fs/cgroup")
 # <malloc.h>
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _GLIBC_DEFAULTS = {_M_TRIM_THRESHOLD: 128 * 1024, _M_MMAP_MAX: 65536}
@@ -40,6 +43,22 @@ def freed_blocks_kept() -> Iterator[None]:
         for parameter, value in _GLIBC_DEFAULTS.items():
             libc.mallopt(parameter, value)
         libc.malloc_trim(0)
+
+
+def free_memory(device: torch.device) -> int:
+    """Return how many bytes this process may still take on ``device``: what machine, container and limits leave."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    free = [psutil.virtual_memory().available]
+    process = psutil.Process()
+    if hasattr(psutil, "RLIMIT_AS") and (limit := process.rlimit(psutil.RLIMIT_AS)[0]) >= 0:
+        free.append(limit - process.memory_info().vms)
+    with suppress(OSError, ValueError):  # 'max' is no limit
+        most, now = (int((_CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
+        # The system's cache counts as used, and gives way.
+        cache = re.search(r"^inactive_file (\d+)$", (_CGROUP / "memory.stat").read_text(), re.MULTILINE)
+        free.append(most - now + (int(cache[1]) if cache else 0))
+    return max(0, int(min(free)))
 
 
 class PeakMemory:

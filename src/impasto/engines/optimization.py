@@ -18,25 +18,33 @@ from impasto.engines.coarse_to_fine import CoarseToFine, to_tensor
 from impasto.engines.initialization import initial_pixels
 from impasto.engines.masks import masked_strips
 from impasto.engines.memory import shortage_explained
+from impasto.engines.needs import appetite, plan
 from impasto.engines.scales import fit_layers, plan_scales
+from impasto.engines.tiled_objective import TiledObjective, Tiling
 from impasto.errors import Interrupted, UsageError
 from impasto.images.color import prepare_style, restore_colors
 from impasto.images.lazy import resize_picture
 from impasto.images.scale import crop_margin, fit_size, resize_pixels
 from impasto.losses.catalog import STYLE_LOSSES
 from impasto.losses.content import content_losses
-from impasto.losses.objective import LayerLosses, Objective
-from impasto.losses.style import style_losses
+from impasto.losses.objective import LayerLosses, Objective, shares_of_layers
+from impasto.losses.style import blended_losses
 from impasto.options import FILES_OF_A_RUN, layer_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from torch import Tensor
+
     from impasto.engines.base import StylizeInputs
+    from impasto.engines.needs import Need
     from impasto.engines.scales import Scale
+    from impasto.engines.store import Store
+    from impasto.losses.style import StyleLoss
     from impasto.options import DescentOptions, GatysOptions
     from impasto.types import FloatArray, OnStep, Picture, Step
 
+_WHOLE = 2**30
 _LARGEST_UNASKED = 1024
 """Long side in pixels beyond which each pixel is painted only if --size asks for it: the time grows with the area."""
 
@@ -86,7 +94,7 @@ class OptimizationEngine:
         given = inputs.content
         result = given.resized(*fit_size(given.width, given.height, options.size)).read()
         if options.strength == 0:
-            return self._finished(result.pixels, result)
+            return self._finished(result.pixels, result, 0)
         check_size(self._descriptor, result.width, result.height, self._layers, "content image")
         styles = [crop_margin(style.picture.pixels, options.style_margin) for style in inputs.styles]
         for pixels in styles:
@@ -103,18 +111,20 @@ class OptimizationEngine:
         scales = plan_scales(content.shape[1], content.shape[0], options.scales, options.steps, self._minimum)
         start = initial_pixels(options.init, content, styles[0], scales[0].height, scales[0].width, options.seed)
         network = self._network(content, styles)
+        need = self._need(network, scales[-1], styles)
 
         def finish(pixels: FloatArray) -> Picture:
-            return self._finished(pixels, result)
+            return self._finished(pixels, result, need.tile)
 
         run = CoarseToFine(
             scales,
-            lambda scale: self._objective(network, scale, content, styles, shares),
+            lambda scale, store: self._objective(network, scale, content, styles, shares, need, store),
             optimizer=options.optimizer,
             learning_rate=options.learning_rate,
             device=self._device,
             checkpoint_every=options.checkpoint_every,
-            fingerprint=self._fingerprint([content, *styles, start], shares),
+            store=lambda: need.store(self._device, checkpoint.path.parent if checkpoint else None),
+            fingerprint=self._fingerprint([content, *styles, start], shares, need),
         )
         try:
             with shortage_explained(content.shape[1], content.shape[0]):
@@ -176,52 +186,84 @@ class OptimizationEngine:
         content: FloatArray,
         styles: Sequence[FloatArray],
         shares: Sequence[float],
-    ) -> Objective:
+        need: Need,
+        store: Store,
+    ) -> Objective | TiledObjective:
         """Compute the targets for ``scale``: the only time that its content and style pass through the network."""
         options = self._options
+        look = Tiling(network, need.tile or _WHOLE, store)
+        style: dict[str, StyleLoss] = {}
+        if options.style_weight:
+            kind = STYLE_LOSSES.load(options.style_loss)
+            seen = []
+            for pixels in styles:
+                width, height = self._fitting(pixels, max(scale.width, scale.height) * options.stroke_size)
+                seen.append(look.statistics(self._image(pixels, width, height), self._style_weights, kind))
+            if options.strength < 1:
+                # What is half-way to a style has statistics half-way to the style's.
+                own = self._image(content, scale.width, scale.height)
+                seen.append(look.statistics(own, self._style_weights, kind))
+                shares = [*(options.strength * share for share in shares), 1 - options.strength]
+            style = blended_losses(kind, seen, shares, options.normalization)
+        resized = self._image(content, scale.width, scale.height) if options.content_weight else None
+        tv_weight = options.strength * options.tv_weight
+        if need.tiled(scale):
+            return TiledObjective(
+                look,
+                content=resized,
+                content_shares=shares_of_layers(self._content_weights, options.content_weight),
+                style=style,
+                style_shares=shares_of_layers(self._style_weights, options.style_weight),
+                tv_weight=tv_weight,
+                normalization=options.normalization,
+            )
         parts = {}
-        with torch.no_grad():
-            if options.content_weight:
-                resized = resize_pixels(content, scale.height, scale.width)
-                features = network.forward(to_tensor(resized, self._device), self._content_weights)
-                losses = content_losses(features, options.normalization)
-                parts["content"] = LayerLosses(losses, self._content_weights, options.content_weight)
-            if options.style_weight:
-                seen = []
-                for style in styles:
-                    width, height = self._fitting(style, max(scale.width, scale.height) * options.stroke_size)
-                    resized = resize_pixels(style, height, width)
-                    seen.append(network.forward(to_tensor(resized, self._device), self._style_weights))
-                if options.strength < 1:
-                    # What is half-way to a style has statistics half-way to the style's.
-                    own = to_tensor(resize_pixels(content, scale.height, scale.width), self._device)
-                    seen.append(network.forward(own, self._style_weights))
-                    shares = [*(options.strength * share for share in shares), 1 - options.strength]
-                kind = STYLE_LOSSES.load(options.style_loss)
-                losses = style_losses(kind, seen, shares, options.normalization)
-                parts["style"] = LayerLosses(losses, self._style_weights, options.style_weight)
-        return Objective(network, parts, options.strength * options.tv_weight)
+        if resized is not None:
+            with torch.no_grad():
+                losses = content_losses(network.forward(resized, self._content_weights), options.normalization)
+            parts["content"] = LayerLosses(losses, self._content_weights, options.content_weight)
+        if style:
+            parts["style"] = LayerLosses(style, self._style_weights, options.style_weight)
+        return Objective(network, parts, tv_weight)
+
+    def _image(self, pixels: FloatArray, width: int, height: int) -> Tensor:
+        return to_tensor(resize_pixels(pixels, height, width), self._device)
+
+    def _need(self, network: Descriptor, largest: Scale, styles: Sequence[FloatArray]) -> Need:
+        options = self._options
+        long_side = max(largest.width, largest.height)
+        return plan(
+            largest.width,
+            largest.height,
+            [self._fitting(style, long_side * options.stroke_size) for style in styles],
+            appetite(network, self._content_weights, self._style_weights, self._device),
+            optimizer=options.optimizer,
+            tile=options.tile,
+            device=self._device,
+        )
 
     def _fitting(self, pixels: FloatArray, long_side: float) -> tuple[int, int]:
         return fit_layers(pixels.shape[1], pixels.shape[0], long_side, self._minimum)
 
-    def _finished(self, pixels: FloatArray, result: Picture) -> Picture:
+    def _finished(self, pixels: FloatArray, result: Picture, tile: int) -> Picture:
         """Give ``pixels``, of any size, the alpha, colours and file properties of ``result``."""
         height, width = pixels.shape[:2]
         scaled = resize_picture(result, width, height)
         colored = restore_colors(pixels, scaled.pixels, self._options.keep_colors)
-        return replace(scaled, pixels=colored, metadata=self._metadata())
+        return replace(scaled, pixels=colored, metadata=self._metadata(tile))
 
-    def _metadata(self) -> dict[str, str]:
+    def _metadata(self, tile: int) -> dict[str, str]:
+        # Where there was room for the whole, there may be none next time; and tiles are rounded otherwise.
+        options = self._options.model_copy(update={"tile": tile})
         return {
             "software": f"impasto {version('impasto')}",
             "engine": "gatys",
-            "options": self._options.model_dump_json(exclude=set(FILES_OF_A_RUN)),
+            "options": options.model_dump_json(exclude=set(FILES_OF_A_RUN)),
             "descriptor": f"{self._descriptor.name} sha256:{self._descriptor.identity}",
         }
 
-    def _fingerprint(self, arrays: Sequence[FloatArray], shares: Sequence[float]) -> str:
-        return fingerprint_run({**self._metadata(), "shares": list(shares)}, arrays)
+    def _fingerprint(self, arrays: Sequence[FloatArray], shares: Sequence[float], need: Need) -> str:
+        return fingerprint_run({**self._metadata(need.tile), "shares": list(shares)}, arrays)
 
 
 def load_network(options: DescentOptions, on_download: Callable[[int, int | None], None] | None = None) -> Descriptor:

@@ -29,7 +29,10 @@ from impasto.types import Picture
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from torch import nn
+
     from impasto.descriptors.base import Descriptor
+    from impasto.engines.store import Store
     from impasto.options import DescentOptions, ReconstructOptions
     from impasto.types import FloatArray, OnStep, Step
 
@@ -91,9 +94,10 @@ def _reconstruct(
     device = choose_device(options.device)
     losses: Mapping[str, float] = {}
 
-    def objective_at(scale: Scale) -> Objective:
+    def objective_at(scale: Scale, _: Store) -> Objective:
         with torch.no_grad():
             features = descriptor.forward(to_tensor(pixels, device), layers)
+        parts: Mapping[str, nn.Module]
         if kind == "content":
             parts = content_losses(features, "relative")
         else:

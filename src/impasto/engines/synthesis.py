@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from impasto.engines.base import Style
     from impasto.engines.scales import Scale
+    from impasto.engines.store import Store
     from impasto.options import TextureOptions
     from impasto.types import FloatArray, OnStep
 
@@ -75,7 +76,7 @@ def synthesize(
     pixels = [crop_margin(style.picture.pixels, options.style_margin) for style in styles]
     scales = plan_scales(width, height, options.scales, options.steps, minimum)
 
-    def objective_at(scale: Scale) -> Callable[[Tensor], Mapping[str, Tensor]]:
+    def objective_at(scale: Scale, _: Store) -> Callable[[Tensor], Mapping[str, Tensor]]:
         shrunk = scale.width / width
         seen = []
         with torch.no_grad():

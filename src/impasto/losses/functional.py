@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Normalization = Literal["relative", "paper"]
 
+_PAPER_CONTENT = 0.5
+_NO_RESPONSE = 1e-12
+"""A layer that does not respond to the target at all (a black picture) has no scale of its own."""
 _CELLS = 10
 _FAINT = 1e-4
 """Mean square of detail that nobody sees."""
@@ -51,9 +54,13 @@ def gram_matrix(features: Tensor) -> Tensor:
     ``G_ij = sum_k F_ik F_jk / M`` with M = H W positions: Gatys et al. (2016), eq. 3, divided by M. Differs from the
     paper, which divides by M in the loss: so pictures of different sizes can be compared.
     """
-    positions = features.shape[2] * features.shape[3]
+    return correlations(features) / (features.shape[2] * features.shape[3])
+
+
+def correlations(features: Tensor) -> Tensor:
+    """Add up the products of the channels of ``features`` (N, C, H, W) over all positions: (N, C, C), float32."""
     gram: Tensor = _Gram.apply(features.flatten(2))  # type: ignore[no-untyped-call]  # PyTorch has none for apply
-    return gram.float() / positions
+    return gram.float()
 
 
 def content_loss(features: Tensor, target: Tensor, normalization: Normalization) -> Tensor:
@@ -61,7 +68,17 @@ def content_loss(features: Tensor, target: Tensor, normalization: Normalization)
 
     ``paper``: ``1/2 sum (F - P)^2``, Gatys et al. (2016), eq. 1.
     """
-    return _squared_distance(features, target, normalization, paper_factor=0.5)
+    return _squared_distance(features, target, normalization, paper_factor=_PAPER_CONTENT)
+
+
+def content_factor(target_squares: Tensor, normalization: Normalization) -> Tensor:
+    """Return what the sum of squared differences from a target has to be multiplied with to be `content_loss`.
+
+    ``target_squares`` is the sum of the squares of the target.
+    """
+    if normalization == "paper":
+        return torch.full_like(target_squares, _PAPER_CONTENT)
+    return 1 / target_squares.clamp_min(_NO_RESPONSE)
 
 
 def gram_loss(statistics: Tensor, target: Tensor, normalization: Normalization) -> Tensor:
@@ -146,8 +163,7 @@ def blotches(painted: Tensor, content: Tensor) -> Tensor:
 def relative_distance(x: Tensor, target: Tensor) -> Tensor:
     """Squared distance of two (N or 1, ...) divided by the squared norm of the ``target``, for each of N: (N)."""
     distance = (x.float() - target).square().flatten(1).sum(1)
-    # A layer that does not respond to the target at all (a black picture) has no scale of its own.
-    return distance / target.float().square().flatten(1).sum(1).clamp_min(1e-12)
+    return distance / target.float().square().flatten(1).sum(1).clamp_min(_NO_RESPONSE)
 
 
 def content_distance(features: Tensor, target: Tensor) -> Tensor:

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from impasto.descriptors.base import Descriptor
 
 
+def shares_of_layers(layer_weights: Mapping[str, float], weight: float) -> dict[str, float]:
+    """Divide the ``weight`` of a kind of loss among its layers, in proportion to their weights."""
+    total = sum(layer_weights.values())
+    return {layer: weight * value / total for layer, value in layer_weights.items()}
+
+
 class LayerLosses(nn.Module):
     """One kind of loss on several layers, ``weight * sum_l w_l L_l``: Gatys et al. (2016), eq. 5 and 7.
 
@@ -26,8 +32,7 @@ class LayerLosses(nn.Module):
         """Take one loss per layer, the layers' weights, and the weight of the whole."""
         super().__init__()
         self.layers = tuple(layer_weights)
-        total = sum(layer_weights.values())
-        self._weights = [weight * value / total for value in layer_weights.values()]
+        self._weights = list(shares_of_layers(layer_weights, weight).values())
         # Module names must not depend on the layers: those of one's own networks may contain dots.
         self._losses = nn.ModuleList(losses[layer] for layer in self.layers)
 

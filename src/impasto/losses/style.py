@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from impasto.descriptors.statistics import mean_and_std
+from impasto.descriptors.statistics import mean_and_std, mean_and_std_of, sums_of_powers
 from impasto.losses import functional
 
 if TYPE_CHECKING:
@@ -31,39 +31,61 @@ class StyleLoss(nn.Module):
         raise NotImplementedError
 
     @staticmethod
+    def sums(features: Tensor) -> Tensor:
+        """Reduce ``features`` (N, C, H, W) of a part of a picture to sums over its positions, to be added up."""
+        raise NotImplementedError
+
+    @staticmethod
+    def statistics_of(sums: Tensor, positions: int) -> Tensor:
+        """Return the `statistics` of a whole whose parts have ``sums`` together, and ``positions``."""
+        raise NotImplementedError
+
+    @staticmethod
     def distance(statistics: Tensor, target: Tensor, normalization: Normalization) -> Tensor:
         """Compare two results of `statistics`: a scalar."""
         raise NotImplementedError
 
     def __init__(self, styles: Sequence[Tensor], weights: Sequence[float], normalization: Normalization) -> None:
-        """Blend the statistics of ``styles``.
+        """Blend the statistics of several styles.
 
         Args:
-            styles: per style image its activations (1, C, H, W); the sizes may differ.
+            styles: per style image its `statistics`.
             weights: one per style, with sum 1.
             normalization: of the distance.
         """
         super().__init__()
         self.normalization: Normalization = normalization
-        blend = [weight * self.statistics(style) for style, weight in zip(styles, weights, strict=True)]
+        blend = [weight * style for style, weight in zip(styles, weights, strict=True)]
         self.register_buffer("target", torch.stack(blend).sum(0).detach())
 
     def forward(self, features: Tensor) -> Tensor:
         """Compare the statistics of ``features`` (N, C, H, W) with the target: a scalar."""
-        return self.distance(self.statistics(features), self.target, self.normalization)
+        return self.compare(self.statistics(features))
+
+    def compare(self, statistics: Tensor) -> Tensor:
+        """Compare ``statistics`` with the target: a scalar."""
+        return self.distance(statistics, self.target, self.normalization)
 
 
 class GramLoss(StyleLoss):
     """Gram matrices: Gatys et al. (2016), eq. 3 to 5."""
 
     statistics = staticmethod(functional.gram_matrix)
+    sums = staticmethod(functional.correlations)
     distance = staticmethod(functional.gram_loss)
+
+    @staticmethod
+    def statistics_of(sums: Tensor, positions: int) -> Tensor:
+        """See `StyleLoss.statistics_of`."""
+        return sums / positions
 
 
 class MeanStdLoss(StyleLoss):
     """Mean and standard deviation of each channel: Huang and Belongie (2017), eq. 13."""
 
     statistics = staticmethod(mean_and_std)
+    sums = staticmethod(sums_of_powers)
+    statistics_of = staticmethod(mean_and_std_of)
     distance = staticmethod(functional.mean_std_loss)
 
 
@@ -72,6 +94,17 @@ def style_losses(
     styles: Sequence[Mapping[str, Tensor]],
     weights: Sequence[float],
     normalization: Normalization,
-) -> dict[str, nn.Module]:
+) -> dict[str, StyleLoss]:
     """Build one loss per layer, given the activations of each style image by layer and the weight of each style."""
-    return {layer: kind([features[layer] for features in styles], weights, normalization) for layer in styles[0]}
+    statistics = [{layer: kind.statistics(activations) for layer, activations in style.items()} for style in styles]
+    return blended_losses(kind, statistics, weights, normalization)
+
+
+def blended_losses(
+    kind: type[StyleLoss],
+    styles: Sequence[Mapping[str, Tensor]],
+    weights: Sequence[float],
+    normalization: Normalization,
+) -> dict[str, StyleLoss]:
+    """Build one loss per layer, given the statistics of each style image by layer and the weight of each style."""
+    return {layer: kind([statistics[layer] for statistics in styles], weights, normalization) for layer in styles[0]}

@@ -177,6 +177,14 @@ class GatysOptions(PerceptualOptions, DescentOptions, StyleImageOptions, EngineO
         description="Coarse-to-fine scales, each twice the last; 1 is none, 0 chooses by the size.",
     )
 
+    tile: int | None = Field(
+        None,
+        ge=0,
+        le=100_000,
+        description="Side in pixels of the tiles that pictures are looked at in, with the same losses and gradients, "
+        "less memory and more time; 0 is the whole at once. Not given: as the memory asks for.",
+    )
+
     # what is kept on the way; FILES_OF_A_RUN names them
     save_every: int = Field(0, ge=0, description="Also save the picture after every so many steps; 0 is never.")
     checkpoint_every: int = Field(

@@ -1,0 +1,161 @@
+"""What an optimisation needs, and into which pieces it is divided where the memory does not suffice."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from impasto.engines.memory import free_memory
+from impasto.engines.store import OnDisk, Store
+from impasto.errors import OutOfMemoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from torch import Tensor, nn
+
+    from impasto.descriptors.base import Descriptor
+    from impasto.engines.scales import Scale
+
+TILES = (2048, 1536, 1024, 768, 512, 384, 256)
+_PIXEL = 3 * 4
+"""Bytes of three channels in float32."""
+_ARRAYS = 3
+"""Pictures that are held beside the descent: the content, where it started, and one that is on its way."""
+_STATE = {"lbfgs": 3 + 22 + 2, "adam": 3 + 2 + 1, "sgd": 3 + 1 + 1}
+"""Tensors as large as the picture that a descent keeps, with those that come and go within a step."""
+_PLANES = 6
+"""Channels that are in memory at once where the state is on disk."""
+_TRANSIENT = 4.4
+"""Activations of the largest layer that are there at once on the way back, beside what was kept. Measured."""
+_FIXED = 150_000_000
+"""Bytes that a pass takes whatever the size: the kernels' own, and blocks that are too small to be used again."""
+_SPARE = 0.9
+"""Share of what is free that is planned for."""
+_PROBE = 128
+
+
+@dataclass(frozen=True)
+class Appetite:
+    """What a descriptor takes for a picture, in bytes per pixel."""
+
+    pass_: float
+    """For one pass forth and back."""
+    content: float
+    """For the activations that are compared with the content's."""
+    reach: int
+    """Pixels that are seen around a tile."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """How a picture is worked on."""
+
+    tile: int
+    """Side of the tiles in pixels; 0 is the whole."""
+    disk: int
+    """Bytes of state on disk; 0 where it is in memory."""
+    memory: int
+    """Bytes that are taken beyond what the process has already."""
+
+    def tiled(self, scale: Scale) -> bool:
+        """Say whether the picture is looked at in tiles at this ``scale``."""
+        return 0 < self.tile < max(scale.width, scale.height)
+
+    def store(self, device: torch.device, folder: Path | None = None) -> Store:
+        """Return where the state is kept: on disk in ``folder``, or that for temporary files."""
+        return OnDisk(folder or Path(tempfile.gettempdir())) if self.disk else Store(device)
+
+
+def appetite(network: Descriptor, content: Iterable[str], style: Iterable[str], device: torch.device) -> Appetite:
+    """Try ``network`` with a small picture on the layers of both kinds."""
+    content = list(content)
+    layers = sorted({*content, *style})
+    side = max(_PROBE, *(2 * network.minimum_size(layer) for layer in layers))
+    weights = {tensor.untyped_storage().data_ptr() for tensor in _constants(network)}
+    sizes: dict[int, int] = {}
+
+    def count(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    image = torch.zeros(1, 3, side, side, device=device, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        features = network.forward(image, layers)
+    area = side * side
+    kept = sum(sizes.values()) + _TRANSIENT * max(sizes.values())
+    compared = sum(4 * features[layer].numel() for layer in content)
+    return Appetite(kept / area, compared / area, max(network.reach(layer) for layer in layers))
+
+
+def plan(
+    width: int,
+    height: int,
+    styles: Sequence[tuple[int, int]],
+    hunger: Appetite,
+    *,
+    optimizer: str,
+    tile: int | None,
+    device: torch.device,
+) -> Need:
+    """Choose tiles and where the state is kept such that ``width`` x ``height`` pixels fit into the memory.
+
+    Args:
+        width: of the largest scale.
+        height: of the largest scale.
+        styles: width and height at which each style image is seen.
+        hunger: of the descriptor.
+        optimizer: by name.
+        tile: side of the tiles, if it is given; 0 is the whole.
+        device: that computes.
+
+    Raises:
+        OutOfMemoryError: nothing fits.
+    """
+    free = int(_SPARE * free_memory(device))
+    sides = [0, *TILES] if tile is None else [tile]
+    needs = [
+        _need(width, height, styles, hunger, optimizer, side, on_disk)
+        for on_disk in ([False, True] if device.type == "cpu" else [False])
+        for side in sides
+        if side or not on_disk
+    ]
+    for need in needs:
+        if need.memory <= free:
+            return need
+    least = min(needs, key=lambda need: need.memory)
+    remedy = "choose a smaller --size" if tile is None else "choose a smaller --size, or leave --tile to impasto"
+    needed, there = (f"{size / 1e9:.1f} GB" for size in (least.memory, free))
+    raise OutOfMemoryError(f"{width}x{height} pixels need {needed} of memory, and {there} are free; {remedy}")
+
+
+def _need(
+    width: int,
+    height: int,
+    styles: Sequence[tuple[int, int]],
+    hunger: Appetite,
+    optimizer: str,
+    tile: int,
+    on_disk: bool,
+) -> Need:
+    pixels = width * height
+    largest = max([pixels, *(columns * rows for columns, rows in styles)])
+    side = tile + 2 * hunger.reach
+    seen = min(largest, side * side) if tile else largest
+    state = _STATE[optimizer] * _PIXEL * pixels + int(hunger.content * pixels)
+    style = max((columns * rows for columns, rows in styles), default=0)
+    memory = _FIXED + _PIXEL * (_ARRAYS * pixels + 2 * style)
+    memory += int(hunger.pass_ * seen)
+    memory += _PLANES * _PIXEL // 3 * pixels if on_disk else state
+    return Need(tile, state if on_disk else 0, memory)
+
+
+def _constants(network: Descriptor) -> Iterable[Tensor]:
+    module: nn.Module = network  # type: ignore[assignment]  # every descriptor is one
+    return [*module.parameters(), *module.buffers()]

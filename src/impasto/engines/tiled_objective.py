@@ -1,0 +1,208 @@
+"""The same losses and gradient as `impasto.losses.objective`, of pictures whose activations no memory holds.
+
+Statistics of style are functions of sums over positions. So a picture is looked at twice, tile by tile: first the sums
+are added up, from which the style losses follow and their gradients with respect to the sums; then each tile adds its
+part of the gradient with respect to the pixels (Galerne et al. 2024, "Scaling Painting Style Transfer", section 4).
+Tiles are seen with as much around them as their activations see: nothing is approximated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from impasto.images.tiles import plan_tiles
+from impasto.losses.functional import content_factor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from impasto.descriptors.base import Descriptor
+    from impasto.engines.store import Store
+    from impasto.images.tiles import Tile
+    from impasto.losses.functional import Normalization
+    from impasto.losses.style import StyleLoss
+    from impasto.types import Features
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a descriptor looks at pictures tile by tile."""
+
+    descriptor: Descriptor
+    side: int
+    """Of a tile in pixels, without what is seen around it."""
+    store: Store
+    """Where the pictures are."""
+
+    def tiles(self, image: Tensor, layers: Iterable[str]) -> Iterator[Tile]:
+        """Divide ``image`` (1, 3, H, W) such that `see` is exact for ``layers``."""
+        wanted = list(layers)
+        stride = max(self.stride(layer) for layer in wanted)
+        reach = max(self.descriptor.reach(layer) for layer in wanted)
+        # Tiles whose edges are multiples of the coarsest stride are pooled as the whole is.
+        side, halo = (-(-length // stride) * stride for length in (self.side, max(1, reach)))
+        height, width = image.shape[2:]
+        for row in plan_tiles(height, width, side, side, halo=halo):
+            yield from row
+
+    def see(self, image: Tensor, tile: Tile, layers: Iterable[str]) -> Features:
+        """Compute ``layers`` for the ``tile`` of an ``image``, without what is seen around it.
+
+        ``image`` (1, 3, H, W) is what the tile sees: its halo, too.
+        """
+        features = self.descriptor.forward(image, layers)
+        own = {}
+        for layer, activations in features.items():
+            stride = self.stride(layer)
+            top, left = (tile.top - tile.seen_top) // stride, (tile.left - tile.seen_left) // stride
+            # Rows that are left over at the picture's own edges belong to no position.
+            bottom, right = (tile.bottom - tile.seen_top) // stride, (tile.right - tile.seen_left) // stride
+            own[layer] = activations[:, :, top:bottom, left:right]
+        return own
+
+    def stride(self, layer: str) -> int:
+        """How many pixels a position of ``layer`` stands for in each direction."""
+        return self.descriptor.minimum_size(layer) // 2
+
+    def positions(self, image: Tensor, layer: str) -> int:
+        """How many positions ``layer`` has for ``image``."""
+        height, width = image.shape[2:]
+        return int(height // self.stride(layer)) * int(width // self.stride(layer))
+
+    @torch.no_grad()
+    def statistics(self, image: Tensor, layers: Iterable[str], kind: type[StyleLoss]) -> dict[str, Tensor]:
+        """Compute the statistics of ``image`` (1, 3, H, W) that ``kind`` compares, by layer."""
+        sums = self.sums(image, layers, kind)
+        return {layer: kind.statistics_of(total, self.positions(image, layer)) for layer, total in sums.items()}
+
+    @torch.no_grad()
+    def sums(self, image: Tensor, layers: Iterable[str], kind: type[StyleLoss]) -> dict[str, Tensor]:
+        """Add up what the `statistics` of ``image`` (1, 3, H, W) are made of, by layer."""
+        wanted, sums = list(layers), dict[str, Tensor]()
+        for tile in self.tiles(image, wanted):
+            for layer, activations in self.see(seen(image, tile), tile, wanted).items():
+                part = kind.sums(activations)
+                sums[layer] = sums[layer] + part if layer in sums else part
+            self.store.release()
+        return sums
+
+
+def seen(image: Tensor, tile: Tile) -> Tensor:
+    """Cut what ``tile`` sees out of ``image`` (1, 3, H, W)."""
+    return image[:, :, tile.seen_top : tile.seen_bottom, tile.seen_left : tile.seen_right]
+
+
+@dataclass(frozen=True)
+class ContentTiles:
+    """What a picture should share with its content, tile by tile."""
+
+    targets: list[dict[str, Tensor]]
+    """Of each tile, by layer: (1, C, rows, columns)."""
+    factors: dict[str, Tensor]
+    """What squared differences are multiplied with, by layer: scalars."""
+
+
+class TiledObjective:
+    """Content, style and total variation of an image, and their gradient, tile by tile."""
+
+    def __init__(
+        self,
+        tiling: Tiling,
+        *,
+        content: Tensor | None,
+        content_shares: Mapping[str, float],
+        style: Mapping[str, StyleLoss],
+        style_shares: Mapping[str, float],
+        tv_weight: float,
+        normalization: Normalization,
+    ) -> None:
+        """Look at the ``content`` (1, 3, H, W), if there is one, once and for all.
+
+        The weights of both kinds of losses are divided among layers (`impasto.losses.objective.shares_of_layers`).
+        """
+        self._tiling = tiling
+        self._content_shares = content_shares if content is not None else {}
+        self._style, self._style_shares = style, style_shares if style else {}
+        self._layers = sorted({*self._content_shares, *self._style_shares})
+        self._tv_weight = tv_weight
+        self._content = None if content is None else self._targets(content, normalization)
+
+    def differentiate(self, image: Tensor) -> tuple[dict[str, float], Tensor]:
+        """Compute the weighted losses of ``image`` (1, 3, H, W) by name, their sum as 'total', and its gradient."""
+        losses, pulls = self._style_losses(image)
+        store = self._tiling.store
+        gradient = store.empty(image.shape)
+        for (plane,) in store.planes(gradient):
+            plane.zero_()
+        for index, tile in enumerate(self._tiling.tiles(image, self._layers)):
+            leaf = seen(image, tile).detach().clone().requires_grad_(True)
+            features = self._tiling.see(leaf, tile, self._layers)
+            terms = self._terms(leaf, tile, image, features, index)
+            moved = [(pull * self._style[layer].sums(features[layer])).sum() for layer, pull in pulls.items()]
+            (part,) = torch.autograd.grad(torch.stack([*terms.values(), *moved]).sum(), leaf)
+            seen(gradient, tile).add_(part)
+            for name, term in terms.items():
+                losses[name] = losses.get(name, 0.0) + float(term.detach())
+            store.release()
+        return {**losses, "total": sum(losses.values())}, gradient
+
+    def _style_losses(self, image: Tensor) -> tuple[dict[str, float], dict[str, Tensor]]:
+        """Return the style losses, and their gradients with respect to the sums that statistics are made of."""
+        if not self._style_shares:
+            return {}, {}
+        kind = type(next(iter(self._style.values())))
+        sums = self._tiling.sums(image, self._style_shares, kind)
+        leaves = [total.requires_grad_(True) for total in sums.values()]
+        terms = [
+            self._style_shares[layer]
+            * self._style[layer].compare(kind.statistics_of(total, self._tiling.positions(image, layer)))
+            for layer, total in sums.items()
+        ]
+        loss = torch.stack(terms).sum()
+        return {"style": float(loss.detach())}, dict(zip(sums, torch.autograd.grad(loss, leaves), strict=True))
+
+    def _terms(
+        self, leaf: Tensor, tile: Tile, image: Tensor, features: Mapping[str, Tensor], index: int
+    ) -> dict[str, Tensor]:
+        """Compute what the tile ``index`` adds to the losses that are sums over positions."""
+        terms = {}
+        if self._content:
+            targets, factors = self._content.targets[index], self._content.factors
+            terms["content"] = torch.stack(
+                [
+                    share * factors[layer] * (features[layer].float() - targets[layer].float()).square().sum()
+                    for layer, share in self._content_shares.items()
+                ]
+            ).sum()
+        if self._tv_weight:
+            height, width = image.shape[2:]
+            vertical, horizontal = _own_differences(leaf, tile)
+            variation = vertical / (3 * (height - 1) * width) + horizontal / (3 * height * (width - 1))
+            terms["tv"] = self._tv_weight * variation
+        return terms
+
+    @torch.no_grad()
+    def _targets(self, content: Tensor, normalization: Normalization) -> ContentTiles:
+        store, targets = self._tiling.store, []
+        squares = dict.fromkeys(self._content_shares, torch.zeros((), device=content.device))
+        # Divided as the picture will be, whose style may ask for deeper layers.
+        for tile in self._tiling.tiles(content, self._layers):
+            features = self._tiling.see(seen(content, tile), tile, self._content_shares)
+            targets.append({layer: store.kept(activations.contiguous()) for layer, activations in features.items()})
+            for layer, activations in features.items():
+                squares[layer] = squares[layer] + activations.float().square().sum()
+            store.release()
+        return ContentTiles(targets, {layer: content_factor(each, normalization) for layer, each in squares.items()})
+
+
+def _own_differences(leaf: Tensor, tile: Tile) -> tuple[Tensor, Tensor]:
+    """Add up the squared differences of the tile's own pixels from the next below and to the right: two scalars."""
+    top, left = tile.top - tile.seen_top, tile.left - tile.seen_left
+    bottom, right = tile.bottom - tile.seen_top, tile.right - tile.seen_left
+    vertical = leaf[:, :, top : bottom + 1, left:right].diff(dim=2)
+    horizontal = leaf[:, :, top:bottom, left : right + 1].diff(dim=3)
+    return vertical.square().sum(), horizontal.square().sum()

@@ -1,0 +1,71 @@
+"""What an optimisation takes, and what it does where there is less."""
+
+from __future__ import annotations
+
+import resource
+
+import psutil
+import pytest
+import torch
+
+from impasto.descriptors.compact import load_compact
+from impasto.engines import needs
+from impasto.engines.memory import free_memory
+from impasto.engines.needs import TILES, appetite, plan
+from impasto.errors import OutOfMemoryError
+
+CPU = torch.device("cpu")
+GB = 10**9
+
+
+@pytest.fixture(scope="module")
+def hunger():
+    return appetite(load_compact(), ["relu4_2"], ["relu1_1", "relu5_1"], CPU)
+
+
+@pytest.fixture
+def free(monkeypatch):
+    def have(size):
+        monkeypatch.setattr(needs, "free_memory", lambda device: size)
+
+    return have
+
+
+def planned(hunger, side, **options):
+    return plan(side, side, [(256, 256)], hunger, **{"optimizer": "lbfgs", "tile": None, "device": CPU, **options})
+
+
+def test_the_less_memory_the_smaller_the_pieces(hunger, free):
+    found = []
+    for size in (64 * GB, 9 * GB, 5 * GB, 3 * GB, GB):
+        free(size)
+        need = planned(hunger, 2048 + 1024)
+        assert need.memory <= size
+        found.append((need.tile, need.disk > 0))
+    assert found[0] == (0, False)
+    assert found[-1][1] and found[-1][0] in TILES
+    sides = [tile or 10**6 for tile, on_disk in found if not on_disk]
+    assert sides == sorted(sides, reverse=True) and len(set(found)) >= 4
+
+
+def test_a_tile_that_was_asked_for_is_kept(hunger, free):
+    free(2 * GB)
+    assert planned(hunger, 2048, tile=384).tile == 384
+    with pytest.raises(OutOfMemoryError, match=r"or leave --tile to impasto"):
+        planned(hunger, 4096, tile=0)
+
+
+def test_what_fits_nowhere_is_refused_with_the_numbers(hunger, free):
+    free(GB // 10)
+    with pytest.raises(OutOfMemoryError, match=r"1000x1000 pixels need 0\.\d GB of memory, and 0\.1 GB are free"):
+        planned(hunger, 1000)
+
+
+def test_the_limits_of_a_process_count():
+    limits, used = resource.getrlimit(resource.RLIMIT_AS), psutil.Process().memory_info().vms
+    assert free_memory(CPU) > 10**8
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (used + 10**8, limits[1]))
+        assert 0 < free_memory(CPU) <= 10**8
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
