@@ -14,6 +14,7 @@ from cyclopts import App, Parameter
 
 from impasto.cli.console import RunDisplay, fail
 from impasto.cli.engine_flags import EngineFlags, engine_options
+from impasto.cli.film import STEADY, Film, is_film
 from impasto.cli.recipe import Painted, Recipe, Source, named
 from impasto.cli.run_files import RunFiles
 from impasto.engines.base import StreamingEngine, Style, StylizeInputs, mixture
@@ -47,6 +48,7 @@ def stylize(
     resume: Annotated[bool, Parameter(negative="")] = False,
     animation: Path | None = None,
     losses: Path | None = None,
+    steady: float | None = None,
     keep_profile: bool | None = None,
     quality: int | None = None,
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
@@ -58,7 +60,8 @@ def stylize(
     Parameters
     ----------
     content
-        Pictures to paint: files, folders, patterns such as '*.jpg', or '-' for stdin.
+        Pictures to paint: files, folders, patterns such as '*.jpg', or '-' for stdin; or films,
+        such as .mp4, .mov, .mkv or .webm.
     output
         The result: a file, in whose name {stem} and {style} stand for those of the content and the style; a folder if
         there are several pictures; or '-' for stdout.
@@ -81,6 +84,9 @@ def stylize(
         Also write how the picture came about, as FILE.gif or FILE.webp.
     losses
         Also write the losses of every step as FILE.csv, and plot them as FILE-curves.png.
+    steady
+        Of films, how much of a frame is the one before, moved as the film moves: from 0, which flickers, to below 1.
+        Default 0.7.
     keep_profile
         Give the result the colour profile of the content image, as is the default; otherwise it is sRGB.
     quality
@@ -99,8 +105,11 @@ def stylize(
         raise UsageError(f"{painted} was painted by engine {again.engine!r}; leave --engine, or --from")
     engine = engine or (again.engine if again else _DEFAULT)
     chosen = engine_options(engine, options, again.options if again else {})
+    films = any(is_film(Path(text)) for text in content)
+    if steady is not None and not films:
+        raise UsageError("--steady is for films; leave it")
     if not isinstance(chosen, GatysOptions):
-        for flag, given in (("--resume", resume), ("--animation", animation), ("--losses", losses)):
+        for flag, given in (("--resume", resume and not films), ("--animation", animation), ("--losses", losses)):
             if given:
                 raise UsageError(f"{flag} is for runs of many steps; engine {engine!r} paints in one")
     contents = [again.content()] if again and not content else [named(each) for each in _expand(content)]
@@ -123,38 +132,47 @@ def stylize(
         name = target.name if target else "stdout"
         with RunDisplay(name, quiet=quiet) as display:
             try:
-                files = RunFiles(
-                    target,
-                    save_every=chosen.save_every if isinstance(chosen, GatysOptions) else 0,
-                    animation=animation,
-                    losses=losses,
-                    resume=resume,
-                )
-                picture = open_picture(source.path or sys.stdin.buffer.read())
-                masks = tuple(open_picture(each.path) if each.path else alpha_mask(picture) for each in chosen_masks)
-                inputs = StylizeInputs(picture, styles, masks)
-                size = fit_size(inputs.content.width, inputs.content.height, chosen.size)
-                recipe = Recipe(source, chosen_styles, chosen_masks, keep, chosen_quality)
-                result = _Result(inputs.content.outline, target, size, recipe)
-                painter = painter or create_engine(engine, chosen, on_download=display.download)
-                run = _Run(inputs, files, result, display, resume)
                 started = time.monotonic()
-                if isinstance(painter, StreamingEngine):
-                    run.stream(painter)
+                recipe = Recipe(source, chosen_styles, chosen_masks, keep, chosen_quality)
+                if is_film(source.path):
+                    film = Film(recipe, target, styles, STEADY if steady is None else steady, resume)
+                    painter = painter or create_engine(engine, chosen, on_download=display.download)
+                    report = film.paint(engine, painter, chosen, display)
                 else:
-                    run.paint(painter)
+                    files = RunFiles(
+                        target,
+                        save_every=chosen.save_every if isinstance(chosen, GatysOptions) else 0,
+                        animation=animation,
+                        losses=losses,
+                        resume=resume,
+                    )
+                    picture = open_picture(source.path or sys.stdin.buffer.read())
+                    masks = tuple(
+                        open_picture(each.path) if each.path else alpha_mask(picture) for each in chosen_masks
+                    )
+                    inputs = StylizeInputs(picture, styles, masks)
+                    size = fit_size(inputs.content.width, inputs.content.height, chosen.size)
+                    result = _Result(inputs.content.outline, target, size, recipe)
+                    painter = painter or create_engine(engine, chosen, on_download=display.download)
+                    run = _Run(inputs, files, result, display, resume)
+                    started = time.monotonic()
+                    if isinstance(painter, StreamingEngine):
+                        run.stream(painter)
+                    else:
+                        run.paint(painter)
+                    report = {**result.report, **run.report}
+                    if again:
+                        for part in again.changes(result.metadata):
+                            display.note(f"the {part} is another than then; the result may differ")
             except ImpastoError as error:
                 if len(pairs) == 1 or isinstance(error, (Interrupted, UsageError)):
                     raise
                 failed.append(source.where)
                 fail(f"{source.where}: {error}", 1)
                 continue
-            if again:
-                for part in again.changes(result.metadata):
-                    display.note(f"the {part} is another than then; the result may differ")
         if json_output:
             seconds = round(time.monotonic() - started, 3)
-            print(json.dumps({"content": source.where, **result.report, **run.report, "seconds": seconds}), flush=True)
+            print(json.dumps({"content": source.where, **report, "seconds": seconds}), flush=True)
     if failed:
         code = _SOME_FAILED if len(failed) < len(pairs) else 1
         return fail(f"{len(failed)} of {len(pairs)} pictures failed: {', '.join(failed)}", code)

@@ -9,7 +9,7 @@ from impasto.errors import UsageError
 from impasto.types import Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from impasto.engines.checkpoints import Checkpoint
     from impasto.gallery import GalleryStyle
@@ -119,6 +119,17 @@ class Engine(Protocol):
 
         Raises:
             Interrupted: KeyboardInterrupt arrived; carries the best picture so far.
+        """
+
+
+@runtime_checkable
+class ShotEngine(Engine, Protocol):
+    """A way to paint that paints alike what is alike in several pictures: frames of a film."""
+
+    def shot(self, inputs: StylizeInputs) -> Callable[[LazyPicture], Iterator[Picture]]:
+        """Return what paints pictures as large as the content of ``inputs``, and with its statistics, as `strips`.
+
+        There are no masks.
         """
 
 

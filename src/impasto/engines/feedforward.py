@@ -151,9 +151,21 @@ class FeedForwardEngine(ABC):
             size = fit_size(given.width, given.height, self._options.size)
             yield from masked_strips(inputs, size, lambda each, step: self.strips(each, on_step=step), on_step)
             return
-        content = given.resized(*fit_size(given.width, given.height, self._options.size))
-        thumbnail = content.thumbnail(_THUMBNAIL)
+        yield from self._shot(inputs, on_step)(given)
+
+    def shot(self, inputs: StylizeInputs) -> Callable[[LazyPicture], Iterator[Picture]]:
+        """Paint with the statistics of one picture: see `impasto.engines.base.ShotEngine`."""
+        return self._shot(inputs, lambda step: None)
+
+    def _shot(self, inputs: StylizeInputs, on_step: OnStep) -> Callable[[LazyPicture], Iterator[Picture]]:
+        thumbnail = self._sized(inputs.content).thumbnail(_THUMBNAIL)
         paint = self._finished(inputs, thumbnail)
+        return lambda picture: self._strips(self._sized(picture), paint, thumbnail, on_step)
+
+    def _sized(self, given: LazyPicture) -> LazyPicture:
+        return given.resized(*fit_size(given.width, given.height, self._options.size))
+
+    def _strips(self, content: LazyPicture, paint: Paint, thumbnail: FloatArray, on_step: OnStep) -> Iterator[Picture]:
         # A halo is computed for nothing, so a picture that needs no division gets none.
         whole = content.height * content.width <= _UNDIVIDED
         tile_size = (content.height, content.width) if whole else _TILE

@@ -1,0 +1,207 @@
+"""Films in files: frames in, frames out, through FFmpeg's libraries."""
+
+from __future__ import annotations
+
+import heapq
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from impasto.errors import ImageReadError, ImageWriteError, needs_extra
+
+with needs_extra("a film", "film"):
+    import av
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from fractions import Fraction
+    from pathlib import Path
+
+    from impasto.types import FloatArray
+
+_CODECS = {"webm": "libvpx-vp9"}
+_COMMON_CODEC = "libx264"
+_COLORS = ("color_range", "color_primaries", "color_trc", "colorspace")
+_PART_FORMAT = "nut"  # which keeps any time of any frame
+_CONTAINER_OPTIONS = {form: {"movflags": "faststart"} for form in ("mp4", "mov")}
+_RATE = 48_000
+"""Samples of sound in a second, where it has to be encoded again."""
+_UNKNOWN = 2
+"""Matrices, primaries and curves that a file does not name."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a film."""
+
+    pixels: FloatArray
+    """(H, W, 3), sRGB in [0, 1], upright."""
+    time: int
+    """In units of the film's `Clip.time_base`."""
+
+
+class Clip:
+    """A film in a file.
+
+    Attributes:
+        width: of a frame in pixels, upright.
+        height: of a frame in pixels, upright.
+        frames: how many there are, or about so many.
+        rate: frames in a second, in the mean.
+        time_base: seconds that times of frames are counted in.
+        colors: how its numbers stand for colours, as `av.VideoFrame` names it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open ``path``.
+
+        Raises:
+            ImageReadError: there is no film in it.
+        """
+        self.path = path
+        with self._opened() as container:
+            stream = container.streams.video[0]
+            first = next(iter(container.decode(stream)), None)
+            if first is None:
+                raise ImageReadError(f"{path.name} holds no frame that can be read; give another file")
+            self.rate: Fraction = stream.guessed_rate or stream.average_rate
+            self.time_base: Fraction = stream.time_base
+            seconds = float((stream.duration or 0) * stream.time_base) or (container.duration or 0) / av.time_base
+            self.frames = stream.frames or max(1, round(seconds * self.rate))
+            self.colors = {name: int(getattr(first, name)) for name in _COLORS}
+            self._turns = -round(first.rotation / 90) % 4
+            sides = (first.width, first.height)
+            self.width, self.height = sides[::-1] if self._turns % 2 else sides
+
+    def read(self) -> Iterator[Frame]:
+        """Decode the frames in their order.
+
+        Raises:
+            ImageReadError: the file is damaged from here on.
+        """
+        with self._opened() as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            for frame in container.decode(stream):
+                upright = np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), -self._turns))
+                yield Frame(np.divide(upright, 255, dtype=np.float32), frame.pts)
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        try:
+            with av.open(str(self.path)) as container:
+                if not container.streams.video:
+                    raise ImageReadError(f"{self.path.name} holds no pictures; give a film")
+                yield container
+        except (av.FFmpegError, OSError) as error:
+            reason = (error.strerror or str(error)).lower()
+            raise ImageReadError(f"{self.path.name} cannot be read as a film: {reason}") from error
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How frames are written."""
+
+    width: int
+    """In pixels; even."""
+    height: int
+    """In pixels; even."""
+    form: str
+    """Container of the film, one of `FILM_FORMATS`, which determines the codec."""
+    quality: int
+    """1 to 100."""
+
+    def write_part(self, path: Path, frames: Iterator[Frame], like: Clip) -> None:
+        """Encode ``frames``, at the times and in the colours of ``like``, into a part of a film.
+
+        Raises:
+            ImageWriteError: the codec or the disk refuses.
+        """
+        with _written(path, _PART_FORMAT, {}) as container:
+            stream = container.add_stream(_CODECS.get(self.form, _COMMON_CODEC), rate=like.rate)
+            stream.width, stream.height, stream.pix_fmt = self.width, self.height, "yuv420p"
+            stream.time_base = stream.codec_context.time_base = like.time_base
+            # A constant rate factor, 18 where quality is 90: hardly to be told from the original. Without frames that
+            # look ahead, parts begin when their first frame does, and fit together.
+            stream.options = {"crf": str(round(45 - 0.3 * self.quality)), "b:v": "0", "bf": "0"}
+            for name, value in like.colors.items():
+                setattr(stream.codec_context, name, value)
+            for frame in frames:
+                container.mux(stream.encode(self._encoded(frame, like)))
+            container.mux(stream.encode())
+
+    def _encoded(self, frame: Frame, like: Clip) -> Any:
+        whole = frame.pixels[: self.height, : self.width]
+        pixels = np.ascontiguousarray((whole.clip(0, 1) * 255 + 0.5).astype(np.uint8))
+        matrix = like.colors["colorspace"]
+        made = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
+            format="yuv420p",
+            dst_colorspace=matrix if matrix != _UNKNOWN else None,
+            dst_color_range=like.colors["color_range"] or None,
+        )
+        for name, value in like.colors.items():
+            setattr(made, name, value)
+        made.pts, made.time_base = frame.time, like.time_base
+        return made
+
+
+def join(parts: Sequence[Path], clip: Clip, target: Path, form: str, facts: str) -> None:
+    """Write ``target`` from the ``parts`` of its pictures, one after the other, and the sound of ``clip``.
+
+    ``facts`` is kept as a comment.
+
+    Raises:
+        ImageWriteError: the container cannot hold the sound, or the disk refuses.
+    """
+    with _written(target, form, _CONTAINER_OPTIONS.get(form, {})) as container, av.open(str(clip.path)) as source:
+        container.metadata.update({**source.metadata, "comment": facts})
+        with av.open(str(parts[0])) as first:
+            streams = {"video": container.add_stream_from_template(first.streams.video[0])}
+        packets = [_pictures(parts)]
+        if source.streams.audio:
+            given = source.streams.audio[0]
+            if given.codec_context.name in container.supported_codecs:
+                streams["audio"] = container.add_stream_from_template(given)
+                packets.append(_timed(source.demux(given)))
+            else:
+                streams["audio"] = container.add_stream(container.default_audio_codec, rate=_RATE)
+                packets.append(_timed(_encoded_again(source, streams["audio"])))
+        # In the order of their times, or the container would have to keep the one until it gets the other.
+        for _, packet in heapq.merge(*packets, key=itemgetter(0)):
+            packet.stream = streams[packet.stream.type]
+            container.mux(packet)
+
+
+def _pictures(parts: Sequence[Path]) -> Iterator[tuple[float, Any]]:
+    for part in parts:
+        with av.open(str(part)) as opened:
+            yield from _timed(opened.demux(opened.streams.video[0]))
+
+
+def _encoded_again(source: Any, stream: Any) -> Iterator[Any]:
+    """Encode the sound of ``source`` for a container that cannot hold it as it is."""
+    resampler = av.AudioResampler(format=stream.format.name, layout=stream.layout.name, rate=_RATE)
+    for frame in chain(source.decode(audio=0), [None]):
+        for resampled in resampler.resample(frame):
+            yield from stream.encode(resampled)
+    yield from stream.encode()
+
+
+def _timed(packets: Iterator[Any]) -> Iterator[tuple[float, Any]]:
+    for packet in packets:
+        if packet.dts is not None:  # the last one of a file is empty
+            yield float(packet.dts * packet.time_base), packet
+
+
+@contextmanager
+def _written(path: Path, form: str, options: dict[str, str]) -> Iterator[Any]:
+    try:
+        with av.open(str(path), "w", format=form, options=options) as container:
+            yield container
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise ImageWriteError(f"the film cannot be written: {reason}; try another container, such as .mkv") from error

@@ -1,0 +1,78 @@
+"""Keeping paint where it is: each frame is mixed with the one before, moved as the film moves.
+
+As Ruder et al. (2016), "Artistic Style Transfer for Videos", section 4, hold a frame to the warped last one by a loss
+where the optical flow can be trusted, so are frames mixed here, which takes no optimisation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from impasto.errors import needs_extra
+from impasto.images.color import luminance
+from impasto.images.scale import fit_size, resize_pixels
+
+with needs_extra("a film", "film"):
+    import cv2
+
+if TYPE_CHECKING:
+    from impasto.types import FloatArray
+
+_FLOW_SIDE = 512
+"""Long side in pixels at which motion is looked for."""
+_TOLERANCE = 0.06
+"""Difference of colours, in [0, 1], up to which something is what moved there; at twice as much it is not at all."""
+_AROUND = 5
+
+
+class Steady:
+    """Mixes what is painted with what was painted before, within a shot.
+
+    Attributes:
+        painted: the last frame that was returned, (H, W, 3); None at the beginning of a shot.
+    """
+
+    def __init__(self, weight: float) -> None:
+        """Mix in ``weight`` of the frame before, from 0, nothing, to below 1."""
+        self.painted: FloatArray | None = None
+        self._weight = weight
+        self._seen: FloatArray | None = None
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+
+    def begin(self) -> None:
+        """Forget what was before: a shot begins."""
+        self.painted = self._seen = None
+
+    def see(self, seen: FloatArray) -> None:
+        """Look at a frame that was painted already; whoever skips it sets what was ``painted``."""
+        self._seen = seen
+
+    def mix(self, seen: FloatArray, painted: FloatArray) -> FloatArray:
+        """Return ``painted`` (H, W, 3), mixed with the frame before, moved from where that was ``seen`` (H, W, 3)."""
+        if self._weight and self.painted is not None and self._seen is not None:
+            height, width = painted.shape[:2]
+            before, now = (resize_pixels(each, height, width) for each in (self._seen, seen))
+            flow = self._find(before, now)
+            columns, rows = flow[..., 0] + np.arange(width), flow[..., 1] + np.arange(height)[:, None]
+            x, y = columns.astype(np.float32), rows.astype(np.float32)
+            strange = np.abs(cv2.blur(_moved(before, x, y) - now, (_AROUND, _AROUND))).max(2)
+            inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+            trust = (self._weight * inside * (2 - strange / _TOLERANCE).clip(0, 1))[..., None]
+            painted = (trust * _moved(self.painted, x, y) + (1 - trust) * painted).clip(0, 1).astype(np.float32)
+        self._seen, self.painted = seen, painted
+        return painted
+
+    def _find(self, before: FloatArray, now: FloatArray) -> FloatArray:
+        """Return how far from a pixel of ``now`` it was ``before``: (H, W, 2), in pixels to the right and down."""
+        height, width = now.shape[:2]
+        small = fit_size(width, height, min(_FLOW_SIDE, max(width, height)))
+        greys = [(luminance(resize_pixels(each, small[1], small[0])) * 255).astype(np.uint8) for each in (now, before)]
+        found = self._flow.calc(greys[0], greys[1], np.zeros((*greys[0].shape, 2), np.float32))
+        scale = np.array([width / small[0], height / small[1]])
+        return np.asarray(cv2.resize(found, (width, height)) * scale, np.float32)
+
+
+def _moved(pixels: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
+    return np.asarray(cv2.remap(pixels, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.float32)

@@ -1,0 +1,245 @@
+"""Films: what goes in, what comes out, and what happens in between."""
+
+from __future__ import annotations
+
+import json
+import struct
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+import impasto
+from impasto.cli.main import run
+from impasto.films import painting
+from impasto.films.clips import Clip
+from impasto.films.shots import Shots
+from impasto.images import read_picture, resize_picture, resize_pixels
+from impasto.types import Picture
+
+WIDTH, HEIGHT = 160, 96
+MOVE = (1, 2)
+"""Pixels down and right that the camera moves between two frames."""
+
+
+@pytest.fixture(scope="module")
+def scenes(request):
+    """Two pictures to move over."""
+    folder = request.getfixturevalue("photo").parent
+    sides = (2 * WIDTH, 2 * HEIGHT)
+    return [resize_picture(read_picture(folder / name), *sides).pixels for name in ("harbour.jpg", "still-life.jpg")]
+
+
+def panned(scene, number):
+    down, right = (number * step for step in MOVE)
+    grain = np.random.default_rng(number).normal(0, 0.01, (HEIGHT, WIDTH, 3))
+    return np.clip(scene[down : down + HEIGHT, right : right + WIDTH] + grain, 0, 1).astype(np.float32)
+
+
+def write_clip(path, frames, *, times=None, rate=25, sound=False, matrix=1):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=rate)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt, stream.options = "yuv420p", {"crf": "10"}
+        stream.codec_context.colorspace, stream.codec_context.color_range = matrix, 1
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        voice = None
+        if sound:
+            voice = container.add_stream("aac", rate=44100)
+            voice.layout = "mono"
+        for number, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray((pixels * 255).round().astype(np.uint8), format="rgb24")
+            frame = frame.reformat(format="yuv420p", dst_colorspace=matrix)
+            frame.pts = times[number] if times else number * 1000 // rate
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+        if voice:
+            tone = np.sin(2 * np.pi * 440 * np.arange(44100 * len(frames) // rate) / 44100).astype(np.float32)[None]
+            for begin in range(0, tone.shape[1], 1024):
+                part = np.ascontiguousarray(tone[:, begin : begin + 1024])
+                heard = av.AudioFrame.from_ndarray(part, format="fltp", layout="mono")
+                heard.sample_rate, heard.pts = 44100, begin
+                container.mux(voice.encode(heard))
+            container.mux(voice.encode())
+    return path
+
+
+def packets(path, kind):
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(**{kind: 0}) if packet.size]
+
+
+def seconds(path, kind):
+    with av.open(str(path)) as container:
+        return sum(frame.samples / frame.sample_rate for frame in container.decode(**{kind: 0}))
+
+
+def moments(clip, frames):
+    return [float((frame.time - frames[0].time) * clip.time_base) for frame in frames]
+
+
+def stylize(source, target, *options):
+    return run(["stylize", str(source), "-s", "great-wave", "-o", str(target), "--quiet", *map(str, options)])
+
+
+@pytest.fixture(scope="module")
+def clip(scenes, tmp_path_factory):
+    frames = [panned(scenes[0], number) for number in range(14)] + [panned(scenes[1], number) for number in range(10)]
+    return write_clip(tmp_path_factory.mktemp("films") / "clip.mp4", frames, sound=True)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".webm"])
+def test_a_film_keeps_all_but_its_looks(clip, tmp_path, suffix, capsys):
+    out = tmp_path / f"out{suffix}"
+    assert stylize(clip, out, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["frames"], report["shots"], report["width"], report["height"]) == (24, 2, WIDTH, HEIGHT)
+    given, made = Clip(clip), Clip(out)
+    assert (made.width, made.height, made.rate, made.colors) == (given.width, given.height, given.rate, given.colors)
+    if suffix == ".webm":  # whose sound has codecs of its own
+        assert abs(seconds(out, "audio") - seconds(clip, "audio")) < 0.1
+    else:
+        assert packets(out, "audio") == packets(clip, "audio")
+    before, after = list(given.read()), list(made.read())
+    assert moments(made, after) == pytest.approx(moments(given, before), abs=0.002)
+    alone = impasto.stylize(Picture(before[0].pixels), "great-wave").pixels
+    assert np.abs(after[0].pixels - alone).mean() < 0.02, "the first frame is painted as a picture, and encoded"
+    assert np.abs(after[0].pixels - before[0].pixels).mean() > 0.1
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+def test_frames_keep_their_times_however_irregular(scenes, tmp_path):
+    times = [0, 40, 90, 91, 400, 1000]
+    clip = write_clip(tmp_path / "clip.mkv", [panned(scenes[0], number) for number in range(6)], times=times)
+    assert stylize(clip, tmp_path / "out.mkv") == 0
+    made = Clip(tmp_path / "out.mkv")
+    assert [round(1000 * frame.time * made.time_base) for frame in made.read()] == times
+
+
+@pytest.mark.parametrize("matrix", [1, 5])
+def test_colours_are_read_and_written_by_the_same_matrix(tmp_path, matrix):
+    pure = np.zeros((64, 96, 3), np.float32)
+    for index, color in enumerate([(0.9, 0.1, 0.1), (0.1, 0.8, 0.2), (0.1, 0.2, 0.9)]):
+        pure[:, 32 * index : 32 * index + 32] = color
+    clip = write_clip(tmp_path / "clip.mp4", [pure] * 3, matrix=matrix)
+    assert stylize(clip, tmp_path / "out.mp4", "--strength", 0) == 0
+    for source in (clip, tmp_path / "out.mp4"):
+        film = Clip(source)
+        assert film.colors["colorspace"] == matrix
+        found = next(film.read()).pixels
+        assert np.abs(found - pure)[8:-8].reshape(48, 3, 32, 3)[:, :, 8:-8].max() < 0.03
+
+
+def test_a_film_of_a_phone_that_was_held_upright_is_painted_upright(scenes, tmp_path):
+    upright = np.ascontiguousarray(panned(scenes[0], 0)[:, :HEIGHT])
+    lying = np.ascontiguousarray(np.rot90(upright))
+    clip = write_clip(tmp_path / "clip.mp4", [np.ascontiguousarray(lying[:64])] * 2)
+    data = bytearray(clip.read_bytes())
+    # ISO 14496-12, section 8.3.2: the matrix that turns pictures by 90 degrees clockwise.
+    matrix = data.index(b"tkhd") + 4 + 40
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 64 << 16, 0, 1 << 30)
+    clip.write_bytes(data)
+    expected = np.rot90(lying[:64], -1)
+    found = next(Clip(clip).read()).pixels
+    assert found.shape == expected.shape == (HEIGHT, 64, 3)
+    assert np.abs(found - expected).mean() < 0.02
+    assert stylize(clip, tmp_path / "out.mp4", "--strength", 0) == 0
+    assert np.abs(next(Clip(tmp_path / "out.mp4").read()).pixels - expected).mean() < 0.03
+
+
+def flicker(frames):
+    """How much a frame differs from the one before, moved as the camera moved."""
+    down, right = MOVE
+    return np.mean([np.abs(a[down:, right:] - b[:-down, :-right]).mean() for a, b in pairwise(frames)])
+
+
+def test_films_flicker_less_than_their_frames(scenes, tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", [panned(scenes[0], number) for number in range(12)])
+    assert stylize(clip, tmp_path / "out.mp4") == 0
+    assert stylize(clip, tmp_path / "rough.mp4", "--steady", 0) == 0
+    single = [impasto.stylize(Picture(frame.pixels), "great-wave").pixels for frame in Clip(clip).read()]
+    steady, rough = ([frame.pixels for frame in Clip(tmp_path / name).read()] for name in ("out.mp4", "rough.mp4"))
+    assert flicker(steady) < 0.7 * flicker(single)
+    assert flicker(steady) < 0.7 * flicker(rough)
+
+
+def test_a_film_has_the_colours_of_its_first_frame(scenes, tmp_path):
+    still, passer = panned(scenes[0], 0), panned(scenes[1], 0)
+    frames = []
+    for number in range(6):
+        frame = still.copy()
+        frame[:, : 12 * number] = passer[:, : 12 * number]
+        frames.append(frame)
+    clip = write_clip(tmp_path / "clip.mp4", frames)
+    assert stylize(clip, tmp_path / "out.mp4", "--steady", 0) == 0
+    corner = [frame.pixels[:, 130:].mean((0, 1)) for frame in Clip(tmp_path / "out.mp4").read()]
+    single = [impasto.stylize(Picture(frame.pixels), "great-wave") for frame in Clip(clip).read()]
+    alone = [picture.pixels[:, 130:].mean((0, 1)) for picture in single]
+    assert np.abs(corner[-1] - corner[0]).max() < 0.5 * np.abs(alone[-1] - alone[0]).max()
+
+
+def test_shots(scenes):
+    scene, other = (resize_pixels(each, 90, 160) for each in scenes)
+    film = [np.roll(scene, 3 * number, axis=1) for number in range(20)]
+    film += [np.roll(other, 3 * number, axis=1) for number in range(20)]
+    film += [(1 - share) * film[-1] + share * scene for share in np.linspace(0, 1, 25)]
+    film += [scene * 0.9] * 5
+    shots = Shots()
+    begins = [number for number, pixels in enumerate(film) if shots.begins(pixels.astype(np.float32))]
+    assert begins == [0, 20]
+
+
+def test_a_killed_run_goes_on_and_ends_in_the_same_pictures(clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(painting, "PART", 5)
+    assert stylize(clip, tmp_path / "whole.mp4") == 0
+    report = painting.PaintedFrames._report
+
+    def killed(self, pixels):
+        if self.frames == 18:
+            raise KeyboardInterrupt
+        report(self, pixels)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(painting.PaintedFrames, "_report", killed)
+        assert stylize(clip, tmp_path / "out.mp4") == 130
+    assert not (tmp_path / "out.mp4").exists()
+    painted = []
+    monkeypatch.setattr(painting.PaintedFrames, "_report", lambda self, pixels: painted.append(self.frames))
+    assert run(["stylize", str(clip), "-s", "starry-night", "-o", str(tmp_path / "out.mp4"), "--resume", "-q"]) == 1
+    assert stylize(clip, tmp_path / "out.mp4", "--resume") == 0
+    assert painted == list(range(16, 25))
+    assert packets(tmp_path / "out.mp4", "video") == packets(tmp_path / "whole.mp4", "video")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "whole.mp4"]
+
+
+def test_a_side_that_is_odd_loses_a_pixel(scenes, tmp_path, capsys):
+    clip = write_clip(tmp_path / "clip.mp4", [panned(scenes[0], 0)] * 2)
+    assert stylize(clip, tmp_path / "out.mp4", "--size", 101, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["width"], report["height"]) == (100, 60)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["{clip}", "-s", "great-wave", "-o", "out.jpg"], "the result of a film is a film"),
+        (["{clip}", "-s", "great-wave", "-o", "-"], "the result of a film is a film"),
+        (["{clip}", "-s", "{painting}", "-o", "out.mp4", "--engine", "gatys"], "engine 'gatys' paints single pictures"),
+        (["{clip}", "-s", "great-wave", "-o", "out.mp4", "--mask", "{painting}"], "leave --mask"),
+        (["{clip}", "-s", "great-wave", "-o", "out.mp4", "--steady", "1"], "--steady is 1; it should be at least 0"),
+        (["{clip}", "-s", "great-wave", "-o", "nowhere/out.mp4"], "folder nowhere does not exist"),
+        (["text.mp4", "-s", "great-wave", "-o", "out.mp4"], "text.mp4 cannot be read as a film"),
+        (["nowhere.mp4", "-s", "great-wave", "-o", "out.mp4"], "nowhere.mp4 cannot be read as a film: no such file"),
+        (["{painting}", "-s", "great-wave", "-o", "out.png", "--steady", "0.5"], "--steady is for films"),
+    ],
+)
+def test_wrong_inputs(clip, painting, tmp_path, monkeypatch, arguments, sentence, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("text.mp4").write_text("no film")
+    places = {"clip": clip, "painting": painting}
+    assert run(["stylize", *(argument.format(**places) for argument in arguments), "--quiet"]) in (1, 2)
+    said = capsys.readouterr().err
+    assert sentence in said and said.count("\n") == 1
