@@ -86,9 +86,13 @@ class Clip:
         with self._opened() as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
+            step = round(1 / (self.rate * self.time_base))
+            time = -step
             for frame in container.decode(stream):
+                # Some containers do not say when a frame is shown.
+                time = time + step if frame.pts is None else frame.pts
                 upright = np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), -self._turns))
-                yield Frame(np.divide(upright, 255, dtype=np.float32), frame.pts)
+                yield Frame(np.divide(upright, 255, dtype=np.float32), time)
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:
