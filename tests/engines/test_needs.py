@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import resource
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -32,7 +35,8 @@ def free(monkeypatch):
 
 
 def planned(hunger, side, **options):
-    return plan(side, side, [(256, 256)], hunger, **{"optimizer": "lbfgs", "tile": None, "device": CPU, **options})
+    given = {"optimizer": "lbfgs", "tile": None, "device": CPU, "folder": Path(tempfile.gettempdir()), **options}
+    return plan(side, side, [(256, 256)], hunger, **given)
 
 
 def test_the_less_memory_the_smaller_the_pieces(hunger, free):
@@ -59,6 +63,13 @@ def test_what_fits_nowhere_is_refused_with_the_numbers(hunger, free):
     free(GB // 10)
     with pytest.raises(OutOfMemoryError, match=r"1000x1000 pixels need 0\.\d GB of memory, and 0\.1 GB are free"):
         planned(hunger, 1000)
+
+
+def test_a_disk_that_is_full_is_said(hunger, free, monkeypatch):
+    free(3 * GB // 2)
+    monkeypatch.setattr(needs.shutil, "disk_usage", lambda folder: SimpleNamespace(free=GB))
+    with pytest.raises(OutOfMemoryError, match=r"pixels need \d+\.\d GB on the disk of .*, and 1\.0 GB are free"):
+        planned(hunger, 4096)
 
 
 def test_the_limits_of_a_process_count():

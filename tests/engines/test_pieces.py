@@ -52,21 +52,36 @@ def test_where_the_state_is_makes_no_difference(pictures, optimizer, request):
     assert paint(pictures, tile=96, optimizer=optimizer).pixels.tobytes() == in_memory.pixels.tobytes()
 
 
-@pytest.mark.parametrize("stop", [2, 5])
-def test_a_run_on_disk_is_continued_to_the_same_bytes(pictures, tmp_path, on_disk, stop):
+@pytest.mark.parametrize(("optimizer", "stop"), [("lbfgs", 2), ("lbfgs", 5), ("adam", 2), ("sgd", 5)])
+def test_a_run_on_disk_is_continued_to_the_same_bytes(pictures, tmp_path, on_disk, optimizer, stop):
     def killed(step):
         if step.done == stop + 1:
             raise InterruptedError
 
     path = tmp_path / "run.checkpoint"
-    uninterrupted = paint(pictures)
+    uninterrupted = paint(pictures, optimizer=optimizer)
     with pytest.raises(InterruptedError):
-        paint(pictures, killed, Checkpoint(path), checkpoint_every=stop)
+        paint(pictures, killed, Checkpoint(path), optimizer=optimizer, checkpoint_every=stop)
     first = []
-    resumed = paint(pictures, first.append, Checkpoint(path, resume=True), checkpoint_every=stop)
+    resumed = paint(pictures, first.append, Checkpoint(path, resume=True), optimizer=optimizer, checkpoint_every=stop)
     assert first[0].done == stop + 1
     assert resumed.pixels.tobytes() == uninterrupted.pixels.tobytes()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_goes_on_in_the_pieces_that_it_began_with(pictures, tmp_path, monkeypatch):
+    def killed(step):
+        if step.done == 3:
+            raise InterruptedError
+
+    path = tmp_path / "run.checkpoint"
+    uninterrupted = paint(pictures, tile=96)
+    plan = optimization.plan
+    with monkeypatch.context() as scarce, pytest.raises(InterruptedError):
+        scarce.setattr(optimization, "plan", lambda *given, **options: plan(*given, **{**options, "tile": 96}))
+        paint(pictures, killed, Checkpoint(path), checkpoint_every=2)
+    resumed = paint(pictures, checkpoint=Checkpoint(path, resume=True))
+    assert resumed.pixels.tobytes() == uninterrupted.pixels.tobytes()
 
 
 def test_where_the_address_space_is_small_a_picture_is_painted_in_pieces(photo, painting, tmp_path):

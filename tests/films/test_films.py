@@ -15,7 +15,7 @@ import pytest
 import impasto
 from impasto.cli.main import run
 from impasto.films import painting
-from impasto.films.clips import Clip
+from impasto.films.clips import Clip, whole_times
 from impasto.films.shots import Shots
 from impasto.images import read_picture, resize_picture, resize_pixels
 from impasto.types import Picture
@@ -39,13 +39,14 @@ def panned(scene, number):
     return np.clip(scene[down : down + HEIGHT, right : right + WIDTH] + grain, 0, 1).astype(np.float32)
 
 
-def write_clip(path, frames, *, times=None, rate=25, sound=False, matrix=1):
+def write_clip(path, frames, *, times=None, rate=25, sound=False, matrix=1, shape=Fraction(1)):
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=rate)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt, stream.options = "yuv420p", {"crf": "10"}
         stream.codec_context.colorspace, stream.codec_context.color_range = matrix, 1
         stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        stream.codec_context.sample_aspect_ratio = shape
         voice = None
         if sound:
             voice = container.add_stream("aac", rate=44100)
@@ -117,6 +118,41 @@ def test_frames_keep_their_times_however_irregular(scenes, tmp_path):
     assert stylize(clip, tmp_path / "out.mkv") == 0
     made = Clip(tmp_path / "out.mkv")
     assert [round(1000 * frame.time * made.time_base) for frame in made.read()] == times
+
+
+def test_pixels_keep_their_shape(scenes, tmp_path):
+    wide = Fraction(16, 11)
+    clip = write_clip(tmp_path / "clip.mp4", [panned(scenes[0], number) for number in range(2)], shape=wide)
+    assert Clip(clip).shape == wide
+    assert stylize(clip, tmp_path / "out.mp4") == 0
+    assert Clip(tmp_path / "out.mp4").shape == wide
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([-40, 0, 40, 40, 30, 100], [0, 40, 80, 81, 82, 140]),
+        ([5, 10, 10, 10, 10, 60], [5, 10, 11, 12, 13, 60]),
+        ([None, None, None], [0, 40, 80]),
+        ([0, None, 50], [0, 40, 50]),
+    ],
+)
+def test_times_that_cannot_be_written_are_put_right(given, expected):
+    assert list(whole_times(given, 40)) == expected
+
+
+def test_two_tracks_of_sound_are_kept(clip, tmp_path):
+    double = tmp_path / "double.mkv"
+    with av.open(str(double), "w") as container, av.open(str(clip)) as source, av.open(str(clip)) as again:
+        streams = [container.add_stream_from_template(stream) for stream in (*source.streams, again.streams.audio[0])]
+        for opened, kinds in ((source, streams[:2]), (again, [None, streams[2]])):
+            for packet in opened.demux():
+                if packet.dts is not None and kinds[packet.stream.index]:
+                    packet.stream = kinds[packet.stream.index]
+                    container.mux(packet)
+    assert stylize(double, tmp_path / "out.mkv") == 0
+    with av.open(str(tmp_path / "out.mkv")) as made:
+        assert [stream.type for stream in made.streams] == ["video", "audio", "audio"]
 
 
 @pytest.mark.parametrize("matrix", [1, 5])
@@ -230,6 +266,8 @@ def test_a_side_that_is_odd_loses_a_pixel(scenes, tmp_path, capsys):
         (["{clip}", "-s", "{painting}", "-o", "out.mp4", "--engine", "gatys"], "engine 'gatys' paints single pictures"),
         (["{clip}", "-s", "great-wave", "-o", "out.mp4", "--mask", "{painting}"], "leave --mask"),
         (["{clip}", "-s", "great-wave", "-o", "out.mp4", "--steady", "1"], "--steady is 1; it should be at least 0"),
+        (["{clip}", "-s", "great-wave", "-o", "out.avi"], "the result of a film is a film"),
+        (["{clip}", "-s", "great-wave", "-o", "out.mp4", "--quality", "500"], "--quality is 500; it should be from 1"),
         (["{clip}", "-s", "great-wave", "-o", "nowhere/out.mp4"], "folder nowhere does not exist"),
         (["text.mp4", "-s", "great-wave", "-o", "out.mp4"], "text.mp4 cannot be read as a film"),
         (["nowhere.mp4", "-s", "great-wave", "-o", "out.mp4"], "nowhere.mp4 cannot be read as a film: no such file"),

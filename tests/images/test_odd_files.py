@@ -109,7 +109,7 @@ def turned(form: str, orientation: int, **options: object) -> Callable[[], bytes
     exif = image.getexif()
     exif[274] = orientation
     stored = image.transpose(TURNS[orientation]) if orientation in TURNS else image
-    return by_pil(form, stored, exif=exif, **options)
+    return by_pil(form, stored, exif=exif.tobytes(), **options)  # Pillow takes the orientation out of an object
 
 
 def animated(form: str, **options: object) -> Callable[[], bytes]:

@@ -8,16 +8,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impasto.engines.base import ShotEngine
 from impasto.errors import UsageError
-from impasto.films import FILM_FORMATS
+from impasto.films import FILM_FORMATS, FILM_SUFFIXES
 from impasto.images import fit_size
 from impasto.images.atomic import check_folder
+from impasto.options import GatysOptions
 
 if TYPE_CHECKING:
     from impasto.cli.console import RunDisplay
     from impasto.cli.recipe import Recipe
-    from impasto.engines.base import Engine, Style
+    from impasto.engines.base import ShotEngine, Style
     from impasto.options import EngineOptions
 
 STEADY = 0.7
@@ -26,7 +26,7 @@ _QUALITY = 90
 
 def is_film(path: Path | None) -> bool:
     """Say whether ``path`` is taken for a film, by its suffix."""
-    return path is not None and path.suffix.lower() in FILM_FORMATS
+    return path is not None and path.suffix.lower() in FILM_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -34,33 +34,49 @@ class Film:
     """A film to paint, and where the result goes."""
 
     recipe: Recipe
-    target: Path | None
+    output: Path | None
     styles: tuple[Style, ...]
     steady: float
     resume: bool
 
-    def paint(self, name: str, engine: Engine, options: EngineOptions, display: RunDisplay) -> dict[str, object]:
-        """Paint with ``engine``, which is called ``name``; return what ``--json`` says.
+    def check(self, options: EngineOptions) -> Path:
+        """Refuse what cannot be painted before anything is loaded; return where the result goes.
 
         Raises:
             UsageError: the engine paints no films, there are masks, or the result would be no film.
-            ImageReadError: the source is no film, or is damaged.
-            ImageWriteError: the result cannot be written.
-            CheckpointError: ``--resume`` finds parts of another run.
+            ImageWriteError: the folder of the result is missing.
         """
-        if not isinstance(engine, ShotEngine):
+        if isinstance(options, GatysOptions):
             raise UsageError(
-                f"engine {name!r} paints single pictures; for films choose --engine fast, adain, sanet, transformer or "
+                "engine 'gatys' paints single pictures; for films choose --engine fast, adain, sanet, transformer or "
                 "texture-net"
             )
-        if self.target is None or not is_film(self.target):
+        if self.output is None or self.output.suffix.lower() not in FILM_FORMATS:
             suffixes = ", ".join(FILM_FORMATS)
             raise UsageError(f"the result of a film is a film; give -o a name that ends with one of {suffixes}")
         if not 0 <= self.steady < 1:
             raise UsageError(f"--steady is {self.steady:g}; it should be at least 0 and less than 1")
+        if not 1 <= self.quality <= 100:
+            raise UsageError(f"--quality is {self.quality}; it should be from 1 to 100")
         if self.recipe.masks:
             raise UsageError("a mask is one picture, and what a film shows moves; leave --mask")
-        check_folder(self.target)
+        check_folder(self.output)
+        return self.output
+
+    @property
+    def quality(self) -> int:
+        """Of the pictures."""
+        return _QUALITY if self.recipe.quality is None else self.recipe.quality
+
+    def paint(self, name: str, engine: ShotEngine, options: EngineOptions, display: RunDisplay) -> dict[str, object]:
+        """Paint with ``engine``, which is called ``name``; return what ``--json`` says.
+
+        Raises:
+            ImageReadError: the source is no film, or is damaged.
+            ImageWriteError: the result cannot be written.
+            CheckpointError: ``--resume`` finds parts of another run.
+        """
+        target = self.check(options)
         from impasto.films.clips import Clip, Encoding
         from impasto.films.motion import Steady
         from impasto.films.painting import PaintedFrames, Parts, paint_film
@@ -71,8 +87,8 @@ class Film:
         encoding = Encoding(
             max(2, width - width % 2),
             max(2, height - height % 2),
-            FILM_FORMATS[self.target.suffix.lower()],
-            self.recipe.quality or _QUALITY,
+            FILM_FORMATS[target.suffix.lower()],
+            self.quality,
         )
         facts = {
             "software": f"impasto {version('impasto')}",
@@ -81,11 +97,11 @@ class Film:
             "steady": str(self.steady),
             **self.recipe.metadata,
         }
-        parts = Parts(self.target.with_name(f"{self.target.name}.parts"), json.dumps(facts))
+        parts = Parts(target.with_name(f"{target.name}.parts"), json.dumps(facts))
         frames = PaintedFrames(clip, engine, self.styles, Steady(self.steady), display.step)
-        paint_film(frames, clip, encoding, self.target, parts, resume=self.resume)
+        paint_film(frames, clip, encoding, target, parts, resume=self.resume)
         return {
-            "output": str(self.target),
+            "output": str(target),
             "width": encoding.width,
             "height": encoding.height,
             "frames": frames.frames,

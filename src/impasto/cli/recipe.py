@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,10 @@ class Source:
     @cached_property
     def digest(self) -> str | None:
         """The sha256 of the file."""
-        return None if self.path is None else sha256(self.path.read_bytes()).hexdigest()
+        if self.path is None:
+            return None
+        with self.path.open("rb") as file:
+            return file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)

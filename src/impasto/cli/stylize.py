@@ -8,7 +8,7 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 from cyclopts import App, Parameter
 
@@ -28,7 +28,7 @@ from impasto.options import GatysOptions
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from impasto.engines.base import Engine
+    from impasto.engines.base import Engine, ShotEngine
     from impasto.types import Picture, Step
 
 app = App(name="stylize", help="Paint pictures in the style of others.")
@@ -90,7 +90,7 @@ def stylize(
     keep_profile
         Give the result the colour profile of the content image, as is the default; otherwise it is sRGB.
     quality
-        Of JPEG, WebP and AVIF results, 1 to 100.
+        Of JPEG, WebP and AVIF results and of films, 1 to 100.
     json_output
         Write one JSON object per picture to stdout, for machines.
     quiet
@@ -118,7 +118,7 @@ def stylize(
     if resume and len(chosen_masks) > 1:
         raise UsageError("a run with several masks is several runs, which cannot be continued; leave --resume")
     keep = keep_profile if keep_profile is not None else again is None or again.keep_profile
-    chosen_quality = quality or (again.quality if again else None)
+    chosen_quality = again.quality if again and quality is None else quality
     pairs = _pair_outputs(contents, output, chosen_styles)
     for flag, file in (("--animation", animation), ("--losses", losses)):
         if file is not None and len(pairs) > 1:
@@ -136,8 +136,9 @@ def stylize(
                 recipe = Recipe(source, chosen_styles, chosen_masks, keep, chosen_quality)
                 if is_film(source.path):
                     film = Film(recipe, target, styles, STEADY if steady is None else steady, resume)
+                    film.check(chosen)
                     painter = painter or create_engine(engine, chosen, on_download=display.download)
-                    report = film.paint(engine, painter, chosen, display)
+                    report = film.paint(engine, cast("ShotEngine", painter), chosen, display)
                 else:
                     files = RunFiles(
                         target,

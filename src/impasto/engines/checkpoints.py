@@ -48,6 +48,8 @@ class RunState:
     """Plain values of the descent."""
     tensors: Mapping[str, Tensor]
     """Tensors of the descent."""
+    tile: int = 0
+    """Side of the tiles that the picture is looked at in; 0 is the whole."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Checkpoint:
             "done": state.done,
             "done_at_scale": state.done_at_scale,
             "course": dict(state.course),
+            "tile": state.tile,
         }
         with whole_file(self.path) as temporary:
             _write(temporary, state.tensors, {"run": json.dumps(metadata)})
@@ -91,7 +94,7 @@ class Checkpoint:
                 f"{self.path} belongs to a run with other pictures or options; "
                 "repeat its command exactly, or run without --resume"
             )
-        return RunState(run["scale"], run["done"], run["done_at_scale"], run["course"], tensors)
+        return RunState(run["scale"], run["done"], run["done_at_scale"], run["course"], tensors, run.get("tile", 0))
 
     def discard(self) -> None:
         """Delete the file: the run is complete."""

@@ -53,6 +53,8 @@ class CoarseToFine:
     checkpoint_every: int = 0
     store: Callable[[], Store] | None = None
     """Makes the store of a scale; all is kept in memory if not given."""
+    tile: int = 0
+    """What a checkpoint says of the tiles that the objective looks at."""
     fingerprint: str = ""
     """Of everything that determines the run; a checkpoint with another one is refused."""
 
@@ -149,6 +151,6 @@ class CoarseToFine:
             # Last, so that a run killed before this line repeats the step, and on_step misses none.
             if checkpoint and self.checkpoint_every and done % self.checkpoint_every == 0:
                 tensors, course = descent.state()
-                state = RunState(index, done, done - done_before, course, tensors)
+                state = RunState(index, done, done - done_before, course, tensors, self.tile)
                 checkpoint.save(state, self.fingerprint)
         return done

@@ -48,7 +48,8 @@ def freed_blocks_kept() -> Iterator[None]:
 def free_memory(device: torch.device) -> int:
     """Return how many bytes this process may still take on ``device``: what machine, container and limits leave."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
     free = [psutil.virtual_memory().available]
     process = psutil.Process()
     if hasattr(psutil, "RLIMIT_AS") and (limit := process.rlimit(psutil.RLIMIT_AS)[0]) >= 0:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +14,7 @@ from impasto.errors import OutOfMemoryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from torch import Tensor, nn
 
@@ -66,9 +66,9 @@ class Need:
         """Say whether the picture is looked at in tiles at this ``scale``."""
         return 0 < self.tile < max(scale.width, scale.height)
 
-    def store(self, device: torch.device, folder: Path | None = None) -> Store:
-        """Return where the state is kept: on disk in ``folder``, or that for temporary files."""
-        return OnDisk(folder or Path(tempfile.gettempdir())) if self.disk else Store(device)
+    def store(self, device: torch.device, folder: Path) -> Store:
+        """Return where the state is kept: in memory, or on the disk of ``folder``."""
+        return OnDisk(folder) if self.disk else Store(device)
 
 
 def appetite(network: Descriptor, content: Iterable[str], style: Iterable[str], device: torch.device) -> Appetite:
@@ -103,6 +103,7 @@ def plan(
     optimizer: str,
     tile: int | None,
     device: torch.device,
+    folder: Path,
 ) -> Need:
     """Choose tiles and where the state is kept such that ``width`` x ``height`` pixels fit into the memory.
 
@@ -114,6 +115,7 @@ def plan(
         optimizer: by name.
         tile: side of the tiles, if it is given; 0 is the whole.
         device: that computes.
+        folder: for state on disk.
 
     Raises:
         OutOfMemoryError: nothing fits.
@@ -124,15 +126,19 @@ def plan(
         _need(width, height, styles, hunger, optimizer, side, on_disk)
         for on_disk in ([False, True] if device.type == "cpu" else [False])
         for side in sides
-        if side or not on_disk
     ]
+    room = shutil.disk_usage(folder).free
     for need in needs:
-        if need.memory <= free:
+        if need.memory <= free and need.disk <= room:
             return need
     least = min(needs, key=lambda need: need.memory)
     remedy = "choose a smaller --size" if tile is None else "choose a smaller --size, or leave --tile to impasto"
     needed, there = (f"{size / 1e9:.1f} GB" for size in (least.memory, free))
-    raise OutOfMemoryError(f"{width}x{height} pixels need {needed} of memory, and {there} are free; {remedy}")
+    fits = f"{width}x{height} pixels need {needed} of memory, and {there} are free"
+    if least.memory <= free:
+        needed, there = (f"{size / 1e9:.1f} GB" for size in (least.disk, room))
+        fits = f"{width}x{height} pixels need {needed} on the disk of {folder}, and {there} are free"
+    raise OutOfMemoryError(f"{fits}; {remedy}")
 
 
 def _need(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -111,7 +113,12 @@ class OptimizationEngine:
         scales = plan_scales(content.shape[1], content.shape[0], options.scales, options.steps, self._minimum)
         start = initial_pixels(options.init, content, styles[0], scales[0].height, scales[0].width, options.seed)
         network = self._network(content, styles)
-        need = self._need(network, scales[-1], styles)
+        fingerprint = self._fingerprint([content, *styles, start], shares)
+        begun = checkpoint.load(fingerprint) if checkpoint else None
+        # A run goes on in the pieces that it began with, whatever memory is free now.
+        tile = begun.tile if begun and options.tile is None else options.tile
+        folder = checkpoint.path.parent if checkpoint else Path(tempfile.gettempdir())
+        need = self._need(network, scales[-1], styles, tile, folder)
 
         def finish(pixels: FloatArray) -> Picture:
             return self._finished(pixels, result, need.tile)
@@ -123,8 +130,9 @@ class OptimizationEngine:
             learning_rate=options.learning_rate,
             device=self._device,
             checkpoint_every=options.checkpoint_every,
-            store=lambda: need.store(self._device, checkpoint.path.parent if checkpoint else None),
-            fingerprint=self._fingerprint([content, *styles, start], shares, need),
+            store=lambda: need.store(self._device, folder),
+            tile=need.tile,
+            fingerprint=fingerprint,
         )
         try:
             with shortage_explained(content.shape[1], content.shape[0]):
@@ -229,7 +237,9 @@ class OptimizationEngine:
     def _image(self, pixels: FloatArray, width: int, height: int) -> Tensor:
         return to_tensor(resize_pixels(pixels, height, width), self._device)
 
-    def _need(self, network: Descriptor, largest: Scale, styles: Sequence[FloatArray]) -> Need:
+    def _need(
+        self, network: Descriptor, largest: Scale, styles: Sequence[FloatArray], tile: int | None, folder: Path
+    ) -> Need:
         options = self._options
         long_side = max(largest.width, largest.height)
         return plan(
@@ -238,8 +248,9 @@ class OptimizationEngine:
             [self._fitting(style, long_side * options.stroke_size) for style in styles],
             appetite(network, self._content_weights, self._style_weights, self._device),
             optimizer=options.optimizer,
-            tile=options.tile,
+            tile=tile,
             device=self._device,
+            folder=folder,
         )
 
     def _fitting(self, pixels: FloatArray, long_side: float) -> tuple[int, int]:
@@ -252,7 +263,7 @@ class OptimizationEngine:
         colored = restore_colors(pixels, scaled.pixels, self._options.keep_colors)
         return replace(scaled, pixels=colored, metadata=self._metadata(tile))
 
-    def _metadata(self, tile: int) -> dict[str, str]:
+    def _metadata(self, tile: int | None) -> dict[str, str]:
         # Where there was room for the whole, there may be none next time; and tiles are rounded otherwise.
         options = self._options.model_copy(update={"tile": tile})
         return {
@@ -262,8 +273,8 @@ class OptimizationEngine:
             "descriptor": f"{self._descriptor.name} sha256:{self._descriptor.identity}",
         }
 
-    def _fingerprint(self, arrays: Sequence[FloatArray], shares: Sequence[float], need: Need) -> str:
-        return fingerprint_run({**self._metadata(need.tile), "shares": list(shares)}, arrays)
+    def _fingerprint(self, arrays: Sequence[FloatArray], shares: Sequence[float]) -> str:
+        return fingerprint_run({**self._metadata(self._options.tile), "shares": list(shares)}, arrays)
 
 
 def load_network(options: DescentOptions, on_download: Callable[[int, int | None], None] | None = None) -> Descriptor:

@@ -74,7 +74,7 @@ class _TorchOptimizer:
         self._scale = state["scale"]
         for index, (part, optimizer) in enumerate(self._parts):
             own = [name for name in state if name.startswith(f"{index}.")]
-            optimizer.state[part].update({name.partition(".")[2]: self._store.kept(state[name]) for name in own})
+            optimizer.state[part].update({name.partition(".")[2]: state[name] for name in own})
 
 
 def build_optimizer(name: str, image: Tensor, learning_rate: float, store: Store) -> Optimizer:

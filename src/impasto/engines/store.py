@@ -66,7 +66,7 @@ class OnDisk(Store):
             return super().empty(shape, dtype)
         try:
             with tempfile.TemporaryFile(dir=self._folder) as file:
-                os.posix_fallocate(file.fileno(), 0, size)
+                _reserve(file.fileno(), size)
                 mapped = mmap.mmap(file.fileno(), size)
         except OSError as error:
             if error.errno == errno.ENOMEM:
@@ -75,7 +75,7 @@ class OnDisk(Store):
             message = f"{size / 1e9:.2g} GB more are needed on the disk of {self._folder}: {reason}"
             raise OutOfMemoryError(f"{message}; free space, or set TMPDIR to a folder on another disk") from error
         self._maps.add(mapped)
-        return torch.frombuffer(mapped, dtype=dtype).view(*shape)
+        return torch.frombuffer(mapped, dtype=dtype).view(tuple(shape))
 
     def kept(self, tensor: Tensor) -> Tensor:
         """See `Store.kept`."""
@@ -83,9 +83,19 @@ class OnDisk(Store):
 
     def release(self) -> None:
         """See `Store.release`."""
+        if not hasattr(mmap, "MADV_DONTNEED"):
+            return  # Windows takes memory back by itself
         for mapped in self._maps:
             # Of a shared mapping, what was written stays: in the system's cache, and in the file.
             mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def _reserve(file: int, size: int) -> None:
+    """Make room for ``size`` bytes now, where the system can; elsewhere as they are written."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:
+        os.truncate(file, size)
 
 
 def dot(store: Store, a: Tensor, b: Tensor) -> Tensor:

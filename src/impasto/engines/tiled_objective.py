@@ -44,7 +44,7 @@ class Tiling:
         stride = max(self.stride(layer) for layer in wanted)
         reach = max(self.descriptor.reach(layer) for layer in wanted)
         # Tiles whose edges are multiples of the coarsest stride are pooled as the whole is.
-        side, halo = (-(-length // stride) * stride for length in (self.side, max(1, reach)))
+        side, halo = (-(-length // stride) * stride for length in (self.side, max(2 * stride, reach)))
         height, width = image.shape[2:]
         for row in plan_tiles(height, width, side, side, halo=halo):
             yield from row

@@ -5,7 +5,8 @@ from __future__ import annotations
 import heapq
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
+from fractions import Fraction
+from itertools import chain, tee
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,7 @@ with needs_extra("a film", "film"):
     import av
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from fractions import Fraction
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from impasto.types import FloatArray
@@ -30,8 +30,8 @@ _PART_FORMAT = "nut"  # which keeps any time of any frame
 _CONTAINER_OPTIONS = {form: {"movflags": "faststart"} for form in ("mp4", "mov")}
 _RATE = 48_000
 """Samples of sound in a second, where it has to be encoded again."""
-_UNKNOWN = 2
-"""Matrices, primaries and curves that a file does not name."""
+_RGB, _BT709, _UNKNOWN, _LIMITED = 0, 1, 2, 1
+"""Numbers of matrices, and of a range, in ITU-T H.273 and in FFmpeg."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Clip:
         frames: how many there are, or about so many.
         rate: frames in a second, in the mean.
         time_base: seconds that times of frames are counted in.
+        shape: width of a pixel by its height.
         colors: how its numbers stand for colours, as `av.VideoFrame` names it.
     """
 
@@ -73,9 +74,14 @@ class Clip:
             seconds = float((stream.duration or 0) * stream.time_base) or (container.duration or 0) / av.time_base
             self.frames = stream.frames or max(1, round(seconds * self.rate))
             self.colors = {name: int(getattr(first, name)) for name in _COLORS}
+            if self.colors["colorspace"] == _RGB:  # which is not what is written
+                self.colors.update(colorspace=_BT709, color_range=_LIMITED)
             self._turns = -round(first.rotation / 90) % 4
-            sides = (first.width, first.height)
-            self.width, self.height = sides[::-1] if self._turns % 2 else sides
+            self._sides = (first.width, first.height)
+            self.shape: Fraction = stream.sample_aspect_ratio or Fraction(1)
+            self.width, self.height = self._sides
+            if self._turns % 2:
+                self.width, self.height, self.shape = self.height, self.width, 1 / self.shape
 
     def read(self) -> Iterator[Frame]:
         """Decode the frames in their order.
@@ -86,12 +92,13 @@ class Clip:
         with self._opened() as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            step = round(1 / (self.rate * self.time_base))
-            time = -step
-            for frame in container.decode(stream):
-                # Some containers do not say when a frame is shown.
-                time = time + step if frame.pts is None else frame.pts
-                upright = np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), -self._turns))
+            step = max(1, round(1 / (self.rate * self.time_base)))
+            frames, timed = tee(container.decode(stream))
+            times = whole_times((frame.dts if frame.pts is None else frame.pts for frame in timed), step)
+            for frame, time in zip(frames, times, strict=True):
+                # Recorders of calls change the size on the way.
+                pixels = frame.to_ndarray(format="rgb24", width=self._sides[0], height=self._sides[1])
+                upright = np.ascontiguousarray(np.rot90(pixels, -self._turns))
                 yield Frame(np.divide(upright, 255, dtype=np.float32), time)
 
     @contextmanager
@@ -104,6 +111,16 @@ class Clip:
         except (av.FFmpegError, OSError) as error:
             reason = (error.strerror or str(error)).lower()
             raise ImageReadError(f"{self.path.name} cannot be read as a film: {reason}") from error
+
+
+def whole_times(given: Iterable[int | None], step: int) -> Iterator[int]:
+    """Yield times that can be written: not before 0, each after the one before, ``step`` later where none is given."""
+    time, begin = -step, None
+    for at in given:
+        shown = time + step if at is None else at
+        begin = min(0, shown) if begin is None else begin
+        time = max(time + 1, shown - begin) if time >= 0 else shown - begin
+        yield time
 
 
 @dataclass(frozen=True)
@@ -129,6 +146,7 @@ class Encoding:
             stream = container.add_stream(_CODECS.get(self.form, _COMMON_CODEC), rate=like.rate)
             stream.width, stream.height, stream.pix_fmt = self.width, self.height, "yuv420p"
             stream.time_base = stream.codec_context.time_base = like.time_base
+            stream.codec_context.sample_aspect_ratio = like.shape
             # A constant rate factor, 18 where quality is 90: hardly to be told from the original. Without frames that
             # look ahead, parts begin when their first frame does, and fit together.
             stream.options = {"crf": str(round(45 - 0.3 * self.quality)), "b:v": "0", "bf": "0"}
@@ -164,41 +182,48 @@ def join(parts: Sequence[Path], clip: Clip, target: Path, form: str, facts: str)
     with _written(target, form, _CONTAINER_OPTIONS.get(form, {})) as container, av.open(str(clip.path)) as source:
         container.metadata.update({**source.metadata, "comment": facts})
         with av.open(str(parts[0])) as first:
-            streams = {"video": container.add_stream_from_template(first.streams.video[0])}
-        packets = [_pictures(parts)]
-        if source.streams.audio:
-            given = source.streams.audio[0]
+            packets = [_pictures(parts, container.add_stream_from_template(first.streams.video[0]))]
+        for number, given in enumerate(source.streams.audio):
+            if given.codec_context is None:
+                continue  # FFmpeg does not know what it is
             if given.codec_context.name in container.supported_codecs:
-                streams["audio"] = container.add_stream_from_template(given)
-                packets.append(_timed(source.demux(given)))
+                packets.append(_sound(clip, number, container.add_stream_from_template(given)))
             else:
-                streams["audio"] = container.add_stream(container.default_audio_codec, rate=_RATE)
-                packets.append(_timed(_encoded_again(source, streams["audio"])))
+                encoded = container.add_stream(container.default_audio_codec, rate=_RATE)
+                packets.append(_sound_again(clip, number, encoded))
         # In the order of their times, or the container would have to keep the one until it gets the other.
         for _, packet in heapq.merge(*packets, key=itemgetter(0)):
-            packet.stream = streams[packet.stream.type]
             container.mux(packet)
 
 
-def _pictures(parts: Sequence[Path]) -> Iterator[tuple[float, Any]]:
+def _pictures(parts: Sequence[Path], stream: Any) -> Iterator[tuple[float, Any]]:
     for part in parts:
         with av.open(str(part)) as opened:
-            yield from _timed(opened.demux(opened.streams.video[0]))
+            yield from _timed(opened.demux(opened.streams.video[0]), stream)
 
 
-def _encoded_again(source: Any, stream: Any) -> Iterator[Any]:
-    """Encode the sound of ``source`` for a container that cannot hold it as it is."""
+def _sound(clip: Clip, index: int, stream: Any) -> Iterator[tuple[float, Any]]:
+    with av.open(str(clip.path)) as source:
+        yield from _timed(source.demux(source.streams.audio[index]), stream)
+
+
+def _sound_again(clip: Clip, index: int, stream: Any) -> Iterator[tuple[float, Any]]:
+    """Encode sound for a container that cannot hold it as it is."""
     resampler = av.AudioResampler(format=stream.format.name, layout=stream.layout.name, rate=_RATE)
-    for frame in chain(source.decode(audio=0), [None]):
-        for resampled in resampler.resample(frame):
-            yield from stream.encode(resampled)
-    yield from stream.encode()
+    with av.open(str(clip.path)) as source:
+        for frame in chain(source.decode(source.streams.audio[index]), [None]):
+            for resampled in resampler.resample(frame):
+                yield from _timed(stream.encode(resampled), stream)
+        yield from _timed(stream.encode(), stream)
 
 
-def _timed(packets: Iterator[Any]) -> Iterator[tuple[float, Any]]:
+def _timed(packets: Iterable[Any], stream: Any) -> Iterator[tuple[float, Any]]:
+    """Yield when each packet is decoded, in seconds, and the packet, which is to go to ``stream``."""
     for packet in packets:
         if packet.dts is not None:  # the last one of a file is empty
-            yield float(packet.dts * packet.time_base), packet
+            time = float(packet.dts * packet.time_base)
+            packet.stream = stream
+            yield time, packet
 
 
 @contextmanager
@@ -206,6 +231,6 @@ def _written(path: Path, form: str, options: dict[str, str]) -> Iterator[Any]:
     try:
         with av.open(str(path), "w", format=form, options=options) as container:
             yield container
-    except (av.FFmpegError, OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise ImageWriteError(f"the film cannot be written: {reason}; try another container, such as .mkv") from error
+    except (av.FFmpegError, OSError) as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ImageWriteError(f"the film cannot be written: {reason}; free space, or try another container") from error

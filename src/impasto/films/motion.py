@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _FLOW_SIDE = 512
 """Long side in pixels at which motion is looked for."""
+_LEAST = 12
+"""Short side in pixels below which none is looked for."""
 _TOLERANCE = 0.06
 """Difference of colours, in [0, 1], up to which something is what moved there; at twice as much it is not at all."""
 _AROUND = 5
@@ -51,8 +53,9 @@ class Steady:
 
     def mix(self, seen: FloatArray, painted: FloatArray) -> FloatArray:
         """Return ``painted`` (H, W, 3), mixed with the frame before, moved from where that was ``seen`` (H, W, 3)."""
-        if self._weight and self.painted is not None and self._seen is not None:
-            height, width = painted.shape[:2]
+        height, width = painted.shape[:2]
+        large = min(_flow_size(width, height)) >= _LEAST
+        if self._weight and large and self.painted is not None and self._seen is not None:
             before, now = (resize_pixels(each, height, width) for each in (self._seen, seen))
             flow = self._find(before, now)
             columns, rows = flow[..., 0] + np.arange(width), flow[..., 1] + np.arange(height)[:, None]
@@ -67,11 +70,15 @@ class Steady:
     def _find(self, before: FloatArray, now: FloatArray) -> FloatArray:
         """Return how far from a pixel of ``now`` it was ``before``: (H, W, 2), in pixels to the right and down."""
         height, width = now.shape[:2]
-        small = fit_size(width, height, min(_FLOW_SIDE, max(width, height)))
+        small = _flow_size(width, height)
         greys = [(luminance(resize_pixels(each, small[1], small[0])) * 255).astype(np.uint8) for each in (now, before)]
         found = self._flow.calc(greys[0], greys[1], np.zeros((*greys[0].shape, 2), np.float32))
         scale = np.array([width / small[0], height / small[1]])
         return np.asarray(cv2.resize(found, (width, height)) * scale, np.float32)
+
+
+def _flow_size(width: int, height: int) -> tuple[int, int]:
+    return fit_size(width, height, min(_FLOW_SIDE, max(width, height)))
 
 
 def _moved(pixels: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:

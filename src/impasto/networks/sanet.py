@@ -70,7 +70,8 @@ class SANetwork(EncodedNetwork):
         Returns:
             (N, 3, H, W), sRGB around [0, 1].
         """
-        return self.decode(self.attend(image, self.measure(image), *self.memories(style)))
+        painted: Tensor = self.decoder(self.attend(image, self.measure(image), *self.memories(style)))
+        return painted
 
     def memories(self, style: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return keys and values at relu4_1, and keys and values at relu5_1, of style images (N, 3, H, W)."""
@@ -117,9 +118,9 @@ class SANetwork(EncodedNetwork):
         return both
 
     def decode(self, features: Tensor) -> Tensor:
-        """Turn what `attend` returned, or a mixture of such, into pictures (N, 3, H, W), sRGB around [0, 1]."""
+        """Turn what `attend` returned, or a mixture of such, into pictures (N, 3, H, W), sRGB in [0, 1]."""
         painted: Tensor = self.decoder(features)
-        return painted
+        return painted.clamp(0, 1)
 
     def graphs(self) -> list[Graph]:
         """Return the four graphs of the engine 'sanet'.

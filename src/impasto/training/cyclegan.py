@@ -101,7 +101,8 @@ class CycleTraining:
     def fingerprint(self) -> str:
         """Of the pictures, the crops and the networks' shapes."""
         shapes = {name: list(tensor.shape) for name, tensor in self.network.state_dict().items()}
-        return fingerprint([shapes, self._a.source, self._b.source])
+        judge = self._judge.identity if self._judge else "pixels"
+        return fingerprint([shapes, self._a.source, self._b.source, judge])
 
     def begin(self) -> None:
         """Start from generators that change nothing."""

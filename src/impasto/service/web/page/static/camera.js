@@ -10,8 +10,11 @@ const MOST = 4096; // pixels: whatever the camera has
 export function start(add, say) {
   const camera = byId("camera");
   const finder = byId("finder");
+  let opening = false;
   byId("webcam").hidden = !navigator.mediaDevices; // there are none without HTTPS
   byId("webcam").addEventListener("click", async () => {
+    if (opening) return; // a second click would open a second one
+    opening = true;
     try {
       const video = { width: { ideal: MOST }, height: { ideal: MOST } };
       finder.srcObject = await navigator.mediaDevices.getUserMedia({ video });
@@ -19,10 +22,13 @@ export function start(add, say) {
       camera.showModal();
     } catch {
       say(t("no_camera"), "error");
+    } finally {
+      opening = false;
     }
   });
   finder.addEventListener("loadeddata", () => (byId("shutter").disabled = false));
   byId("shutter").addEventListener("click", async () => {
+    byId("shutter").disabled = true;
     const blob = await drawn(finder, finder.videoWidth, finder.videoHeight, "image/jpeg");
     camera.close();
     add([new File([blob], `${t("photo")}.jpg`, { type: blob.type })]);
