@@ -31,6 +31,7 @@ for _name, _help in (
     ("texture", "Make a texture of any size."),
     ("reconstruct", "Show what the layers of a descriptor network know of an image."),
     ("compare", "Paint one picture in several ways, side by side."),
+    ("bench", "Measure every engine on this machine."),
     ("train", "Train what impasto paints with."),
     ("export", "Turn a trained network into ONNX files that need no PyTorch."),
     ("serve", "Run the service: an HTTP API and the workers behind it."),
