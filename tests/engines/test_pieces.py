@@ -69,6 +69,14 @@ def test_a_run_on_disk_is_continued_to_the_same_bytes(pictures, tmp_path, on_dis
     assert list(tmp_path.iterdir()) == []
 
 
+def test_pieces_are_said_once(pictures, on_disk):
+    steps = []
+    paint(pictures, steps.append)
+    said = "the memory does not suffice for the whole; looking at tiles of 96 pixels"
+    assert steps[0].note == f"{said}. up to 0.0 GB of state are kept on disk"
+    assert [step.note for step in steps[1:]] == [""] * (len(steps) - 1)
+
+
 def test_a_run_goes_on_in_the_pieces_that_it_began_with(pictures, tmp_path, monkeypatch):
     def killed(step):
         if step.done == 3:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,8 @@ class CoarseToFine:
     checkpoint_every: int = 0
     store: Callable[[], Store] | None = None
     """Makes the store of a scale; all is kept in memory if not given."""
+    sparing: bool = False
+    """Whether freed memory is given back at once, which takes time: others, or the disk's cache, need it."""
     tile: int = 0
     """What a checkpoint says of the tiles that the objective looks at."""
     fingerprint: str = ""
@@ -86,7 +89,7 @@ class CoarseToFine:
         first = state.scale if state else 0
         done = state.done if state else 0
         pixels = to_pixels(state.tensors["best"]) if state else start
-        with freed_blocks_kept():
+        with nullcontext() if self.sparing else freed_blocks_kept():
             for index, scale in list(enumerate(self.scales))[first:]:
                 pixels = resize_pixels(pixels, scale.height, scale.width)
                 store = self.store() if self.store else Store(self.device)

@@ -131,12 +131,15 @@ class OptimizationEngine:
             device=self._device,
             checkpoint_every=options.checkpoint_every,
             store=lambda: need.store(self._device, folder),
+            sparing=bool(need.disk),
             tile=need.tile,
             fingerprint=fingerprint,
         )
         try:
             with shortage_explained(content.shape[1], content.shape[0]):
-                painted = run.minimize(start, finish=finish, on_step=self._with_note(on_step), checkpoint=checkpoint)
+                painted = run.minimize(
+                    start, finish=finish, on_step=self._with_notes(on_step, need), checkpoint=checkpoint
+                )
         except Interrupted as stop:
             raise Interrupted(finish(resize_pixels(stop.picture.pixels, result.height, result.width))) from None
         return finish(resize_pixels(painted, result.height, result.width))
@@ -163,11 +166,15 @@ class OptimizationEngine:
             raise Interrupted(picture)
         return picture
 
-    def _with_note(self, on_step: OnStep) -> OnStep:
-        """Say at the first step if 'auto' did not find VGG19."""
-        if self._options.descriptor != "auto" or self._descriptor.name != "compact":
-            return on_step
-        notes = ["VGG19 is not on this machine and cannot be fetched; painting with the compact descriptor"]
+    def _with_notes(self, on_step: OnStep, need: Need) -> OnStep:
+        """Say at the first step if 'auto' did not find VGG19, and if the whole does not fit into the memory."""
+        notes = []
+        if self._options.descriptor == "auto" and self._descriptor.name == "compact":
+            notes.append("VGG19 is not on this machine and cannot be fetched; painting with the compact descriptor")
+        if need.tile and self._options.tile is None:
+            notes.append(f"the memory does not suffice for the whole; looking at tiles of {need.tile} pixels")
+        if need.disk:
+            notes.append(f"up to {need.disk / 1e9:.1f} GB of state are kept on disk")
 
         def noted(step: Step) -> None:
             on_step(replace(step, note=". ".join(filter(None, [*notes, step.note]))))
