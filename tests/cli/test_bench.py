@@ -46,6 +46,7 @@ def test_the_committed_figures_are_complete():
     ("arguments", "sentence"),
     [
         (["--engine", "fasst"], "did you mean 'fast'?"),
+        (["-o", "nowhere/bench.json"], "folder nowhere does not exist"),
         (["--runs", "0"], "--runs is 0; it should be at least 1"),
         (["--size", "1"], "size is '1'; it should be greater than or equal to 16"),
     ],

@@ -23,7 +23,7 @@ from impasto.engines.base import StylizeInputs
 from impasto.engines.create import OPTIONS, is_available
 from impasto.errors import ImpastoError, UnknownNameError, UsageError
 from impasto.images import open_picture, read_picture
-from impasto.images.atomic import write_whole
+from impasto.images.atomic import check_folder, write_whole
 from impasto.options import StyleImageOptions
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def bench(
     *,
     style: Annotated[str, Parameter(name=("--style", "-s"))],
     engine: str | None = None,
-    size: Annotated[list[int], Parameter(consume_multiple=True, negative="")] = [512, 1024],  # noqa: B006 - cyclopts copies
+    size: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative="")] = (512, 1024),
     runs: int = 3,
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
     quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative="")] = False,
@@ -103,6 +103,8 @@ def bench(
     for name in names:
         if name not in OPTIONS:
             raise UnknownNameError("engine", name, OPTIONS)
+    if output:
+        check_folder(output)
     looked_at = read_style(style)
     _ = looked_at.picture  # a style of the gallery has none, and gatys and the distances need it
     cells = [(name, side) for side in size for name in names]
@@ -152,9 +154,9 @@ def _measure(content: Path, style: Style) -> Callable[[Path], tuple[float | None
         return lambda result: (None, None)
     from impasto.engines.comparison import DistanceMeasure
     from impasto.engines.optimization import choose_device, load_network
-    from impasto.options import GatysOptions
+    from impasto.options import DescentOptions
 
-    options = GatysOptions.parse({"precision": "float32"})
+    options = DescentOptions.parse({"precision": "float32"})
     inputs = StylizeInputs(open_picture(content), (style,))
     measure = DistanceMeasure(inputs, load_network(options), choose_device(options.device))
 

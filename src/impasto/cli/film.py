@@ -68,15 +68,16 @@ class Film:
         """Of the pictures."""
         return _QUALITY if self.recipe.quality is None else self.recipe.quality
 
-    def paint(self, name: str, engine: ShotEngine, options: EngineOptions, display: RunDisplay) -> dict[str, object]:
-        """Paint with ``engine``, which is called ``name``; return what ``--json`` says.
+    def paint(
+        self, target: Path, name: str, engine: ShotEngine, options: EngineOptions, display: RunDisplay
+    ) -> dict[str, object]:
+        """Paint into ``target``, which `check` returned, with ``engine``, called ``name``; return what ``--json`` says.
 
         Raises:
             ImageReadError: the source is no film, or is damaged.
             ImageWriteError: the result cannot be written.
             CheckpointError: ``--resume`` finds parts of another run.
         """
-        target = self.check(options)
         from impasto.films.clips import Clip, Encoding
         from impasto.films.motion import Steady
         from impasto.films.painting import PaintedFrames, Parts, paint_film

@@ -12,7 +12,7 @@ import torch
 from impasto.engines.checkpoints import RunState
 from impasto.engines.descent import Descent
 from impasto.engines.memory import freed_blocks_kept
-from impasto.engines.store import Store
+from impasto.engines.store import OnDisk, Store
 from impasto.errors import Interrupted
 from impasto.images.scale import resize_pixels
 from impasto.types import Step
@@ -52,10 +52,8 @@ class CoarseToFine:
     learning_rate: float | None
     device: torch.device
     checkpoint_every: int = 0
-    store: Callable[[], Store] | None = None
-    """Makes the store of a scale; all is kept in memory if not given."""
-    sparing: bool = False
-    """Whether freed memory is given back at once, which takes time: others, or the disk's cache, need it."""
+    store: Store | None = None
+    """Of what is as large as the picture; in memory if not given."""
     tile: int = 0
     """What a checkpoint says of the tiles that the objective looks at."""
     fingerprint: str = ""
@@ -89,10 +87,11 @@ class CoarseToFine:
         first = state.scale if state else 0
         done = state.done if state else 0
         pixels = to_pixels(state.tensors["best"]) if state else start
-        with nullcontext() if self.sparing else freed_blocks_kept():
+        store = self.store or Store(self.device)
+        # Where the state is on disk, memory is scarce, and what is freed is needed elsewhere.
+        with nullcontext() if isinstance(store, OnDisk) else freed_blocks_kept():
             for index, scale in list(enumerate(self.scales))[first:]:
                 pixels = resize_pixels(pixels, scale.height, scale.width)
-                store = self.store() if self.store else Store(self.device)
                 try:
                     objective = self.objective_at(scale, store)
                 except KeyboardInterrupt:

@@ -130,8 +130,7 @@ class OptimizationEngine:
             learning_rate=options.learning_rate,
             device=self._device,
             checkpoint_every=options.checkpoint_every,
-            store=lambda: need.store(self._device, folder),
-            sparing=bool(need.disk),
+            store=need.store(self._device, folder),
             tile=need.tile,
             fingerprint=fingerprint,
         )
