@@ -1,6 +1,6 @@
 """Jobs under faults: what was accepted must end, once, whatever happens to who paints it.
 
-    python -m tests.chaos --jobs 300 --faults 100 [--on sqlite|postgresql|celery] [--seed 0]
+    python -m tests.chaos --jobs 300 --faults 100 [--on sqlite|postgresql|celery] [--side 384] [--seed 0]
 
 Real servers, real workers, the real default engine on small pictures. Faults come one after the other, of every kind
 in turn; a supervisor starts again what has died, as an operating system would.
@@ -45,6 +45,7 @@ LEASE = 2.0
 WORKERS = 3
 SENDERS = 4
 _ENDS_WITHIN = 600
+_SECONDS_A_JOB = 0.5
 
 
 class Postman:
@@ -255,7 +256,8 @@ class Faults:
 
 def wait_for_the_end(parts: wiring.Parts, clients: Clients) -> Counter[str]:
     """Wait until all accepted jobs have ended; those that lost three workers are tried again, as a person would."""
-    deadline = time.monotonic() + _ENDS_WITHIN
+    limit = _ENDS_WITHIN + _SECONDS_A_JOB * clients.jobs
+    deadline = time.monotonic() + limit
     while True:
         jobs = [parts.submissions.find(job) for job in clients.accepted.values()]
         assert all(jobs), "a job that was accepted is not there"
@@ -266,7 +268,7 @@ def wait_for_the_end(parts: wiring.Parts, clients: Clients) -> Counter[str]:
         states = Counter(str(job.state) for job in jobs)
         if all(job.state in TERMINAL - {JobState.FAILED} for job in jobs):
             return states
-        assert time.monotonic() < deadline, f"after {_ENDS_WITHIN} s: {states}"
+        assert time.monotonic() < deadline, f"after {limit} s: {states}"
         with parts.database.begin() as (connection, _):  # what waits for its next attempt need not wait here
             connection.exec_driver_sql("UPDATE jobs SET not_before = 0 WHERE state = 'queued'")
         time.sleep(0.5)
@@ -288,8 +290,8 @@ def check(parts: wiring.Parts, clients: Clients, postman: Postman) -> dict[str, 
     return {"lost": lost, "two results": two, "wrong results": wrong, "untold": untold, "broken promises": broken}
 
 
-def run(jobs: int, faults: int, on: str, seed: int, folder: Path) -> dict[str, object]:
-    """Let ``faults`` happen while ``jobs`` are painted; return what came of it."""
+def run(jobs: int, faults: int, on: str, seed: int, folder: Path, side: int = 384) -> dict[str, object]:
+    """Let ``faults`` happen while ``jobs`` of ``side`` pixels are painted; return what came of it."""
     with ExitStack() as stack:
         url, postgres = None, None
         if on == "postgresql":
@@ -326,7 +328,7 @@ def run(jobs: int, faults: int, on: str, seed: int, folder: Path) -> dict[str, o
         supervisor = Thread(target=service.supervise, daemon=True)
         supervisor.start()
         stack.callback(service.end)
-        pixels = np.random.default_rng(seed).random((256, 384, 3), dtype=np.float32)
+        pixels = np.random.default_rng(seed).random((side * 2 // 3, side, 3), dtype=np.float32)
         picture = encode_picture(Picture(pixels), "png")
         clients = Clients(f"http://127.0.0.1:{service.port}", picture, jobs)
         chaos = Faults(service, parts, seed, postgres, redis)
@@ -338,7 +340,7 @@ def run(jobs: int, faults: int, on: str, seed: int, folder: Path) -> dict[str, o
         wait_for(lambda: clients.accepted, what="the first job")
         chaos.make(faults, 0.3)
         for thread in senders:
-            thread.join(_ENDS_WITHIN)
+            thread.join(_ENDS_WITHIN + _SECONDS_A_JOB * jobs)
         assert len(clients.accepted) == jobs, "somebody could not send"
         states = wait_for_the_end(parts, clients)
         told = time.monotonic() + COURIER_LEASE + 60  # somebody may have died while it sent one
@@ -369,10 +371,11 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=300)
     parser.add_argument("--faults", type=int, default=100)
     parser.add_argument("--on", choices=["sqlite", "postgresql", "celery"], default="sqlite")
+    parser.add_argument("--side", type=int, default=384, help="of the pictures, in pixels")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = run(arguments.jobs, arguments.faults, arguments.on, arguments.seed, Path(folder))
+        found = run(arguments.jobs, arguments.faults, arguments.on, arguments.seed, Path(folder), arguments.side)
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
     return int(any(found[name] for name in ("lost", "two results", "wrong results", "untold", "broken promises")))
 

@@ -123,7 +123,7 @@ def test_an_even_sky_stays_free_of_blotches(contents, photo, horizon, style):
 
 def test_tiles_leave_no_trace(contents, painting, monkeypatch):
     whole = impasto.stylize(contents[0], painting, precision="float32").pixels
-    monkeypatch.setattr(impasto.engines.feedforward, "_TILE", (96, 128))
+    monkeypatch.setattr(impasto.engines.feedforward, "_TILES", ((96, 128),))
     monkeypatch.setattr(impasto.engines.feedforward, "_UNDIVIDED", 0)
     tiled = impasto.stylize(contents[0], painting, precision="float32").pixels
     assert np.abs(tiled - whole).max() < 1 / 255

@@ -78,7 +78,7 @@ def test_a_network_paints_without_grids_and_frames(contents, paint, engine, name
 @pytest.mark.parametrize(("engine", "name"), PAINTERS)
 def test_tiles_leave_no_trace(contents, paint, engine, name, monkeypatch):
     whole = paint(engine, contents[0], name, precision="float32")
-    monkeypatch.setattr(impasto.engines.feedforward, "_TILE", (96, 128))
+    monkeypatch.setattr(impasto.engines.feedforward, "_TILES", ((96, 128),))
     monkeypatch.setattr(impasto.engines.feedforward, "_UNDIVIDED", 0)
     assert np.abs(paint(engine, contents[0], name, precision="float32") - whole).max() < 1 / 255
 

@@ -86,7 +86,7 @@ def test_tiles_leave_no_trace(paint, content, engine, monkeypatch):
     steps = []
     large = resize_picture(content, 602, 438)
     whole = paint(engine, large, precision="float32")
-    monkeypatch.setattr(impasto.engines.feedforward, "_TILE", (192, 256))
+    monkeypatch.setattr(impasto.engines.feedforward, "_TILES", ((192, 256),))
     monkeypatch.setattr(impasto.engines.feedforward, "_UNDIVIDED", 0)
     tiled = paint(engine, large, precision="float32", on_step=steps.append)
     assert len(steps) == 9

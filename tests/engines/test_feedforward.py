@@ -46,7 +46,7 @@ def test_the_result_is_as_large_as_the_content(paint, content, styles, size):
 def test_tiles_leave_no_trace(paint, content, styles, monkeypatch):
     steps = []
     whole = paint(content, styles[0], precision="float32")
-    monkeypatch.setattr(impasto.engines.feedforward, "_TILE", (64, 64))
+    monkeypatch.setattr(impasto.engines.feedforward, "_TILES", ((64, 64),))
     monkeypatch.setattr(impasto.engines.feedforward, "_UNDIVIDED", 0)
     tiled = paint(content, styles[0], precision="float32", on_step=steps.append)
     assert len(steps) == 5 * 4 and steps[-1].fraction == 1
@@ -154,7 +154,7 @@ def test_strips_of_a_file_are_the_whole_picture(folder, content, styles, tmp_pat
     arguments = ["stylize", str(tmp_path / "in.png"), "-s", str(tmp_path / "style.png"), "--engine", "fast"]
     arguments += ["--network", str(folder), "--keep-colors", "coral", "--size", "280", "--precision", "float32"]
     assert run([*arguments, "-o", str(tmp_path / "whole.png")]) == 0
-    monkeypatch.setattr(impasto.engines.feedforward, "_TILE", (64, 64))
+    monkeypatch.setattr(impasto.engines.feedforward, "_TILES", ((64, 64),))
     monkeypatch.setattr(impasto.engines.feedforward, "_UNDIVIDED", 0)
     for module in (impasto.images.decoding, impasto.images.encoding):
         monkeypatch.setattr(module, "LARGE_PICTURE", 1000)

@@ -87,7 +87,7 @@ def test_what_is_transparent(content, style):
 
 def test_strip_by_strip(content, style, monkeypatch):
     whole = impasto.stylize(content, style, mask=LEFT)
-    monkeypatch.setattr(impasto.engines.feedforward, "_TILE", (16, 32))
+    monkeypatch.setattr(impasto.engines.feedforward, "_TILES", ((16, 32),))
     monkeypatch.setattr(impasto.engines.feedforward, "_UNDIVIDED", 0)
     steps = []
     other = Picture(style.pixels[::-1].copy())

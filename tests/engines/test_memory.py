@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from impasto.engines.base import Style, StylizeInputs
-from impasto.engines.memory import freed_blocks_kept, shortage_explained
+from impasto.engines.memory import freed_blocks_kept
 from impasto.engines.optimization import OptimizationEngine
+from impasto.engines.shortage import shortage_explained
 from impasto.errors import OutOfMemoryError
 from impasto.images import LazyPicture, read_picture, resize_picture
 from impasto.options import GatysOptions

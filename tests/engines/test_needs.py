@@ -29,7 +29,7 @@ def hunger():
 @pytest.fixture
 def free(monkeypatch):
     def have(size):
-        monkeypatch.setattr(needs, "free_memory", lambda device: size)
+        monkeypatch.setattr(needs, "free_memory", lambda: size)
 
     return have
 
@@ -74,9 +74,9 @@ def test_a_disk_that_is_full_is_said(hunger, free, monkeypatch):
 
 def test_the_limits_of_a_process_count():
     limits, used = resource.getrlimit(resource.RLIMIT_AS), psutil.Process().memory_info().vms
-    assert free_memory(CPU) > 10**8
+    assert free_memory() > 10**8
     try:
         resource.setrlimit(resource.RLIMIT_AS, (used + 10**8, limits[1]))
-        assert 0 < free_memory(CPU) <= 10**8
+        assert 0 < free_memory() <= 10**8
     finally:
         resource.setrlimit(resource.RLIMIT_AS, limits)

@@ -6,6 +6,7 @@ import glob
 import json
 import math
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -15,6 +16,7 @@ from cyclopts import App, Parameter
 from impasto.cli.console import RunDisplay, fail
 from impasto.cli.engine_flags import EngineFlags, engine_options
 from impasto.cli.film import STEADY, Film, is_film
+from impasto.cli.plan import Plan
 from impasto.cli.recipe import Painted, Recipe, Source, named
 from impasto.cli.run_files import RunFiles
 from impasto.engines.base import StreamingEngine, Style, StylizeInputs, mixture
@@ -51,6 +53,7 @@ def stylize(
     steady: float | None = None,
     keep_profile: bool | None = None,
     quality: int | None = None,
+    plan: Annotated[bool, Parameter(negative="")] = False,
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
     quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative="")] = False,
     options: Annotated[EngineFlags | None, Parameter(name="*")] = None,
@@ -91,6 +94,8 @@ def stylize(
         Give the result the colour profile of the content image, as is the default; otherwise it is sRGB.
     quality
         Of JPEG, WebP and AVIF results and of films, 1 to 100.
+    plan
+        Paint nothing; say how much memory, disk and time it would take here, after a trial of seconds.
     json_output
         Write one JSON object per picture to stdout, for machines.
     quiet
@@ -106,6 +111,8 @@ def stylize(
     engine = engine or (again.engine if again else _DEFAULT)
     chosen = engine_options(engine, options, again.options if again else {})
     films = any(is_film(Path(text)) for text in content)
+    if plan and films:
+        raise UsageError("--plan is for pictures; a film takes as much memory as one frame, and its bar shows the time")
     if steady is not None and not films:
         raise UsageError("--steady is for films; leave it")
     if not isinstance(chosen, GatysOptions):
@@ -157,12 +164,14 @@ def stylize(
                     painter = painter or create_engine(engine, chosen, on_download=display.download)
                     run = _Run(inputs, files, result, display, resume)
                     started = time.monotonic()
-                    if isinstance(painter, StreamingEngine):
+                    if plan:
+                        run.plan(painter, show=not json_output)
+                    elif isinstance(painter, StreamingEngine):
                         run.stream(painter)
                     else:
                         run.paint(painter)
                     report = {**result.report, **run.report}
-                    if again:
+                    if again and not plan:
                         for part in again.changes(result.metadata):
                             display.note(f"the {part} is another than then; the result may differ")
             except ImpastoError as error:
@@ -190,7 +199,8 @@ class _Result:
         self._made_of = recipe.metadata  # now: the pictures may be gone when this one is done
         self.size = size
         self.metadata: Mapping[str, str] = {}
-        self.writer(outline, *size).close()
+        with self.writer(outline, *size) as writer:
+            self.encoding = writer.memory
         with self.writer(outline, 1, 1) as trial:
             trial.write(outline)
             trial.encode({})
@@ -228,14 +238,25 @@ class _Run:
         self._display = display
         self._resume = resume
         self._last: Step | None = None
+        self._plan: Plan | None = None
 
     @property
     def report(self) -> dict[str, object]:
         """What ``--json`` says."""
+        if self._plan:
+            return self._plan.report
         last = self._last
         # JSON has no number that is not finite.
         losses = {name: loss if math.isfinite(loss) else None for name, loss in last.losses.items()} if last else {}
         return {"steps": last.done if last else 0, "losses": losses}
+
+    def plan(self, engine: Engine, *, show: bool) -> None:
+        """Paint nothing, but find out what it would take."""
+        target = self._result.target
+        folder = target.parent if target else Path(tempfile.gettempdir())
+        self._plan = Plan(engine.forecast(self._inputs, folder), self._result.encoding)
+        if show:
+            print(f"{self._display.name}: {self._plan}")
 
     def stream(self, engine: StreamingEngine) -> None:
         """Paint and encode strip by strip."""

@@ -10,6 +10,7 @@ from impasto.types import Picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from impasto.engines.checkpoints import Checkpoint
     from impasto.gallery import GalleryStyle
@@ -96,6 +97,20 @@ def mixture(styles: Sequence[Style]) -> list[float]:
     return [style.weight / total for style in styles]
 
 
+@dataclass(frozen=True)
+class Forecast:
+    """What painting a picture will take."""
+
+    memory: int
+    """Bytes that the process will have resident at most, without what the file of the result takes."""
+    seconds: float
+    """On this machine as busy as it is now; a run that converges early takes less."""
+    tile: int = 0
+    """Side in pixels of the parts that an optimisation will look at; 0 is the whole."""
+    disk: int = 0
+    """Bytes of state that will be kept on disk meanwhile."""
+
+
 class Engine(Protocol):
     """A way to paint.
 
@@ -119,6 +134,13 @@ class Engine(Protocol):
 
         Raises:
             Interrupted: KeyboardInterrupt arrived; carries the best picture so far.
+        """
+
+    def forecast(self, inputs: StylizeInputs, folder: Path) -> Forecast:
+        """Say what painting ``inputs`` will take, after a trial of seconds; ``folder`` is where state may be kept.
+
+        Raises:
+            OutOfMemoryError: no way of painting fits into this machine.
         """
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
+from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from impasto.engines.base import Forecast
 from impasto.engines.masks import masked_strips
+from impasto.engines.memory import PeakMemory, free_memory, resident_memory
 from impasto.engines.network_graphs import NetworkGraphs
 from impasto.errors import UsageError, WeightsError
 from impasto.images.color import color_map, prepare_style, restore_colors
@@ -22,6 +25,7 @@ from impasto.types import Picture, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from impasto.engines.base import StylizeInputs
     from impasto.engines.checkpoints import Checkpoint
@@ -33,10 +37,19 @@ if TYPE_CHECKING:
     Paint = Callable[[FloatArray, int, int], FloatArray]
     Beside = Callable[[FloatArray, int, int], dict[str, FloatArray]]
 
-_TILE = (512, 768)
-"""Height and width in pixels of what is painted at once: a strip, which is in memory, is one tile high."""
+_TILES = ((512, 768), (256, 384), (128, 192))
+"""Heights and widths in pixels of what is painted at once, the smaller ones where memory is scarce.
+
+A strip, which is in memory, is one tile high.
+"""
 _UNDIVIDED = 1 << 20
 """Pixels of a picture that is painted as a whole."""
+_ACTIVATIONS = 1000
+"""Bytes of address space that a network takes for a pixel that it looks at; 250 to 570 of them become resident."""
+_SPARE = 0.9
+"""Share of what is free that is planned for."""
+_FLOATS = 3 * 4
+"""Bytes of a pixel in float32."""
 _THUMBNAIL = 512
 _LARGEST_STYLE = 1536
 """Sides of what is seen of the content, and at most of a style, in pixels."""
@@ -157,6 +170,32 @@ class FeedForwardEngine(ABC):
         """Paint with the statistics of one picture: see `impasto.engines.base.ShotEngine`."""
         return self._shot(inputs, lambda step: None)
 
+    def forecast(self, inputs: StylizeInputs, folder: Path) -> Forecast:
+        """Paint one tile, the largest, and say what the whole will take: see `impasto.engines.base.Engine`."""
+        del folder
+        runs = max(1, len(inputs.masks))  # with masks, each style paints the whole
+        alone = replace(inputs, styles=inputs.styles[:1], masks=()) if inputs.masks else inputs
+        began = perf_counter()
+        with PeakMemory() as peak:
+            content = self._sized(inputs.content)
+            thumbnail = content.thumbnail(_THUMBNAIL)
+            paint = self._finished(alone, thumbnail)
+            rows = self._rows(content)
+            row = rows[len(rows) // 2]
+            tile = row[len(row) // 2]
+            read = perf_counter()
+            seen = content.read(tile.seen_top, tile.seen_bottom)
+            part = seen.pixels[:, tile.seen_left : tile.seen_right]
+            painted = perf_counter()
+            paint(part, tile.seen_top, tile.seen_left)
+            first = perf_counter()
+            more = sum(len(row) for row in rows) - 1
+            if more:  # the first time, a network is loaded
+                paint(part, tile.seen_top, tile.seen_left)
+        seconds = first - began + more * (perf_counter() - first) + (len(rows) - 1) * (painted - read)
+        strips = content.width * (runs * (tile.bottom - tile.top) + (runs - 1) * len(seen.pixels)) * _FLOATS
+        return Forecast((peak.bytes or resident_memory()) + strips, runs * seconds)
+
     def _shot(self, inputs: StylizeInputs, on_step: OnStep) -> Callable[[LazyPicture], Iterator[Picture]]:
         thumbnail = self._sized(inputs.content).thumbnail(_THUMBNAIL)
         paint = self._finished(inputs, thumbnail)
@@ -166,13 +205,22 @@ class FeedForwardEngine(ABC):
         return given.resized(*fit_size(given.width, given.height, self._options.size))
 
     def _strips(self, content: LazyPicture, paint: Paint, thumbnail: FloatArray, on_step: OnStep) -> Iterator[Picture]:
-        # A halo is computed for nothing, so a picture that needs no division gets none.
-        whole = content.height * content.width <= _UNDIVIDED
-        tile_size = (content.height, content.width) if whole else _TILE
-        rows = plan_tiles(content.height, content.width, *tile_size, halo=self.halo)
+        rows = self._rows(content)
         steps = TileSteps(rows, on_step, lambda: Picture(paint(thumbnail, 0, 0)))
         for row in rows:
             yield self._strip(content, row, paint, steps)
+
+    def _rows(self, content: LazyPicture) -> list[list[Tile]]:
+        """Divide ``content`` into tiles that fit into the memory; what is painted does not depend on it."""
+        height, width = content.height, content.width
+        # A halo is computed for nothing, so a picture that needs no division gets none.
+        sizes = [(height, width), *_TILES] if height * width <= _UNDIVIDED else _TILES
+        free = _SPARE * free_memory()
+        for size in sizes:
+            seen = [min(side, part + 2 * self.halo) for side, part in zip((height, width), size, strict=True)]
+            if _ACTIVATIONS * seen[0] * seen[1] <= free:
+                break
+        return plan_tiles(height, width, *size, halo=self.halo)
 
     def _strip(self, content: LazyPicture, row: list[Tile], paint: Paint, steps: TileSteps) -> Picture:
         first = row[0]

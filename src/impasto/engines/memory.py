@@ -1,4 +1,4 @@
-"""The large blocks of memory that activations live in: how the C library hands them out, and what if there are none."""
+"""The memory of this process: what it may still take, what it took at most, and how the C library hands it out."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import psutil
-import torch
-
-from impasto.errors import OutOfMemoryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,11 +42,8 @@ def freed_blocks_kept() -> Iterator[None]:
         libc.malloc_trim(0)
 
 
-def free_memory(device: torch.device) -> int:
-    """Return how many bytes this process may still take on ``device``: what machine, container and limits leave."""
-    if device.type == "cuda":
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(torch.cuda.mem_get_info(device)[0]) + kept
+def free_memory() -> int:
+    """Return how many bytes this process may still take: what machine, container and limits leave."""
     free = [psutil.virtual_memory().available]
     process = psutil.Process()
     if hasattr(psutil, "RLIMIT_AS") and (limit := process.rlimit(psutil.RLIMIT_AS)[0]) >= 0:
@@ -60,6 +54,11 @@ def free_memory(device: torch.device) -> int:
         cache = re.search(r"^inactive_file (\d+)$", (_CGROUP / "memory.stat").read_text(), re.MULTILINE)
         free.append(most - now + (int(cache[1]) if cache else 0))
     return max(0, int(min(free)))
+
+
+def resident_memory() -> int:
+    """Return how many bytes this process has now."""
+    return int(psutil.Process().memory_info().rss)
 
 
 class PeakMemory:
@@ -82,20 +81,3 @@ class PeakMemory:
         if self._counts:
             status = Path("/proc/self/status").read_text()
             self.bytes = 1024 * int(status.partition("VmHWM:")[2].split()[0])
-
-
-@contextmanager
-def shortage_explained(width: int, height: int) -> Iterator[None]:
-    """Name the size of the picture, ``width`` x ``height`` pixels, if the memory does not suffice for the block.
-
-    Raises:
-        OutOfMemoryError: it does not.
-    """
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        # On the CPU, PyTorch has no class of its own for it.
-        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error):
-            message = f"the memory does not suffice for {width}x{height} pixels; choose a smaller --size"
-            raise OutOfMemoryError(message) from error
-        raise

@@ -32,7 +32,7 @@ _PLANES = 6
 """Channels that are in memory at once where the state is on disk."""
 _TRANSIENT = 4.4
 """Activations of the largest layer that are there at once on the way back, beside what was kept. Measured."""
-_FIXED = 150_000_000
+_FIXED = 100_000_000
 """Bytes that a pass takes whatever the size: the kernels' own, and blocks that are too small to be used again."""
 _SPARE = 0.9
 """Share of what is free that is planned for."""
@@ -65,6 +65,11 @@ class Need:
     def tiled(self, scale: Scale) -> bool:
         """Say whether the picture is looked at in tiles at this ``scale``."""
         return 0 < self.tile < max(scale.width, scale.height)
+
+    def work(self, scale: Scale, reach: int) -> float:
+        """Return how much there is to compute for a pixel at this ``scale``, relative to that without tiles."""
+        # Tiles go forth twice and back once, and are looked at with half of what they reach on the average of layers.
+        return 4 / 3 * ((self.tile + reach) / self.tile) ** 2 if self.tiled(scale) else 1.0
 
     def store(self, device: torch.device, folder: Path) -> Store:
         """Return where the state is kept: in memory, or on the disk of ``folder``."""
@@ -120,7 +125,7 @@ def plan(
     Raises:
         OutOfMemoryError: nothing fits.
     """
-    free = int(_SPARE * free_memory(device))
+    free = int(_SPARE * _free_memory(device))
     sides = [0, *TILES] if tile is None else [tile]
     needs = [
         _need(width, height, styles, hunger, optimizer, side, on_disk)
@@ -139,6 +144,13 @@ def plan(
         needed, there = (f"{size / 1e9:.1f} GB" for size in (least.disk, room))
         fits = f"{width}x{height} pixels need {needed} on the disk of {folder}, and {there} are free"
     raise OutOfMemoryError(f"{fits}; {remedy}")
+
+
+def _free_memory(device: torch.device) -> int:
+    if device.type != "cuda":
+        return free_memory()
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0]) + kept
 
 
 def _need(

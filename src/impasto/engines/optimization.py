@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,13 +16,17 @@ from impasto.descriptors.catalog import load_descriptor
 from impasto.descriptors.convolution import native_precision
 from impasto.descriptors.rescaling import rescale_activations
 from impasto.descriptors.vgg import VGG
+from impasto.engines.base import Forecast
 from impasto.engines.checkpoints import Checkpoint, fingerprint_run
 from impasto.engines.coarse_to_fine import CoarseToFine, to_tensor
+from impasto.engines.descent import Descent
 from impasto.engines.initialization import initial_pixels
 from impasto.engines.masks import masked_strips
-from impasto.engines.memory import shortage_explained
-from impasto.engines.needs import appetite, plan
-from impasto.engines.scales import fit_layers, plan_scales
+from impasto.engines.memory import PeakMemory, freed_blocks_kept, resident_memory
+from impasto.engines.needs import Need, appetite, plan
+from impasto.engines.scales import Scale, fit_layers, plan_scales
+from impasto.engines.shortage import shortage_explained
+from impasto.engines.store import Store
 from impasto.engines.tiled_objective import TiledObjective, Tiling
 from impasto.errors import Interrupted, UsageError
 from impasto.images.color import prepare_style, restore_colors
@@ -39,14 +44,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from impasto.engines.base import StylizeInputs
-    from impasto.engines.needs import Need
-    from impasto.engines.scales import Scale
-    from impasto.engines.store import Store
     from impasto.losses.style import StyleLoss
     from impasto.options import DescentOptions, GatysOptions
     from impasto.types import FloatArray, OnStep, Picture, Step
 
 _WHOLE = 2**30
+_TRIAL = 256
+"""Long side in pixels of the picture that is tried to say how long another will take."""
+_TRIAL_STEPS = 3
+"""Of them the first takes longer."""
 _LARGEST_UNASKED = 1024
 """Long side in pixels beyond which each pixel is painted only if --size asks for it: the time grows with the area."""
 
@@ -92,25 +98,12 @@ class OptimizationEngine:
         """
         if inputs.masks:
             return self._through_masks(inputs, on_step, checkpoint)
-        options, mode, shares = self._options, self._options.keep_colors, inputs.shares
+        options, shares = self._options, inputs.shares
         given = inputs.content
         result = given.resized(*fit_size(given.width, given.height, options.size)).read()
         if options.strength == 0:
             return self._finished(result.pixels, result, 0)
-        check_size(self._descriptor, result.width, result.height, self._layers, "content image")
-        styles = [crop_margin(style.picture.pixels, options.style_margin) for style in inputs.styles]
-        for pixels in styles:
-            check_size(self._descriptor, pixels.shape[1], pixels.shape[0], self._style_weights, "style image")
-
-        content = result.pixels
-        if options.size is None and max(result.width, result.height) > _LARGEST_UNASKED:
-            width, height = fit_size(result.width, result.height, _LARGEST_UNASKED)
-            content = resize_pixels(content, height, width)
-        styles = [prepare_style(pixels, content, mode) for pixels in styles]
-        if mode == "luminance":
-            content = prepare_style(content, content, mode)
-
-        scales = plan_scales(content.shape[1], content.shape[0], options.scales, options.steps, self._minimum)
+        content, styles, scales = self._prepared(inputs, result)
         start = initial_pixels(options.init, content, styles[0], scales[0].height, scales[0].width, options.seed)
         network = self._network(content, styles)
         fingerprint = self._fingerprint([content, *styles, start], shares)
@@ -142,6 +135,73 @@ class OptimizationEngine:
         except Interrupted as stop:
             raise Interrupted(finish(resize_pixels(stop.picture.pixels, result.height, result.width))) from None
         return finish(resize_pixels(painted, result.height, result.width))
+
+    def _prepared(
+        self, inputs: StylizeInputs, result: Picture
+    ) -> tuple[FloatArray, Sequence[FloatArray], Sequence[Scale]]:
+        """Return content and styles as they are seen, and the sizes that the picture goes through."""
+        options, mode = self._options, self._options.keep_colors
+        check_size(self._descriptor, result.width, result.height, self._layers, "content image")
+        styles = [crop_margin(style.picture.pixels, options.style_margin) for style in inputs.styles]
+        for pixels in styles:
+            check_size(self._descriptor, pixels.shape[1], pixels.shape[0], self._style_weights, "style image")
+
+        content = result.pixels
+        if options.size is None and max(result.width, result.height) > _LARGEST_UNASKED:
+            width, height = fit_size(result.width, result.height, _LARGEST_UNASKED)
+            content = resize_pixels(content, height, width)
+        styles = [prepare_style(pixels, content, mode) for pixels in styles]
+        if mode == "luminance":
+            content = prepare_style(content, content, mode)
+
+        scales = plan_scales(content.shape[1], content.shape[0], options.scales, options.steps, self._minimum)
+        return content, styles, scales
+
+    def forecast(self, inputs: StylizeInputs, folder: Path) -> Forecast:
+        """Try a small size, and say what all will take: see `impasto.engines.base.Engine`.
+
+        Raises:
+            ImageSizeError: a picture is too small for the layers.
+            OutOfMemoryError: the memory does not suffice.
+        """
+        runs = max(1, len(inputs.masks))  # with masks, each style paints the whole
+        if inputs.masks:
+            inputs = replace(inputs, styles=inputs.styles[:1], masks=())
+        options, shares, given = self._options, inputs.shares, inputs.content
+        result = given.resized(*fit_size(given.width, given.height, options.size)).read()
+        if options.strength == 0:
+            return Forecast(resident_memory(), 0.0)
+        content, styles, scales = self._prepared(inputs, result)
+        network = self._network(content, styles)
+        need = self._need(network, scales[-1], styles, options.tile, folder)
+        before = resident_memory()
+        long_side = min(_TRIAL, max(scales[-1].width, scales[-1].height))
+        trial = Scale(*self._fitting(content, long_side), steps=1)
+        with PeakMemory() as peak, freed_blocks_kept():
+            began = perf_counter()
+            objective = self._objective(network, trial, content, styles, shares, Need(0, 0, 0), Store(self._device))
+            prepared = perf_counter()
+            descent = Descent(
+                self._image(content, trial.width, trial.height),
+                objective,
+                optimizer=options.optimizer,
+                learning_rate=options.learning_rate,
+            )
+            times = []
+            for _ in range(_TRIAL_STEPS):
+                stepped = perf_counter()
+                descent.step()
+                times.append(perf_counter() - stepped)
+        step, targets = min(times), prepared - began
+        reach = max(network.reach(layer) for layer in self._layers)
+        seconds = sum(
+            need.work(scale, reach)
+            * (targets + scale.steps * step)
+            * (scale.width * scale.height)
+            / (trial.width * trial.height)
+            for scale in scales
+        )
+        return Forecast(max(before + need.memory, peak.bytes or 0), runs * seconds, need.tile, need.disk)
 
     def _through_masks(self, inputs: StylizeInputs, on_step: OnStep, checkpoint: Checkpoint | None) -> Picture:
         """Paint with each style alone; only a run with one of them can be continued."""

@@ -14,9 +14,9 @@ from torch.nn import functional
 
 from impasto.descriptors.base import check_size
 from impasto.engines.coarse_to_fine import CoarseToFine, to_tensor
-from impasto.engines.memory import shortage_explained
 from impasto.engines.optimization import choose_device, load_network
 from impasto.engines.scales import fit_layers, plan_scales
+from impasto.engines.shortage import shortage_explained
 from impasto.images.scale import crop_margin, resize_pixels
 from impasto.losses.catalog import STYLE_LOSSES
 from impasto.losses.objective import LayerLosses, Objective

@@ -96,11 +96,20 @@ class PictureWriter:
             options["optimize_coding"] = not large  # which would keep the whole picture
         self._options = options
         self._width, self._height = width, height
+        self._bands = 4 if outline.alpha is not None and saver.alpha else 3
         self._keep_profile = keep_profile
         self._profile: bytes | None = None
         # libvips remembers files by their names, so each gets a new one.
         self._path = Path(tempfile.gettempdir()) / f"impasto-{uuid4().hex}.rows" if large else None
         self._rows: IO[bytes] = self._path.open("xb") if self._path else io.BytesIO()
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the whole takes in memory at most."""
+        # Rows in memory are copied for libvips; those in a file are mapped.
+        rows = self._bands * self._depth // 8 * (1 if self._path else 2)
+        held = _COEFFICIENTS if self._options.get("optimize_coding") else self._saver.held
+        return self._width * self._height * (rows + held)
 
     def __enter__(self) -> Self:
         return self
@@ -249,11 +258,15 @@ class _Saver:
     quality: int | None = None
     packet: int = 1 << 30
     """Bytes of XMP that the file has room for."""
+    held: int = 1
+    """Bytes of a pixel that the encoder keeps of the whole. Measured."""
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
 _ROWS = 128
 """Encoded at once: the copies on the way take memory."""
+_COEFFICIENTS = 9
+"""Bytes of a pixel that are kept of a JPEG picture whose coding is chosen at the end."""
 _ANY_SIDE = 10_000_000  # the most that libvips accepts
 _SAVERS = {
     "jpeg": _Saver(
@@ -261,9 +274,9 @@ _SAVERS = {
     ),
     "png": _Saver("pngsave_target", (8, 16), _ANY_SIDE),
     "tiff": _Saver("tiffsave_target", (8, 16, 32), _ANY_SIDE, options={"compression": "deflate"}),
-    "webp": _Saver("webpsave_target", (8,), 16383, quality=90, options={"exact": True}),
-    "avif": _Saver("heifsave_target", (8, 16), 16384, quality=80, options={"compression": "av1"}),
-    "gif": _Saver("gifsave_target", (8,), 65535, packet=0),
+    "webp": _Saver("webpsave_target", (8,), 16383, quality=90, held=6, options={"exact": True}),
+    "avif": _Saver("heifsave_target", (8, 16), 16384, quality=80, held=20, options={"compression": "av1"}),
+    "gif": _Saver("gifsave_target", (8,), 65535, packet=0, held=9),
 }
 
 

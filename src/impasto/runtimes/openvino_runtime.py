@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from impasto.types import FloatArray
 
 
+_SHORTAGE = "the memory does not suffice for the network; choose a smaller --size, or close other programs"
+
+
 class OpenVINORuntime:
     """A compiled ONNX file."""
 
@@ -34,6 +37,7 @@ class OpenVINORuntime:
 
         Raises:
             WeightsError: the file is missing or damaged.
+            OutOfMemoryError: the memory does not suffice.
         """
         import openvino
 
@@ -48,20 +52,37 @@ class OpenVINORuntime:
         try:
             self._network = core.compile_model(str(path), "CPU", settings)
         except RuntimeError as error:
-            raise WeightsError(f"{path.name} is missing or damaged; install impasto again") from error
+            if _lacks_memory(str(error)):
+                raise OutOfMemoryError(_SHORTAGE) from error
+            raise WeightsError(
+                f"{path.name} is missing or damaged, or the memory does not suffice for it; install impasto again, or "
+                "close other programs"
+            ) from error
         self._dimensions = {port.any_name: len(port.partial_shape) for port in self._network.inputs}
         self._request = self._network.create_infer_request()
 
     def run(self, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """Compute all outputs: see `impasto.runtimes.base.Runtime`."""
         check_inputs(inputs, self._dimensions)
+        # Where memory is scarce, OpenVINO may say nothing and leave what it computed before.
+        for tensor in self._request.output_tensors:
+            tensor.data.reshape(-1)[:1] = np.nan
         try:
             found = self._request.infer({name: np.ascontiguousarray(array) for name, array in inputs.items()})
         except RuntimeError as error:  # the shapes have been checked
             raise OutOfMemoryError(
                 f"OpenVINO cannot run the network here ({str(error).splitlines()[0][:80]}); choose a smaller --size"
             ) from error
-        return {port.any_name: np.array(array) for port, array in found.items()}
+        outputs = {port.any_name: np.array(array) for port, array in found.items()}
+        if any(array.size == 0 or np.isnan(array.flat[0]) for array in outputs.values()):
+            raise OutOfMemoryError(_SHORTAGE)
+        return outputs
+
+
+def _lacks_memory(text: str) -> bool:
+    """Say whether OpenVINO failed for want of memory, in which it may be unable to load even its own reader."""
+    _, known, readers = text.partition("Available frontends:")
+    return "allocate memory" in text or "bad_alloc" in text or bool(known and "onnx" not in readers)
 
 
 def _is_writable(folder: Path) -> bool:

@@ -1,0 +1,48 @@
+"""``impasto stylize --plan``: what painting would take, in one line."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from impasto.engines.memory import free_memory
+
+if TYPE_CHECKING:
+    from impasto.engines.base import Forecast
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The forecast of an engine, and the bytes that the file of the result takes in memory."""
+
+    forecast: Forecast
+    encoding: int
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the process will have resident at most."""
+        return self.forecast.memory + self.encoding
+
+    @property
+    def report(self) -> dict[str, object]:
+        """What ``--json`` says."""
+        return {"plan": {**asdict(self.forecast), "memory": self.memory, "free": free_memory()}}
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        found = self.forecast
+        parts = [f"{self.memory / 1e9:.1f} GB of memory at most ({free_memory() / 1e9:.1f} GB are free)"]
+        if found.tile:
+            parts.append(f"tiles of {found.tile} pixels")
+        if found.disk:
+            parts.append(f"{found.disk / 1e9:.1f} GB on disk meanwhile")
+        parts.append(f"about {_duration(found.seconds)}")
+        return ", ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(timedelta(seconds=seconds) / timedelta(minutes=1))
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"

@@ -1,0 +1,30 @@
+"""What is said where PyTorch gets no memory."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+from impasto.errors import OutOfMemoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def shortage_explained(width: int, height: int) -> Iterator[None]:
+    """Name the size of the picture, ``width`` x ``height`` pixels, if the memory does not suffice for the block.
+
+    Raises:
+        OutOfMemoryError: it does not.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # On the CPU, PyTorch has no class of its own for it.
+        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error):
+            message = f"the memory does not suffice for {width}x{height} pixels; choose a smaller --size"
+            raise OutOfMemoryError(message) from error
+        raise

@@ -1,0 +1,113 @@
+"""What painting will take, said before; and what is done where there is less memory than it takes."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from impasto.cli.main import run
+from impasto.engines import feedforward, needs
+from impasto.engines.base import Style, StylizeInputs
+from impasto.engines.create import OPTIONS as ENGINE_OPTIONS
+from impasto.engines.create import create_engine, parse_options
+from impasto.images import LazyPicture, read_picture
+
+LAUNCHER = (
+    "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
+    "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)"
+)
+GATYS = "gatys --descriptor compact --precision float32 --scales 1 --steps 13"
+
+
+def stylize(photo, painting, engine, *options):
+    given = [str(option) for option in (engine, *options)]
+    return [sys.executable, "-m", "impasto", "stylize", str(photo), "-s", str(painting), "--quiet", "--engine", *given]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of a part of a run")
+@pytest.mark.parametrize("how", ["fast --size 900", "adain --size 1500", f"{GATYS} --size 448"])
+def test_the_memory_is_foretold_within_a_fifth(photo, painting, tmp_path, how):
+    command = [*stylize(photo, painting, *how.split()), "-o", str(tmp_path / "out.jpg")]
+    asked = subprocess.run([*command, "--plan", "--json"], check=True, capture_output=True, text=True)
+    assert not list(tmp_path.iterdir())
+    plan = json.loads(asked.stdout)["plan"]
+    done = subprocess.run([sys.executable, "-c", LAUNCHER, *command], check=True, capture_output=True, text=True)
+    assert plan["memory"] == pytest.approx(int(done.stdout), rel=0.2)
+    assert plan["seconds"] > 0 and plan["tile"] == plan["disk"] == 0
+
+
+def test_the_plan_is_a_line(photo, painting, tmp_path, capsys):
+    paint = ["stylize", str(photo), "-s", str(painting), "-o", str(tmp_path / "out.png"), "--plan"]
+    assert run([*paint, "--size", "128"]) == 0
+    assert capsys.readouterr().out.startswith("out.png: 0.")
+    assert run([*paint, "--engine", "gatys", "--descriptor", "compact", "--size", "1024", "--tile", "256"]) == 0
+    assert "tiles of 256 pixels, about" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_fits_nowhere_has_no_plan(photo, painting, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(needs, "free_memory", lambda: 10**8)
+    paint = ["stylize", str(photo), "-s", str(painting), "-o", str(tmp_path / "out.png"), "--plan"]
+    assert run([*paint, "--engine", "gatys", "--descriptor", "compact"]) == 1
+    assert "GB of memory, and 0.1 GB are free; choose a smaller --size" in capsys.readouterr().err
+
+
+def test_a_film_has_no_plan(tmp_path, capsys):
+    assert run(["stylize", "clip.mp4", "-s", "great-wave", "-o", str(tmp_path / "out.mp4"), "--plan"]) == 2
+    assert "--plan is for pictures" in capsys.readouterr().err
+
+
+def test_each_mask_costs_a_painting(content, painting):
+    engine = create_engine("fast", parse_options("fast", {"size": 1200}, ENGINE_OPTIONS))
+    style = Style(read_picture(painting))
+    given, folder = LazyPicture.of(content), Path(tempfile.gettempdir())
+    one = engine.forecast(StylizeInputs(given, (style,)), folder)
+    two = engine.forecast(StylizeInputs(given, (style, style), (given, given)), folder)
+    assert two.memory - one.memory > 1200 * 500 * 3 * 4
+
+
+@pytest.mark.parametrize("engine", ["fast", "adain", "sanet"])
+def test_where_memory_is_scarce_smaller_tiles_paint_the_same(content, painting, monkeypatch, engine):
+    painter = create_engine(engine, parse_options(engine, {"size": 600, "precision": "float32"}, ENGINE_OPTIONS))
+    inputs = StylizeInputs(LazyPicture.of(content), (Style(read_picture(painting)),))
+    totals, painted = [], []
+    for free in (1 << 40, 2 * 10**8):
+        monkeypatch.setattr(feedforward, "free_memory", lambda free=free: free)
+        painted.append(painter.stylize(inputs, on_step=lambda step: totals.append(step.total)).pixels)
+    assert sorted(set(totals)) == [1, 16]
+    assert np.abs(painted[1] - painted[0]).max() < 1 / 255
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit the address space")
+@pytest.mark.parametrize("engine", ["fast", "sanet"])
+def test_nothing_dies_of_memory(photo, painting, tmp_path, engine):
+    """With whatever there is, the picture is painted, right, or one sentence says why not."""
+    out, codes = tmp_path / "out.png", []
+    command = [*stylize(photo, painting, engine, "--size", 1024, "--precision", "float32"), "-o", str(out)]
+    subprocess.run(command, check=True)
+    right = read_picture(out).pixels
+    for limit in (700, 900, 1100, 1250, 1350, 1450, 1700, 4000):
+        out.unlink(missing_ok=True)
+        size = limit * 10**6
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            preexec_fn=lambda size=size: resource.setrlimit(resource.RLIMIT_AS, (size, size)),
+        )
+        codes.append(done.returncode)
+        if done.returncode == 0:
+            assert np.abs(read_picture(out).pixels - right).max() < 3 / 255, limit
+        else:
+            assert done.returncode == 1 and not out.exists(), (limit, done.stderr)
+            (line,) = [line for line in done.stderr.splitlines() if "error" in line]
+            assert line.startswith("error: "), limit
+            assert "memory" in line or "smaller --size" in line, (limit, line)
+    assert codes[0] == 1 and codes[-1] == 0
