@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -184,8 +185,9 @@ class Faults:
             self.kinds += [self.redis_flushed, self.redis_killed]
 
     def make(self, count: int, pace: float) -> None:
-        for number in range(count):
-            kind = self.kinds[number % len(self.kinds)]
+        for kind in itertools.cycle(self.kinds):
+            if self.done.total() >= count:  # who is to die may be dead already
+                return
             with suppress(psutil.NoSuchProcess, ProcessLookupError, StorageError):
                 kind()
                 self.done[kind.__name__.replace("_", " ")] += 1

@@ -1,0 +1,120 @@
+"""Whether a small run predicts a large one: how far the large result, reduced, is from the small one.
+
+    python benchmarks/preview.py --photos FOLDER --styles FOLDER [--pairs 10] [--output preview.json]
+
+The distance is like LPIPS with equal weights (Zhang et al. 2018): features of VGG19, each position scaled to length 1,
+mean squared differences, summed over channels, averaged over positions and layers. Ways of painting:
+
+fast: 512 against 4096 pixels, with the statistics of the whole picture for every tile, as impasto paints.
+fast, tiles: the same network, where each tile of 512x768 has the statistics of its own.
+gatys: 192 against 768 pixels, coarse to fine, with losses relative to the picture, as impasto paints.
+gatys, one scale: the same losses and number of steps, from the content at the final size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from impasto.engines.base import Style, StylizeInputs
+from impasto.engines.coarse_to_fine import to_tensor
+from impasto.engines.create import OPTIONS, create_engine, parse_options
+from impasto.engines.optimization import load_network
+from impasto.images import LazyPicture, read_picture, resize_picture
+from impasto.options import DescentOptions
+from impasto.types import Picture
+
+if TYPE_CHECKING:
+    from impasto.descriptors.base import Descriptor
+
+LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
+SMALL, LARGE = 512, 4096
+SMALL_RUN, LARGE_RUN = 192, 768
+TILE = (512, 768)
+
+
+@torch.no_grad()
+def distance(network: Descriptor, one: Picture, other: Picture) -> float:
+    """How differently two pictures of one size look to ``network``."""
+    seen = [network.forward(to_tensor(picture.pixels, torch.device("cpu")), LAYERS) for picture in (one, other)]
+    parts = []
+    for layer in LAYERS:
+        first, second = (torch.nn.functional.normalize(each[layer], dim=1) for each in seen)
+        parts.append(float((first - second).square().sum(1).mean()))
+    return statistics.mean(parts)
+
+
+def sized(picture: Picture, long_side: int) -> Picture:
+    """Scale ``picture``."""
+    factor = long_side / max(picture.width, picture.height)
+    return resize_picture(picture, round(picture.width * factor), round(picture.height * factor))
+
+
+def painted(content: Picture, style: Picture, engine: str, **options: object) -> Picture:
+    """Paint ``content`` as it is."""
+    painter = create_engine(engine, parse_options(engine, options, OPTIONS))
+    return painter.stylize(StylizeInputs(LazyPicture.of(content), (Style(style),)), on_step=lambda step: None)
+
+
+def painted_in_tiles(content: Picture, style: Picture) -> Picture:
+    """Paint each tile as a picture of its own."""
+    result = np.empty_like(content.pixels)
+    edges = [[*range(0, side, tile), side] for side, tile in zip(content.pixels.shape[:2], TILE, strict=True)]
+    for top, bottom in pairwise(edges[0]):
+        for left, right in pairwise(edges[1]):
+            part = Picture(np.ascontiguousarray(content.pixels[top:bottom, left:right]))
+            result[top:bottom, left:right] = painted(part, style, "fast").pixels
+    return Picture(result)
+
+
+def measure(network: Descriptor, content: Picture, style: Picture) -> dict[str, float]:
+    """Return the distances of all ways of painting."""
+    small, large = sized(content, SMALL), sized(content, LARGE)
+    preview = painted(small, style, "fast")
+    width, height = preview.width, preview.height
+    found = {
+        "fast": distance(network, preview, resize_picture(painted(large, style, "fast"), width, height)),
+        "fast, tiles": distance(network, preview, resize_picture(painted_in_tiles(large, style), width, height)),
+    }
+    small, large = sized(content, SMALL_RUN), sized(content, LARGE_RUN)
+    for name, scales in (("gatys", 0), ("gatys, one scale", 1)):
+        how = {"descriptor": "compact", "scales": scales, "steps": 60}
+        one, other = (painted(each, style, "gatys", **how) for each in (small, large))
+        found[name] = distance(network, one, resize_picture(other, one.width, one.height))
+    return found
+
+
+def main() -> None:
+    """Measure pairs, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--styles", type=Path, required=True)
+    parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--output", type=Path, help="also write the distances as JSON")
+    arguments = parser.parse_args()
+    network = load_network(DescentOptions.parse({"precision": "float32"}))
+    photos, styles = (sorted(folder.glob("*.jpg")) for folder in (arguments.photos, arguments.styles))
+    rows = []
+    for index in range(arguments.pairs):
+        photo, style = photos[index * len(photos) // arguments.pairs], styles[index * len(styles) // arguments.pairs]
+        rows.append(measure(network, read_picture(photo), read_picture(style)))
+        if index == 0:
+            print(f"| | {' | '.join(rows[0])} |\n|{'---|' * (1 + len(rows[0]))}")
+        print(
+            f"| {photo.stem}, {style.stem} | {' | '.join(f'{value:.4f}' for value in rows[-1].values())} |", flush=True
+        )
+    means = {name: statistics.mean(row[name] for row in rows) for name in rows[0]}
+    print(f"| mean | {' | '.join(f'{value:.4f}' for value in means.values())} |")
+    if arguments.output:
+        arguments.output.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
