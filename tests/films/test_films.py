@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import impasto
+from impasto.cli import film
 from impasto.cli.main import run
 from impasto.films import painting
 from impasto.films.clips import Clip, whole_times
@@ -229,7 +230,7 @@ def test_shots(scenes):
 
 
 def test_a_killed_run_goes_on_and_ends_in_the_same_pictures(clip, tmp_path, monkeypatch):
-    monkeypatch.setattr(painting, "PART", 5)
+    monkeypatch.setattr(film, "_PART", 5)
     assert stylize(clip, tmp_path / "whole.mp4") == 0
     report = painting.PaintedFrames._report
 
@@ -258,12 +259,23 @@ def test_a_side_that_is_odd_loses_a_pixel(scenes, tmp_path, capsys):
     assert (report["width"], report["height"]) == (100, 60)
 
 
+def test_an_optimisation_is_steadied_by_the_motion(scenes, painting, tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", [panned(scenes[0], number) for number in range(5)])
+    errors = []
+    for steady in ("0", "0.7"):
+        out = tmp_path / f"{steady}.mp4"
+        options = ["--engine", "gatys", "--descriptor", "compact", "--steps", "8", "--steady", steady, "-q"]
+        assert run(["stylize", str(clip), "-s", str(painting), "-o", str(out), *options]) == 0
+        errors.append(flicker([frame.pixels for frame in Clip(out).read()]))
+    assert errors[1] < 0.7 * errors[0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["{clip}", "-s", "great-wave", "-o", "out.jpg"], "the result of a film is a film"),
         (["{clip}", "-s", "great-wave", "-o", "-"], "the result of a film is a film"),
-        (["{clip}", "-s", "{painting}", "-o", "out.mp4", "--engine", "gatys"], "engine 'gatys' paints single pictures"),
+        (["{clip}", "-s", "great-wave", "-o", "out.mp4", "--engine", "gatys"], "is a code for engine 'fast'"),
         (["{clip}", "-s", "great-wave", "-o", "out.mp4", "--mask", "{painting}"], "leave --mask"),
         (["{clip}", "-s", "great-wave", "-o", "out.mp4", "--steady", "1"], "--steady is 1; it should be at least 0"),
         (["{clip}", "-s", "great-wave", "-o", "out.avi"], "the result of a film is a film"),

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 STEADY = 0.7
 _QUALITY = 90
+_PART, _SLOW_PART = 96, 4
+"""Frames that are painted anew at most if a run is killed: a quarter of a minute by one pass, minutes by many steps."""
 
 
 def is_film(path: Path | None) -> bool:
@@ -39,18 +41,13 @@ class Film:
     steady: float
     resume: bool
 
-    def check(self, options: EngineOptions) -> Path:
+    def check(self) -> Path:
         """Refuse what cannot be painted before anything is loaded; return where the result goes.
 
         Raises:
-            UsageError: the engine paints no films, there are masks, or the result would be no film.
+            UsageError: there are masks, or the result would be no film.
             ImageWriteError: the folder of the result is missing.
         """
-        if isinstance(options, GatysOptions):
-            raise UsageError(
-                "engine 'gatys' paints single pictures; for films choose --engine fast, adain, sanet, transformer or "
-                "texture-net"
-            )
         if self.output is None or self.output.suffix.lower() not in FILM_FORMATS:
             suffixes = ", ".join(FILM_FORMATS)
             raise UsageError(f"the result of a film is a film; give -o a name that ends with one of {suffixes}")
@@ -98,7 +95,8 @@ class Film:
             "steady": str(self.steady),
             **self.recipe.metadata,
         }
-        parts = Parts(target.with_name(f"{target.name}.parts"), json.dumps(facts))
+        frames_of_a_part = _SLOW_PART if isinstance(options, GatysOptions) else _PART
+        parts = Parts(target.with_name(f"{target.name}.parts"), json.dumps(facts), frames_of_a_part)
         frames = PaintedFrames(clip, engine, self.styles, Steady(self.steady), display.step)
         paint_film(frames, clip, encoding, target, parts, resume=self.resume)
         return {

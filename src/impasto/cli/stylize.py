@@ -143,7 +143,7 @@ def stylize(
                 recipe = Recipe(source, chosen_styles, chosen_masks, keep, chosen_quality)
                 if is_film(source.path):
                     film = Film(recipe, target, styles, STEADY if steady is None else steady, resume)
-                    checked = film.check(chosen)
+                    checked = film.check()
                     painter = painter or create_engine(engine, chosen, on_download=display.download)
                     report = film.paint(checked, engine, cast("ShotEngine", painter), chosen, display)
                 else:

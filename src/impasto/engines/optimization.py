@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from impasto.engines.base import StylizeInputs
+    from impasto.images import LazyPicture
     from impasto.losses.style import StyleLoss
     from impasto.options import DescentOptions, GatysOptions
     from impasto.types import FloatArray, OnStep, Picture, Step
@@ -202,6 +203,10 @@ class OptimizationEngine:
             for scale in scales
         )
         return Forecast(max(before + need.memory, peak.bytes or 0), runs * seconds, need.tile, need.disk)
+
+    def shot(self, inputs: StylizeInputs) -> Callable[[LazyPicture], Iterator[Picture]]:
+        """Paint frame by frame: see `impasto.engines.base.ShotEngine`. There are no statistics to freeze."""
+        return lambda picture: iter([self.stylize(replace(inputs, content=picture), on_step=lambda step: None)])
 
     def _through_masks(self, inputs: StylizeInputs, on_step: OnStep, checkpoint: Checkpoint | None) -> Picture:
         """Paint with each style alone; only a run with one of them can be continued."""

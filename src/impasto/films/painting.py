@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     Strips = Callable[[LazyPicture], Iterator[Picture]]
 
-PART = 96
-"""Frames that are painted anew at most if a run is killed."""
 _RUN_FILE = "run"
 
 
@@ -44,6 +42,8 @@ class Parts:
     folder: Path
     facts: str
     """Everything that determines the film."""
+    frames: int
+    """Of a part: so many are painted anew at most if a run is killed."""
 
     def begin(self, *, resume: bool) -> list[Path]:
         """Return the parts to go on from; none if ``resume`` is not set, and then older ones are deleted.
@@ -148,11 +148,11 @@ def paint_film(
     """
     done = parts.begin(resume=resume)
     last = np.load(parts.last_frame(len(done) - 1)) if done else None
-    painted = frames.after(PART * len(done), last)
+    painted = frames.after(parts.frames * len(done), last)
     while (first := next(painted, None)) is not None:
         path = parts.path(len(done))
         with whole_file(path) as temporary:
-            encoding.write_part(temporary, chain([first], islice(painted, PART - 1)), clip)
+            encoding.write_part(temporary, chain([first], islice(painted, parts.frames - 1)), clip)
             # A part counts from when it has its name: by then, this is there.
             with whole_file(parts.last_frame(len(done))) as kept, kept.open("wb") as file:
                 np.save(file, np.asarray(frames.steady.painted))
