@@ -88,11 +88,11 @@ def main() -> None:
             style = (Style(as_style_source(name)),)
 
             def strips(like: FloatArray, frame: FloatArray, style: tuple[Style, ...] = style) -> FloatArray:
-                shot = engine.shot(StylizeInputs(LazyPicture.of(Picture(like)), style))
+                shot = engine.shot(StylizeInputs(LazyPicture.of(Picture(like)), style), print)
                 return np.concatenate([strip.pixels for strip in shot(LazyPicture.of(Picture(frame)))])
 
             single = [strips(frame, frame) for frame in given]
-            shot = engine.shot(StylizeInputs(LazyPicture.of(Picture(given[0])), style))
+            shot = engine.shot(StylizeInputs(LazyPicture.of(Picture(given[0])), style), print)
             steady, together, calm = Steady(0.7), [], []
             for frame in given:
                 started = time.monotonic()

@@ -22,6 +22,7 @@ from impasto.images import read_picture, resize_picture, resize_pixels
 from impasto.types import Picture
 
 WIDTH, HEIGHT = 160, 96
+GATYS = ["{clip}", "-s", "{painting}", "-o", "out.mp4", "--engine", "gatys"]
 MOVE = (1, 2)
 """Pixels down and right that the camera moves between two frames."""
 
@@ -278,6 +279,10 @@ def test_an_optimisation_is_steadied_by_the_motion(scenes, painting, tmp_path):
         (["{clip}", "-s", "great-wave", "-o", "out.mp4", "--engine", "gatys"], "is a code for engine 'fast'"),
         (["{clip}", "-s", "great-wave", "-o", "out.mp4", "--mask", "{painting}"], "leave --mask"),
         (["{clip}", "-s", "great-wave", "-o", "out.mp4", "--steady", "1"], "--steady is 1; it should be at least 0"),
+        ([*GATYS, "--losses", "l.csv"], "--losses is for pictures"),
+        ([*GATYS, "--save-every", "2"], "--save-every is for"),
+        (["clips/*", "-s", "great-wave", "-o", "out.mp4", "--plan"], "--plan is for pictures"),
+        (["{painting}", "-s", "great-wave", "-o", "out.png", "--plan", "--resume"], "--plan is for a whole run"),
         (["{clip}", "-s", "great-wave", "-o", "out.avi"], "the result of a film is a film"),
         (["{clip}", "-s", "great-wave", "-o", "out.mp4", "--quality", "500"], "--quality is 500; it should be from 1"),
         (["{clip}", "-s", "great-wave", "-o", "nowhere/out.mp4"], "folder nowhere does not exist"),
@@ -289,6 +294,8 @@ def test_an_optimisation_is_steadied_by_the_motion(scenes, painting, tmp_path):
 def test_wrong_inputs(clip, painting, tmp_path, monkeypatch, arguments, sentence, capsys):
     monkeypatch.chdir(tmp_path)
     Path("text.mp4").write_text("no film")
+    Path("clips").mkdir()
+    Path("clips/clip.mp4").symlink_to(clip)
     places = {"clip": clip, "painting": painting}
     assert run(["stylize", *(argument.format(**places) for argument in arguments), "--quiet"]) in (1, 2)
     said = capsys.readouterr().err

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from pydantic import create_model
 
 from impasto.engines.create import OPTIONS, parse_options
-from impasto.options import EngineOptions, Options
+from impasto.errors import UsageError
+from impasto.options import EngineOptions, GatysOptions, Options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from impasto.options import GatysOptions
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 
@@ -53,6 +53,27 @@ def chosen_options(
     """
     given = flags.model_dump(exclude_unset=True) if flags else {}
     return parse_options(engine, {**(others or {}), **given}, models, written=_as_flag)
+
+
+def check_run_flags(engine: str, options: EngineOptions, films: bool, given: Mapping[str, bool]) -> None:
+    """Refuse flags of a run that would do nothing, by whether they are ``given``.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if films and given["--plan"]:
+        raise UsageError("--plan is for pictures; a film takes as much memory as one frame, and its bar shows the time")
+    if given["--plan"] and given["--resume"]:
+        raise UsageError("--plan is for a whole run; leave --resume")
+    if given["--steady"] and not films:
+        raise UsageError("--steady is for films; leave it")
+    if films and isinstance(options, GatysOptions) and options.save_every:
+        raise UsageError("--save-every is for pictures; leave it")
+    for flag in ("--resume", "--animation", "--losses"):
+        if given[flag] and not isinstance(options, GatysOptions) and not (films and flag == "--resume"):
+            raise UsageError(f"{flag} is for runs of many steps; engine {engine!r} paints in one")
+        if given[flag] and films and flag != "--resume":
+            raise UsageError(f"{flag} is for pictures; leave it")
 
 
 def _as_flag(name: str) -> str:

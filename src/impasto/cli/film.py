@@ -92,12 +92,13 @@ class Film:
             "software": f"impasto {version('impasto')}",
             "engine": name,
             "options": options.model_dump_json(),
+            "network": engine.network.identity,
             "steady": str(self.steady),
             **self.recipe.metadata,
         }
         frames_of_a_part = _SLOW_PART if isinstance(options, GatysOptions) else _PART
         parts = Parts(target.with_name(f"{target.name}.parts"), json.dumps(facts), frames_of_a_part)
-        frames = PaintedFrames(clip, engine, self.styles, Steady(self.steady), display.step)
+        frames = PaintedFrames(clip, engine, self.styles, Steady(self.steady), display.step, display.note)
         paint_film(frames, clip, encoding, target, parts, resume=self.resume)
         return {
             "output": str(target),

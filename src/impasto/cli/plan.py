@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from impasto.engines.memory import free_memory
+from impasto.engines.memory import free_memory, resident_memory
 
 if TYPE_CHECKING:
     from impasto.engines.base import Forecast
@@ -27,18 +27,25 @@ class Plan:
     @property
     def report(self) -> dict[str, object]:
         """What ``--json`` says."""
-        return {"plan": {**asdict(self.forecast), "memory": self.memory, "free": free_memory()}}
+        return {"plan": {**asdict(self.forecast), "memory": self.memory, "available": _available()}}
 
     def __str__(self) -> str:
         """Say it in a line."""
         found = self.forecast
-        parts = [f"{self.memory / 1e9:.1f} GB of memory at most ({free_memory() / 1e9:.1f} GB are free)"]
+        parts = [f"{self.memory / 1e9:.1f} GB of memory at most ({_available() / 1e9:.1f} GB can be had)"]
+        if found.accelerator:
+            parts.append(f"{found.accelerator / 1e9:.1f} GB of that of the accelerator")
         if found.tile:
             parts.append(f"tiles of {found.tile} pixels")
         if found.disk:
             parts.append(f"{found.disk / 1e9:.1f} GB on disk meanwhile")
         parts.append(f"about {_duration(found.seconds)}")
         return ", ".join(parts)
+
+
+def _available() -> int:
+    """Return the bytes that this process has and may still take."""
+    return free_memory() + resident_memory()
 
 
 def _duration(seconds: float) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 from cyclopts import App, Parameter
 
 from impasto.cli.console import RunDisplay, fail
-from impasto.cli.engine_flags import EngineFlags, engine_options
+from impasto.cli.engine_flags import EngineFlags, check_run_flags, engine_options
 from impasto.cli.film import STEADY, Film, is_film
 from impasto.cli.plan import Plan
 from impasto.cli.recipe import Painted, Recipe, Source, named
@@ -110,16 +110,20 @@ def stylize(
         raise UsageError(f"{painted} was painted by engine {again.engine!r}; leave --engine, or --from")
     engine = engine or (again.engine if again else _DEFAULT)
     chosen = engine_options(engine, options, again.options if again else {})
-    films = any(is_film(Path(text)) for text in content)
-    if plan and films:
-        raise UsageError("--plan is for pictures; a film takes as much memory as one frame, and its bar shows the time")
-    if steady is not None and not films:
-        raise UsageError("--steady is for films; leave it")
-    if not isinstance(chosen, GatysOptions):
-        for flag, given in (("--resume", resume and not films), ("--animation", animation), ("--losses", losses)):
-            if given:
-                raise UsageError(f"{flag} is for runs of many steps; engine {engine!r} paints in one")
     contents = [again.content()] if again and not content else [named(each) for each in _expand(content)]
+    films = any(is_film(source.path) for source in contents)
+    check_run_flags(
+        engine,
+        chosen,
+        films,
+        {
+            "--steady": steady is not None,
+            "--plan": plan,
+            "--resume": resume,
+            "--animation": animation is not None,
+            "--losses": losses is not None,
+        },
+    )
     chosen_styles = again.styles() if again and not style else tuple(named(*_split_weight(text)) for text in style)
     chosen_masks = again.masks() if again and not mask else tuple(named(text) for text in mask)
     if resume and len(chosen_masks) > 1:

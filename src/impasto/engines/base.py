@@ -109,6 +109,8 @@ class Forecast:
     """Side in pixels of the parts that an optimisation will look at; 0 is the whole."""
     disk: int = 0
     """Bytes of state that will be kept on disk meanwhile."""
+    accelerator: int = 0
+    """Bytes of its own memory, if one computes."""
 
 
 class Engine(Protocol):
@@ -148,10 +150,10 @@ class Engine(Protocol):
 class ShotEngine(Engine, Protocol):
     """A way to paint that paints alike what is alike in several pictures: frames of a film."""
 
-    def shot(self, inputs: StylizeInputs) -> Callable[[LazyPicture], Iterator[Picture]]:
+    def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> Callable[[LazyPicture], Iterator[Picture]]:
         """Return what paints pictures as large as the content of ``inputs``, and with its statistics, as `strips`.
 
-        There are no masks.
+        There are no masks. ``on_note`` is told what is out of the ordinary.
         """
 
 

@@ -162,12 +162,18 @@ class FeedForwardEngine(ABC):
         given = inputs.content
         if inputs.masks:
             size = fit_size(given.width, given.height, self._options.size)
-            yield from masked_strips(inputs, size, lambda each, step: self.strips(each, on_step=step), on_step)
+            rows = self._rows(self._sized(given))  # once: other memory may be free when the next style begins
+
+            def alone(each: StylizeInputs, on_step: OnStep) -> Iterator[Picture]:
+                return self._shot(each, on_step, rows)(given)
+
+            yield from masked_strips(inputs, size, alone, on_step)
             return
         yield from self._shot(inputs, on_step)(given)
 
-    def shot(self, inputs: StylizeInputs) -> Callable[[LazyPicture], Iterator[Picture]]:
+    def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> Callable[[LazyPicture], Iterator[Picture]]:
         """Paint with the statistics of one picture: see `impasto.engines.base.ShotEngine`."""
+        del on_note
         return self._shot(inputs, lambda step: None)
 
     def forecast(self, inputs: StylizeInputs, folder: Path) -> Forecast:
@@ -180,32 +186,40 @@ class FeedForwardEngine(ABC):
             content = self._sized(inputs.content)
             thumbnail = content.thumbnail(_THUMBNAIL)
             paint = self._finished(alone, thumbnail)
-            rows = self._rows(content)
-            row = rows[len(rows) // 2]
-            tile = row[len(row) // 2]
+            tiles = [tile for row in self._rows(content) for tile in row]
+            tile = max(tiles, key=lambda tile: tile.seen_pixels)
             read = perf_counter()
             seen = content.read(tile.seen_top, tile.seen_bottom)
             part = seen.pixels[:, tile.seen_left : tile.seen_right]
             painted = perf_counter()
             paint(part, tile.seen_top, tile.seen_left)
             first = perf_counter()
-            more = sum(len(row) for row in rows) - 1
+            more = sum(each.seen_pixels for each in tiles) / tile.seen_pixels - 1
             if more:  # the first time, a network is loaded
                 paint(part, tile.seen_top, tile.seen_left)
-        seconds = first - began + more * (perf_counter() - first) + (len(rows) - 1) * (painted - read)
+        strips_read = len({each.top for each in tiles}) - 1
+        seconds = first - began + more * (perf_counter() - first) + strips_read * (painted - read)
         strips = content.width * (runs * (tile.bottom - tile.top) + (runs - 1) * len(seen.pixels)) * _FLOATS
         return Forecast((peak.bytes or resident_memory()) + strips, runs * seconds)
 
-    def _shot(self, inputs: StylizeInputs, on_step: OnStep) -> Callable[[LazyPicture], Iterator[Picture]]:
+    def _shot(
+        self, inputs: StylizeInputs, on_step: OnStep, rows: list[list[Tile]] | None = None
+    ) -> Callable[[LazyPicture], Iterator[Picture]]:
         thumbnail = self._sized(inputs.content).thumbnail(_THUMBNAIL)
         paint = self._finished(inputs, thumbnail)
-        return lambda picture: self._strips(self._sized(picture), paint, thumbnail, on_step)
+
+        def strips(picture: LazyPicture) -> Iterator[Picture]:
+            content = self._sized(picture)
+            return self._strips(content, rows or self._rows(content), paint, thumbnail, on_step)
+
+        return strips
 
     def _sized(self, given: LazyPicture) -> LazyPicture:
         return given.resized(*fit_size(given.width, given.height, self._options.size))
 
-    def _strips(self, content: LazyPicture, paint: Paint, thumbnail: FloatArray, on_step: OnStep) -> Iterator[Picture]:
-        rows = self._rows(content)
+    def _strips(
+        self, content: LazyPicture, rows: list[list[Tile]], paint: Paint, thumbnail: FloatArray, on_step: OnStep
+    ) -> Iterator[Picture]:
         steps = TileSteps(rows, on_step, lambda: Picture(paint(thumbnail, 0, 0)))
         for row in rows:
             yield self._strip(content, row, paint, steps)

@@ -23,7 +23,7 @@ from impasto.engines.descent import Descent
 from impasto.engines.initialization import initial_pixels
 from impasto.engines.masks import masked_strips
 from impasto.engines.memory import PeakMemory, freed_blocks_kept, resident_memory
-from impasto.engines.needs import Need, appetite, plan
+from impasto.engines.needs import appetite, plan
 from impasto.engines.scales import Scale, fit_layers, plan_scales
 from impasto.engines.shortage import shortage_explained
 from impasto.engines.store import Store
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from impasto.engines.base import StylizeInputs
+    from impasto.engines.needs import Need
     from impasto.images import LazyPicture
     from impasto.losses.style import StyleLoss
     from impasto.options import DescentOptions, GatysOptions
@@ -178,9 +179,11 @@ class OptimizationEngine:
         before = resident_memory()
         long_side = min(_TRIAL, max(scales[-1].width, scales[-1].height))
         trial = Scale(*self._fitting(content, long_side), steps=1)
-        with PeakMemory() as peak, freed_blocks_kept():
+        with shortage_explained(content.shape[1], content.shape[0]), PeakMemory() as peak, freed_blocks_kept():
             began = perf_counter()
-            objective = self._objective(network, trial, content, styles, shares, Need(0, 0, 0), Store(self._device))
+            # Styles may be many times as large as the trial.
+            pieces = replace(need, disk=0)
+            objective = self._objective(network, trial, content, styles, shares, pieces, Store(self._device))
             prepared = perf_counter()
             descent = Descent(
                 self._image(content, trial.width, trial.height),
@@ -202,11 +205,17 @@ class OptimizationEngine:
             / (trial.width * trial.height)
             for scale in scales
         )
-        return Forecast(max(before + need.memory, peak.bytes or 0), runs * seconds, need.tile, need.disk)
+        here, there = (need.memory, 0) if self._device.type == "cpu" else (0, need.memory)
+        return Forecast(max(before + here, peak.bytes or 0), runs * seconds, need.tile, need.disk, there)
 
-    def shot(self, inputs: StylizeInputs) -> Callable[[LazyPicture], Iterator[Picture]]:
-        """Paint frame by frame: see `impasto.engines.base.ShotEngine`. There are no statistics to freeze."""
-        return lambda picture: iter([self.stylize(replace(inputs, content=picture), on_step=lambda step: None)])
+    def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> Callable[[LazyPicture], Iterator[Picture]]:
+        """Paint frame by frame: see `impasto.engines.base.ShotEngine`. Nothing of one is kept for the next."""
+
+        def noted(step: Step) -> None:
+            if step.note:
+                on_note(step.note)
+
+        return lambda picture: iter([self.stylize(replace(inputs, content=picture), on_step=noted)])
 
     def _through_masks(self, inputs: StylizeInputs, on_step: OnStep, checkpoint: Checkpoint | None) -> Picture:
         """Paint with each style alone; only a run with one of them can be continued."""

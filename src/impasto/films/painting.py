@@ -83,15 +83,23 @@ class PaintedFrames:
     """
 
     def __init__(
-        self, clip: Clip, engine: ShotEngine, styles: tuple[Style, ...], steady: Steady, on_step: OnStep
+        self,
+        clip: Clip,
+        engine: ShotEngine,
+        styles: tuple[Style, ...],
+        steady: Steady,
+        on_step: OnStep,
+        on_note: Callable[[str], None],
     ) -> None:
-        """Paint ``clip`` with ``engine``; ``on_step`` is called after every frame."""
+        """Paint ``clip`` with ``engine``; ``on_step`` is called after every frame, ``on_note`` once for every note."""
         self.shots = self.frames = 0
         self._clip = clip
         self._engine = engine
         self._styles = styles
         self.steady = steady
         self._on_step = on_step
+        self._on_note = on_note
+        self._noted: set[str] = set()
 
     def after(self, skipped: int, last: FloatArray | None) -> Iterator[Frame]:
         """Paint all frames but the first ``skipped``, which are only looked at, and of which ``last`` was the last."""
@@ -108,11 +116,16 @@ class PaintedFrames:
                 self.steady.see(frame.pixels)
                 self.steady.painted = last
                 continue
-            paint = paint or self._engine.shot(StylizeInputs(first, self._styles))
+            paint = paint or self._engine.shot(StylizeInputs(first, self._styles), self._note)
             painted = np.concatenate([strip.pixels for strip in paint(picture)])
             pixels = self.steady.mix(frame.pixels, painted)
             self._report(pixels)
             yield Frame(pixels, frame.time)
+
+    def _note(self, text: str) -> None:
+        if text not in self._noted:
+            self._noted.add(text)
+            self._on_note(text)
 
     def _report(self, pixels: FloatArray) -> None:
         total = max(self._clip.frames, self.frames)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pyvips
 
-from impasto.errors import ImageReadError
+from impasto.errors import ImageReadError, OutOfMemoryError
 from impasto.images import profiles, xmp
 from impasto.images.lazy import LazyPicture
 from impasto.images.limits import Limits
@@ -45,6 +45,7 @@ def open_picture(
         ImageReadError: missing, empty, broken, truncated, or none of these formats.
         ImageLimitError: more bytes or pixels than ``limits`` allow.
         ImageSizeError: a side shorter than ``limits`` allow.
+        OutOfMemoryError: the memory does not suffice.
     """
     name, data = _load(source, limits)
     form = _recognise(name, data)
@@ -57,6 +58,8 @@ def open_picture(
             header = pyvips.Image.jpegload_buffer(data, access="sequential", fail_on="error", shrink=shrink)
         return _lazy(name, form, _decoded(header).autorot())
     except (pyvips.Error, UnicodeDecodeError) as error:  # the latter: libvips quotes bytes of a broken file
+        if "out of memory" in str(error):
+            raise OutOfMemoryError(f"the memory does not suffice to read {name}; close other programs") from error
         raise ImageReadError(
             f"{name} is a broken or truncated {form.upper()} file ({cause(error)}); save or download it again"
         ) from error

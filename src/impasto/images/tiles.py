@@ -18,6 +18,11 @@ class Tile:
     seen_left: int
     seen_right: int
 
+    @property
+    def seen_pixels(self) -> int:
+        """How many there are."""
+        return (self.seen_bottom - self.seen_top) * (self.seen_right - self.seen_left)
+
 
 def plan_tiles(height: int, width: int, tile_height: int, tile_width: int, *, halo: int) -> list[list[Tile]]:
     """Divide ``height`` x ``width`` pixels into rows of tiles of at most ``tile_height`` x ``tile_width``.

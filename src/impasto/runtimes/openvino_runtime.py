@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _SHORTAGE = "the memory does not suffice for the network; choose a smaller --size, or close other programs"
 
+_UNTOUCHED = np.float32(-1e30)
+"""What no network computes."""
+
 
 class OpenVINORuntime:
     """A compiled ONNX file."""
@@ -41,7 +44,6 @@ class OpenVINORuntime:
         """
         import openvino
 
-        core = openvino.Core()
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads
@@ -50,7 +52,8 @@ class OpenVINORuntime:
         if cache is not None and _is_writable(cache):
             settings["CACHE_DIR"] = str(cache)
         try:
-            self._network = core.compile_model(str(path), "CPU", settings)
+            self._network = openvino.Core().compile_model(str(path), "CPU", settings)
+            self._request = self._network.create_infer_request()
         except RuntimeError as error:
             if _lacks_memory(str(error)):
                 raise OutOfMemoryError(_SHORTAGE) from error
@@ -59,14 +62,13 @@ class OpenVINORuntime:
                 "close other programs"
             ) from error
         self._dimensions = {port.any_name: len(port.partial_shape) for port in self._network.inputs}
-        self._request = self._network.create_infer_request()
 
     def run(self, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """Compute all outputs: see `impasto.runtimes.base.Runtime`."""
         check_inputs(inputs, self._dimensions)
         # Where memory is scarce, OpenVINO may say nothing and leave what it computed before.
         for tensor in self._request.output_tensors:
-            tensor.data.reshape(-1)[:1] = np.nan
+            tensor.data.reshape(-1)[:1] = _UNTOUCHED
         try:
             found = self._request.infer({name: np.ascontiguousarray(array) for name, array in inputs.items()})
         except RuntimeError as error:  # the shapes have been checked
@@ -74,7 +76,7 @@ class OpenVINORuntime:
                 f"OpenVINO cannot run the network here ({str(error).splitlines()[0][:80]}); choose a smaller --size"
             ) from error
         outputs = {port.any_name: np.array(array) for port, array in found.items()}
-        if any(array.size == 0 or np.isnan(array.flat[0]) for array in outputs.values()):
+        if any(array.size == 0 or array.flat[0] == _UNTOUCHED for array in outputs.values()):
             raise OutOfMemoryError(_SHORTAGE)
         return outputs
 

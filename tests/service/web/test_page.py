@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import httpx
@@ -712,7 +713,7 @@ def test_it_looks_as_it_did(visit, small_photo, device, width, language, scheme)
 
 def test_requests_of_other_sites_are_refused(server, small_photo):
     form = {"files": {"content": small_photo.read_bytes()}, "data": {"style": "great-wave"}}
-    for path in ("/paint", "/v1/jobs"):
-        answer = httpx.post(server + path, headers={"Sec-Fetch-Site": "cross-site"}, **form)
+    for path, site in product(("/paint", "/v1/jobs"), ("cross-site", "same-site")):
+        answer = httpx.post(server + path, headers={"Sec-Fetch-Site": site}, **form)
         assert (answer.status_code, answer.json()["code"]) == (403, "cross_site")
     assert httpx.get(server, headers={"Host": "elsewhere.example"}).status_code == 400

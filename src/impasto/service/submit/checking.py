@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from impasto.errors import ImageError, ImageLimitError, ImageSizeError
+from impasto.errors import ImageError, ImageLimitError, ImageSizeError, OutOfMemoryError
 from impasto.images.limits import Limits
 from impasto.service.child import Child, ChildDiedError
 from impasto.service.confinement import confine
@@ -124,6 +124,6 @@ def _serve(connection: Connection, limits: CheckLimits) -> None:
             answer = Rejected("image_too_small", str(error))
         except ImageError as error:
             answer = Rejected("bad_image", str(error))
-        except MemoryError:
+        except (MemoryError, OutOfMemoryError):
             answer = Rejected("image_too_large", "the picture needs too much memory; make it smaller")
         connection.send(answer)

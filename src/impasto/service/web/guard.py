@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
+_FOREIGN = ("cross-site", "same-site")
+"""What browsers call requests from elsewhere; another port of this machine is the same site."""
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -46,7 +48,7 @@ class Guard:
             await send(message)
 
         given = Headers(scope=scope)
-        foreign = given.get("Sec-Fetch-Site") == "cross-site" and scope["method"] not in _SAFE
+        foreign = given.get("Sec-Fetch-Site") in _FOREIGN and scope["method"] not in _SAFE
         if foreign and given.get("Origin") not in self._friends:
             refused = Problem(403, "cross_site", "another site may not send this in your name").response()
             await refused(scope, receive, send_guarded)
