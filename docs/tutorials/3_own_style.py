@@ -24,7 +24,9 @@ pictures = Path("../../examples/pictures")
 folder = Path(tempfile.mkdtemp())
 learned = folder / "swirls.style"
 command = [sys.executable, "-m", "impasto", "styles", "learn", str(pictures / "swirls.jpg"), "-o", str(learned)]
-subprocess.run([*command, "--judge", "compact", "--steps", "6", "--side", "128", "--quiet"], check=True)
+subprocess.run(
+    [*command, "--judge", "compact", "--steps", "6", "--side", "128", "--quiet"], check=True, capture_output=True
+)
 style = read_style_file(learned)
 print(f"{style.name}: {len(style.code)} numbers, {learned.stat().st_size} bytes")
 
