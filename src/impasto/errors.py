@@ -14,7 +14,7 @@
     + DownloadError            the network, the server or the checksum failed
   x StyleError                 a style file cannot be read, or belongs to another network
   x OutOfMemoryError           the machine has less memory or disk than the work needs
-  x DivergedError              the starting picture has no finite loss
+  x DivergedError              no finite number came out any more, also after smaller steps
   x CheckpointError            a run cannot be resumed from what is on disk
   x ServiceError               the service cannot do what was asked for
     + ConflictError            it contradicts what is known already

@@ -9,7 +9,7 @@ from impasto.errors import UnknownNameError, needs_extra
 
 
 class Registry:
-    """Names of one kind (engines, descriptors, losses) and the ``module:attribute`` behind each."""
+    """Names of one kind (engines, losses, networks, runtimes) and the ``module:attribute`` behind each."""
 
     def __init__(self, kind: str, entries: list[tuple[str, str]], *, extra: str = "torch") -> None:
         """Take ``(name, "module:attribute")`` rows for one ``kind``, a singular noun.

@@ -12,12 +12,12 @@ from impasto.errors import UsageError
 from impasto.films import FILM_FORMATS, FILM_SUFFIXES
 from impasto.images import fit_size
 from impasto.images.atomic import check_folder
-from impasto.options import GatysOptions
+from impasto.options import FILES_OF_A_RUN, GatysOptions
 
 if TYPE_CHECKING:
     from impasto.cli.console import RunDisplay
     from impasto.cli.recipe import Recipe
-    from impasto.engines.base import ShotEngine, Style
+    from impasto.engines.base import Engine, Style
     from impasto.options import EngineOptions
 
 STEADY = 0.7
@@ -66,7 +66,7 @@ class Film:
         return _QUALITY if self.recipe.quality is None else self.recipe.quality
 
     def paint(
-        self, target: Path, name: str, engine: ShotEngine, options: EngineOptions, display: RunDisplay
+        self, target: Path, name: str, engine: Engine, options: EngineOptions, display: RunDisplay
     ) -> dict[str, object]:
         """Paint into ``target``, which `check` returned, with ``engine``, called ``name``; return what ``--json`` says.
 
@@ -91,7 +91,7 @@ class Film:
         facts = {
             "software": f"impasto {version('impasto')}",
             "engine": name,
-            "options": options.model_dump_json(),
+            "options": options.model_dump_json(exclude=set(FILES_OF_A_RUN)),
             "network": engine.network.identity,
             "steady": str(self.steady),
             **self.recipe.metadata,

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
@@ -30,7 +30,7 @@ from impasto.options import GatysOptions
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from impasto.engines.base import Engine, ShotEngine
+    from impasto.engines.base import Engine
     from impasto.types import Picture, Step
 
 app = App(name="stylize", help="Paint pictures in the style of others.")
@@ -149,7 +149,7 @@ def stylize(
                     film = Film(recipe, target, styles, STEADY if steady is None else steady, resume)
                     checked = film.check()
                     painter = painter or create_engine(engine, chosen, on_download=display.download)
-                    report = film.paint(checked, engine, cast("ShotEngine", painter), chosen, display)
+                    report = film.paint(checked, engine, painter, chosen, display)
                 else:
                     files = RunFiles(
                         target,

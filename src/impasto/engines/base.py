@@ -145,11 +145,6 @@ class Engine(Protocol):
             OutOfMemoryError: no way of painting fits into this machine.
         """
 
-
-@runtime_checkable
-class ShotEngine(Engine, Protocol):
-    """A way to paint that paints alike what is alike in several pictures: frames of a film."""
-
     def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> Callable[[LazyPicture], Iterator[Picture]]:
         """Return what paints pictures as large as the content of ``inputs``, and with its statistics, as `strips`.
 

@@ -172,7 +172,7 @@ class FeedForwardEngine(ABC):
         yield from self._shot(inputs, on_step)(given)
 
     def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> Callable[[LazyPicture], Iterator[Picture]]:
-        """Paint with the statistics of one picture: see `impasto.engines.base.ShotEngine`."""
+        """Paint with the statistics of one picture: see `impasto.engines.base.Engine`."""
         del on_note
         return self._shot(inputs, lambda step: None)
 

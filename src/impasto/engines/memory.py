@@ -45,15 +45,22 @@ def freed_blocks_kept() -> Iterator[None]:
 def free_memory() -> int:
     """Return how many bytes this process may still take: what machine, container and limits leave."""
     free = [psutil.virtual_memory().available]
-    process = psutil.Process()
-    if hasattr(psutil, "RLIMIT_AS") and (limit := process.rlimit(psutil.RLIMIT_AS)[0]) >= 0:
-        free.append(limit - process.memory_info().vms)
+    if (addresses := free_addresses()) is not None:
+        free.append(addresses)
     with suppress(OSError, ValueError):  # 'max' is no limit
         most, now = (int((_CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
         # The system's cache counts as used, and gives way.
         cache = re.search(r"^inactive_file (\d+)$", (_CGROUP / "memory.stat").read_text(), re.MULTILINE)
         free.append(most - now + (int(cache[1]) if cache else 0))
     return max(0, int(min(free)))
+
+
+def free_addresses() -> int | None:
+    """Return how many bytes a limit of the address space (``ulimit -v``) leaves; None if there is none."""
+    process = psutil.Process()
+    if not hasattr(psutil, "RLIMIT_AS") or (limit := process.rlimit(psutil.RLIMIT_AS)[0]) < 0:
+        return None
+    return max(0, int(limit - process.memory_info().vms))
 
 
 def resident_memory() -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from impasto.engines.lbfgs import LBFGS
 from impasto.engines.memory import free_memory
 from impasto.engines.store import OnDisk, Store
 from impasto.errors import OutOfMemoryError
@@ -26,7 +27,7 @@ _PIXEL = 3 * 4
 """Bytes of three channels in float32."""
 _ARRAYS = 3
 """Pictures that are held beside the descent: the content, where it started, and one that is on its way."""
-_STATE = {"lbfgs": 3 + 22 + 2, "adam": 3 + 2 + 1, "sgd": 3 + 1 + 1}
+_STATE = {"lbfgs": 3 + 2 * (LBFGS.HISTORY + 1) + 2, "adam": 3 + 2 + 1, "sgd": 3 + 1 + 1}
 """Tensors as large as the picture that a descent keeps, with those that come and go within a step."""
 _PLANES = 6
 """Channels that are in memory at once where the state is on disk."""

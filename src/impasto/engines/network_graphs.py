@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
+from impasto.engines.memory import free_addresses
+from impasto.errors import OutOfMemoryError
 from impasto.runtimes.catalog import RUNTIMES
 from impasto.runtimes.changed_folder import changed_folder
 from impasto.runtimes.network_folder import network_folder, weights_file
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from impasto.options import NetworkOptions
     from impasto.runtimes.base import Runtime
     from impasto.types import FloatArray
+
+
+_ADDRESSES = 550_000_000
+"""Bytes that loading a graph and running it once takes at most. Measured: 200 to 525 MB."""
 
 
 class NetworkGraphs:
@@ -49,6 +55,7 @@ class NetworkGraphs:
             OutOfMemoryError: the memory does not suffice.
         """
         if graph not in self._runtimes:
+            _check_addresses()
             options = self._options
             self._runtimes[graph] = RUNTIMES.load(options.runtime)(
                 self.folder / f"{graph}.onnx",
@@ -83,6 +90,20 @@ class NetworkGraphs:
     def identity(self) -> str:
         """The sha256 of the network's weights."""
         return sha256((self.folder / weights_file(self._architecture)).read_bytes()).hexdigest()
+
+
+def _check_addresses() -> None:
+    """Refuse to load a graph where there is no room for it: runtimes that get no memory may take the process with them.
+
+    Raises:
+        OutOfMemoryError: a limit leaves too little.
+    """
+    free = free_addresses()
+    if free is not None and free < _ADDRESSES:
+        raise OutOfMemoryError(
+            f"a network takes {_ADDRESSES / 1e9:.2f} GB of address space, and the limit of this process (ulimit -v) "
+            f"leaves {free / 1e9:.2f} GB of memory; raise it"
+        )
 
 
 def _cache() -> Path:

@@ -209,7 +209,7 @@ class OptimizationEngine:
         return Forecast(max(before + here, peak.bytes or 0), runs * seconds, need.tile, need.disk, there)
 
     def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> Callable[[LazyPicture], Iterator[Picture]]:
-        """Paint frame by frame: see `impasto.engines.base.ShotEngine`. Nothing of one is kept for the next."""
+        """Paint frame by frame: see `impasto.engines.base.Engine`. Nothing of one is kept for the next."""
 
         def noted(step: Step) -> None:
             if step.note:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from impasto.engines.base import ShotEngine, Style
+    from impasto.engines.base import Engine, Style
     from impasto.films.clips import Clip, Encoding
     from impasto.films.motion import Steady
     from impasto.types import FloatArray, OnStep
@@ -85,7 +85,7 @@ class PaintedFrames:
     def __init__(
         self,
         clip: Clip,
-        engine: ShotEngine,
+        engine: Engine,
         styles: tuple[Style, ...],
         steady: Steady,
         on_step: OnStep,

@@ -1,4 +1,4 @@
-"""Styles that need no style image: codes for the transformer network, in files of a few kilobytes."""
+"""Styles that need no style image: codes for the conditional network, in files of some kilobytes."""
 
 from impasto.gallery.catalog import StyleCatalog
 from impasto.gallery.sources import StyleSource, as_style_source, style_path

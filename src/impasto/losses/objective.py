@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from impasto.losses.regularization import TotalVariationLoss
+from impasto.losses.functional import total_variation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,12 +52,11 @@ class Objective(nn.Module):
         self._parts = nn.ModuleDict(parts)
         self._layers = sorted({layer for part in parts.values() for layer in part.layers})
         self._tv_weight = tv_weight
-        self._tv = TotalVariationLoss()
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Compute the weighted losses of ``image`` (1, 3, H, W) by name, and their sum as 'total'."""
         features = self._descriptor.forward(image, self._layers)
         losses = {name: part(features) for name, part in self._parts.items()}
         if self._tv_weight:
-            losses["tv"] = self._tv_weight * self._tv(image)
+            losses["tv"] = self._tv_weight * total_variation(image)
         return {**losses, "total": torch.stack(list(losses.values())).sum()}

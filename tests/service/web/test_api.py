@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import socket
 from contextlib import ExitStack
 
@@ -197,13 +198,21 @@ def test_unknown_jobs_and_routes(server):
     assert server.get("/healthz").headers["x-content-type-options"] == "nosniff"
 
 
+def accepted(server):
+    """How many jobs were, as the service counts."""
+    counts = re.findall(r"^impasto_jobs_accepted_total{.*} ([\d.]+)$", server.get("/metrics").text, re.MULTILINE)
+    return sum(map(float, counts))
+
+
 def test_the_api_of_the_sources(server, photo_bytes):
     assert "/transform" in server.get("/index").text
     models = server.get("/help").json()["models"]
     assert len(models) >= 32 and models[0]["sample"].startswith("data:image/webp;base64,UklGR")
     encoded = base64.b64encode(photo_bytes).decode()
     for image in (encoded, f"data:image/jpeg;base64,{encoded}"):
+        before = accepted(server)
         answer = server.post("/transform", json={"filename": "me.PNG", "image": image, "model": "great-wave"})
+        assert accepted(server) == before + 1
         assert answer.status_code == 202, answer.text
         done = finished(server, answer.json()["id"])
         assert done["state"] == "succeeded" and server.get(done["result"]).headers["content-type"] == "image/png"

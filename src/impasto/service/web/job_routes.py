@@ -7,22 +7,20 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated
 
 from anyio import to_thread
-from email_validator import EmailNotValidError, validate_email
 from fastapi import APIRouter, Depends, File, Form, Header, Query, Request, Response, UploadFile
 from fastapi.security import HTTPAuthorizationCredentials
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from impasto.errors import BlobMissingError
 from impasto.images.encoding import SUFFIXES
-from impasto.service.delivery.webhook import check_url
-from impasto.service.jobs import TERMINAL, Channel, Job, JobState
+from impasto.service.jobs import TERMINAL, Job, JobState
 from impasto.service.submit import accept
 from impasto.service.web.access import Tenant, tenant_of
 from impasto.service.web.bodies import JobBody, JobList
 from impasto.service.web.problems import Problem
+from impasto.service.web.sending import notices, send
 
 if TYPE_CHECKING:
-    from impasto.service.settings import Settings
     from impasto.service.wiring import Parts
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -68,10 +66,7 @@ async def submit(
         raise Problem(422, "bad_option", f"{len(weight)} weights are given for {styles} styles")
     if mask and mask_alpha:
         raise Problem(422, "bad_option", "masks are given as pictures and by transparency; choose one of the two")
-    check_notices(_parts(request).settings, email, webhook)
-    notify = {
-        channel: value for channel, value in ((Channel.EMAIL, email), (Channel.WEBHOOK, webhook)) if value is not None
-    }
+    notify = notices(_parts(request).settings, email, webhook)
     async with request.app.state.at_once:  # so many requests are in memory; the others wait on disk
         sources: list[str | bytes] = [*style, *[await image.read() for image in style_image]]
         asked = accept.Request(
@@ -86,10 +81,8 @@ async def submit(
             notify=notify,
             idempotency_key=idempotency_key,
         )
-        job, is_new = await to_thread.run_sync(request.app.state.acceptance.accept, asked)
-    if is_new:
-        request.app.state.metrics.accepted.labels(engine).inc()
-    else:
+        job, is_new = await send(request, asked)
+    if not is_new:
         response.status_code = 200
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return await to_thread.run_sync(body_of, request, job)
@@ -193,21 +186,6 @@ async def get_events(
             while found.state not in TERMINAL and (changed := await changes.get()) is not None:
                 found = changed
                 yield await to_thread.run_sync(_event, request, found)
-
-
-def check_notices(settings: Settings, email: str | None, webhook: str | None) -> None:
-    """Refuse addresses that nothing can be sent to."""
-    if email is not None:
-        if settings.smtp_host is None:
-            raise Problem(422, "bad_option", "this service sends no e-mail; leave 'email', and look at the job's path")
-        try:
-            validate_email(email, check_deliverability=False)
-        except EmailNotValidError as error:
-            raise Problem(422, "bad_option", f"email is no address: {error}") from error
-    if webhook is not None:
-        if settings.webhook_secret is None:
-            raise Problem(422, "bad_option", "this service sends no webhooks; leave 'webhook', and follow the events")
-        check_url(webhook)
 
 
 def _event(request: Request, job: Job) -> ServerSentEvent:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 
-from anyio import to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field
 
 from impasto.gallery import StyleCatalog
 from impasto.images.encoding import SUFFIXES
-from impasto.service.jobs import Channel
 from impasto.service.submit import accept
 from impasto.service.web.access import Tenant
-from impasto.service.web.job_routes import check_notices
 from impasto.service.web.problems import Problem
+from impasto.service.web.sending import notices, send
 
 router = APIRouter(tags=["sources"])
 
@@ -79,7 +77,7 @@ def models(_tenant: Tenant) -> Help:
 @router.post(PATH, status_code=202)
 async def transform(request: Request, tenant: Tenant, body: Transform) -> Transformed:
     """Have a picture painted, and the result sent by e-mail."""
-    check_notices(request.app.state.parts.settings, body.email, None)
+    notify = notices(request.app.state.parts.settings, body.email)
     form = body.filename.rpartition(".")[2].lower()
     if form not in SUFFIXES:
         raise Problem(422, "bad_request", f"filename {body.filename!r} ends in no format that can be written")
@@ -92,8 +90,8 @@ async def transform(request: Request, tenant: Tenant, body: Transform) -> Transf
         content=content,
         styles=[(body.model, 1.0)],
         format=form,
-        notify={} if body.email is None else {Channel.EMAIL: body.email},
+        notify=notify,
     )
     async with request.app.state.at_once:
-        job, _ = await to_thread.run_sync(request.app.state.acceptance.accept, asked)
+        job, _ = await send(request, asked)
     return Transformed(id=job.id, status="accepted", job=f"/v1/jobs/{job.id}")

@@ -16,14 +16,14 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from impasto.errors import ImpastoError
-from impasto.service.jobs import Channel
 from impasto.service.submit import accept
 from impasto.service.submit.checking import CheckLimits
 from impasto.service.web.access import LOCAL_TENANT
 from impasto.service.web.bodies import JobBody
 from impasto.service.web.gallery_routes import gallery
-from impasto.service.web.job_routes import body_of, check_notices
+from impasto.service.web.job_routes import body_of
 from impasto.service.web.problems import Problem, problem_of
+from impasto.service.web.sending import notices, send
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -140,16 +140,16 @@ async def paint(request: Request) -> Response:
     try:
         given = form = await request.form()
         content, email = form.get("content"), str(form.get("email") or "") or None
-        check_notices(settings, email, None)
-        asked = accept.Request(
-            tenant=LOCAL_TENANT,
-            content=await content.read() if isinstance(content, UploadFile) else b"",
-            styles=[(str(form.get("style")), 1.0)],
-            options={name: form[name] for name in _OPTIONS if form.get(name)},
-            notify={} if email is None else {Channel.EMAIL: email},
-        )
+        notify = notices(settings, email)
         async with request.app.state.at_once:
-            job, _ = await to_thread.run_sync(request.app.state.acceptance.accept, asked)
+            asked = accept.Request(
+                tenant=LOCAL_TENANT,
+                content=await content.read() if isinstance(content, UploadFile) else b"",
+                styles=[(str(form.get("style")), 1.0)],
+                options={name: form[name] for name in _OPTIONS if form.get(name)},
+                notify=notify,
+            )
+            job, _ = await send(request, asked)
     except (ImpastoError, HTTPException, Problem) as error:
         problem, styles = problem_of(error), await to_thread.run_sync(gallery)
         return _pages(request).page(
