@@ -101,8 +101,8 @@ def _check_addresses() -> None:
     free = free_addresses()
     if free is not None and free < _ADDRESSES:
         raise OutOfMemoryError(
-            f"a network takes {_ADDRESSES / 1e9:.2f} GB of address space, and the limit of this process (ulimit -v) "
-            f"leaves {free / 1e9:.2f} GB of memory; raise it"
+            f"a network takes {_ADDRESSES / 1e9:.2f} GB of address space, and the memory limit of this process "
+            f"(ulimit -v) leaves {free / 1e9:.2f} GB; raise it"
         )
 
 
