@@ -55,6 +55,9 @@ def chosen_options(
     return parse_options(engine, {**(others or {}), **given}, models, written=_as_flag)
 
 
+_OF_PICTURES = ("--animation", "--losses", "--save-every")
+
+
 def check_run_flags(engine: str, options: EngineOptions, films: bool, given: Mapping[str, bool]) -> None:
     """Refuse flags of a run that would do nothing, by whether they are ``given``.
 
@@ -67,13 +70,15 @@ def check_run_flags(engine: str, options: EngineOptions, films: bool, given: Map
         raise UsageError("--plan is for a whole run; leave --resume")
     if given["--steady"] and not films:
         raise UsageError("--steady is for films; leave it")
-    if films and isinstance(options, GatysOptions) and options.save_every:
-        raise UsageError("--save-every is for pictures; leave it")
-    for flag in ("--resume", "--animation", "--losses"):
-        if given[flag] and not isinstance(options, GatysOptions) and not (films and flag == "--resume"):
-            raise UsageError(f"{flag} is for runs of many steps; engine {engine!r} paints in one")
-        if given[flag] and films and flag != "--resume":
+    saves = isinstance(options, GatysOptions) and options.save_every > 0
+    for flag, is_given in {**given, "--save-every": saves}.items():
+        if films and is_given and flag in _OF_PICTURES:
             raise UsageError(f"{flag} is for pictures; leave it")
+    if films:
+        return
+    for flag in ("--resume", "--animation", "--losses"):
+        if given[flag] and not isinstance(options, GatysOptions):
+            raise UsageError(f"{flag} is for runs of many steps; engine {engine!r} paints in one")
 
 
 def _as_flag(name: str) -> str:

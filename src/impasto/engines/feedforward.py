@@ -15,7 +15,7 @@ import numpy as np
 
 from impasto.engines.base import Forecast
 from impasto.engines.masks import masked_strips
-from impasto.engines.memory import PeakMemory, free_memory, resident_memory
+from impasto.engines.memory import SPARE, PeakMemory, free_memory, resident_memory
 from impasto.engines.network_graphs import NetworkGraphs
 from impasto.errors import UsageError, WeightsError
 from impasto.images.color import color_map, prepare_style, restore_colors
@@ -46,8 +46,6 @@ _UNDIVIDED = 1 << 20
 """Pixels of a picture that is painted as a whole."""
 _ACTIVATIONS = 1000
 """Bytes of address space that a network takes for a pixel that it looks at; 250 to 570 of them become resident."""
-_SPARE = 0.9
-"""Share of what is free that is planned for."""
 _FLOATS = 3 * 4
 """Bytes of a pixel in float32."""
 _THUMBNAIL = 512
@@ -229,7 +227,7 @@ class FeedForwardEngine(ABC):
         height, width = content.height, content.width
         # A halo is computed for nothing, so a picture that needs no division gets none.
         sizes = [(height, width), *_TILES] if height * width <= _UNDIVIDED else _TILES
-        free = _SPARE * free_memory()
+        free = SPARE * free_memory()
         for size in sizes:
             seen = [min(side, part + 2 * self.halo) for side, part in zip((height, width), size, strict=True)]
             if _ACTIVATIONS * seen[0] * seen[1] <= free:

@@ -14,6 +14,8 @@ import psutil
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+SPARE = 0.9
+"""Share of what is free that is planned for."""
 _CGROUP = Path("/sys/fs/cgroup")
 # <malloc.h>
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from impasto.engines.lbfgs import LBFGS
-from impasto.engines.memory import free_memory
+from impasto.engines.memory import SPARE, free_memory
 from impasto.engines.store import OnDisk, Store
 from impasto.errors import OutOfMemoryError
 
@@ -35,8 +35,6 @@ _TRANSIENT = 4.4
 """Activations of the largest layer that are there at once on the way back, beside what was kept. Measured."""
 _FIXED = 100_000_000
 """Bytes that a pass takes whatever the size: the kernels' own, and blocks that are too small to be used again."""
-_SPARE = 0.9
-"""Share of what is free that is planned for."""
 _PROBE = 128
 
 
@@ -126,7 +124,7 @@ def plan(
     Raises:
         OutOfMemoryError: nothing fits.
     """
-    free = int(_SPARE * _free_memory(device))
+    free = int(SPARE * _free_memory(device))
     sides = [0, *TILES] if tile is None else [tile]
     needs = [
         _need(width, height, styles, hunger, optimizer, side, on_disk)
