@@ -18,7 +18,7 @@ import psutil
 
 from impasto.engines.memory import PeakMemory
 from impasto.engines.texture_net import TextureNetSynthesizer
-from impasto.options import TextureNetworkOptions
+from impasto.options import TextureNetSynthesisOptions
 from impasto.runtimes.network_folder import bundled_networks
 
 
@@ -33,7 +33,7 @@ def main() -> None:
         before = psutil.Process().memory_info().rss
         milliseconds = []
         with PeakMemory() as memory:
-            maker = TextureNetSynthesizer(TextureNetworkOptions(network=name))
+            maker = TextureNetSynthesizer(TextureNetSynthesisOptions(network=name))
             for _ in range(arguments.runs + 1):
                 started = time.perf_counter()
                 list(maker.synthesize(arguments.side, arguments.side, tileable=False, on_step=lambda step: None))

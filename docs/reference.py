@@ -141,13 +141,13 @@ def settings() -> str:
 
 def errors() -> str:
     """Every error of the library, and every code of the service."""
+    tree = [kind for kind in vars(impasto.errors).values() if isinstance(kind, type) and issubclass(kind, ImpastoError)]
     kinds = [
-        (f"`{name}`", f"`{kind.__mro__[1].__name__}`", (inspect.getdoc(kind) or "").partition("\n\n")[0])
-        for name, kind in vars(impasto.errors).items()
-        if isinstance(kind, type) and issubclass(kind, ImpastoError)
+        (f"`{kind.__name__}`", f"`{kind.__mro__[1].__name__}`", (inspect.getdoc(kind) or "").partition("\n\n")[0])
+        for kind in tree
     ]
     texts = json.loads((SOURCE / "service/web/page/texts/en.json").read_text())["errors"]
-    codes = sorted({*texts, *_codes()})
+    codes = sorted({*texts, *_codes(), *(kind.code for kind in tree)})
     meanings = [(f"`{code}`", texts.get(code) or _OTHER_CODES[code]) for code in codes]
     return (
         _ERRORS_HEAD + table(("error", "is a", "meaning"), kinds) + _CODES_HEAD + table(("code", "meaning"), meanings)
@@ -177,7 +177,7 @@ def _codes() -> set[str]:
                 code = node.args[1]
                 if isinstance(code, ast.Constant):
                     found.add(str(code.value))
-    return found | {"conflict"}
+    return found
 
 
 def routes() -> str:

@@ -279,7 +279,7 @@ def wait_for_the_end(parts: wiring.Parts, clients: Clients) -> Counter[str]:
 def check(parts: wiring.Parts, clients: Clients, postman: Postman) -> dict[str, int]:
     """Count what should not be."""
     lost = two = wrong = 0
-    results = Counter(key.split("/")[1] for key, _ in parts.blobs.entries("results/"))
+    results = Counter(key.split("/")[1] for key, _ in parts.blobs.entries() if key.startswith("results/"))
     for job_id in clients.accepted.values():
         job = parts.submissions.find(job_id)
         lost += job is None

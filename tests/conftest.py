@@ -18,7 +18,7 @@ from impasto.cli.main import run
 from impasto.descriptors.compact import load_compact
 from impasto.descriptors.weights.canonical import tensor_shapes
 from impasto.descriptors.weights.store import WeightsStore
-from impasto.networks.arbitrary import ArbitraryStylizer
+from impasto.networks.stylizer import ConditionalStylizer
 from impasto.training.saving import save_network
 from random_networks import he_tensors
 
@@ -80,7 +80,7 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a training that has hardly begun would write."""
-    network = ArbitraryStylizer.seeing_with(load_compact(), seed=1)
+    network = ConditionalStylizer.seeing_with(load_compact(), seed=1)
     with torch.no_grad():
         network.predictor.head[-1].weight.mul_(100)  # codes that differ
     path = tmp_path_factory.mktemp("trained") / "conditional.safetensors"

@@ -23,7 +23,8 @@ def reference():
     return module
 
 
-def test_the_reference_is_that_of_the_code():
+def test_the_reference_is_that_of_the_code(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["impasto"])  # Cyclopts looks there for the name of the program
     for name, page in reference().PAGES.items():
         assert (DOCS / "reference" / f"{name}.md").read_text() == page(), "run python docs/reference.py"
 

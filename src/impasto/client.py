@@ -12,7 +12,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from impasto.errors import ServiceError, needs_extra
+from impasto.errors import RequestError, ServiceError, needs_extra
+from impasto.options import DEFAULT_ENGINE
+from impasto.service.jobs import TERMINAL
 from impasto.service.web.bodies import JobBody, JobList, StyleBody, StyleList
 
 with needs_extra("impasto.Client", "serve"):
@@ -22,22 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _POLLED_EVERY = 0.5
-_ENDED = frozenset({"succeeded", "failed", "canceled", "expired"})
 _UNAVAILABLE = frozenset({502, 503, 504})
-
-
-class RequestError(ServiceError):
-    """The service refused a request.
-
-    Attributes:
-        status: of HTTP.
-        code: stable, such as 'bad_image'.
-    """
-
-    def __init__(self, status: int, code: str, text: str) -> None:
-        """Say ``text``."""
-        super().__init__(text)
-        self.status, self.code = status, code
 
 
 class Client:
@@ -72,7 +59,7 @@ class Client:
         style_image: str | Path | bytes | Sequence[str | Path | bytes] = (),
         mask: str | Path | bytes | Sequence[str | Path | bytes] = (),
         weight: Sequence[float] = (),
-        engine: str = "fast",
+        engine: str = DEFAULT_ENGINE,
         format: str | None = None,
         priority: int = 0,
         email: str | None = None,
@@ -163,7 +150,7 @@ class Client:
                 for body in self._events(job, deadline):
                     if on_change is not None:
                         on_change(body)
-                    if body.state in _ENDED:
+                    if body.state in TERMINAL:
                         return body
                     if deadline is not None and time.monotonic() > deadline:
                         break

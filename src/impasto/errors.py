@@ -9,6 +9,7 @@
     + ImageLimitError          more bytes or pixels than we agree to open
     + ImageSizeError           too small for the layers that were asked for
     + ImageWriteError          the format cannot be written, or the disk refused
+    + RejectedError            a picture of a request is not taken by the service
   x WeightsError               weights cannot be found, recognised or trusted
     + WeightsFormatError       the content matches none of the formats we know
     + DownloadError            the network, the server or the checksum failed
@@ -23,9 +24,11 @@
     + RateError                one sender asks too often
     + StorageError             the disk, the database or the object store refused
     + BlobMissingError         a picture was deleted, or never kept
+    + RequestError             a service refused what the client sent
   x Interrupted                the user stopped the run; carries the best picture so far
 
-The library raises; only ``cli/`` prints and exits, and only the web layer turns an error into a status.
+The library raises; only ``cli/`` prints and exits, and only the web layer turns an error into a status. The ``code`` of
+an error never changes: it is what a service answers, and what it notes for a job that failed.
 Every message is one sentence that names the numbers and the remedy.
 """
 
@@ -44,13 +47,19 @@ if TYPE_CHECKING:
 class ImpastoError(Exception):
     """Base class of every error that impasto raises on purpose."""
 
+    code: str = "failed"
+
 
 class UsageError(ImpastoError):
     """An option or argument is wrong; nothing was started."""
 
+    code = "bad_option"
+
 
 class UnknownNameError(UsageError):
     """A name is not in its catalog; the message suggests the nearest one that is."""
+
+    code = "unknown_name"
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         """Say that ``name`` is no ``kind`` (a singular noun), given the ``known`` names."""
@@ -63,6 +72,8 @@ class UnknownNameError(UsageError):
 
 class MissingDependencyError(UsageError):
     """A feature needs an optional dependency that is not installed."""
+
+    code = "engine_unavailable"
 
     def __init__(self, feature: str, package: str, extra: str) -> None:
         """Say that ``feature`` needs ``package``, which the extra ``extra`` installs."""
@@ -88,6 +99,8 @@ def needs_extra(feature: str, extra: str) -> Iterator[None]:
 class ImageError(ImpastoError):
     """A picture cannot be read, used or written."""
 
+    code = "bad_image"
+
 
 class ImageReadError(ImageError):
     """A file is broken, truncated, or not a picture at all."""
@@ -96,13 +109,26 @@ class ImageReadError(ImageError):
 class ImageLimitError(ImageError):
     """A picture has more bytes or pixels than we agree to open."""
 
+    code = "image_too_large"
+
 
 class ImageSizeError(ImageError):
     """A picture is too small for the layers that were asked for."""
 
+    code = "image_too_small"
+
 
 class ImageWriteError(ImageError):
     """A picture cannot be written where, or in the format, that was asked for."""
+
+
+class RejectedError(ImageError):
+    """A picture of a request is not taken by the service."""
+
+    def __init__(self, code: str, text: str) -> None:
+        """Say ``text``; ``code`` is the reason."""
+        super().__init__(text)
+        self.code = code
 
 
 class WeightsError(ImpastoError):
@@ -116,17 +142,25 @@ class WeightsFormatError(WeightsError):
 class DownloadError(WeightsError):
     """A download failed: network, server, or checksum."""
 
+    code = "weights_unavailable"
+
 
 class StyleError(ImpastoError):
     """A style file cannot be read, or belongs to another network."""
+
+    code = "bad_style"
 
 
 class OutOfMemoryError(ImpastoError):
     """The machine has less memory, or room on its disk, than the work needs."""
 
+    code = "out_of_memory"
+
 
 class DivergedError(ImpastoError):
     """The optimisation produced no finite number any more, also after smaller steps."""
+
+    code = "diverged"
 
 
 class CheckpointError(ImpastoError):
@@ -140,25 +174,52 @@ class ServiceError(ImpastoError):
 class ConflictError(ServiceError):
     """A request contradicts what is known already."""
 
+    code = "conflict"
+
 
 class BacklogError(ServiceError):
     """Too much waits already; later it will go."""
+
+    code = "backlog_full"
 
 
 class QuotaError(ServiceError):
     """There is no room for more pictures."""
 
+    code = "storage_full"
+
 
 class RateError(ServiceError):
     """One sender asks too often."""
+
+    code = "too_many_requests"
 
 
 class StorageError(ServiceError):
     """The disk, the database or the object store refused."""
 
+    code = "storage"
+
 
 class BlobMissingError(ServiceError):
     """A picture was deleted, or never kept."""
+
+    code = "not_found"
+
+
+class RequestError(ServiceError):
+    """A service refused what the client sent.
+
+    Attributes:
+        status: of HTTP.
+        code: of the service.
+    """
+
+    def __init__(self, status: int, code: str, text: str) -> None:
+        """Say ``text``."""
+        super().__init__(text)
+        self.status = status
+        self.code = code
 
 
 class Interrupted(ImpastoError):  # noqa: N818 - not a failure: the user asked for it

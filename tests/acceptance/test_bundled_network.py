@@ -14,8 +14,8 @@ import impasto.engines.feedforward
 from impasto.descriptors.compact import load_compact
 from impasto.images import read_picture, resize_picture
 from impasto.losses.functional import grid_share
-from impasto.networks.arbitrary import ArbitraryStylizer
 from impasto.networks.checkpoint import load_network
+from impasto.networks.stylizer import ConditionalStylizer
 from impasto.runtimes.network_folder import network_folder, weights_file
 from impasto.types import Picture
 
@@ -150,5 +150,5 @@ def test_the_card_tells_the_truth():
     assert card["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
     assert card["license"] == "Apache-2.0"
     assert card["descriptor"]["sha256"] == load_compact().identity
-    network = load_network(weights, ArbitraryStylizer)
+    network = load_network(weights, ConditionalStylizer)
     assert sum(parameter.numel() for parameter in network.state_dict().values()) == card["parameters"] < 2.5e6

@@ -21,7 +21,7 @@ from impasto.networks.checkpoint import load_network
 from impasto.networks.sanet import SANetwork
 from impasto.networks.texture import TextureNetwork
 from impasto.networks.transformer import TransformerNetwork
-from impasto.options import TextureNetworkOptions
+from impasto.options import TextureNetSynthesisOptions
 from impasto.runtimes.network_folder import bundled_networks, weights_file
 
 KINDS = {"transformer": TransformerNetwork, "texture": TextureNetwork, "adain": AdaINNetwork, "sanet": SANetwork}
@@ -42,7 +42,7 @@ def tensor(pixels):
 
 
 def texture(name, width, height, *, tileable=False, seed=0):
-    maker = TextureNetSynthesizer(TextureNetworkOptions(network=name, seed=seed, precision="float32"))
+    maker = TextureNetSynthesizer(TextureNetSynthesisOptions(network=name, seed=seed, precision="float32"))
     strips = maker.synthesize(width, height, tileable=tileable, on_step=lambda step: None)
     return np.concatenate([strip.pixels for strip in strips])
 

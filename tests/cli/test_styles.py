@@ -17,8 +17,8 @@ from impasto.engines.noise import Noise
 from impasto.errors import StyleError
 from impasto.gallery import StyleCatalog, read_style_file, write_style_file
 from impasto.images import read_picture, resize_picture, write_picture
-from impasto.networks.arbitrary import STYLE_LAYERS, ArbitraryStylizer
 from impasto.networks.checkpoint import load_network
+from impasto.networks.stylizer import STYLE_LAYERS, ConditionalStylizer
 from impasto.training.stylizer import style_distance
 
 
@@ -89,7 +89,7 @@ def test_last_layers_are_learned_and_painted_with(folder, photo, painting, tmp_p
         name: impasto.stylize("photo.png", f"{name}.style", network=str(folder), precision="float32").pixels
         for name in ("deep", "code")
     }
-    network = load_network(folder / "conditional.safetensors", ArbitraryStylizer)
+    network = load_network(folder / "conditional.safetensors", ConditionalStylizer)
     network.load_state_dict({name: torch.from_numpy(each) for name, each in style.layers.items()}, strict=False)
     image = torch.from_numpy(read_picture("photo.png").pixels.transpose(2, 0, 1).copy())[None]
     with torch.no_grad():

@@ -26,7 +26,7 @@ from impasto.networks.adain import AdaINNetwork
 from impasto.networks.sanet import SANetwork
 from impasto.networks.texture import StylizingTextureNetwork, TextureNetwork
 from impasto.networks.transformer import TransformerNetwork
-from impasto.options import TextureNetworkOptions
+from impasto.options import TextureNetSynthesisOptions
 from impasto.runtimes.export import export_all
 from impasto.training.saving import save_network
 
@@ -214,7 +214,7 @@ def test_the_command_line_names_a_folder_or_a_checkpoint(networks, photo, tmp_pa
 
 def synthesize(folder, width, height, *, tileable=False, **options):
     maker = texture_net.TextureNetSynthesizer(
-        TextureNetworkOptions(network=str(folder), precision="float32", **options)
+        TextureNetSynthesisOptions(network=str(folder), precision="float32", **options)
     )
     strips = maker.synthesize(width, height, tileable=tileable, on_step=lambda step: None)
     return np.concatenate([strip.pixels for strip in strips])

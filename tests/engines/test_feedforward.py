@@ -21,8 +21,8 @@ from impasto.engines.noise import Noise
 from impasto.errors import StyleError, UsageError, WeightsError, WeightsFormatError
 from impasto.gallery import GalleryStyle, read_style_file
 from impasto.images import LazyPicture, read_picture, resize_picture, write_picture
-from impasto.networks.arbitrary import ArbitraryStylizer
 from impasto.networks.checkpoint import load_network
+from impasto.networks.stylizer import ConditionalStylizer
 from impasto.options import FastOptions
 from impasto.types import Picture
 
@@ -76,7 +76,7 @@ def test_a_network_that_an_earlier_version_exported(paint, folder, content, monk
 
 
 def test_painting_with_the_exported_graphs_is_painting_with_the_network(folder, paint, checkpoint, content):
-    network = load_network(checkpoint, ArbitraryStylizer)
+    network = load_network(checkpoint, ConditionalStylizer)
     small = resize_picture(content, 96, 64)
     image = torch.from_numpy(small.pixels).permute(2, 0, 1)[None]
     noise = torch.from_numpy(Noise(0).part(0, 0, 8, 12))
@@ -237,7 +237,7 @@ def test_what_is_no_network_is_refused(tmp_path, capsys):
         FastEngine(FastOptions(network=str(tmp_path)))
     bundled = impasto.descriptors.compact.BUNDLED
     with pytest.raises(WeightsFormatError, match=r"compact\.safetensors is no network of 'impasto train'"):
-        load_network(bundled, ArbitraryStylizer)
+        load_network(bundled, ConditionalStylizer)
     assert run(["export", str(bundled), "-o", str(tmp_path / "out")]) == 1
     assert capsys.readouterr().err.startswith("error: compact.safetensors is no network")
 

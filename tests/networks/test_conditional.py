@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from impasto.networks.arbitrary import ArbitraryStylizer
 from impasto.networks.conditional import NOISE_CHANNELS, STRIDE, ConditionalTransformer
 from impasto.networks.predictor import StylePredictor
+from impasto.networks.stylizer import ConditionalStylizer
 
 WIDTHS = {"relu1_1": 5, "relu2_1": 7}
 
@@ -93,6 +93,6 @@ def test_the_predictor_does_not_see_where_things_are():
 
 def test_the_seed_makes_the_weights():
     state = torch.random.get_rng_state()
-    one, same, other = (ArbitraryStylizer(WIDTHS, seed=seed).transformer.first.weight for seed in (3, 3, 4))
+    one, same, other = (ConditionalStylizer(WIDTHS, seed=seed).transformer.first.weight for seed in (3, 3, 4))
     assert torch.equal(one, same) and not torch.equal(one, other)
     assert torch.equal(torch.random.get_rng_state(), state)

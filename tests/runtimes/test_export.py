@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from impasto.descriptors.compact import load_compact
-from impasto.networks.arbitrary import ArbitraryStylizer
+from impasto.networks.stylizer import ConditionalStylizer
 from impasto.runtimes.export import LARGEST_DIFFERENCE, export, largest_difference
 
 
 @pytest.fixture(scope="module")
 def network_graphs():
-    network = ArbitraryStylizer.seeing_with(load_compact())
+    network = ConditionalStylizer.seeing_with(load_compact())
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.copy_(parameter.half())  # as trained weights are kept

@@ -17,7 +17,7 @@ def decoder():
 
 @pytest.mark.parametrize(("harm", "code"), [("suspend", "decode_timeout"), ("kill", None)])
 def test_a_child_that_is_harmed(photo, harm, code):
-    with closing(PictureCheck(CheckLimits(seconds=10))) as check:
+    with closing(PictureCheck(CheckLimits(bytes=1 << 20, seconds=10))) as check:
         whole = check.check(photo.read_bytes())
         assert isinstance(whole, Checked)
         child = decoder()

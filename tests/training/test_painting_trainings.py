@@ -12,10 +12,10 @@ from impasto.networks.adain import AdaINNetwork
 from impasto.networks.sanet import SANetwork
 from impasto.networks.texture import StylizingTextureNetwork, TextureNetwork
 from impasto.networks.transformer import TransformerNetwork
-from impasto.training import arbitrary, cyclegan, painting
-from impasto.training.arbitrary import AdaINTraining, ArbitraryTraining, SANetTraining
+from impasto.training import cyclegan, encoded, painting
 from impasto.training.cyclegan import CycleNetworks, CycleTraining
 from impasto.training.data import Crops, at_short_side
+from impasto.training.encoded import AdaINTraining, EncodedTraining, SANetTraining
 from impasto.training.painting import PaintingTraining, PerceptualLosses, TextureTraining
 
 LAYERS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0}
@@ -97,7 +97,7 @@ def test_style_attention_begins_with_what_is_alike(crops, style):
 
 
 def test_a_few_steps_lower_the_loss_and_reach_every_weight(task):
-    rate = 3e-4 if isinstance(task, ArbitraryTraining) else 3e-3
+    rate = 3e-4 if isinstance(task, EncodedTraining) else 3e-3
     if isinstance(task, CycleTraining):  # whose generators change nothing at first: their losses have to rise
         for generator in (task.network.to_a, task.network.to_b):
             torch.nn.init.normal_(generator.last.weight, std=0.1)
@@ -146,10 +146,10 @@ def test_the_share_of_a_batch_gives_its_share_of_the_gradient(task, monkeypatch)
 
     whole = gradients()
     parts = []
-    for module in (arbitrary, cyclegan, painting):
+    for module in (cyclegan, encoded, painting):
         monkeypatch.setattr(module, "world_size", lambda: 2)
     for number in range(2):
-        for module in (arbitrary, cyclegan, painting):
+        for module in (cyclegan, encoded, painting):
             monkeypatch.setattr(module, "rank", lambda number=number: number)
         parts.append(gradients())
     # Not to the last digit: rectifications near zero go either way.

@@ -5,7 +5,7 @@ import torch
 
 from impasto.descriptors.compact import load_compact
 from impasto.losses.functional import content_distance, style_distance
-from impasto.networks.arbitrary import ArbitraryStylizer
+from impasto.networks.stylizer import ConditionalStylizer
 from impasto.training import stylizer
 from impasto.training.data import Crops
 from impasto.training.stylizer import (
@@ -21,7 +21,7 @@ def descriptor():
 
 
 def training(descriptor, photo, painting, *, batch=3, **weights):
-    network = ArbitraryStylizer.seeing_with(descriptor)
+    network = ConditionalStylizer.seeing_with(descriptor)
     contents, styles = (Crops([path], 64, batch, seed) for path, seed in ((photo, 0), (painting, 1)))
     chosen = {"content": 1.0, "style": 8.0, "tv": 1.0, "identity": 20.0, "grid": 0.3, "blotch": 100.0, **weights}
     return ConditionalTraining(network, descriptor, descriptor, contents, styles, chosen)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from impasto.cli.console import RunDisplay
-from impasto.cli.stylize import read_style
+from impasto.cli.named_styles import read_style
 from impasto.engines.base import StylizeInputs
 from impasto.engines.create import OPTIONS, is_available
 from impasto.errors import ImpastoError, UnknownNameError, UsageError
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from impasto.engines.base import Style
 
-app = App(name="bench", help="Measure every engine on this machine.")
+app = App(name="bench")
 
 # A process begins with the peak of the one that starts it; this one is small.
 _LAUNCHER = """

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from impasto.cli.comparison_page import Entry, Page, comparison_page
-from impasto.cli.console import RunDisplay, fail
+from impasto.cli.console import SOME_FAILED, RunDisplay, fail
 from impasto.cli.engine_flags import EngineFlags  # noqa: TC001 - cyclopts reads the annotations
-from impasto.cli.stylize import read_style
+from impasto.cli.named_styles import read_style
 from impasto.engines.base import StylizeInputs
 from impasto.engines.sweeps import Recipe, combine, engine_sweep, parse_sweep, read_recipe
 from impasto.errors import ImpastoError, Interrupted, needs_extra
@@ -27,10 +27,9 @@ if TYPE_CHECKING:
     from impasto.engines.sweeps import Variant
     from impasto.types import Picture
 
-app = App(name="compare", help="Compare what options do, on one sheet and one page.")
+app = App(name="compare")
 
 _CELL_SIDE = 360
-_SOME_FAILED = 3
 
 
 @app.default
@@ -131,7 +130,7 @@ def compare(
     _write(page, output)
     if json_output:
         print(json.dumps({"content": content, "styles": style, **_plain(page, output)}))
-    return _SOME_FAILED if failures else 0
+    return SOME_FAILED if failures else 0
 
 
 def stylize_command(content: str, styles: Sequence[str], variant: Variant, output: str) -> str:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_LINES = 10.0
 
 
+SOME_FAILED = 3
+"""Exit code of a command that made some of its pictures."""
+
+
 def fail(error: object, code: int) -> int:
     """Write one sentence to stderr and return ``code``."""
     print(f"error: {' '.join(str(error).split())}", file=sys.stderr)

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from impasto.cli.console import fail
 from impasto.cli.service import service_parts
 
-app = App(name="doctor", help="Say whether everything is as it should be.")
+app = App(name="doctor")
 
 _PACKAGES = ("impasto", "numpy", "openvino", "onnxruntime", "pyvips", "torch", "fastapi", "sqlalchemy", "psycopg")
 
@@ -23,7 +23,7 @@ def doctor(
     data_dir: Path | None = None,
     database: str | None = None,
 ) -> int:
-    """Say what is installed and, with --audit-jobs, whether the service keeps what it promises.
+    """Say what is installed and what works; with --audit-jobs, whether the service keeps what it promises.
 
     Parameters
     ----------

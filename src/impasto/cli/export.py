@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 
 from impasto.errors import needs_extra
 
-app = App(name="export", help="Turn a trained network into ONNX files that need no PyTorch.")
+app = App(name="export")
 
 
 @app.default

@@ -16,7 +16,7 @@ from impasto.options import FILES_OF_A_RUN, GatysOptions
 
 if TYPE_CHECKING:
     from impasto.cli.console import RunDisplay
-    from impasto.cli.recipe import Recipe
+    from impasto.cli.provenance import Provenance
     from impasto.engines.base import Engine, Style
     from impasto.options import EngineOptions
 
@@ -35,7 +35,7 @@ def is_film(path: Path | None) -> bool:
 class Film:
     """A film to paint, and where the result goes."""
 
-    recipe: Recipe
+    provenance: Provenance
     output: Path | None
     styles: tuple[Style, ...]
     steady: float
@@ -55,7 +55,7 @@ class Film:
             raise UsageError(f"--steady is {self.steady:g}; it should be at least 0 and less than 1")
         if not 1 <= self.quality <= 100:
             raise UsageError(f"--quality is {self.quality}; it should be from 1 to 100")
-        if self.recipe.masks:
+        if self.provenance.masks:
             raise UsageError("a mask is one picture, and what a film shows moves; leave --mask")
         check_folder(self.output)
         return self.output
@@ -63,7 +63,7 @@ class Film:
     @property
     def quality(self) -> int:
         """Of the pictures."""
-        return _QUALITY if self.recipe.quality is None else self.recipe.quality
+        return _QUALITY if self.provenance.quality is None else self.provenance.quality
 
     def paint(
         self, target: Path, name: str, engine: Engine, options: EngineOptions, display: RunDisplay
@@ -79,7 +79,7 @@ class Film:
         from impasto.films.motion import Steady
         from impasto.films.painting import PaintedFrames, Parts, paint_film
 
-        clip = Clip(Path(self.recipe.content.where))
+        clip = Clip(Path(self.provenance.content.where))
         width, height = fit_size(clip.width, clip.height, options.size)
         # Colours are stored for 2x2 pixels.
         encoding = Encoding(
@@ -94,7 +94,7 @@ class Film:
             "options": options.model_dump_json(exclude=set(FILES_OF_A_RUN)),
             "network": engine.network.identity,
             "steady": str(self.steady),
-            **self.recipe.metadata,
+            **self.provenance.metadata,
         }
         frames_of_a_part = _SLOW_PART if isinstance(options, GatysOptions) else _PART
         parts = Parts(target.with_name(f"{target.name}.parts"), json.dumps(facts), frames_of_a_part)

@@ -15,7 +15,7 @@ from impasto.options import usage_error
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DONE, FAILED, USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 app = cyclopts.App(
     name="impasto",
@@ -24,23 +24,13 @@ app = cyclopts.App(
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,  # `run` says it
 )
-# By name: a command's module, and what it needs, is imported when the command is used.
-for _name, _help in (
-    ("stylize", "Paint pictures in the style of others."),
-    ("styles", "List, show, learn and share styles of the gallery."),
-    ("texture", "Make a texture of any size."),
-    ("reconstruct", "Show what the layers of a descriptor network know of an image."),
-    ("compare", "Paint one picture in several ways, side by side."),
-    ("bench", "Measure every engine on this machine."),
-    ("train", "Train what impasto paints with."),
-    ("export", "Turn a trained network into ONNX files that need no PyTorch."),
-    ("serve", "Run the service: an HTTP API and the workers behind it."),
-    ("worker", "Paint the jobs of the service."),
-    ("keys", "Make and disable the keys of the service."),
-    ("doctor", "Say whether everything is as it should be."),
-    ("models", "List, fetch, add and check the weights of descriptor networks."),
-):
-    app.command(f"impasto.cli.{_name}:app", name=_name, help=_help)
+_COMMANDS = (
+    *("stylize", "styles", "texture", "reconstruct", "compare", "bench"),
+    *("train", "export", "models"),
+    *("serve", "worker", "keys", "doctor"),
+)
+for _name in _COMMANDS:  # by name: a command's module, and what it needs, is imported when the command is used
+    app.command(f"impasto.cli.{_name}:app", name=_name)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -51,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run the program and return its exit code: 0 done, 1 failed, 2 usage, 3 some inputs failed, 130 interrupted."""
     try:
+        if not arguments or arguments[0] in app.help_flags:
+            for name in _COMMANDS:
+                app[name]  # imported: its docstring is what the list says of it
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except cyclopts.CycloptsError as error:
         cause = error.__cause__

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from impasto.descriptors.weights.store import StoredWeights, WeightsStore
 
-app = App(name="models", help="List, fetch, check, add and remove descriptor weights.")
+app = App(name="models", help="List, fetch, add and check the weights of descriptor networks.")
 
 _MIB = 1024 * 1024
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from impasto.engines.reconstruction import Reconstruction
     from impasto.types import Picture
 
-app = App(name="reconstruct", help="Show what the layers of a descriptor network know of an image.")
+app = App(name="reconstruct")
 
 _SMALLEST_CELL, _LARGEST_CELL = 224, 512
 

@@ -11,7 +11,7 @@ from cyclopts import App
 from impasto.cli.service import service_parts
 from impasto.errors import UsageError
 
-app = App(name="serve", help="Run the service: an HTTP API and the workers behind it.")
+app = App(name="serve")
 
 
 @app.default
@@ -24,9 +24,10 @@ def serve(
     database: str | None = None,
     auth: bool | None = None,
 ) -> None:
-    """Run the service until SIGTERM or Ctrl-C; jobs in hand go back to the queue then.
+    """Run the service: an HTTP API, the page, and the workers behind them.
 
-    Everything else is set by IMPASTO_* variables, or in impasto.toml.
+    It ends by SIGTERM or Ctrl-C; jobs in hand go back to the queue then. Everything else is set by IMPASTO_*
+    variables, or in impasto.toml.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ from impasto.images import LazyPicture, encode_picture, read_picture, resize_pic
 from impasto.images.atomic import check_folder
 from impasto.options import FastOptions, LearnOptions
 
-app = App(name="styles", help="List, show, learn, remove and export the styles of the gallery.")
+app = App(name="styles", help="List, show, learn and share styles of the gallery.")
 
 _FACTS = ("name", "title", "artist", "year", "license", "network")
 _SWATCH_SIZE = (160, 120)

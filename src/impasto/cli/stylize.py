@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from impasto.cli.console import RunDisplay, fail
+from impasto.cli.console import SOME_FAILED, RunDisplay, fail
 from impasto.cli.engine_flags import EngineFlags, check_run_flags, engine_options
 from impasto.cli.film import STEADY, Film, is_film
+from impasto.cli.named_styles import require_pictures, split_weight
 from impasto.cli.plan import Plan
-from impasto.cli.recipe import Painted, Recipe, Source, named
+from impasto.cli.provenance import Painted, Provenance, Source, named
 from impasto.cli.run_files import RunFiles
-from impasto.engines.base import StreamingEngine, Style, StylizeInputs, mixture
+from impasto.engines.base import StreamingEngine, Style, StylizeInputs
 from impasto.engines.create import create_engine
 from impasto.engines.masks import alpha_mask
 from impasto.errors import ImpastoError, Interrupted, UnknownNameError, UsageError
 from impasto.gallery import as_style_source
 from impasto.images import PICTURE_SUFFIXES, PictureWriter, fit_size, open_picture, output_format
-from impasto.options import GatysOptions
+from impasto.options import DEFAULT_ENGINE, GatysOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,10 +34,7 @@ if TYPE_CHECKING:
     from impasto.engines.base import Engine
     from impasto.types import Picture, Step
 
-app = App(name="stylize", help="Paint pictures in the style of others.")
-
-_DEFAULT = "fast"
-_SOME_FAILED = 3
+app = App(name="stylize")
 
 
 @app.default
@@ -108,7 +106,7 @@ def stylize(
     again = Painted(painted) if painted else None
     if again and engine not in (None, again.engine):
         raise UsageError(f"{painted} was painted by engine {again.engine!r}; leave --engine, or --from")
-    engine = engine or (again.engine if again else _DEFAULT)
+    engine = engine or (again.engine if again else DEFAULT_ENGINE)
     chosen = engine_options(engine, options, again.options if again else {})
     contents = [again.content()] if again and not content else [named(each) for each in _expand(content)]
     films = any(is_film(source.path) for source in contents)
@@ -124,7 +122,7 @@ def stylize(
             "--losses": losses is not None,
         },
     )
-    chosen_styles = again.styles() if again and not style else tuple(named(*_split_weight(text)) for text in style)
+    chosen_styles = again.styles() if again and not style else tuple(named(*split_weight(text)) for text in style)
     chosen_masks = again.masks() if again and not mask else tuple(named(text) for text in mask)
     if resume and len(chosen_masks) > 1:
         raise UsageError("a run with several masks is several runs, which cannot be continued; leave --resume")
@@ -136,7 +134,7 @@ def stylize(
             raise UsageError(f"{flag} names one file and {len(pairs)} pictures are given; paint them one by one")
     styles = tuple(Style(as_style_source(each.where), each.weight) for each in chosen_styles)
     if isinstance(chosen, GatysOptions):
-        _require_pictures(styles)
+        require_pictures(styles)
     failed: list[str] = []
     painter: Engine | None = None
     for source, target in pairs:
@@ -144,9 +142,9 @@ def stylize(
         with RunDisplay(name, quiet=quiet) as display:
             try:
                 started = time.monotonic()
-                recipe = Recipe(source, chosen_styles, chosen_masks, keep, chosen_quality)
+                provenance = Provenance(source, chosen_styles, chosen_masks, keep, chosen_quality)
                 if is_film(source.path):
-                    film = Film(recipe, target, styles, STEADY if steady is None else steady, resume)
+                    film = Film(provenance, target, styles, STEADY if steady is None else steady, resume)
                     checked = film.check()
                     painter = painter or create_engine(engine, chosen, on_download=display.download)
                     report = film.paint(checked, engine, painter, chosen, display)
@@ -164,7 +162,7 @@ def stylize(
                     )
                     inputs = StylizeInputs(picture, styles, masks)
                     size = fit_size(inputs.content.width, inputs.content.height, chosen.size)
-                    result = _Result(inputs.content.outline, target, size, recipe)
+                    result = _Result(inputs.content.outline, target, size, provenance)
                     painter = painter or create_engine(engine, chosen, on_download=display.download)
                     run = _Run(inputs, files, result, display, resume)
                     started = time.monotonic()
@@ -188,7 +186,7 @@ def stylize(
             seconds = round(time.monotonic() - started, 3)
             print(json.dumps({"content": source.where, **report, "seconds": seconds}), flush=True)
     if failed:
-        code = _SOME_FAILED if len(failed) < len(pairs) else 1
+        code = SOME_FAILED if len(failed) < len(pairs) else 1
         return fail(f"{len(failed)} of {len(pairs)} pictures failed: {', '.join(failed)}", code)
     return 0
 
@@ -196,11 +194,11 @@ def stylize(
 class _Result:
     """Where one result goes, and how; what cannot be written is refused now, not after the work."""
 
-    def __init__(self, outline: Picture, target: Path | None, size: tuple[int, int], recipe: Recipe) -> None:
+    def __init__(self, outline: Picture, target: Path | None, size: tuple[int, int], provenance: Provenance) -> None:
         self.target = target
         self._form = output_format(target) if target else outline.format or "png"
-        self._recipe = recipe
-        self._made_of = recipe.metadata  # now: the pictures may be gone when this one is done
+        self._provenance = provenance
+        self._made_of = provenance.metadata  # now: the pictures may be gone when this one is done
         self.size = size
         self.metadata: Mapping[str, str] = {}
         with self.writer(outline, *size) as writer:
@@ -210,9 +208,9 @@ class _Result:
             trial.encode({})
 
     def writer(self, outline: Picture, width: int, height: int) -> PictureWriter:
-        recipe = self._recipe
+        provenance = self._provenance
         return PictureWriter(
-            outline, width, height, self._form, keep_profile=recipe.keep_profile, quality=recipe.quality
+            outline, width, height, self._form, keep_profile=provenance.keep_profile, quality=provenance.quality
         )
 
     def finish(self, writer: PictureWriter, metadata: Mapping[str, str]) -> None:
@@ -362,27 +360,3 @@ def _pair_outputs(sources: list[Source], output: str, styles: Sequence[Source]) 
 
 def _stem(source: Source) -> str:
     return Path(source.name).stem if source.path else "stdin"
-
-
-def read_style(text: str) -> Style:
-    """Read ``STYLE`` or ``STYLE:WEIGHT``, where STYLE is a picture, a .style file, or a name in the gallery."""
-    name, weight = _split_weight(text)
-    return Style(as_style_source(name), weight)
-
-
-def _require_pictures(styles: tuple[Style, ...]) -> None:
-    """Refuse no styles, and styles without a picture, before weights are fetched that could not be used."""
-    mixture(styles)
-    for style in styles:
-        _ = style.picture
-
-
-def _split_weight(text: str) -> tuple[str, float]:
-    name, colon, number = text.rpartition(":")
-    if colon and not Path(text).exists():
-        try:
-            return name, float(number)
-        except ValueError:
-            if Path(name).is_file():
-                raise UsageError(f"style weight is {number!r}; it must be a positive number, like {name}:0.5") from None
-    return text, 1.0  # a colon in a file name, or a drive letter

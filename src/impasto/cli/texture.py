@@ -12,10 +12,10 @@ from cyclopts import App, Parameter
 
 from impasto.cli.console import RunDisplay
 from impasto.cli.engine_flags import chosen_options, joined_flags
-from impasto.cli.stylize import read_style
+from impasto.cli.named_styles import read_style
 from impasto.errors import UnknownNameError, UsageError, needs_extra
 from impasto.images import PictureWriter, output_format
-from impasto.options import Options, TextureNetworkOptions, TextureOptions
+from impasto.options import Options, TextureNetSynthesisOptions, TextureOptions
 from impasto.runtimes.network_folder import bundled_networks, weights_file
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from impasto.types import Picture
 
-app = App(name="texture", help="Make a texture of any size.")
+app = App(name="texture")
 
-_ENGINES: dict[str, type[Options]] = {"gatys": TextureOptions, "texture-net": TextureNetworkOptions}
+_ENGINES: dict[str, type[Options]] = {"gatys": TextureOptions, "texture-net": TextureNetSynthesisOptions}
 _LARGEST_SIDE = 100_000
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _synthesized(
 
     if len(texts) > 1:
         raise UsageError("a texture network knows one texture; mix pictures with --engine gatys")
-    named = TextureNetworkOptions.parse({"network": texts[0], **options.model_dump(exclude_unset=True)})
+    named = TextureNetSynthesisOptions.parse({"network": texts[0], **options.model_dump(exclude_unset=True)})
     return TextureNetSynthesizer(named).synthesize(width, height, tileable=tileable, on_step=display.step)
 
 

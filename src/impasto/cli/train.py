@@ -8,6 +8,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from impasto.cli import train_classifier
+from impasto.cli.train_networks import adain, conditional, cyclegan, sanet, texture, transformer
 from impasto.cli.training_run import TrainingFlags, trained, training, training_crops
 from impasto.options import CompactTrainingOptions
 
@@ -15,20 +17,9 @@ _BATCHES_TO_FIT = 64
 _BATCHES_TO_MEASURE = 16
 
 app = App(name="train", help="Train what impasto paints with.")
-app.command(
-    "impasto.cli.train_classifier:app",
-    name="classifier",
-    help="Train a VGG network on your own pictures, and keep it as a descriptor.",
-)
-for _name, _help in (
-    ("conditional", "Train the network that paints any picture in the style of any other in one pass."),
-    ("transformer", "Train a network that paints in one style: Johnson et al. (2016)."),
-    ("texture", "Train a network that makes a texture of noise: Ulyanov et al. (2016)."),
-    ("adain", "Train adaptive instance normalisation, for any style: Huang and Belongie (2017)."),
-    ("sanet", "Train style attention, for any style: Park and Lee (2019)."),
-    ("cyclegan", "Train unpaired translation between two folders: Zhu et al. (2017)."),
-):
-    app.command(f"impasto.cli.train_networks:{_name}", name=_name, help=_help)
+app.command(train_classifier.app)
+for _command in (conditional, transformer, texture, adain, sanet, cyclegan):
+    app.command(_command)
 
 
 @app.command

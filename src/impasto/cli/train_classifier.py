@@ -15,7 +15,7 @@ from impasto.options import ClassifierTrainingOptions
 if TYPE_CHECKING:
     from impasto.training.labelled import Survey
 
-app = App(name="classifier", help="Train a VGG network on your own pictures, and keep it as a descriptor.")
+app = App(name="classifier")
 
 
 @app.default

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from impasto.cli.stylize import read_style
+from impasto.cli.named_styles import read_style
 from impasto.cli.training_run import TrainingFlags, train, trained, training, training_crops
 from impasto.options import (
     ConditionalTrainingOptions,
@@ -65,16 +65,16 @@ def conditional(
     with training("conditional", where) as display:
         from impasto.descriptors.catalog import load_vgg
         from impasto.descriptors.compact import load_compact
-        from impasto.networks.arbitrary import ArbitraryStylizer
         from impasto.networks.checkpoint import load_network
+        from impasto.networks.stylizer import ConditionalStylizer
         from impasto.training.stylizer import CONTENT_LAYER, ConditionalTraining
 
         pictures = _pictures(content, style, chosen, smallest_share=_SMALLEST_SHARE)
         descriptor = load_compact(full=[CONTENT_LAYER])
         judge = descriptor if chosen.judge == "compact" else load_vgg(chosen.judge, on_download=display.download)
-        network = ArbitraryStylizer.seeing_with(descriptor, seed=chosen.seed)
+        network = ConditionalStylizer.seeing_with(descriptor, seed=chosen.seed)
         if start is not None:
-            network.load_state_dict(load_network(start, ArbitraryStylizer).state_dict())
+            network.load_state_dict(load_network(start, ConditionalStylizer).state_dict())
         contents, styles = pictures["content"], pictures["style"]
         task = ConditionalTraining(network, descriptor, judge, contents, styles, chosen.loss_weights)
         facts = {"descriptor": {"name": "compact", "sha256": descriptor.identity}}
@@ -187,7 +187,7 @@ def adain(
     with training("adain", where) as display:
         from impasto.descriptors.catalog import load_encoder
         from impasto.networks.adain import AdaINNetwork
-        from impasto.training.arbitrary import AdaINTraining
+        from impasto.training.encoded import AdaINTraining
 
         pictures = _pictures(content, style, chosen)
         network = AdaINNetwork(load_encoder(chosen.encoder, on_download=display.download), seed=chosen.seed)
@@ -219,7 +219,7 @@ def sanet(
     with training("sanet", where) as display:
         from impasto.descriptors.catalog import load_encoder
         from impasto.networks.sanet import SANetwork
-        from impasto.training.arbitrary import SANetTraining
+        from impasto.training.encoded import SANetTraining
 
         pictures = _pictures(content, style, chosen)
         network = SANetwork(load_encoder(chosen.encoder, on_download=display.download), seed=chosen.seed)

@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 
 from impasto.cli.service import service_settings
 
-app = App(name="worker", help="Paint the jobs of the service.")
+app = App(name="worker")
 
 
 @app.default
@@ -19,9 +19,10 @@ def worker(
     database: str | None = None,
     queue: Annotated[tuple[str, ...], Parameter(negative="")] = (),
 ) -> None:
-    """Paint the jobs of the service, until SIGTERM or Ctrl-C; a job in hand goes back to the queue then.
+    """Paint the jobs of the service.
 
-    Everything else is set by IMPASTO_* variables, or in impasto.toml.
+    It ends by SIGTERM or Ctrl-C; a job in hand goes back to the queue then. Everything else is set by IMPASTO_*
+    variables, or in impasto.toml.
 
     Parameters
     ----------

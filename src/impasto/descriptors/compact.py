@@ -137,23 +137,22 @@ def shortest_map(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def load_compact(
-    path: Path = BUNDLED,
     *,
     pooling: Pooling = "max",
     precision: Precision = "float32",
     full: Iterable[str] = (),
 ) -> CompactDescriptor:
-    """Load the bundled weights, or those that a training wrote to ``path``.
+    """Load the bundled weights.
 
     Raises:
         WeightsFormatError: the file is damaged.
     """
-    metadata, tensors = open_safetensors(path)
+    metadata, tensors = open_safetensors(BUNDLED)
     return CompactDescriptor(
         tensors,
         mean=json.loads(metadata["mean"]),
         std=json.loads(metadata["std"]),
-        identity=hashlib.sha256(path.read_bytes()).hexdigest(),
+        identity=hashlib.sha256(BUNDLED.read_bytes()).hexdigest(),
         pooling=pooling,
         precision=precision,
         full=full,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impasto.engines.feedforward import ArbitraryEngine
+from impasto.engines.feedforward import AnyStyleEngine
 from impasto.engines.noise import Noise
 from impasto.errors import StyleError, UsageError
 from impasto.gallery import GalleryStyle, read_style_file
@@ -29,7 +29,7 @@ STRIDE = 8
 """`impasto.networks.conditional.STRIDE`, without PyTorch."""
 
 
-class FastEngine(ArbitraryEngine):
+class FastEngine(AnyStyleEngine):
     """Paints in any style, of a picture or of the gallery."""
 
     name = "fast"

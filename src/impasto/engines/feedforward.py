@@ -294,7 +294,7 @@ class FeedForwardEngine(ABC):
         return prepare_style(content, content, "luminance") if self._options.keep_colors == "luminance" else content
 
 
-class ArbitraryEngine(FeedForwardEngine):
+class AnyStyleEngine(FeedForwardEngine):
     """Paints in the style of any picture."""
 
     _options: AnyStyleOptions

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impasto.engines.feedforward import ArbitraryEngine, from_batch, to_batch
+from impasto.engines.feedforward import AnyStyleEngine, from_batch, to_batch
 
 if TYPE_CHECKING:
     from impasto.engines.base import StylizeInputs
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from impasto.types import FloatArray
 
 
-class SANetEngine(ArbitraryEngine):
+class SANetEngine(AnyStyleEngine):
     """Paints in the style of any picture."""
 
     name = "sanet"

@@ -10,6 +10,7 @@ from impasto.engines.create import OPTIONS, create_engine, parse_options
 from impasto.engines.masks import alpha_mask
 from impasto.gallery import StyleSource, as_style_source
 from impasto.images import LazyPicture, PictureSource, as_picture
+from impasto.options import DEFAULT_ENGINE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,7 @@ def stylize(
     content: PictureSource,
     style: WeightedStyle | Sequence[WeightedStyle] = (),
     *,
-    engine: str = "fast",
+    engine: str = DEFAULT_ENGINE,
     mask: MaskSource | Sequence[MaskSource] = (),
     on_step: OnStep | None = None,
     **options: Any,

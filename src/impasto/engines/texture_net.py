@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from impasto.engines.base import StylizeInputs
     from impasto.engines.feedforward import Paint
     from impasto.images.tiles import Tile
-    from impasto.options import TextureNetOptions, TextureNetworkOptions
+    from impasto.options import TextureNetOptions, TextureNetSynthesisOptions
     from impasto.types import FloatArray, OnStep
 
 STRIDE = 16
@@ -55,7 +55,7 @@ class TextureNetEngine(FeedForwardEngine):
 class TextureNetSynthesizer:
     """Makes the texture of its network, in any size."""
 
-    def __init__(self, options: TextureNetworkOptions) -> None:
+    def __init__(self, options: TextureNetSynthesisOptions) -> None:
         """Prepare to work; graphs are loaded when they are needed.
 
         Raises:

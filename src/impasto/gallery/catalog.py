@@ -29,10 +29,10 @@ class StyleCatalog:
         folder: of one's own styles; ``IMPASTO_STYLES_DIR``, or the user's data folder.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
-        """Look into ``folder``, which need not exist."""
+    def __init__(self) -> None:
+        """Look into the folder, which need not exist."""
         chosen = os.environ.get("IMPASTO_STYLES_DIR")
-        self.folder = folder or (Path(chosen) if chosen else platformdirs.user_data_path("impasto") / "styles")
+        self.folder = Path(chosen) if chosen else platformdirs.user_data_path("impasto") / "styles"
 
     def paths(self) -> dict[str, Path]:
         """Return the files of all styles by name, in the order of the names."""

@@ -6,6 +6,7 @@ The command line's flags and help, the HTTP schema and the reference in the docs
 from impasto.options.base import Options, layer_names, layer_weights, usage_error
 from impasto.options.engines import (
     ALL_STYLE_LAYERS,
+    DEFAULT_ENGINE,
     FILES_OF_A_RUN,
     PRESETS,
     AnyStyleOptions,
@@ -19,7 +20,7 @@ from impasto.options.engines import (
     ReconstructOptions,
     StyleImageOptions,
     TextureNetOptions,
-    TextureNetworkOptions,
+    TextureNetSynthesisOptions,
     TextureOptions,
 )
 from impasto.options.training import (
@@ -39,6 +40,7 @@ from impasto.options.training import (
 __all__ = [
     "ALL_STYLE_LAYERS",
     "CLASSIFIER_PRESETS",
+    "DEFAULT_ENGINE",
     "FILES_OF_A_RUN",
     "PRESETS",
     "AnyStyleOptions",
@@ -60,7 +62,7 @@ __all__ = [
     "SANetTrainingOptions",
     "StyleImageOptions",
     "TextureNetOptions",
-    "TextureNetworkOptions",
+    "TextureNetSynthesisOptions",
     "TextureOptions",
     "TextureTrainingOptions",
     "TrainingOptions",

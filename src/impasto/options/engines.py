@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from impasto.options.base import LayerNames, LayerWeights, Options, SeedOptions
 
+DEFAULT_ENGINE = "fast"
 FILES_OF_A_RUN = frozenset({"save_every", "checkpoint_every"})
 """Options that change no pixel, only which files a run leaves behind."""
 ALL_STYLE_LAYERS = "relu1_1:1,relu2_1:1,relu3_1:1,relu4_1:1,relu5_1:1"
@@ -249,11 +250,11 @@ class FastOptions(SeedOptions, AnyStyleOptions):
     """One pass through a network that was trained for all styles, with strokes from noise."""
 
 
-class TextureNetworkOptions(SeedOptions, NetworkOptions):
+class TextureNetSynthesisOptions(SeedOptions, NetworkOptions):
     """A texture from noise, in one pass."""
 
 
-class TextureNetOptions(TextureNetworkOptions, FeedForwardOptions):
+class TextureNetOptions(TextureNetSynthesisOptions, FeedForwardOptions):
     """One pass through a network that was trained for one style, with strokes from noise."""
 
 

@@ -15,8 +15,8 @@ import torch
 from impasto.errors import WeightsError
 from impasto.gallery.style_file import GalleryStyle, write_style_file
 from impasto.images.atomic import write_whole
-from impasto.networks.arbitrary import ArbitraryStylizer
 from impasto.networks.checkpoint import load_any_network
+from impasto.networks.stylizer import ConditionalStylizer
 from impasto.runtimes.network_folder import IDENTITY_FILE, weights_file
 from impasto.runtimes.openvino_runtime import OpenVINORuntime
 from impasto.runtimes.torch_runtime import TorchRuntime
@@ -126,7 +126,7 @@ def export_all(checkpoint: Path, folder: Path) -> dict[str, float]:
     """Write everything that painting needs into ``folder``; return how far the graphs are from the network.
 
     That is the weights of ``checkpoint`` with their card; an ONNX file for each graph of the network, which share the
-    weights; and for an arbitrary stylizer `IDENTITY_FILE`, whose code changes nothing.
+    weights; and for a conditional stylizer `IDENTITY_FILE`, whose code changes nothing.
 
     Raises:
         WeightsFormatError: ``checkpoint`` holds no network.
@@ -149,7 +149,7 @@ def export_all(checkpoint: Path, folder: Path) -> dict[str, float]:
         if graph.name == "render" and differences[graph.name] > LARGEST_DIFFERENCE:
             path.unlink()
             raise WeightsError(f"{path.name} differs from the network by {differences[graph.name]:.4f}; it is not kept")
-    if isinstance(network, ArbitraryStylizer):
+    if isinstance(network, ConditionalStylizer):
         identity = network.identity.detach().numpy()
         style = GalleryStyle("identity", identity, hashlib.sha256(content).hexdigest(), title="Identity")
         write_style_file(style, folder / IDENTITY_FILE)

@@ -78,7 +78,7 @@ class NewJob:
     priority: int = 0
     """From -2 (first) to 2 (last): each step is worth ten minutes of waiting."""
     queue: str = "cpu"
-    """Which workers may take it."""
+    """Workers of which queue may take it."""
     group: str = ""
     """Jobs of one group need the same networks in memory."""
     notify: Mapping[Channel, str] = field(default_factory=dict)
@@ -106,7 +106,6 @@ class Job:
     cancel_requested: bool
     progress: float
     """From 0 to 1."""
-    stage: str
     revision: int
     """Rises with every change that a watcher can see."""
     preview_key: str | None
@@ -173,11 +172,11 @@ class Delivery:
 class Limits:
     """How much may wait at once."""
 
-    backlog: int = 10_000
+    backlog: int
     """Queued jobs in all."""
-    tenant_backlog: int = 1_000
+    tenant_backlog: int
     """Queued jobs of one tenant."""
-    tenant_running: int = 0
+    tenant_running: int
     """Running jobs of one tenant; 0 is as many as there are workers."""
 
 
@@ -185,8 +184,8 @@ class Limits:
 class Retention:
     """How long things are kept after a job has ended, in seconds."""
 
-    inputs: float = 24 * 3600.0
-    results: float = 7 * 24 * 3600.0
+    inputs: float
+    results: float
     rows: float = 30 * 24 * 3600.0
     """Of jobs of which nothing but the row is left."""
 

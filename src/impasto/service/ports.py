@@ -71,7 +71,7 @@ class Claims(Protocol):
             job: take this one, or none.
         """
 
-    def beat(self, job: Job, lease: float, *, progress: float, stage: str, preview: str | None = None) -> Beat:
+    def beat(self, job: Job, lease: float, *, progress: float, preview: str | None = None) -> Beat:
         """Renew the lease, and say how far the work is."""
 
     def finish(self, job: Job, result_key: str, sha256: str) -> bool:
@@ -111,7 +111,7 @@ class Upkeep(Protocol):
     def strangers(self, keys: Sequence[str]) -> set[str]:
         """Return those of ``keys`` of blobs, 'inputs/JOB/...' and the like, that no job needs."""
 
-    def garbage(self, most: int = 100) -> Sequence[str]:
+    def garbage(self) -> Sequence[str]:
         """Return keys of blobs that nobody needs any more."""
 
     def collected(self, keys: Sequence[str]) -> None:
@@ -178,8 +178,8 @@ class BlobStore(Protocol):
     def delete(self, key: str) -> None:
         """Delete it, if it is there."""
 
-    def entries(self, prefix: str = "") -> Iterator[tuple[str, float]]:
-        """List the keys that begin with ``prefix``, each with the time of its last change."""
+    def entries(self) -> Iterator[tuple[str, float]]:
+        """List the keys, each with the time of its last change."""
 
     def room(self) -> int:
         """Return how many bytes can still be put; it may be some seconds old.

@@ -14,19 +14,7 @@ from typing import TYPE_CHECKING, Any
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.create import OPTIONS, create_engine
 from impasto.engines.masks import alpha_mask
-from impasto.errors import (
-    DivergedError,
-    DownloadError,
-    ImageError,
-    ImageLimitError,
-    ImageSizeError,
-    ImpastoError,
-    MissingDependencyError,
-    OutOfMemoryError,
-    StyleError,
-    UnknownNameError,
-    UsageError,
-)
+from impasto.errors import DownloadError, ImpastoError, OutOfMemoryError
 from impasto.gallery import StyleCatalog
 from impasto.images import encode_picture, fit_size, open_picture, read_picture, resize_picture
 from impasto.service.confinement import confine
@@ -100,9 +88,9 @@ class Painter:
         try:
             return self._paint(work, send)
         except ImpastoError as error:
-            return Failure(code_of(error), str(error), isinstance(error, (DownloadError, OutOfMemoryError)))
+            return Failure(error.code, str(error), isinstance(error, (DownloadError, OutOfMemoryError)))
         except MemoryError:
-            return Failure("out_of_memory", "there is not enough memory; choose a smaller size", True)
+            return Failure(OutOfMemoryError.code, "there is not enough memory; choose a smaller size", True)
 
     def _paint(self, work: Work, send: Any) -> Painted:
         params = work.params
@@ -155,25 +143,6 @@ def _small(picture: Picture) -> bytes:
 def _style(given: Mapping[str, Any], inputs: Mapping[str, bytes]) -> Style:
     source = StyleCatalog().get(given["name"]) if "name" in given else read_picture(inputs[given["input"]])
     return Style(source, given.get("weight", 1.0))
-
-
-_CODES: tuple[tuple[type[ImpastoError], str], ...] = (
-    (ImageLimitError, "image_too_large"),
-    (ImageSizeError, "image_too_small"),
-    (ImageError, "bad_image"),
-    (MissingDependencyError, "engine_unavailable"),
-    (UnknownNameError, "unknown_name"),
-    (UsageError, "bad_option"),
-    (StyleError, "bad_style"),
-    (OutOfMemoryError, "out_of_memory"),
-    (DownloadError, "weights_unavailable"),
-    (DivergedError, "diverged"),
-)
-
-
-def code_of(error: ImpastoError) -> str:
-    """Return the stable code of ``error``."""
-    return next((code for kind, code in _CODES if isinstance(error, kind)), "failed")
 
 
 def serve(connection: Connection, warm_networks: int) -> None:

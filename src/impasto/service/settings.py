@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - Pydantic reads the annotations
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import platformdirs
 from pydantic import Field
@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     max_upload: int = Field(20 << 20, gt=0, description="Largest request in bytes.")
     max_size: int = Field(4096, ge=16, description="Largest long side of a result in pixels.")
     max_steps: int = Field(2000, ge=1, description="Most steps of an optimisation.")
+    max_styles: int = Field(4, ge=1, description="Most styles that are mixed in one picture.")
     quota: int = Field(10 << 30, gt=0, description="Bytes of pictures that are kept; beyond, no jobs are taken.")
     per_minute: int = Field(600, ge=1, description="Jobs that one tenant may send in a minute, to one process.")
     mails_per_hour: int = Field(60, ge=1, description="E-mails to one address in an hour, asked of one process.")
@@ -76,6 +77,11 @@ class Settings(BaseSettings):
     )
     slots: int = Field(4, ge=1, description="Workers on all machines, about: how many hints the broker holds.")
     queues: tuple[str, ...] = Field(("cpu",), description="Which jobs the workers take.")
+    engine_queues: dict[str, Annotated[str, Field(max_length=32)]] = Field(
+        {},
+        description='Which queue the jobs of an engine wait in if not in \'cpu\', such as {"gatys": "gpu"} for workers '
+        "with --queue gpu.",
+    )
     lease: float = Field(30.0, gt=0, description="Seconds after which a silent worker is given up.")
     poll: float = Field(0.05, gt=0, description="Seconds between two looks for work.")
     job_seconds: float = Field(900.0, gt=0, description="Longest time that painting may take.")

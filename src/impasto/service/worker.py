@@ -261,7 +261,7 @@ class _Attempt:
             return Beat.GO_ON
         try:
             answer = self._parts.claims.beat(
-                self._job, self._settings.lease, progress=self._progress, stage="painting", preview=self._preview
+                self._job, self._settings.lease, progress=self._progress, preview=self._preview
             )
         except StorageError as error:
             _log.warning("%s", error)

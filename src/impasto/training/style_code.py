@@ -16,8 +16,8 @@ from impasto.descriptors.compact import load_compact
 from impasto.errors import StyleError
 from impasto.gallery import GalleryStyle, read_style_file
 from impasto.losses.functional import content_distance, style_distance, total_variation
-from impasto.networks.arbitrary import LAST_LAYERS, STYLE_LAYERS, ArbitraryStylizer
 from impasto.networks.checkpoint import load_network
+from impasto.networks.stylizer import LAST_LAYERS, STYLE_LAYERS, ConditionalStylizer
 from impasto.runtimes.network_folder import IDENTITY_FILE, network_folder, weights_file
 from impasto.training.data import at_short_side
 from impasto.training.stylizer import CONTENT_LAYER, noise_for
@@ -66,7 +66,7 @@ def learn_style(
         StyleError: the network belongs to another version of impasto.
     """
     folder = network_folder(options.network)
-    network = load_network(folder / weights_file(ArbitraryStylizer.architecture), ArbitraryStylizer)
+    network = load_network(folder / weights_file(ConditionalStylizer.architecture), ConditionalStylizer)
     descriptor = load_compact(full=[CONTENT_LAYER])
     if network.descriptor != descriptor.identity:
         raise StyleError(f"{folder.name} was exported by another version of impasto; export it again")
@@ -88,7 +88,7 @@ def learn_style(
 
 
 def learn_code(
-    network: ArbitraryStylizer,
+    network: ConditionalStylizer,
     descriptor: Descriptor,
     judge: Descriptor,
     style: Tensor,

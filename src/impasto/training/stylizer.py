@@ -1,4 +1,4 @@
-"""Training of the arbitrary stylizer: any photograph in the style of any painting."""
+"""Training of the conditional stylizer: any photograph in the style of any painting."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from impasto.losses.functional import (
     total_variation,
     usual_grids,
 )
-from impasto.networks.arbitrary import STYLE_LAYERS
 from impasto.networks.conditional import NOISE_CHANNELS, STRIDE
+from impasto.networks.stylizer import STYLE_LAYERS
 from impasto.training.data import OTHER_STEPS, fingerprint, inside
 from impasto.training.painting import as_picture
 from impasto.training.processes import rank, world_size
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from impasto.descriptors.base import Descriptor
-    from impasto.networks.arbitrary import ArbitraryStylizer
+    from impasto.networks.stylizer import ConditionalStylizer
     from impasto.training.data import Crops
     from impasto.types import Picture
 
@@ -48,7 +48,7 @@ class ConditionalTraining:
 
     def __init__(
         self,
-        network: ArbitraryStylizer,
+        network: ConditionalStylizer,
         descriptor: Descriptor,
         judge: Descriptor,
         contents: Crops,
@@ -68,7 +68,7 @@ class ConditionalTraining:
                 enlargements, beyond what the photographs and paintings have) and 'blotch' (what is uneven where the
                 photograph is even).
         """
-        self.network: ArbitraryStylizer = network
+        self.network: ConditionalStylizer = network
         self.crop = contents.size
         self._descriptor = descriptor
         self._judge = judge
@@ -124,7 +124,7 @@ class ConditionalTraining:
         losses = {name: self._weights[name] * loss for name, loss in losses.items()}
         return {**losses, "total": torch.stack(list(losses.values())).sum()}
 
-    def samples(self, network: ArbitraryStylizer) -> Picture:
+    def samples(self, network: ConditionalStylizer) -> Picture:
         """Paint six photographs in the styles of five paintings, and with the identity code."""
         contents, styles = self._contents.at(OTHER_STEPS)[:6], self._styles.at(OTHER_STEPS)[:5]
         with torch.no_grad():

@@ -15,7 +15,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, 
 from sqlalchemy import select
 
 from impasto.errors import ConflictError
-from impasto.service.jobs import OPEN, Beat, Channel, JobState, NewJob, Retention
+from impasto.service.jobs import OPEN, Beat, Channel, JobState, Limits, NewJob, Retention
 from impasto.service.stores.claims import SQLClaims
 from impasto.service.stores.database import Database
 from impasto.service.stores.migration import migrate
@@ -27,6 +27,7 @@ from impasto.service.stores.upkeep import SQLUpkeep
 STEPS = int(os.environ.get("IMPASTO_MODEL_STEPS", "10000"))
 PER_RUN = 100
 LEASE, RETENTION = 10.0, Retention(inputs=200.0, results=400.0, rows=1e9)
+LIMITS = Limits(backlog=10_000, tenant_backlog=1000, tenant_running=0)
 STARTED = 1_000_000.0
 
 
@@ -71,8 +72,8 @@ class JobTable(RuleBasedStateMachine):
         self.now = STARTED
         self.database = Database("sqlite://", clock=lambda: self.now)
         migrate(self.database)
-        self.submissions = SQLSubmissions(self.database, retention=RETENTION)
-        self.claims = SQLClaims(self.database, retention=RETENTION)
+        self.submissions = SQLSubmissions(self.database, LIMITS, RETENTION)
+        self.claims = SQLClaims(self.database, LIMITS, RETENTION)
         self.upkeep = SQLUpkeep(self.database, RETENTION)
         self.outbox = SQLOutbox(self.database)
         self.model: dict[str, Modelled] = {}
@@ -134,7 +135,7 @@ class JobTable(RuleBasedStateMachine):
         if job is None:
             return
         known = self.held(job)
-        found = self.claims.beat(job, LEASE, progress=0.5, stage="")
+        found = self.claims.beat(job, LEASE, progress=0.5)
         assert found is (Beat.LOST if known is None else Beat.CANCEL if known.cancel else Beat.GO_ON)
         if known:
             known.lease = self.now + LEASE

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import select, text, update
+from sqlalchemy import MetaData, insert, select, text, update
 
 from impasto.errors import BacklogError, ConflictError, StorageError
 from impasto.service.jobs import Beat, Channel, JobState, Limits, NewJob, Retention, new_id
@@ -22,7 +22,7 @@ from impasto.service.stores.submissions import SQLSubmissions
 from impasto.service.stores.upkeep import SQLUpkeep
 
 ATTEMPT_BLOBS = (("previews", "jpg"), ("results", "png"))
-LIMITS = Limits(backlog=40, tenant_backlog=30)
+LIMITS = Limits(backlog=40, tenant_backlog=30, tenant_running=0)
 RETENTION = Retention(inputs=100, results=1000, rows=10_000)
 
 
@@ -65,17 +65,27 @@ def test_the_migrations_make_the_tables_of_the_code(database):
 def test_from_version_to_version(database_url, clock):
     database = Database(database_url, clock=clock)
     migrate(database, "0001")
-    submissions, claims, messages = SQLSubmissions(database), SQLClaims(database), SQLOutbox(database)
-    told = {Channel.EMAIL: "a@example.org"}
-    waiting, _ = submissions.submit(new(notify=told))
-    claims.fail(claim(claims), "broken", "it is broken")
-    ended = submissions.find(waiting.id)
-    sent = messages.next("sender", 10)
+    with database.begin() as (connection, now):
+        (first := MetaData()).reflect(connection)
+        texts = dict.fromkeys(("group", "request_sha256", "stage"), "")
+        numbers = {"attempt": 1, "max_attempts": 3, "priority": 0, "progress": 0.0, "revision": 7, "rank": now}
+        times, nothing = (
+            dict.fromkeys(("created", "not_before"), now),
+            {name: {} for name in ("params", "inputs", "notify")},
+        )
+        who = {"id": "old", "tenant": "one", "queue": "cpu", "state": "failed", "cancel_requested": False}
+        row = {**who, **texts, **numbers, **times, **nothing, "error_code": "broken"}
+        connection.execute(insert(first.tables["jobs"]).values(**row))
+        told = {"id": 5, "job_id": "old", "channel": "email", "destination": "a@example.org", "state": "pending"}
+        connection.execute(insert(first.tables["outbox"]).values(**told, attempt=0, not_before=now))
     migrate(database)
     with database.begin() as (connection, _):
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-    assert submissions.find(waiting.id) == ended
-    assert messages.delivered(sent, "sender"), "what was on its way may still arrive"
+    messages = SQLOutbox(database)
+    message = messages.next("sender", 10)
+    assert (message.id, message.destination, message.channel) == (5, "a@example.org", Channel.EMAIL)
+    assert (message.job.id, message.job.error_code, message.job.revision) == ("old", "broken", 7)
+    assert messages.delivered(message, "sender")
     database.close()
 
 
@@ -105,9 +115,9 @@ def test_from_submission_to_result(submissions, claims):
     assert (running.id, running.state, running.attempt, running.owner) == (job.id, JobState.RUNNING, 1, "worker")
     assert running.params == {"engine": "fast", "strength": 0.5} and running.inputs == {"content": "inputs/a"}
     assert claim(claims) is None
-    assert claims.beat(running, 10, progress=0.5, stage="painting", preview="previews/a") is Beat.GO_ON
+    assert claims.beat(running, 10, progress=0.5, preview="previews/a") is Beat.GO_ON
     seen = submissions.find(job.id)
-    assert (seen.progress, seen.stage, seen.preview_key) == (0.5, "painting", "previews/a")
+    assert (seen.progress, seen.preview_key) == (0.5, "previews/a")
     assert seen.revision > running.revision
     assert claims.finish(running, "results/a", "f" * 64)
     done = submissions.find(job.id)
@@ -116,7 +126,7 @@ def test_from_submission_to_result(submissions, claims):
     assert not claims.finish(running, "results/b", "e" * 64)
     assert not claims.fail(running, "late", "")
     assert not claims.put_back(running, delay=0, counts=True)
-    assert claims.beat(running, 10, progress=0.9, stage="") is Beat.LOST
+    assert claims.beat(running, 10, progress=0.9) is Beat.LOST
 
 
 def test_the_same_request_is_the_same_job(submissions):
@@ -165,7 +175,7 @@ def test_a_late_worker_is_fenced(submissions, claims, upkeep, clock):
     assert upkeep.reap() == 1
     second = claim(claims, "quick")
     assert second.id == first.id and second.attempt == 2
-    assert claims.beat(first, 10, progress=1, stage="") is Beat.LOST
+    assert claims.beat(first, 10, progress=1) is Beat.LOST
     assert not claims.finish(first, "results/1", "1" * 64)
     assert claims.finish(second, "results/2", "2" * 64)
     assert submissions.find(first.id).result_key == "results/2"
@@ -185,7 +195,7 @@ def test_a_lease_that_is_renewed_is_not_taken_back(submissions, claims, upkeep, 
     job = claim(claims)
     for _ in range(5):
         clock.time += 8
-        assert claims.beat(job, 10, progress=0, stage="") is Beat.GO_ON
+        assert claims.beat(job, 10, progress=0) is Beat.GO_ON
         assert upkeep.reap() == 0
     assert claims.finish(job, "results/1", "1" * 64)
 
@@ -284,7 +294,7 @@ def test_limits(submissions, database):
         submissions.submit(new("two"))
     with pytest.raises(BacklogError, match="40 jobs wait already"):
         submissions.submit(new("three"))
-    claims = SQLClaims(database, replace(LIMITS, tenant_running=2))
+    claims = SQLClaims(database, replace(LIMITS, tenant_running=2), RETENTION)
     assert [claim(claims).tenant for _ in range(4)].count("one") == 2
     assert claim(claims) is None
 
@@ -302,7 +312,7 @@ def test_cancel_while_it_runs(submissions, claims):
     job = claim(claims)
     assert submissions.cancel(made.id, "one").cancel_requested
     assert not claims.finish(job, "results/1", "1" * 64), "a canceled job has no result"
-    assert claims.beat(job, 10, progress=0, stage="") is Beat.CANCEL
+    assert claims.beat(job, 10, progress=0) is Beat.CANCEL
     assert claims.canceled(job)
     assert submissions.find(made.id).state is JobState.CANCELED
 
@@ -346,7 +356,7 @@ def test_erase(submissions, claims, upkeep, database):
         new(inputs={"content": "inputs/a"}, notify={Channel.EMAIL: "a@example.org"}, idempotency_key="mine")
     )
     job = claim(claims)
-    claims.beat(job, 10, progress=0.1, stage="", preview="previews/a")
+    claims.beat(job, 10, progress=0.1, preview="previews/a")
     claims.finish(job, "results/a", "1" * 64)
     upkeep.collected(upkeep.garbage())
     assert not submissions.erase(made.id, "another")
@@ -362,7 +372,7 @@ def test_erase_of_a_running_job(submissions, claims, upkeep):
     made, _ = submissions.submit(new(inputs={"content": "inputs/a"}))
     job = claim(claims)
     assert submissions.erase(made.id, "one")
-    assert claims.beat(job, 10, progress=0, stage="", preview="previews/late") is Beat.LOST
+    assert claims.beat(job, 10, progress=0, preview="previews/late") is Beat.LOST
     assert not claims.finish(job, "results/late", "1" * 64)
     claims.unwanted(job, "results/late")
     assert set(upkeep.garbage()) == {"inputs/a", "results/late", *attempt_keys(made, 1)}

@@ -7,6 +7,8 @@ import io
 import json
 import re
 import socket
+import subprocess
+import sys
 from contextlib import ExitStack
 
 import pytest
@@ -278,6 +280,27 @@ def test_limits(tmp_path, photo_bytes, monkeypatch):
         full = send(server, photo_bytes, style="great-wave")
         assert_problem(full, 503, "backlog_full", "1 jobs wait already")
         assert full.headers["retry-after"]
+
+
+def test_a_queue_of_its_own(tmp_path, photo_bytes, painting, monkeypatch):
+    monkeypatch.setenv("IMPASTO_ENGINE_QUEUES", '{"gatys": "gpu"}')
+    with running_server(tmp_path) as server:
+        slow = {"engine": "gatys", "descriptor": "compact", "steps": "2", "style_images": [small(painting)]}
+        waits = send(server, photo_bytes, **slow).json()["id"]
+        painted = send(server, photo_bytes, style="great-wave").json()["id"]
+        assert finished(server, painted)["state"] == "succeeded"
+        assert server.get(f"/v1/jobs/{waits}").json()["state"] == "queued", "the worker of 'cpu' leaves it"
+        command = [sys.executable, "-m", "impasto", "worker", "--data-dir", str(tmp_path), "--queue", "gpu"]
+        with subprocess.Popen(command) as worker:
+            assert finished(server, waits)["state"] == "succeeded"
+            worker.terminate()
+
+
+def test_a_queue_for_an_engine_that_there_is_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("IMPASTO_ENGINE_QUEUES", '{"gatis": "gpu"}')
+    command = [sys.executable, "-m", "impasto", "serve", "--data-dir", str(tmp_path), "--port", "0"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert answer.returncode == 2 and "unknown engine 'gatis'; did you mean 'gatys'?" in answer.stderr
 
 
 def test_too_many_requests_at_once(tmp_path, photo_bytes):

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import impasto
-from impasto.client import RequestError
-from impasto.errors import ServiceError
+from impasto.errors import RequestError, ServiceError
 from impasto.images import encode_picture, read_picture, resize_picture
 from impasto.types import Picture
 from service.servers import free_port, running_server

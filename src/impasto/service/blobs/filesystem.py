@@ -27,7 +27,7 @@ _LEFT_FREE = 1 << 30
 class FileBlobs:
     """See `impasto.service.ports.BlobStore`."""
 
-    def __init__(self, folder: Path, quota: int = 10 << 30) -> None:
+    def __init__(self, folder: Path, quota: int) -> None:
         """Keep up to ``quota`` bytes in ``folder``, which is made if it is not there."""
         self._folder = folder
         self._quota = quota
@@ -78,12 +78,12 @@ class FileBlobs:
             except OSError:  # something else is in it, or it is gone
                 break
 
-    def entries(self, prefix: str = "") -> Iterator[tuple[str, float]]:
+    def entries(self) -> Iterator[tuple[str, float]]:
         """See `impasto.service.ports.BlobStore.entries`."""
         for path in sorted(self._folder.rglob("*")):
             key = path.relative_to(self._folder).as_posix()
             try:
-                if key.startswith(prefix) and path.is_file() and path.suffix != _TEMPORARY:
+                if path.is_file() and path.suffix != _TEMPORARY:
                     yield key, path.stat().st_mtime
             except FileNotFoundError:  # deleted since
                 continue

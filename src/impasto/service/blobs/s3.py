@@ -47,13 +47,12 @@ class S3Blobs:
         with suppress(BlobMissingError), _said(key):
             obstore.delete(self._store, check_key(key))
 
-    def entries(self, prefix: str = "") -> Iterator[tuple[str, float]]:
+    def entries(self) -> Iterator[tuple[str, float]]:
         """See `impasto.service.ports.BlobStore.entries`."""
-        with _said(prefix):
+        with _said(""):
             for page in obstore.list(self._store):
                 for entry in page:
-                    if entry["path"].startswith(prefix):
-                        yield entry["path"], entry["last_modified"].timestamp()
+                    yield entry["path"], entry["last_modified"].timestamp()
 
     def room(self) -> int:
         """See `impasto.service.ports.BlobStore.room`."""

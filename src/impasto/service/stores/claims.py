@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, and_, func, not_, select, update
 
-from impasto.service.jobs import Beat, JobState, Limits, Retention
+from impasto.service.jobs import Beat, JobState
 from impasto.service.stores.ending import discard, end, requeue
 from impasto.service.stores.schema import jobs, to_job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from impasto.service.jobs import Job
+    from impasto.service.jobs import Job, Limits, Retention
     from impasto.service.stores.database import Database
 
 _LOOKED_AT = 16
@@ -24,7 +24,7 @@ _OVERTAKES = 5.0
 class SQLClaims:
     """See `impasto.service.ports.Claims`."""
 
-    def __init__(self, database: Database, limits: Limits = Limits(), retention: Retention = Retention()) -> None:  # noqa: B008 - frozen
+    def __init__(self, database: Database, limits: Limits, retention: Retention) -> None:
         """Give out the jobs of ``database``."""
         self._database = database
         self._limits = limits
@@ -64,7 +64,6 @@ class SQLClaims:
                         lease_until=now + lease,
                         started=now,
                         progress=0.0,
-                        stage="",
                         revision=jobs.c.revision + 1,
                     )
                     .returning(jobs)
@@ -73,16 +72,14 @@ class SQLClaims:
                     return to_job(claimed)
         return None
 
-    def beat(self, job: Job, lease: float, *, progress: float, stage: str, preview: str | None = None) -> Beat:
+    def beat(self, job: Job, lease: float, *, progress: float, preview: str | None = None) -> Beat:
         """See `impasto.service.ports.Claims.beat`."""
         with self._database.begin() as (connection, now):
-            seen = {"progress": progress, "stage": stage}
-            if preview is not None:
-                seen["preview_key"] = preview
+            seen = {} if preview is None else {"preview_key": preview}
             row = connection.execute(
                 update(jobs)
                 .where(_held(job))
-                .values(lease_until=now + lease, revision=jobs.c.revision + 1, **seen)
+                .values(lease_until=now + lease, progress=progress, revision=jobs.c.revision + 1, **seen)
                 .returning(jobs.c.cancel_requested)
             ).first()
         if row is None:
@@ -101,7 +98,6 @@ class SQLClaims:
                 result_key=result_key,
                 result_sha256=sha256,
                 progress=1.0,
-                stage="",
             )
 
     def fail(self, job: Job, code: str, text: str) -> bool:

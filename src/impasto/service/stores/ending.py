@@ -86,7 +86,6 @@ def requeue(
             owner=None,
             lease_until=None,
             progress=0.0,
-            stage="",
             preview_key=None,
             revision=jobs.c.revision + 1,
         )

@@ -49,7 +49,6 @@ jobs = Table(
     Column("lease_until", Double),
     Column("cancel_requested", Boolean, nullable=False, default=False),
     Column("progress", Double, nullable=False, default=0.0),
-    Column("stage", String(64), nullable=False, default=""),
     Column("revision", Integer, nullable=False, default=0),
     Column("preview_key", String(255)),
     Column("result_key", String(255)),

@@ -9,14 +9,14 @@ from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, delete, 
 from sqlalchemy.exc import IntegrityError
 
 from impasto.errors import BacklogError, ConflictError
-from impasto.service.jobs import JobState, Limits, Retention
+from impasto.service.jobs import JobState
 from impasto.service.stores.ending import end, forget
 from impasto.service.stores.schema import garbage, jobs, outbox, to_job
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from impasto.service.jobs import Job, NewJob
+    from impasto.service.jobs import Job, Limits, NewJob, Retention
     from impasto.service.stores.database import Database, Transaction
 
 _ATTEMPTS = 3
@@ -59,7 +59,7 @@ _EARLIER = _count(_QUEUED, jobs.c.queue == bindparam("queue"), jobs.c.rank < _RA
 class SQLSubmissions:
     """See `impasto.service.ports.Submissions` and `Revocations`."""
 
-    def __init__(self, database: Database, limits: Limits = Limits(), retention: Retention = Retention()) -> None:  # noqa: B008 - frozen
+    def __init__(self, database: Database, limits: Limits, retention: Retention) -> None:
         """Keep jobs in ``database``, up to ``limits``."""
         self._database = database
         self._limits = limits
@@ -207,7 +207,6 @@ class SQLSubmissions:
                     dispatched=None,
                     cancel_requested=False,
                     progress=0.0,
-                    stage="",
                     preview_key=None,
                     error_code=None,
                     error_text=None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from impasto.service.jobs import TERMINAL, Counts, JobState, Retention
+from impasto.service.jobs import TERMINAL, Counts, JobState
 from impasto.service.stores.ending import end, forget, requeue
 from impasto.service.stores.schema import garbage, jobs, leaders, outbox, to_job
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Column, ColumnElement
 
+    from impasto.service.jobs import Retention
     from impasto.service.stores.database import Database
 
 _AT_ONCE = 100
@@ -24,7 +25,7 @@ _AT_ONCE = 100
 class SQLUpkeep:
     """See `impasto.service.ports.Upkeep`."""
 
-    def __init__(self, database: Database, retention: Retention = Retention()) -> None:  # noqa: B008 - frozen
+    def __init__(self, database: Database, retention: Retention) -> None:
         """Look after ``database``."""
         self._database = database
         self._retention = retention
@@ -118,10 +119,10 @@ class SQLUpkeep:
             rows = connection.execute(select(jobs).where(jobs.c.id.in_(owners))).all()
         return set(keys).difference(*(to_job(row).blobs for row in rows))
 
-    def garbage(self, most: int = _AT_ONCE) -> Sequence[str]:
+    def garbage(self) -> Sequence[str]:
         """See `impasto.service.ports.Upkeep.garbage`."""
         with self._database.read() as (connection, now):
-            return list(connection.scalars(select(garbage.c.key).where(garbage.c.due <= now).limit(most)))
+            return list(connection.scalars(select(garbage.c.key).where(garbage.c.due <= now).limit(_AT_ONCE)))
 
     def collected(self, keys: Sequence[str]) -> None:
         """See `impasto.service.ports.Upkeep.collected`."""

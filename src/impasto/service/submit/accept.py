@@ -14,10 +14,18 @@ from limits.strategies import MovingWindowRateLimiter
 
 from impasto.engines.base import check_masks
 from impasto.engines.create import OPTIONS, parse_options
-from impasto.errors import BacklogError, ConflictError, QuotaError, RateError, UnknownNameError, UsageError
+from impasto.errors import (
+    BacklogError,
+    ConflictError,
+    QuotaError,
+    RateError,
+    RejectedError,
+    UnknownNameError,
+    UsageError,
+)
 from impasto.gallery import StyleCatalog
 from impasto.images.encoding import SUFFIXES
-from impasto.options import FILES_OF_A_RUN, EngineOptions, GatysOptions
+from impasto.options import DEFAULT_ENGINE, FILES_OF_A_RUN, EngineOptions, FastOptions, GatysOptions, StyleImageOptions
 from impasto.service.jobs import Channel, NewJob, new_id
 from impasto.service.submit.checking import Checked, Rejected
 
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
 
     from impasto.service.jobs import Job
     from impasto.service.ports import BlobStore, Submissions
+    from impasto.service.settings import Settings
     from impasto.service.submit.checking import PictureCheck
 
 _NAME = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
@@ -34,34 +43,16 @@ ROOM_FOR_A_JOB = 256 << 20
 _STARTS = ("content", "noise", "content+noise", "style")
 _NAMED = ("descriptor", "network")
 """Options that elsewhere may also be files: here they are names only."""
-_OWN_STYLE = ("transformer", "texture-net")
-"""Engines whose networks have a style of their own."""
 
 StyleKinds = Literal["any", "pictures", "own"]
 
 
 def style_kinds(engine: str) -> StyleKinds:
     """Say which styles ``engine`` takes: names of the gallery and pictures, pictures only, or none but its own."""
-    return "own" if engine in _OWN_STYLE else "any" if engine == "fast" else "pictures"
-
-
-class RejectedError(UsageError):
-    """A picture of the request is not taken; ``code`` is the stable reason."""
-
-    def __init__(self, code: str, text: str) -> None:
-        """Say ``text``."""
-        super().__init__(text)
-        self.code = code
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bounds:
-    """How much one job may ask for."""
-
-    size: int = 4096
-    """Long side of the result in pixels."""
-    steps: int = 2000
-    styles: int = 4
+    options = OPTIONS[engine]
+    if not issubclass(options, StyleImageOptions):
+        return "own"
+    return "any" if issubclass(options, FastOptions) else "pictures"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +61,7 @@ class Request:
 
     tenant: str
     content: bytes
-    engine: str = "fast"
+    engine: str = DEFAULT_ENGINE
     styles: Sequence[tuple[str | bytes, float]] = ()
     """Names of the gallery or picture files, each with its weight."""
     masks: Sequence[bytes | Literal["alpha"]] = ()
@@ -107,15 +98,20 @@ class Rates:
 class Acceptance:
     """Turns requests into jobs."""
 
-    def __init__(
-        self, submissions: Submissions, blobs: BlobStore, check: PictureCheck, bounds: Bounds, rates: Rates
-    ) -> None:
-        """Check pictures with ``check``, and keep them in ``blobs``."""
-        self._rates = rates
+    def __init__(self, submissions: Submissions, blobs: BlobStore, check: PictureCheck, settings: Settings) -> None:
+        """Check pictures with ``check``, and keep them in ``blobs``; take what ``settings`` allow.
+
+        Raises:
+            UnknownNameError: ``settings`` name an engine that there is not.
+        """
+        for name in settings.engine_queues:
+            if name not in OPTIONS:
+                raise UnknownNameError("engine", name, OPTIONS)
+        self._rates = Rates(settings.per_minute, settings.mails_per_hour)
         self._submissions = submissions
         self._blobs = blobs
         self._check = check
-        self._bounds = bounds
+        self._settings = settings
 
     def accept(self, request: Request) -> tuple[Job, bool]:
         """Keep ``request`` as a job; return it and whether it is new. When this returns, it survives any crash.
@@ -146,10 +142,10 @@ class Acceptance:
         pictures |= {name: mask for name, mask in zip(masks, request.masks, strict=True) if isinstance(mask, bytes)}
         checked = {name: self._checked(data) for name, data in pictures.items()}
         largest = max(checked["content"].width, checked["content"].height)
-        if options.size is None and largest > self._bounds.size:
+        if options.size is None and largest > self._settings.max_size:
             raise UsageError(
-                f"the picture has {largest} pixels on its long side, and no size is given; at most {self._bounds.size} "
-                "are painted here"
+                f"the picture has {largest} pixels on its long side, and no size is given; at most "
+                f"{self._settings.max_size} are painted here"
             )
         if "alpha" in masks and not checked["content"].alpha:
             raise UsageError("the content has no transparency that could be its mask; send a picture as mask")
@@ -171,6 +167,7 @@ class Acceptance:
             request_sha256=_fingerprint(request, params, pictures),
             idempotency_key=request.idempotency_key,
             priority=request.priority,
+            queue=self._settings.engine_queues.get(request.engine, "cpu"),
             group=" ".join([request.engine, *options.network_key])[:128],
             notify=request.notify,
         )
@@ -205,13 +202,13 @@ class Acceptance:
             value = getattr(options, name, None)
             if value is not None and not _NAME.fullmatch(value):
                 raise UsageError(f"{name} is {value!r}; it has to be a name here, not a file")
-        if options.size is not None and options.size > self._bounds.size:
-            raise UsageError(f"size is {options.size}; at most {self._bounds.size} pixels are painted here")
+        if options.size is not None and options.size > self._settings.max_size:
+            raise UsageError(f"size is {options.size}; at most {self._settings.max_size} pixels are painted here")
         if isinstance(options, GatysOptions):
             if options.init not in _STARTS:
                 raise UsageError(f"init is {options.init!r}; here it is one of {', '.join(_STARTS)}")
-            if options.steps > self._bounds.steps:
-                raise UsageError(f"steps is {options.steps}; at most {self._bounds.steps} are done here")
+            if options.steps > self._settings.max_steps:
+                raise UsageError(f"steps is {options.steps}; at most {self._settings.max_steps} are done here")
         return options
 
     def _styles(self, request: Request) -> Sequence[tuple[str | bytes, float]]:
@@ -221,8 +218,10 @@ class Acceptance:
                 raise UsageError(f"a network of engine {request.engine!r} has one style of its own; name none")
         elif not request.styles:
             raise UsageError("no style is given; name one of the gallery, or send a picture")
-        if len(request.styles) > self._bounds.styles:
-            raise UsageError(f"{len(request.styles)} styles are given; at most {self._bounds.styles} are mixed here")
+        if len(request.styles) > self._settings.max_styles:
+            raise UsageError(
+                f"{len(request.styles)} styles are given; at most {self._settings.max_styles} are mixed here"
+            )
         known = StyleCatalog().paths()
         for source, weight in request.styles:
             if not 0 < weight < float("inf"):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from impasto.errors import ImageError, ImageLimitError, ImageSizeError, OutOfMemoryError
+from impasto.errors import ImageError, ImageLimitError, OutOfMemoryError
 from impasto.images.limits import Limits
 from impasto.service.child import Child, ChildDiedError
 from impasto.service.confinement import confine
@@ -22,7 +22,7 @@ _OPEN_FILES = 32
 class CheckLimits:
     """How much a picture of a stranger may cost."""
 
-    bytes: int = 20 << 20
+    bytes: int
     pixels: int = 40_000_000
     longest_side: int = 12_000
     shortest_side: int = 16
@@ -54,7 +54,7 @@ class Rejected:
 class PictureCheck:
     """Decodes pictures in a child process, one at a time."""
 
-    def __init__(self, limits: CheckLimits = CheckLimits()) -> None:
+    def __init__(self, limits: CheckLimits) -> None:
         """Take pictures within ``limits``; the child is started when it is needed."""
         self._limits = limits
         self._lock = Lock()
@@ -65,7 +65,7 @@ class PictureCheck:
         limits = self._limits
         if len(data) > limits.bytes:
             return Rejected(
-                "image_too_large", f"the picture has {len(data):,} bytes; at most {limits.bytes:,} are taken"
+                ImageLimitError.code, f"the picture has {len(data):,} bytes; at most {limits.bytes:,} are taken"
             )
         with self._lock:
             self._child.begin(data, _is_answer)
@@ -118,12 +118,8 @@ def _serve(connection: Connection, limits: CheckLimits) -> None:
                 opened.width, opened.height, opened.outline.format or "png", opened.alpha is not None
             )
             del opened
-        except ImageLimitError as error:
-            answer = Rejected("image_too_large", str(error))
-        except ImageSizeError as error:
-            answer = Rejected("image_too_small", str(error))
         except ImageError as error:
-            answer = Rejected("bad_image", str(error))
+            answer = Rejected(error.code, str(error))
         except (MemoryError, OutOfMemoryError):
-            answer = Rejected("image_too_large", "the picture needs too much memory; make it smaller")
+            answer = Rejected(ImageLimitError.code, "the picture needs too much memory; make it smaller")
         connection.send(answer)

@@ -13,7 +13,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 
 from impasto.service.signing import Signer
-from impasto.service.submit.accept import Acceptance, Bounds, Rates
+from impasto.service.submit.accept import Acceptance
 from impasto.service.submit.checking import CheckLimits, PictureCheck
 from impasto.service.web import (
     engine_routes,
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 _LOOPBACK = ("127.0.0.1", "localhost", "[", "[::1]")
 _AT_ONCE = 8
 """Requests whose pictures are in memory."""
+_BESIDE_PICTURES = 1 << 20
+"""Bytes of everything else in a request."""
 
 
 def create_app(parts: Parts) -> FastAPI:
@@ -62,7 +64,7 @@ def create_app(parts: Parts) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        form_limits={"max_files": 9, "max_fields": 60, "max_part_size": 64 << 10},
+        form_limits={"max_files": 1 + 2 * settings.max_styles, "max_fields": 60, "max_part_size": 64 << 10},
     )
     app.state.parts = parts
     app.state.watch = watch
@@ -70,9 +72,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.state.at_once = asyncio.Semaphore(_AT_ONCE)
     app.state.metrics = metrics.Metrics(parts.upkeep)
     app.state.signer = Signer.of(settings)
-    rates = Rates(settings.per_minute, settings.mails_per_hour)
-    bounds = Bounds(size=settings.max_size, steps=settings.max_steps)
-    app.state.acceptance = Acceptance(parts.submissions, parts.blobs, check, bounds, rates)
+    app.state.acceptance = Acceptance(parts.submissions, parts.blobs, check, settings)
     answer_with_problems(app)
     app.include_router(job_routes.router)
     app.include_router(gallery_routes.router)
@@ -83,8 +83,8 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(page_routes.router)
     app.add_middleware(
         BodyLimit,
-        largest=settings.max_upload + (1 << 20),
-        exceptions={legacy_routes.PATH: legacy_routes.LARGEST_BODY},
+        largest=settings.max_upload + _BESIDE_PICTURES,
+        exceptions={legacy_routes.PATH: settings.max_upload * 4 // 3 + _BESIDE_PICTURES},  # base64: 4 bytes for 3
     )
     app.add_middleware(Crowd)
     app.add_middleware(metrics.Observer, metrics=app.state.metrics)

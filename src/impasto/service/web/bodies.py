@@ -37,7 +37,6 @@ class JobBody(BaseModel):
     state: JobState
     engine: str | None
     progress: float = Field(ge=0, le=1)
-    stage: str
     position: int | None = Field(
         description="How many jobs are taken before this one, at most 1,000; null unless it is queued."
     )
@@ -62,7 +61,6 @@ class JobBody(BaseModel):
             state=job.state,
             engine=job.params.get("engine"),
             progress=job.progress,
-            stage=job.stage,
             position=position,
             seconds_left=left,
             attempt=job.attempt,

@@ -7,14 +7,12 @@ from typing import Any
 from fastapi import APIRouter
 
 from impasto.engines.create import OPTIONS, is_available
-from impasto.options import FILES_OF_A_RUN, EngineOptions
+from impasto.options import DEFAULT_ENGINE, FILES_OF_A_RUN, EngineOptions
 from impasto.service.submit.accept import style_kinds
 from impasto.service.web.access import Tenant
 from impasto.service.web.bodies import EngineBody, EngineList
 
 router = APIRouter(prefix="/v1/engines", tags=["engines"])
-
-_DEFAULT = "fast"
 
 
 def _schema(options: type[EngineOptions]) -> dict[str, Any]:
@@ -34,6 +32,6 @@ def list_engines(_tenant: Tenant) -> EngineList:
             styles=style_kinds(name),
             options=_schema(options),
         )
-        for name, options in sorted(OPTIONS.items(), key=lambda row: row[0] != _DEFAULT)
+        for name, options in sorted(OPTIONS.items(), key=lambda row: row[0] != DEFAULT_ENGINE)
     ]
     return EngineList(engines=found)

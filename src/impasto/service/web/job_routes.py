@@ -13,6 +13,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from impasto.errors import BlobMissingError
 from impasto.images.encoding import SUFFIXES
+from impasto.options import DEFAULT_ENGINE
 from impasto.service.jobs import TERMINAL, Job, JobState
 from impasto.service.submit import accept
 from impasto.service.web.access import Tenant, tenant_of
@@ -51,7 +52,7 @@ async def submit(
     ] = [],  # noqa: B006
     mask_alpha: Annotated[bool, Form(description="Let styles apply where the content is not transparent.")] = False,
     weight: Annotated[list[float], Form(description="One for each style, names first; all the same if missing.")] = [],  # noqa: B006
-    engine: Annotated[str, Form(description="How to paint.")] = "fast",
+    engine: Annotated[str, Form(description="How to paint.")] = DEFAULT_ENGINE,
     format: Annotated[str | None, Form(description="Of the result, such as png; the content's if missing.")] = None,
     priority: Annotated[int, Form(ge=-2, le=2, description="-2 is first, 2 is last.")] = 0,
     email: Annotated[str | None, Form(description="Where to send the result.")] = None,

@@ -19,8 +19,6 @@ from impasto.service.web.sending import notices, send
 router = APIRouter(tags=["sources"])
 
 PATH = "/transform"
-LARGEST_BODY = 28 << 20
-"""Base64 takes 4 bytes for 3."""
 
 _INDEX = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>impasto</title></head><body>
 <h1>impasto</h1><p>POST /transform with JSON (email, filename, image, model) to have a picture painted;

@@ -97,7 +97,7 @@ class Pages:
             "maxPixels": limits.pixels,
             "maxSide": limits.longest_side,
             "maxSize": self._settings.max_size,
-            "maxStyles": accept.Bounds.styles,
+            "maxStyles": self._settings.max_styles,
         }
 
 

@@ -13,14 +13,14 @@ from impasto.errors import (
     BacklogError,
     BlobMissingError,
     ConflictError,
+    ImageLimitError,
     ImpastoError,
     QuotaError,
     RateError,
+    RejectedError,
     StorageError,
-    UnknownNameError,
     UsageError,
 )
-from impasto.service.submit.accept import RejectedError
 from impasto.service.web.bodies import ProblemBody
 
 if TYPE_CHECKING:
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI, Request
 
-_KINDS: tuple[tuple[type[ImpastoError], int, str], ...] = (
-    (ConflictError, HTTPStatus.CONFLICT, "conflict"),
-    (BacklogError, HTTPStatus.SERVICE_UNAVAILABLE, "backlog_full"),
-    (BlobMissingError, HTTPStatus.NOT_FOUND, "not_found"),
-    (QuotaError, HTTPStatus.INSUFFICIENT_STORAGE, "storage_full"),
-    (RateError, HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests"),
-    (StorageError, HTTPStatus.SERVICE_UNAVAILABLE, "storage"),
-    (UnknownNameError, HTTPStatus.UNPROCESSABLE_ENTITY, "unknown_name"),
-    (UsageError, HTTPStatus.UNPROCESSABLE_ENTITY, "bad_option"),
+_STATUS: tuple[tuple[type[ImpastoError], int], ...] = (
+    (ConflictError, HTTPStatus.CONFLICT),
+    (BacklogError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (BlobMissingError, HTTPStatus.NOT_FOUND),
+    (QuotaError, HTTPStatus.INSUFFICIENT_STORAGE),
+    (RateError, HTTPStatus.TOO_MANY_REQUESTS),
+    (StorageError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (RejectedError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (UsageError, HTTPStatus.UNPROCESSABLE_ENTITY),
 )
 _CODES = {413: "body_too_large"}
 """Of statuses that Python's versions name differently."""
@@ -73,14 +73,12 @@ def problem_of(error: ImpastoError | HTTPException | Problem) -> Problem:
     if isinstance(error, HTTPException):
         code = _CODES.get(error.status_code) or HTTPStatus(error.status_code).name.lower()
         return Problem(error.status_code, code, str(error.detail), error.headers)
-    if isinstance(error, RejectedError):
-        too_large = error.code == "image_too_large"
-        return Problem(413 if too_large else 422, error.code, str(error))
-    for kind, status, code in _KINDS:
+    if error.code == ImageLimitError.code:
+        return Problem(413, error.code, str(error))
+    for kind, status in _STATUS:
         if isinstance(error, kind):
-            headers = RETRY_AFTER if status in _LATER else None
-            return Problem(status, code, str(error), headers)
-    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "failed", str(error))
+            return Problem(status, error.code, str(error), RETRY_AFTER if status in _LATER else None)
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, ImpastoError.code, str(error))
 
 
 def answer_with_problems(app: FastAPI) -> None:

@@ -27,7 +27,7 @@ LAST_LAYERS = ("transformer.up.1.weight", "transformer.up.2.weight", "transforme
 biases are undone by the normalisations that follow."""
 
 
-class ArbitraryStylizer(PaintingNetwork):
+class ConditionalStylizer(PaintingNetwork):
     """Ghiasi et al. (2017): a conditional transformer whose codes are predicted from style images.
 
     Attributes:

@@ -34,7 +34,7 @@ _SHARPNESS = 2.0
 NetworkT = TypeVar("NetworkT", bound=EncodedNetwork)
 
 
-class ArbitraryTraining(Generic[NetworkT]):
+class EncodedTraining(Generic[NetworkT]):
     """What the two trainings share: each photograph of a batch is painted in the style of another painting."""
 
     def __init__(self, network: NetworkT, contents: Crops, styles: Crops, weights: Mapping[str, float]) -> None:
@@ -90,7 +90,7 @@ class ArbitraryTraining(Generic[NetworkT]):
         raise NotImplementedError
 
 
-class AdaINTraining(ArbitraryTraining[adain.AdaINNetwork]):
+class AdaINTraining(EncodedTraining[adain.AdaINNetwork]):
     """Huang and Belongie (2017), section 5: only the decoder learns.
 
     Differs from the paper in that the distances are relative to their targets, so that deep and shallow layers, and
@@ -117,7 +117,7 @@ class AdaINTraining(ArbitraryTraining[adain.AdaINNetwork]):
         return painted
 
 
-class SANetTraining(ArbitraryTraining[sanet.SANetwork]):
+class SANetTraining(EncodedTraining[sanet.SANetwork]):
     """Park and Lee (2019), section 3.3: content, style, and two identity losses.
 
     Differs from the paper in that the distances are relative to their targets.

@@ -49,7 +49,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Provenance:
     """What was painted, and how it was written."""
 
     content: Source
