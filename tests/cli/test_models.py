@@ -167,10 +167,9 @@ def test_fetch_writes_lines_into_a_pipe(weights_dir, server, capsys, monkeypatch
     store = WeightsStore(weights_dir, remote=remote)
     monkeypatch.setattr("impasto.descriptors.weights.store.default_store", lambda: store)
     run("fetch", "vgg16")
-    *progress, last = capsys.readouterr().out.splitlines()
-    assert all(re.fullmatch(r"vgg16: 0 MiB of 0 MiB", line) for line in progress)
-    assert progress
-    assert last == f"vgg16: 56 MiB in {weights_dir / 'vgg16.safetensors'}"
+    said = capsys.readouterr()
+    assert set(said.err.splitlines()) == {"vgg16: fetching weights: 0 of 0 MiB"}
+    assert said.out == f"vgg16: 56 MiB in {weights_dir / 'vgg16.safetensors'}\n"
     run("list")
     assert "made up" in capsys.readouterr().out
 
@@ -190,7 +189,7 @@ def test_fetch_draws_a_bar_on_a_terminal(weights_dir, server):
     outer, inner = pty.openpty()
     command = [sys.executable, "-c", code, url, sha256, str(weights_dir)]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
-    with subprocess.Popen(command, stdout=inner, env=environment) as process:
+    with subprocess.Popen(command, stdout=inner, stderr=inner, env=environment) as process:
         os.close(inner)
         shown = b""
         try:

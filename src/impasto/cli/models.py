@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import textwrap
 from dataclasses import asdict
 from pathlib import Path  # noqa: TC003 - cyclopts reads the annotation at run time
@@ -11,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from impasto.cli.console import RunDisplay
 from impasto.errors import WeightsError, needs_extra
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from impasto.descriptors.weights.store import StoredWeights, WeightsStore
 
 app = App(name="models", help="List, fetch, add and check the weights of descriptor networks.")
@@ -57,28 +55,8 @@ def fetch(name: str) -> None:
     name
         One of the names that 'impasto models list' shows.
     """
-    store = _store()
-    if sys.stdout.isatty():
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
-
-        columns = (
-            "{task.description}",
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns) as progress:
-            task = progress.add_task(name, total=None)
-            entry = store.fetch(name, lambda done, total: progress.update(task, completed=done, total=total))
-    else:
-        entry = store.fetch(name, _lines(name))
+    with RunDisplay(name, quiet=False) as display:
+        entry = _store().fetch(name, display.download)
     print(f"{entry.name}: {entry.size / _MIB:.0f} MiB in {entry.path}")
 
 
@@ -164,20 +142,3 @@ def _line(entry: StoredWeights) -> str:
     origin = textwrap.shorten(entry.origin, 40, placeholder=" ...")
     source = f"from {entry.source_format:<12} sha256 {entry.sha256[:8]}  {origin}"
     return f"  {entry.name:<16} {entry.architecture}  {entry.size / _MIB:4.0f} MiB  {source}".rstrip()
-
-
-def _lines(name: str) -> Callable[[int, int | None], None]:
-    """Progress for logs and pipes: a line at every tenth."""
-    shown = -1
-
-    def on_progress(done: int, total: int | None) -> None:
-        nonlocal shown
-        tenth = done * 10 // total if total else done // (50 * _MIB)
-        if tenth != shown:
-            shown = tenth
-            print(
-                f"{name}: {done / _MIB:.0f} MiB" + (f" of {total / _MIB:.0f} MiB" if total else ""),
-                flush=True,
-            )
-
-    return on_progress
