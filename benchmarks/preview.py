@@ -26,7 +26,7 @@ import torch
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.coarse_to_fine import to_tensor
 from impasto.engines.create import OPTIONS, create_engine, parse_options
-from impasto.engines.optimization import load_network
+from impasto.engines.descriptor import load_descriptor_of
 from impasto.images import LazyPicture, read_picture, resize_picture
 from impasto.options import DescentOptions
 from impasto.types import Picture
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--output", type=Path, help="also write the distances as JSON")
     arguments = parser.parse_args()
-    network = load_network(DescentOptions.parse({"precision": "float32"}))
+    network = load_descriptor_of(DescentOptions.parse({"precision": "float32"}))
     photos, styles = (sorted(folder.glob("*.jpg")) for folder in (arguments.photos, arguments.styles))
     rows = []
     for index in range(arguments.pairs):

@@ -12,11 +12,12 @@ import PIL.Image
 import pytest
 import torch
 
+import impasto.engines.descriptor
 import impasto.engines.optimization
 from impasto.cli.main import run
 from impasto.images import read_picture, resize_picture, write_picture
 
-load_once = functools.cache(impasto.engines.optimization.load_descriptor)
+load_once = functools.cache(impasto.engines.descriptor.load_descriptor)
 
 SHALLOW = ["--content-layers", "relu2_2", "--style-layers", "relu1_1,relu2_1", "--scales", "1"]
 
@@ -25,7 +26,7 @@ SHALLOW = ["--content-layers", "relu2_2", "--style-layers", "relu1_1,relu2_1", "
 def folder(tmp_path, monkeypatch, stored_weights, photo, painting):
     """A working directory with a content image, a style image, and a folder for results."""
     # Loading 20 million weights takes longer than painting these pictures.
-    monkeypatch.setattr(impasto.engines.optimization, "load_descriptor", load_once)
+    monkeypatch.setattr(impasto.engines.descriptor, "load_descriptor", load_once)
     monkeypatch.chdir(tmp_path)
     write_picture(resize_picture(read_picture(photo), 40, 32), "photo.png")
     write_picture(resize_picture(read_picture(painting), 36, 30), "painting.jpg")

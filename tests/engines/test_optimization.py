@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-import impasto.engines.optimization
+import impasto.engines.descriptor
 from impasto.descriptors.vgg import VGG
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.checkpoints import Checkpoint
@@ -23,13 +23,13 @@ from impasto.types import Picture
 
 WIDTH, HEIGHT = 64, 48
 
-load_once = functools.cache(impasto.engines.optimization.load_descriptor)
+load_once = functools.cache(impasto.engines.descriptor.load_descriptor)
 
 
 @pytest.fixture(autouse=True)
 def loaded_once(stored_weights, monkeypatch):
     """Loading 20 million weights takes longer than painting these pictures."""
-    monkeypatch.setattr(impasto.engines.optimization, "load_descriptor", load_once)
+    monkeypatch.setattr(impasto.engines.descriptor, "load_descriptor", load_once)
 
 
 @pytest.fixture(scope="module")
@@ -567,4 +567,4 @@ def test_no_gradient_is_computed_for_the_weights(content, style):
 
 
 def _precision():
-    return impasto.engines.optimization.native_precision(torch.device("cpu"))
+    return impasto.engines.descriptor.native_precision(torch.device("cpu"))

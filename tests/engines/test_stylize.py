@@ -10,12 +10,12 @@ import PIL.Image
 import pytest
 
 import impasto
-import impasto.engines.optimization
+import impasto.engines.descriptor
 from impasto.engines.create import ENGINES, OPTIONS, create_engine
 from impasto.errors import ImageReadError, ImageSizeError, ImpastoError, UnknownNameError, UsageError
 from impasto.images import encode_picture, resize_picture
 
-load_once = functools.cache(impasto.engines.optimization.load_descriptor)
+load_once = functools.cache(impasto.engines.descriptor.load_descriptor)
 
 QUICK = {"engine": "gatys", "steps": 2, "scales": 1, "content_layers": "relu2_2", "style_layers": "relu1_1,relu2_1"}
 
@@ -23,7 +23,7 @@ QUICK = {"engine": "gatys", "steps": 2, "scales": 1, "content_layers": "relu2_2"
 @pytest.fixture(autouse=True)
 def loaded_once(stored_weights, monkeypatch):
     """Loading 20 million weights takes longer than painting these pictures."""
-    monkeypatch.setattr(impasto.engines.optimization, "load_descriptor", load_once)
+    monkeypatch.setattr(impasto.engines.descriptor, "load_descriptor", load_once)
 
 
 @pytest.fixture(scope="module")

@@ -153,12 +153,12 @@ def _measure(content: Path, style: Style) -> Callable[[Path], tuple[float | None
     if find_spec("torch") is None:
         return lambda result: (None, None)
     from impasto.engines.comparison import DistanceMeasure
-    from impasto.engines.optimization import choose_device, load_network
+    from impasto.engines.descriptor import choose_device, load_descriptor_of
     from impasto.options import DescentOptions
 
     options = DescentOptions.parse({"precision": "float32"})
     inputs = StylizeInputs(open_picture(content), (style,))
-    measure = DistanceMeasure(inputs, load_network(options), choose_device(options.device))
+    measure = DistanceMeasure(inputs, load_descriptor_of(options), choose_device(options.device))
 
     def distances(result: Path) -> tuple[float, float]:
         found = measure(read_picture(result))

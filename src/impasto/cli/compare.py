@@ -92,7 +92,7 @@ def compare(
         separate.mkdir(parents=True, exist_ok=True)
     with needs_extra("impasto compare", "torch"):
         from impasto.engines import comparison
-        from impasto.engines.optimization import load_network
+        from impasto.engines.descriptor import load_descriptor_of
 
     names = " and ".join(Path(text).name for text in style)
     subject = f"{Path(content).name} in the style of {names}"
@@ -108,7 +108,7 @@ def compare(
             inputs,
             [variant for row in rows for variant in row],
             on_step=display.step,
-            load=lambda wanted: load_network(wanted, display.download),
+            load=lambda wanted: load_descriptor_of(wanted, display.download),
         )
         try:
             for number, result in enumerate(results, start=1):

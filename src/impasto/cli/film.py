@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from impasto.engines.facts import facts
 from impasto.errors import UsageError
 from impasto.films import FILM_FORMATS, FILM_SUFFIXES
 from impasto.images import fit_size
 from impasto.images.atomic import check_folder
-from impasto.options import FILES_OF_A_RUN, GatysOptions
+from impasto.options import GatysOptions
 
 if TYPE_CHECKING:
     from impasto.cli.console import RunDisplay
@@ -88,16 +88,10 @@ class Film:
             FILM_FORMATS[target.suffix.lower()],
             self.quality,
         )
-        facts = {
-            "software": f"impasto {version('impasto')}",
-            "engine": name,
-            "options": options.model_dump_json(exclude=set(FILES_OF_A_RUN)),
-            "network": engine.network.identity,
-            "steady": str(self.steady),
-            **self.provenance.metadata,
-        }
+        made = facts(name, options, network=engine.network.identity, steady=str(self.steady))
+        run = {**made, **self.provenance.metadata}
         frames_of_a_part = _SLOW_PART if isinstance(options, GatysOptions) else _PART
-        parts = Parts(target.with_name(f"{target.name}.parts"), json.dumps(facts), frames_of_a_part)
+        parts = Parts(target.with_name(f"{target.name}.parts"), json.dumps(run), frames_of_a_part)
         frames = PaintedFrames(clip, engine, self.styles, Steady(self.steady), display.step, display.note)
         paint_film(frames, clip, encoding, target, parts, resume=self.resume)
         return {

@@ -61,11 +61,11 @@ def reconstruct(
         separate.mkdir(parents=True, exist_ok=True)
     with needs_extra("impasto reconstruct", "torch"):
         from impasto.engines import reconstruction
-        from impasto.engines.optimization import load_network
+        from impasto.engines.descriptor import load_descriptor_of
     made: list[Reconstruction] = []
     with RunDisplay(output.name, quiet=quiet) as display:
         runs = reconstruction.reconstruct(
-            source, chosen, on_step=display.step, load=lambda wanted: load_network(wanted, display.download)
+            source, chosen, on_step=display.step, load=lambda wanted: load_descriptor_of(wanted, display.download)
         )
         try:
             for result in runs:

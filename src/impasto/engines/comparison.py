@@ -11,8 +11,9 @@ import torch
 
 from impasto.engines.coarse_to_fine import to_tensor
 from impasto.engines.create import create_engine
+from impasto.engines.descriptor import choose_device, load_descriptor_of
 from impasto.engines.memory import PeakMemory
-from impasto.engines.optimization import OptimizationEngine, choose_device, load_network
+from impasto.engines.optimization import OptimizationEngine
 from impasto.engines.progress import as_part
 from impasto.engines.scales import fit_layers
 from impasto.errors import ImpastoError, Interrupted
@@ -59,7 +60,7 @@ def compare(
     variants: Sequence[Variant],
     *,
     on_step: OnStep,
-    load: Callable[[DescentOptions], Descriptor] = load_network,
+    load: Callable[[DescentOptions], Descriptor] = load_descriptor_of,
 ) -> Iterator[Result]:
     """Paint ``inputs`` with the options of each of ``variants``, and yield the results as they come.
 

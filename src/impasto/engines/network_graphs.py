@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import cached_property
 from hashlib import sha256
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import platformdirs
 
+from impasto.engines.facts import facts
 from impasto.engines.memory import free_addresses
 from impasto.errors import OutOfMemoryError
 from impasto.runtimes.catalog import RUNTIMES
@@ -79,12 +79,7 @@ class NetworkGraphs:
 
     def metadata(self, engine: str, options: NetworkOptions) -> dict[str, str]:
         """Return what is written into results of ``engine`` with ``options``."""
-        return {
-            "software": f"impasto {version('impasto')}",
-            "engine": engine,
-            "options": options.model_dump_json(),
-            "network": f"sha256:{self.identity}",
-        }
+        return facts(engine, options, network=f"sha256:{self.identity}")
 
     @cached_property
     def identity(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -12,14 +11,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from impasto.descriptors.base import Descriptor, check_size
-from impasto.descriptors.catalog import load_descriptor
-from impasto.descriptors.convolution import native_precision
 from impasto.descriptors.rescaling import rescale_activations
 from impasto.descriptors.vgg import VGG
 from impasto.engines.base import Forecast
 from impasto.engines.checkpoints import Checkpoint, fingerprint_run
 from impasto.engines.coarse_to_fine import CoarseToFine, to_tensor
 from impasto.engines.descent import Descent
+from impasto.engines.descriptor import choose_device, load_descriptor_of
+from impasto.engines.facts import facts
 from impasto.engines.initialization import initial_pixels
 from impasto.engines.masks import masked_strips
 from impasto.engines.memory import PeakMemory, freed_blocks_kept, resident_memory
@@ -36,7 +35,7 @@ from impasto.losses.catalog import STYLE_LOSSES
 from impasto.losses.content import content_losses
 from impasto.losses.objective import LayerLosses, Objective, shares_of_layers
 from impasto.losses.style import blended_losses
-from impasto.options import FILES_OF_A_RUN, layer_weights
+from impasto.options import layer_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     from impasto.engines.needs import Need
     from impasto.images import LazyPicture
     from impasto.losses.style import StyleLoss
-    from impasto.options import DescentOptions, GatysOptions
+    from impasto.options import GatysOptions
     from impasto.types import FloatArray, OnStep, Picture, Step
 
 _WHOLE = 2**30
@@ -74,7 +73,7 @@ class OptimizationEngine:
         Args:
             options: of the method.
             on_download: called with bytes done and in all if the descriptor's weights have to be fetched.
-            network: what `load_network` returned for options with the same `network_key`, to share it.
+            network: what `load_descriptor_of` returned for options with the same `network_key`, to share it.
 
         Raises:
             UsageError: there is no such descriptor, layer or device.
@@ -84,7 +83,7 @@ class OptimizationEngine:
         self._device = choose_device(options.device)
         self._content_weights = layer_weights(options.content_layers)
         self._style_weights = layer_weights(options.style_layers)
-        self.network = self._descriptor = network or load_network(options, on_download)
+        self.network = self._descriptor = network or load_descriptor_of(options, on_download)
         self._layers = [*self._content_weights, *self._style_weights]
         self._minimum = max(self._descriptor.minimum_size(layer) for layer in self._layers)
 
@@ -346,43 +345,7 @@ class OptimizationEngine:
     def _metadata(self, tile: int | None) -> dict[str, str]:
         # Where there was room for the whole, there may be none next time; and tiles are rounded otherwise.
         options = self._options.model_copy(update={"tile": tile})
-        return {
-            "software": f"impasto {version('impasto')}",
-            "engine": "gatys",
-            "options": options.model_dump_json(exclude=set(FILES_OF_A_RUN)),
-            "descriptor": f"{self._descriptor.name} sha256:{self._descriptor.identity}",
-        }
+        return facts("gatys", options, descriptor=f"{self._descriptor.name} sha256:{self._descriptor.identity}")
 
     def _fingerprint(self, arrays: Sequence[FloatArray], shares: Sequence[float]) -> str:
         return fingerprint_run({**self._metadata(self._options.tile), "shares": list(shares)}, arrays)
-
-
-def load_network(options: DescentOptions, on_download: Callable[[int, int | None], None] | None = None) -> Descriptor:
-    """Load the descriptor network that ``options`` name, with their pooling and precision, onto their device.
-
-    Raises:
-        UsageError: there is no such descriptor or device.
-        WeightsError: the weights cannot be fetched or read.
-    """
-    device = choose_device(options.device)
-    return load_descriptor(
-        options.descriptor,
-        pooling=options.pooling,
-        precision=native_precision(device) if options.precision == "auto" else options.precision,
-        on_download=on_download,
-    ).to(device)
-
-
-def choose_device(name: str) -> torch.device:
-    """Take 'auto' as the fastest device there is, and try any other before the work starts.
-
-    Raises:
-        UsageError: PyTorch cannot use the device.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device {name!r} cannot be used by this PyTorch; choose --device auto or cpu") from error
-    return torch.device(name)

@@ -14,8 +14,8 @@ import torch
 
 from impasto.descriptors.base import check_size
 from impasto.engines.coarse_to_fine import CoarseToFine, to_tensor
+from impasto.engines.descriptor import choose_device, load_descriptor_of
 from impasto.engines.initialization import initial_pixels
-from impasto.engines.optimization import choose_device, load_network
 from impasto.engines.progress import as_part
 from impasto.engines.scales import Scale
 from impasto.images.scale import fit_size, resize_pixels
@@ -54,7 +54,7 @@ def reconstruct(
     options: ReconstructOptions,
     *,
     on_step: OnStep,
-    load: Callable[[DescentOptions], Descriptor] = load_network,
+    load: Callable[[DescentOptions], Descriptor] = load_descriptor_of,
 ) -> Iterator[Reconstruction]:
     """Reconstruct ``image`` from each of the layers that ``options`` name, and yield the pictures as they come.
 

@@ -5,7 +5,6 @@ From white noise, the picture is changed until its Gram matrices are those of th
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +13,8 @@ from torch.nn import functional
 
 from impasto.descriptors.base import check_size
 from impasto.engines.coarse_to_fine import CoarseToFine, to_tensor
-from impasto.engines.optimization import choose_device, load_network
+from impasto.engines.descriptor import choose_device, load_descriptor_of
+from impasto.engines.facts import facts
 from impasto.engines.scales import fit_layers, plan_scales
 from impasto.engines.shortage import shortage_explained
 from impasto.images.scale import crop_margin, resize_pixels
@@ -68,7 +68,7 @@ def synthesize(
         OutOfMemoryError: the memory does not suffice.
         Interrupted: KeyboardInterrupt arrived; carries the best picture so far.
     """
-    descriptor = load_network(options, on_download)
+    descriptor = load_descriptor_of(options, on_download)
     device = choose_device(options.device)
     weights = layer_weights(options.style_layers)
     check_size(descriptor, width, height, weights, "texture")
@@ -101,12 +101,7 @@ def synthesize(
         learning_rate=options.learning_rate,
         device=device,
     )
-    metadata = {
-        "software": f"impasto {version('impasto')}",
-        "engine": "gatys",
-        "options": options.model_dump_json(),
-        "descriptor": f"{descriptor.name} sha256:{descriptor.identity}",
-    }
+    metadata = facts("gatys", options, descriptor=f"{descriptor.name} sha256:{descriptor.identity}")
 
     def finish(made: FloatArray) -> Picture:
         return Picture(made, metadata=metadata)

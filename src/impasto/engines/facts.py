@@ -1,0 +1,21 @@
+"""What every result says of how it was made: enough to make it again."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from impasto.options import FILES_OF_A_RUN
+
+if TYPE_CHECKING:
+    from impasto.options import Options
+
+
+def facts(engine: str, options: Options, **networks: str) -> dict[str, str]:
+    """Return what is written into a result of ``engine``; ``networks`` are those that saw or made it."""
+    return {
+        "software": f"impasto {version('impasto')}",
+        "engine": engine,
+        "options": options.model_dump_json(exclude=set(FILES_OF_A_RUN)),
+        **networks,
+    }
