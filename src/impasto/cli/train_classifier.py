@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from impasto.cli.console import RunDisplay
-from impasto.errors import UsageError, needs_extra
+from impasto.cli.training_run import TrainingFlags, training
+from impasto.errors import UsageError
 from impasto.options import ClassifierTrainingOptions
 
 if TYPE_CHECKING:
+    from impasto.cli.console import RunDisplay
     from impasto.training.labelled import Survey
 
 app = App(name="classifier")
@@ -22,46 +23,39 @@ app = App(name="classifier")
 def classifier(
     *,
     data: Path,
-    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    where: TrainingFlags,
     register: str | None = None,
-    resume: Annotated[bool, Parameter(negative="")] = False,
-    quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative="")] = False,
     options: Annotated[ClassifierTrainingOptions | None, Parameter(name="*")] = None,
 ) -> None:
     """Train a VGG network on your own pictures, and keep it as a descriptor.
+
+    In the output folder come descriptor.safetensors and its card, split.json, report.txt, losses and curves, confusion
+    matrix, table of the classes, and a sheet of the worst mistakes.
 
     Parameters
     ----------
     data
         A folder with one folder of pictures per class.
-    output
-        The folder for everything that comes out: descriptor.safetensors and its card, split.json, report.txt, the
-        state, losses and curves, confusion matrix, table of the classes, and a sheet of the worst mistakes.
     register
         Also keep the descriptor on this machine under this name, for --descriptor NAME.
-    resume
-        Continue from the state in the output folder.
-    quiet
-        No progress and no notes.
     options
         Options of the training.
     """
     chosen = options or ClassifierTrainingOptions()
-    with needs_extra("impasto train classifier", "torch"):
+    with training("classifier", where) as display:
         from impasto.training import processes
         from impasto.training.classifier_run import ClassifierRun
         from impasto.training.labelled import survey
 
-    if register is not None:
-        _check_free(register)
-    output.mkdir(parents=True, exist_ok=True)
-    with processes.joined(), RunDisplay("classifier", quiet=quiet or processes.rank() > 0) as display:
+        output = where.output
+        if register is not None:
+            _check_free(register)
         found = survey(data, on_file=display.counter("looking at pictures"))
         _report(found, output, display)
         run = ClassifierRun(
             found, data, output, chosen, on_download=display.download, on_file=display.counter("packing")
         )
-        result = run.train(display.step, resume=resume)
+        result = run.train(display.step, resume=where.resume)
         if processes.rank() > 0:
             return
         result.write(output)

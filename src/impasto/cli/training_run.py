@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from cyclopts import Parameter
 
 from impasto.cli.console import RunDisplay
-from impasto.errors import UsageError, needs_extra
+from impasto.errors import needs_extra
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -104,8 +104,7 @@ def training_crops(
         UsageError: there are none, or the batch cannot be divided among the processes.
     """
     from impasto.training.data import Crops, training_files
-    from impasto.training.processes import world_size
+    from impasto.training.processes import check_batch
 
-    if options.batch % world_size():
-        raise UsageError(f"batch is {options.batch}; {world_size()} processes need a multiple of {world_size()}")
+    check_batch(options.batch)
     return Crops(training_files(folders), options.crop, options.batch, seed, smallest_share=smallest_share)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +11,7 @@ from torch.nn import functional
 
 from impasto.images import Cell, sheet
 from impasto.training.batches import middles
+from impasto.training.data import fingerprint
 from impasto.training.processes import rank, world_size
 from impasto.types import Picture
 
@@ -69,7 +68,7 @@ class Classification:
         shapes = {name: list(parameter.shape) for name, parameter in self.network.named_parameters()}
         batches = self._batches
         settings = [shapes, list(batches.members), list(batches.labels), batches.size, batches.batch, self._recipe]
-        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+        return fingerprint(settings)
 
     def begin(self) -> None:
         """Start from the network's weights."""

@@ -13,7 +13,6 @@ from impasto.descriptors.rescaling import rescale_activations
 from impasto.descriptors.vgg import VGG
 from impasto.descriptors.weights.canonical import TORCHVISION
 from impasto.descriptors.weights.store import default_store
-from impasto.errors import UsageError
 from impasto.images import write_picture
 from impasto.networks.classifier import VGGClassifier
 from impasto.training.batches import Augmentation, LabelledBatches, middles
@@ -23,7 +22,7 @@ from impasto.training.finish import recipe
 from impasto.training.labelled import PARTS, split, write_split
 from impasto.training.loop import LOG_FILE, VALIDATION_FILE, Schedule, Training
 from impasto.training.packing import PackedPictures
-from impasto.training.processes import rank, world_size
+from impasto.training.processes import check_batch, rank
 from impasto.training.saving import save_weights
 
 if TYPE_CHECKING:
@@ -69,8 +68,7 @@ class ClassifierRun:
         Raises:
             UsageError: the weights to start from do not fit, or the batch cannot be divided among the processes.
         """
-        if options.batch % world_size():
-            raise UsageError(f"batch {options.batch} cannot be divided among {world_size()} processes")
+        check_batch(options.batch)
         self._options = options
         self._output = output
         self._found = found

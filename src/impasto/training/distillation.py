@@ -5,8 +5,6 @@ Every wanted layer of VGG19 is predicted by an affine map (a head) of the studen
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import TYPE_CHECKING, Literal, cast
 
 import torch
@@ -16,7 +14,7 @@ from torch import Tensor, nn
 from impasto.descriptors.compact import COMPACT_LAYERS, COMPACT_WIDTHS
 from impasto.descriptors.vgg import layer_names
 from impasto.images import Cell, sheet
-from impasto.training.data import OTHER_STEPS
+from impasto.training.data import OTHER_STEPS, fingerprint
 from impasto.training.processes import rank, world_size
 from impasto.training.regression import by_channel, fit_convolution
 from impasto.types import Picture
@@ -96,7 +94,7 @@ class Distillation:
     def fingerprint(self) -> str:
         """Of the teacher, the data and the widths."""
         settings = [self._teacher.identity, dict(COMPACT_WIDTHS), self._crops.settings]
-        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+        return fingerprint(settings)
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Compute 1 - R^2 of each layer on the batch of ``step``, and their sum as 'total'."""

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import distributed
 
+from impasto.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -27,6 +29,16 @@ def rank() -> int:
 def world_size() -> int:
     """How many processes train together."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def check_batch(batch: int) -> None:
+    """Refuse a batch that the processes cannot share.
+
+    Raises:
+        UsageError: it is no multiple of their number.
+    """
+    if batch % world_size():
+        raise UsageError(f"batch is {batch}; {world_size()} processes need a multiple of {world_size()}")
 
 
 @contextmanager
