@@ -54,6 +54,11 @@ class Picture:
         """Columns of pixels."""
         return int(self.pixels.shape[1])
 
+    @property
+    def over_white(self) -> FloatArray:
+        """The pixels as they look on white paper."""
+        return self.pixels if self.alpha is None else 1 - (1 - self.pixels) * self.alpha[:, :, None]
+
     def _repr_png_(self) -> bytes:
         """Show the picture in a notebook."""
         import pyvips

@@ -15,7 +15,7 @@ import numpy as np
 
 from impasto.engines.base import Forecast
 from impasto.engines.masks import masked_strips
-from impasto.engines.memory import SPARE, PeakMemory, free_memory, resident_memory
+from impasto.engines.memory import PIXEL_BYTES, SPARE, PeakMemory, free_memory, resident_memory
 from impasto.engines.network_graphs import NetworkGraphs
 from impasto.errors import UsageError, WeightsError
 from impasto.images.color import color_map, prepare_style, restore_colors
@@ -46,8 +46,6 @@ _UNDIVIDED = 1 << 20
 """Pixels of a picture that is painted as a whole."""
 _ACTIVATIONS = 1000
 """Bytes of address space that a network takes for a pixel that it looks at; 250 to 570 of them become resident."""
-_FLOATS = 3 * 4
-"""Bytes of a pixel in float32."""
 _THUMBNAIL = 512
 _LARGEST_STYLE = 1536
 """Sides of what is seen of the content, and at most of a style, in pixels."""
@@ -197,7 +195,7 @@ class FeedForwardEngine(ABC):
                 paint(part, tile.seen_top, tile.seen_left)
         strips_read = len({each.top for each in tiles}) - 1
         seconds = first - began + more * (perf_counter() - first) + strips_read * (painted - read)
-        strips = content.width * (runs * (tile.bottom - tile.top) + (runs - 1) * len(seen.pixels)) * _FLOATS
+        strips = content.width * (runs * (tile.bottom - tile.top) + (runs - 1) * len(seen.pixels)) * PIXEL_BYTES
         return Forecast((peak.bytes or resident_memory()) + strips, runs * seconds)
 
     def _shot(

@@ -34,7 +34,7 @@ def initial_pixels(init: str, content: FloatArray, style: FloatArray, height: in
         UsageError: ``init`` is neither a name nor a file.
         ImageError: the file cannot be read.
     """
-    noise = np.random.default_rng(seed).random((height, width, 3), dtype=np.float32)
+    noise = white_noise(height, width, seed)
     if init == "noise":
         return noise
     if init == "content":
@@ -49,6 +49,11 @@ def initial_pixels(init: str, content: FloatArray, style: FloatArray, height: in
             f"init is {init!r}, which is no file; choose 'content', 'noise', 'content+noise', 'style' or a file"
         )
     return resize_pixels(_crop_to_aspect(read_picture(init).pixels, height, width), height, width)
+
+
+def white_noise(height: int, width: int, seed: int) -> FloatArray:
+    """Make uniform noise, (height, width, 3) in [0, 1]."""
+    return np.random.default_rng(seed).random((height, width, 3), dtype=np.float32)
 
 
 def _crop_to_aspect(pixels: FloatArray, height: int, width: int) -> FloatArray:

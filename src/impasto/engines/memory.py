@@ -14,6 +14,8 @@ import psutil
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+PIXEL_BYTES = 3 * 4
+"""Three channels in float32."""
 SPARE = 0.9
 """Share of what is free that is planned for."""
 _CGROUP = Path("/sys/fs/cgroup")

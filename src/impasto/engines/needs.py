@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from impasto.engines.lbfgs import LBFGS
-from impasto.engines.memory import SPARE, free_memory
+from impasto.engines.memory import PIXEL_BYTES, SPARE, free_memory
 from impasto.engines.store import OnDisk, Store
 from impasto.errors import OutOfMemoryError
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from impasto.engines.scales import Scale
 
 TILES = (2048, 1536, 1024, 768, 512, 384, 256)
-_PIXEL = 3 * 4
-"""Bytes of three channels in float32."""
 _ARRAYS = 3
 """Pictures that are held beside the descent: the content, where it started, and one that is on its way."""
 _STATE = {"lbfgs": 3 + 2 * (LBFGS.HISTORY + 1) + 2, "adam": 3 + 2 + 1, "sgd": 3 + 1 + 1}
@@ -165,11 +163,11 @@ def _need(
     largest = max([pixels, *(columns * rows for columns, rows in styles)])
     side = tile + 2 * hunger.reach
     seen = min(largest, side * side) if tile else largest
-    state = _STATE[optimizer] * _PIXEL * pixels + int(hunger.content * pixels)
+    state = _STATE[optimizer] * PIXEL_BYTES * pixels + int(hunger.content * pixels)
     style = max((columns * rows for columns, rows in styles), default=0)
-    memory = _FIXED + _PIXEL * (_ARRAYS * pixels + 2 * style)
+    memory = _FIXED + PIXEL_BYTES * (_ARRAYS * pixels + 2 * style)
     memory += int(hunger.pass_ * seen)
-    memory += _PLANES * _PIXEL // 3 * pixels if on_disk else state
+    memory += _PLANES * PIXEL_BYTES // 3 * pixels if on_disk else state
     return Need(tile, state if on_disk else 0, memory)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch.nn import functional
 
@@ -15,6 +14,7 @@ from impasto.descriptors.base import check_size
 from impasto.engines.coarse_to_fine import CoarseToFine, to_tensor
 from impasto.engines.descriptor import choose_device, load_descriptor_of
 from impasto.engines.facts import facts
+from impasto.engines.initialization import white_noise
 from impasto.engines.scales import fit_layers, plan_scales
 from impasto.engines.shortage import shortage_explained
 from impasto.images.scale import crop_margin, resize_pixels
@@ -107,8 +107,5 @@ def synthesize(
         return Picture(made, metadata=metadata)
 
     with shortage_explained(width, height):
-        return finish(run.minimize(_noise(scales[0], options.seed), finish=finish, on_step=on_step))
-
-
-def _noise(scale: Scale, seed: int) -> FloatArray:
-    return np.random.default_rng(seed).random((scale.height, scale.width, 3), dtype=np.float32)
+        start = white_noise(scales[0].height, scales[0].width, options.seed)
+        return finish(run.minimize(start, finish=finish, on_step=on_step))

@@ -58,7 +58,5 @@ def write_animation(frames: Sequence[Picture], path: str | Path, *, frame_second
 
 
 def _opaque_bytes(frame: Picture) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    alpha = np.float32(1) if frame.alpha is None else frame.alpha[:, :, None]
-    over_white: FloatArray = 1 - (1 - frame.pixels) * alpha
-    levels: FloatArray = np.rint(over_white.clip(0, 1) * 255)
+    levels: FloatArray = np.rint(frame.over_white.clip(0, 1) * 255)
     return levels.astype(np.uint8)

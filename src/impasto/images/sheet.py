@@ -91,11 +91,7 @@ def _tile(picture: Picture | None, side: int) -> FloatArray:
     """Return the pixels of a picture over white, its longer side ``side``; no pixels for None."""
     if picture is None:
         return _blank()
-    scaled = resize_picture(picture, *fit_size(picture.width, picture.height, side))
-    if scaled.alpha is None:
-        return scaled.pixels
-    over_white: FloatArray = 1 - (1 - scaled.pixels) * scaled.alpha[:, :, None]
-    return over_white
+    return resize_picture(picture, *fit_size(picture.width, picture.height, side)).over_white
 
 
 def _write(words: str, size: int, width: int, align: str) -> FloatArray:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from impasto.descriptors.statistics import mean_and_std
 from impasto.networks.base import Graph, picture_sides
+from impasto.networks.blocks import scale_and_shift
 from impasto.networks.encoded import EncodedNetwork
 
 LAYER = "relu4_1"
@@ -33,7 +34,7 @@ class AdaINNetwork(EncodedNetwork):
 
     def target(self, image: Tensor, code: Tensor) -> Tensor:
         """Return what is decoded, (N, C, H / 8, W / 8): eq. 8."""
-        return _scaled(self.encoded(image)[LAYER], self.measure(image, code))
+        return scale_and_shift(self.encoded(image)[LAYER], self.measure(image, code))
 
     def predict(self, style: Tensor) -> Tensor:
         """Find the code of style images (N, 3, H, W): means and deviations (N, 2 C)."""
@@ -48,7 +49,7 @@ class AdaINNetwork(EncodedNetwork):
 
     def render(self, tile: Tensor, affine: Tensor) -> Tensor:
         """Paint ``tile`` (N, 3, H, W) with what `measure` returned."""
-        painted: Tensor = self.decoder(_scaled(self.encoded(tile)[LAYER], affine))
+        painted: Tensor = self.decoder(scale_and_shift(self.encoded(tile)[LAYER], affine))
         return painted.clamp(0, 1)
 
     def graphs(self) -> list[Graph]:
@@ -69,8 +70,3 @@ class AdaINNetwork(EncodedNetwork):
             ),
             Graph("render", self.render, [self], {"tile": image, "affine": affine}, ("painted",), {"tile": sides}),
         ]
-
-
-def _scaled(features: Tensor, affine: Tensor) -> Tensor:
-    scale, shift = affine[:, :, None, None].chunk(2, dim=1)
-    return features * scale + shift

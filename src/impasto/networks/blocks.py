@@ -80,3 +80,9 @@ def batch_norm(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def enlarge(x: Tensor) -> Tensor:
     """Double the sides of ``x`` (N, C, H, W). To enlarge, then convolve, leaves no checkerboard (Odena et al. 2016)."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def scale_and_shift(features: Tensor, affine: Tensor) -> Tensor:
+    """Scale and shift ``features`` (N, C, H, W), channel by channel, by ``affine`` (N, 2 C): scales, then shifts."""
+    scale, shift = affine[:, :, None, None].chunk(2, dim=1)
+    return features * scale + shift

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from impasto.descriptors.statistics import mean_and_std
 from impasto.networks.base import Graph, Sides, picture_sides
-from impasto.networks.blocks import EdgeConvolution, enlarge
+from impasto.networks.blocks import EdgeConvolution, enlarge, scale_and_shift
 from impasto.networks.encoded import EncodedNetwork
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class StyleAttention(nn.Module):
             keys: of the style, (N, C, positions): see `memory`.
             values: of the style, (N, C, positions).
         """
-        queries = self.query(_scaled(content, affine)).flatten(2)
+        queries = self.query(scale_and_shift(content, affine)).flatten(2)
         attention = (queries.transpose(1, 2) @ keys).softmax(2)
         found = values @ attention.transpose(1, 2)
         attended: Tensor = content + self.out(found.unflatten(2, content.shape[2:]))
@@ -48,7 +48,7 @@ class StyleAttention(nn.Module):
 
     def memory(self, style: Tensor) -> tuple[Tensor, Tensor]:
         """Return keys and values (N, C, positions) of activations ``style`` (N, C, H, W)."""
-        return self.key(_scaled(style, normalization(style))).flatten(2), self.value(style).flatten(2)
+        return self.key(scale_and_shift(style, normalization(style))).flatten(2), self.value(style).flatten(2)
 
 
 class SANetwork(EncodedNetwork):
@@ -152,8 +152,3 @@ def normalization(features: Tensor) -> Tensor:
     """Find scales and shifts (N, 2 C) that give each channel of ``features`` (N, C, H, W) mean 0 and variance 1."""
     mean, std = mean_and_std(features).unbind(1)
     return torch.cat([1 / std, -mean / std], dim=1)
-
-
-def _scaled(features: Tensor, affine: Tensor) -> Tensor:
-    scale, shift = affine[:, :, None, None].chunk(2, dim=1)
-    return features * scale + shift

@@ -30,8 +30,6 @@ _KNOWN_FIELDS = {
     "content", "style", "style_image", "mask", "mask_alpha", "weight", "engine", "format", "priority",
     "email", "webhook",
 }  # fmt: skip
-_MEDIA_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "tiff": "image/tiff", "webp": "image/webp",
-                "avif": "image/avif", "gif": "image/gif"}  # fmt: skip
 _SANDBOX = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
@@ -166,7 +164,7 @@ def get_result(request: Request, job: str, until: int | None = None, signature: 
         "Content-Disposition": f'attachment; filename="{found.file_name}"',
         "ETag": f'"{found.result_sha256}"',
     }
-    return Response(data, media_type=_MEDIA_TYPES[form], headers=headers)
+    return Response(data, media_type=f"image/{form}", headers=headers)
 
 
 def _watched(request: Request, tenant: Tenant, job: str) -> Job:
