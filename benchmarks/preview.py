@@ -24,9 +24,9 @@ import numpy as np
 import torch
 
 from impasto.engines.base import Style, StylizeInputs
-from impasto.engines.coarse_to_fine import to_tensor
 from impasto.engines.create import OPTIONS, create_engine, parse_options
 from impasto.engines.descriptor import load_descriptor_of
+from impasto.engines.tensors import to_tensor
 from impasto.images import LazyPicture, read_picture, resize_picture
 from impasto.options import DescentOptions
 from impasto.types import Picture

@@ -23,8 +23,8 @@ from safetensors import safe_open
 
 from impasto.descriptors.catalog import load_vgg
 from impasto.engines.base import Style, StylizeInputs
-from impasto.engines.coarse_to_fine import to_tensor
 from impasto.engines.create import OPTIONS, create_engine
+from impasto.engines.tensors import to_tensor
 from impasto.images import Cell, LazyPicture, read_picture, resize_picture, resize_pixels, sheet, write_picture
 from impasto.images.color import prepare_style
 from impasto.losses.functional import content_distance, style_distance

@@ -20,8 +20,8 @@ from step_time import CPU, PlainLoop
 
 from impasto.descriptors.catalog import load_vgg
 from impasto.engines.base import Style, StylizeInputs
-from impasto.engines.coarse_to_fine import to_tensor
 from impasto.engines.optimization import OptimizationEngine
+from impasto.engines.tensors import to_tensor
 from impasto.images import LazyPicture, fit_size, read_picture, resize_picture
 from impasto.options import GatysOptions
 

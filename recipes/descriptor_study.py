@@ -31,10 +31,10 @@ from impasto.descriptors.similarity import linear_cka
 from impasto.descriptors.vgg import VGG
 from impasto.descriptors.weights.canonical import TORCHVISION
 from impasto.engines.base import Style, StylizeInputs
-from impasto.engines.coarse_to_fine import to_tensor
 from impasto.engines.comparison import DistanceMeasure
 from impasto.engines.create import create_engine
 from impasto.engines.reconstruction import reconstruct
+from impasto.engines.tensors import to_tensor
 from impasto.images import (
     PICTURE_SUFFIXES,
     LazyPicture,

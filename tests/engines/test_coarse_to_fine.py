@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from impasto.engines.checkpoints import Checkpoint
-from impasto.engines.coarse_to_fine import CoarseToFine, to_pixels, to_tensor
+from impasto.engines.coarse_to_fine import CoarseToFine
 from impasto.engines.optimizers import DEFAULT_LEARNING_RATE
 from impasto.engines.scales import Scale
+from impasto.engines.tensors import to_pixels, to_tensor
 from impasto.errors import CheckpointError, Interrupted
 from impasto.images import resize_pixels
 from impasto.types import Picture

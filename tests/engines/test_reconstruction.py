@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from impasto.engines.coarse_to_fine import to_tensor
 from impasto.engines.reconstruction import Reconstruction, reconstruct
+from impasto.engines.tensors import to_tensor
 from impasto.errors import ImageSizeError, Interrupted, UnknownNameError, UsageError
 from impasto.images import read_picture, resize_pixels
 from impasto.losses.functional import gram_loss, gram_matrix

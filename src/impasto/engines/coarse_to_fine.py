@@ -6,13 +6,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-
 from impasto.engines.checkpoints import RunState
 from impasto.engines.descent import Descent
 from impasto.engines.memory import freed_blocks_kept
 from impasto.engines.store import OnDisk, Store
+from impasto.engines.tensors import to_pixels
 from impasto.errors import Interrupted
 from impasto.images.scale import resize_pixels
 from impasto.types import Step
@@ -20,6 +18,7 @@ from impasto.types import Step
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import torch
     from torch import Tensor
 
     from impasto.engines.checkpoints import Checkpoint
@@ -28,17 +27,6 @@ if TYPE_CHECKING:
     from impasto.types import FloatArray, OnStep, Picture
 
     Objective = Callable[[Tensor], Mapping[str, Tensor]] | Differentiated
-
-
-def to_tensor(pixels: FloatArray, device: torch.device) -> Tensor:
-    """Turn pixels (H, W, 3) into an image (1, 3, H, W) on ``device``."""
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None].to(device)
-
-
-def to_pixels(image: Tensor) -> FloatArray:
-    """Turn an image (1, 3, H, W) into pixels (H, W, 3)."""
-    pixels: FloatArray = np.ascontiguousarray(image[0].permute(1, 2, 0).cpu().numpy())
-    return pixels
 
 
 @dataclass(frozen=True)
@@ -91,21 +79,19 @@ class CoarseToFine:
         # Where the state is on disk, memory is scarce, and what is freed is needed elsewhere.
         with nullcontext() if isinstance(store, OnDisk) else freed_blocks_kept():
             for index, scale in list(enumerate(self.scales))[first:]:
-                pixels = resize_pixels(pixels, scale.height, scale.width)
                 try:
                     objective = self.objective_at(scale, store)
                 except KeyboardInterrupt:
                     if index == 0:
                         raise  # nothing is painted yet
-                    raise Interrupted(finish(pixels)) from None
-                descent = Descent(
-                    to_tensor(pixels, self.device),
-                    objective,
-                    optimizer=self.optimizer,
-                    learning_rate=self.learning_rate,
-                    store=store,
-                )
+                    raise Interrupted(finish(resize_pixels(pixels, scale.height, scale.width))) from None
+                # Not before: until now, targets had the memory.
+                image = store.image(resize_pixels(pixels, scale.height, scale.width))
                 del pixels
+                descent = Descent(
+                    image, objective, optimizer=self.optimizer, learning_rate=self.learning_rate, store=store
+                )
+                del image
                 done_before = done
                 if state and index == first:
                     descent.restore(state.tensors, state.course)

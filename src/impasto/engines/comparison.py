@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from impasto.engines.coarse_to_fine import to_tensor
 from impasto.engines.create import create_engine
 from impasto.engines.descriptor import choose_device, load_descriptor_of
 from impasto.engines.memory import PeakMemory
 from impasto.engines.optimization import OptimizationEngine
 from impasto.engines.progress import as_part
 from impasto.engines.scales import fit_layers
+from impasto.engines.tensors import to_tensor
 from impasto.errors import ImpastoError, Interrupted
 from impasto.images.scale import resize_pixels
 from impasto.losses.functional import content_distance

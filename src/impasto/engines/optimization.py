@@ -15,7 +15,7 @@ from impasto.descriptors.rescaling import rescale_activations
 from impasto.descriptors.vgg import VGG
 from impasto.engines.base import Forecast
 from impasto.engines.checkpoints import Checkpoint, fingerprint_run
-from impasto.engines.coarse_to_fine import CoarseToFine, to_tensor
+from impasto.engines.coarse_to_fine import CoarseToFine
 from impasto.engines.descent import Descent
 from impasto.engines.descriptor import choose_device, load_descriptor_of
 from impasto.engines.facts import facts
@@ -26,6 +26,7 @@ from impasto.engines.needs import appetite, plan
 from impasto.engines.scales import Scale, fit_layers, plan_scales
 from impasto.engines.shortage import shortage_explained
 from impasto.engines.store import Store
+from impasto.engines.tensors import to_tensor
 from impasto.engines.tiled_objective import TiledObjective, Tiling
 from impasto.errors import Interrupted, UsageError
 from impasto.images.color import prepare_style, restore_colors
@@ -185,7 +186,7 @@ class OptimizationEngine:
             objective = self._objective(network, trial, content, styles, shares, pieces, Store(self._device))
             prepared = perf_counter()
             descent = Descent(
-                self._image(content, trial.width, trial.height),
+                to_tensor(resize_pixels(content, trial.height, trial.width), self._device),
                 objective,
                 optimizer=options.optimizer,
                 learning_rate=options.learning_rate,
@@ -279,20 +280,23 @@ class OptimizationEngine:
         """Compute the targets for ``scale``: the only time that its content and style pass through the network."""
         options = self._options
         look = Tiling(network, need.tile or _WHOLE, store)
+
+        def image(pixels: FloatArray, width: int, height: int) -> Tensor:
+            return store.image(resize_pixels(pixels, height, width))
+
         style: dict[str, StyleLoss] = {}
         if options.style_weight:
             kind = STYLE_LOSSES.load(options.style_loss)
             seen = []
             for pixels in styles:
                 width, height = self._fitting(pixels, max(scale.width, scale.height) * options.stroke_size)
-                seen.append(look.statistics(self._image(pixels, width, height), self._style_weights, kind))
+                seen.append(look.statistics(image(pixels, width, height), self._style_weights, kind))
             if options.strength < 1:
                 # What is half-way to a style has statistics half-way to the style's.
-                own = self._image(content, scale.width, scale.height)
-                seen.append(look.statistics(own, self._style_weights, kind))
+                seen.append(look.statistics(image(content, scale.width, scale.height), self._style_weights, kind))
                 shares = [*(options.strength * share for share in shares), 1 - options.strength]
             style = blended_losses(kind, seen, shares, options.normalization)
-        resized = self._image(content, scale.width, scale.height) if options.content_weight else None
+        resized = image(content, scale.width, scale.height) if options.content_weight else None
         tv_weight = options.strength * options.tv_weight
         if need.tiled(scale):
             return TiledObjective(
@@ -312,9 +316,6 @@ class OptimizationEngine:
         if style:
             parts["style"] = LayerLosses(style, self._style_weights, options.style_weight)
         return Objective(network, parts, tv_weight)
-
-    def _image(self, pixels: FloatArray, width: int, height: int) -> Tensor:
-        return to_tensor(resize_pixels(pixels, height, width), self._device)
 
     def _need(
         self, network: Descriptor, largest: Scale, styles: Sequence[FloatArray], tile: int | None, folder: Path

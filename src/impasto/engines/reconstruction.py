@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from impasto.descriptors.base import check_size
-from impasto.engines.coarse_to_fine import CoarseToFine, to_tensor
+from impasto.engines.coarse_to_fine import CoarseToFine
 from impasto.engines.descriptor import choose_device, load_descriptor_of
 from impasto.engines.initialization import initial_pixels
 from impasto.engines.progress import as_part
 from impasto.engines.scales import Scale
+from impasto.engines.tensors import to_tensor
 from impasto.images.scale import fit_size, resize_pixels
 from impasto.losses.catalog import STYLE_LOSSES
 from impasto.losses.content import content_losses

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from impasto.engines.tensors import to_tensor
 from impasto.errors import OutOfMemoryError
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
+
+    from impasto.types import FloatArray
 
 
 class Store:
@@ -34,6 +37,10 @@ class Store:
     def kept(self, tensor: Tensor) -> Tensor:
         """Return a tensor with the values of ``tensor`` that is kept here; perhaps itself."""
         return tensor
+
+    def image(self, pixels: FloatArray) -> Tensor:
+        """Turn ``pixels`` (H, W, 3) into an image (1, 3, H, W) that is kept here."""
+        return to_tensor(pixels, self._device)
 
     def planes(self, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
         """Yield ``tensors``, all (1, C, H, W), channel by channel: wherever they are, sums are rounded alike."""
@@ -80,6 +87,13 @@ class OnDisk(Store):
     def kept(self, tensor: Tensor) -> Tensor:
         """See `Store.kept`."""
         return self.empty(tensor.shape, tensor.dtype).copy_(tensor)
+
+    def image(self, pixels: FloatArray) -> Tensor:
+        """See `Store.image`."""
+        image = self.empty((1, 3, *pixels.shape[:2]))
+        for index, (plane,) in enumerate(self.planes(image)):
+            plane.copy_(torch.from_numpy(pixels[:, :, index]))
+        return image
 
     def release(self) -> None:
         """See `Store.release`."""

@@ -11,12 +11,13 @@ import torch
 from torch.nn import functional
 
 from impasto.descriptors.base import check_size
-from impasto.engines.coarse_to_fine import CoarseToFine, to_tensor
+from impasto.engines.coarse_to_fine import CoarseToFine
 from impasto.engines.descriptor import choose_device, load_descriptor_of
 from impasto.engines.facts import facts
 from impasto.engines.initialization import white_noise
 from impasto.engines.scales import fit_layers, plan_scales
 from impasto.engines.shortage import shortage_explained
+from impasto.engines.tensors import to_tensor
 from impasto.images.scale import crop_margin, resize_pixels
 from impasto.losses.catalog import STYLE_LOSSES
 from impasto.losses.objective import LayerLosses, Objective
