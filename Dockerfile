@@ -5,7 +5,7 @@ RUN python -m venv /opt/impasto && /opt/impasto/bin/pip install --no-cache-dir '
 
 FROM python:3.13-slim
 COPY --from=build /opt/impasto /opt/impasto
-RUN useradd --system --uid 10001 impasto && install --directory --owner impasto /data
+RUN useradd --uid 10001 impasto && install --directory --owner impasto /data
 ENV PATH=/opt/impasto/bin:$PATH IMPASTO_DATA_DIR=/data IMPASTO_LOG_FORMAT=json XDG_CACHE_HOME=/tmp
 USER impasto
 VOLUME /data

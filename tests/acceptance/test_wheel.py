@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -101,6 +103,24 @@ def test_what_needs_more_says_so(installed, photo, painting):
     done = installed("-m", "impasto", "stylize", photo, "-s", painting, "-o", "out.png", "--engine", "gatys")
     assert done.returncode == 2
     assert done.stderr == "error: engine 'gatys' needs PyTorch: pip install 'impasto[torch]'\n"
+
+
+@pytest.mark.skipif(sys.version_info[:2] > (3, 11), reason="the lowest versions have no wheels for newer Pythons")
+def test_the_lowest_versions_that_are_named_suffice(wheel, photo, tmp_path):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = [*project["dependencies"], *project["optional-dependencies"]["serve"]]
+    lowest = [re.sub(r">=([\w.]+)(,<[\w.]+)?", r"==\1", each) for each in named]
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "install", "-q", wheel, *lowest], check=True)
+    write_picture(resize_picture(read_picture(photo), 200, 150), tmp_path / "photo.png")
+    stylize = [python, "-m", "impasto", "stylize", "photo.png", "-s", "great-wave", "-o", "out.png", "-q"]
+    subprocess.run(stylize, cwd=tmp_path, check=True)
+    assert read_picture(tmp_path / "out.png").width == 200
+    page = subprocess.run([python, "-c", PAGE], cwd=tmp_path, capture_output=True, text=True)
+    assert len(page.stdout.splitlines()) > 12, page.stderr
+    help_text = subprocess.run([python, "-m", "impasto", "--help"], cwd=tmp_path, capture_output=True, text=True)
+    assert "Paint pictures in the style of others." in help_text.stdout
 
 
 def test_the_weights_in_the_wheel_are_small(wheel):

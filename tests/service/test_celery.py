@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -33,14 +34,16 @@ def parts(tmp_path):
 
 @contextmanager
 def worker(parts, redis):
-    environment = {**os.environ, "IMPASTO_BROKER": redis.url, "IMPASTO_LEASE": "2"}
+    environment = {**os.environ, "IMPASTO_BROKER": redis.url, "IMPASTO_LEASE": "2", "IMPASTO_LOG_FORMAT": "json"}
     command = [sys.executable, "-m", "impasto", "worker", "--data-dir", str(parts.settings.data_dir)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        lines = []
         try:
-            yield process
+            yield lines
         finally:
             process.terminate()
             said = process.communicate(timeout=60)[0].decode()
+            lines += said.splitlines()
     assert "Traceback" not in said, said
 
 
@@ -64,6 +67,15 @@ def all_done(parts, jobs, seconds=60):
         seconds=seconds,
         what="the end",
     )
+
+
+def test_a_worker_says_what_it_does_as_it_was_told_to(parts, redis, submit):
+    with worker(parts, redis) as lines:
+        job = submit()
+        all_done(parts, [job])
+    said = [json.loads(line) for line in lines if line.startswith("{")]
+    assert [line["job"] for line in said if line["event"].startswith("painted in")] == [job]
+    assert not [line for line in lines if "[queues]" in line], "Celery's banner is no line of a log"
 
 
 def test_jobs_are_painted_and_redis_may_forget(parts, redis, submit):

@@ -10,7 +10,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from celery import Celery
-from celery.signals import worker_shutting_down
+from celery.signals import setup_logging, worker_shutting_down
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -42,7 +42,6 @@ def celery_app(broker: str) -> Celery:
         task_ignore_result=True,
         task_create_missing_queues=True,
         worker_soft_shutdown_timeout=30,
-        worker_hijack_root_logger=False,
         broker_transport_options={
             "socket_timeout": _SOCKET_SECONDS,
             "socket_connect_timeout": _CONNECT_SECONDS,
@@ -60,7 +59,11 @@ def consume(app: Celery, queues: Sequence[str], run: Callable[[str], None], on_s
     def stop(**_: object) -> None:
         on_stop()
 
+    def keep_logging(**_: object) -> None:
+        """Leave it as it is set up: where this is connected, Celery does not set the level of all to its own."""
+
     worker_shutting_down.connect(stop, weak=False)
+    setup_logging.connect(keep_logging, weak=False)
 
     @app.task(name=TASK)  # type: ignore[untyped-decorator]
     def hinted(job_id: str) -> None:
@@ -68,11 +71,11 @@ def consume(app: Celery, queues: Sequence[str], run: Callable[[str], None], on_s
 
     app.worker_main(
         [
+            "--quiet",  # no banner
             "worker",
             "--pool=threads",  # the work is done by a child process of its own
             "--concurrency=1",
             f"--queues={','.join(queues)}",
-            "--loglevel=WARNING",
             "--without-mingle",
             "--without-gossip",
         ]
