@@ -247,6 +247,8 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_pictures(clip, tmp_path, monk
     painted = []
     monkeypatch.setattr(painting.PaintedFrames, "_report", lambda self, pixels: painted.append(self.frames))
     assert run(["stylize", str(clip), "-s", "starry-night", "-o", str(tmp_path / "out.mp4"), "--resume", "-q"]) == 1
+    pictureless = ["--engine", "adain", "-s", "great-wave"]
+    assert run(["stylize", str(clip), *pictureless, "-o", str(tmp_path / "out.mp4"), "-q"]) == 2, "and the parts stay"
     assert stylize(clip, tmp_path / "out.mp4", "--resume") == 0
     assert painted == list(range(16, 25))
     assert packets(tmp_path / "out.mp4", "video") == packets(tmp_path / "whole.mp4", "video")

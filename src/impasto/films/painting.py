@@ -45,24 +45,27 @@ class Parts:
     frames: int
     """Of a part: so many are painted anew at most if a run is killed."""
 
-    def begin(self, *, resume: bool) -> list[Path]:
-        """Return the parts to go on from; none if ``resume`` is not set, and then older ones are deleted.
+    def found(self) -> list[Path]:
+        """Return the parts to go on from.
 
         Raises:
             CheckpointError: the folder belongs to another run.
         """
         note = self.folder / _RUN_FILE
-        if resume and note.exists():
-            if note.read_text() != self.facts:
-                raise CheckpointError(
-                    f"{self.folder.name} belongs to a run with another film or options; repeat its command exactly, or "
-                    "run without --resume"
-                )
-            return sorted(self.folder.glob("[0-9]*.part"))
+        if not note.exists():
+            return []
+        if note.read_text() != self.facts:
+            raise CheckpointError(
+                f"{self.folder.name} belongs to a run with another film or options; repeat its command exactly, or "
+                "run without --resume"
+            )
+        return sorted(self.folder.glob("[0-9]*.part"))
+
+    def begin(self) -> None:
+        """Make room for parts, and delete older ones."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()
-        note.write_text(self.facts)
-        return []
+        (self.folder / _RUN_FILE).write_text(self.facts)
 
     def path(self, number: int) -> Path:
         """Name the part of this ``number``, counted from 0."""
@@ -159,10 +162,12 @@ def paint_film(
         ImageWriteError: the codec or the disk refuses.
         CheckpointError: the parts are of another run.
     """
-    done = parts.begin(resume=resume)
+    done = parts.found() if resume else []
     last = np.load(parts.last_frame(len(done) - 1)) if done else None
     painted = frames.after(parts.frames * len(done), last)
     while (first := next(painted, None)) is not None:
+        if not done:
+            parts.begin()  # not before a frame is painted: what cannot be painted costs nobody an older run
         path = parts.path(len(done))
         with whole_file(path) as temporary:
             encoding.write_part(temporary, chain([first], islice(painted, parts.frames - 1)), clip)
