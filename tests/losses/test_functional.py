@@ -217,6 +217,23 @@ def test_a_grid_of_another_period_is_none():
     assert grid_share(cell.repeat(1, 1, 32, 32), 4) < 0.1
 
 
+def test_a_grid_in_a_few_rows_and_in_faint_detail() -> None:
+    cell = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert grid_share(cell.repeat(1, 1, 3, 20), 4) > 0.9 and grid_share(cell.repeat(1, 1, 20, 3), 4) > 0.9
+    faint, noise = 0.5 + 0.1 * cell.repeat(1, 1, 10, 10), random(1, 3, 40, 40)
+    assert grid_share(torch.cat([faint, noise], dim=3), 4) > 0.3, "it counts as much as what is loud beside it"
+
+
+def test_blotches_along_either_axis_and_of_each_picture_alone() -> None:
+    even = torch.full((2, 3, 64, 64), 0.5)
+    striped, content = even.clone(), even.clone()
+    striped[0, :, 16:32] = 0.8
+    content[0, :, 48:] = content[1, :, 16:32] = 0.9  # elsewhere: it excuses nothing
+    expected = pytest.approx([2 / 3 * 0.25, 0], rel=1e-3)
+    assert blotches(striped, content).tolist() == expected
+    assert blotches(striped.transpose(2, 3), content.transpose(2, 3)).tolist() == expected
+
+
 def test_blotches_are_what_is_uneven_where_the_content_is_even() -> None:
     even, uneven = torch.full((1, 3, 64, 64), 0.5), torch.full((1, 3, 64, 64), 0.5)
     uneven[:, 1, 16:32, 16:32] = 0.8

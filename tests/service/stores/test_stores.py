@@ -332,6 +332,8 @@ def test_only_what_was_asked_to_be_canceled_is(submissions, claims):
 
 
 def test_retry(submissions, claims, upkeep, clock):
+    submissions.submit(new(inputs={"content": "inputs/b"}))
+    claims.fail(claim(claims), "broken", "it is broken")
     made, _ = submissions.submit(new(inputs={"content": "inputs/a"}))
     with pytest.raises(ConflictError, match="is queued"):
         submissions.retry(made.id, "one")
@@ -341,6 +343,7 @@ def test_retry(submissions, claims, upkeep, clock):
     assert (again.state, again.error_code, again.finished) == (JobState.QUEUED, None, None)
     clock.time += 10_000
     assert "inputs/a" not in upkeep.garbage(), "what is queued again keeps its pictures"
+    assert "inputs/b" in upkeep.garbage(), "another job's are deleted all the same"
     for _ in range(3):
         job = claim(claims)
         assert claims.put_back(job, delay=0, counts=True) is (job.attempt < job.max_attempts)
@@ -425,6 +428,7 @@ def test_expiry(submissions, claims, upkeep, clock, database):
     upkeep.collected(["inputs/a"])
     clock.time += 1000
     assert upkeep.expire() == 1 and set(upkeep.garbage()) >= {"results/a"}
+    assert upkeep.expire() == 0, "only once"
     assert submissions.find(made.id).state is JobState.EXPIRED
     assert submissions.find(waiting.id).state is JobState.QUEUED
     clock.time += 10_000
