@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -20,6 +20,9 @@ import impasto.images.encoding
 from impasto.errors import ImageWriteError, UsageError
 from impasto.images import encode_picture, output_format, read_picture, write_picture
 from impasto.types import Picture
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FORMATS = ("jpeg", "png", "tiff", "webp", "avif", "gif")
 P3 = pyvips.Image.profile_load("p3")
@@ -304,10 +307,11 @@ def test_kill_leaves_the_old_file_whole(tmp_path: Path) -> None:
 def test_large_pictures_of_one_process_do_not_get_mixed_up(form: str, tmp_path: Path, monkeypatch) -> None:
     for module in (impasto.images.decoding, impasto.images.encoding):
         monkeypatch.setattr(module, "LARGE_PICTURE", 100)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     pictures = [Picture(np.full((40, 60, 3), level, np.float32)) for level in (0.2, 0.5, 0.8)]
     for number, picture in enumerate(pictures):
         write_picture(picture, tmp_path / f"{number}.{form}")
     for number, picture in enumerate(pictures):
         found = read_picture(tmp_path / f"{number}.{form}")
         assert np.abs(found.pixels - picture.pixels).max() < 0.01
-    assert not list(Path(tempfile.gettempdir()).glob("impasto-*.rows"))
+    assert not list(tmp_path.glob("impasto-*.rows"))

@@ -22,6 +22,7 @@ ColorPreservation: TypeAlias = Literal["none", "luminance", "histogram", "coral"
 _Matrix: TypeAlias = npt.NDArray[np.float64]
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # the Y of YIQ
+_ROWS = 256
 _NOISE = 1e-4
 """Variance of JPEG noise in a flat colour; a direction with less holds no colour and is not amplified."""
 
@@ -55,13 +56,16 @@ def with_luminance_of(content: FloatArray, stylized: FloatArray) -> FloatArray:
     Differs from Gatys et al. (2016): a colour outside of the gamut is greyed until it fits, where clipping
     would change the luminance.
     """
-    target = luminance(stylized)[:, :, None]
-    # I and Q stay the same if one number is added to R, G and B alike.
-    chroma = content - luminance(content)[:, :, None]
-    room = np.where(chroma > 0, 1 - target, target)
-    share = np.divide(room, np.abs(chroma), out=np.ones_like(chroma), where=np.abs(chroma) > room)
-    mixed: FloatArray = target + chroma * share.min(axis=2, keepdims=True)
-    return mixed.clip(0, 1)
+    mixed = np.empty_like(stylized)
+    for top in range(0, len(stylized), _ROWS):  # of a large picture, there is no room for all of this at once
+        rows = slice(top, top + _ROWS)
+        target = luminance(stylized[rows])[:, :, None]
+        # I and Q stay the same if one number is added to R, G and B alike.
+        chroma = content[rows] - luminance(content[rows])[:, :, None]
+        room = np.where(chroma > 0, 1 - target, target)
+        share = np.divide(room, np.abs(chroma), out=np.ones_like(chroma), where=np.abs(chroma) > room)
+        np.clip(target + chroma * share.min(axis=2, keepdims=True), 0, 1, out=mixed[rows])
+    return mixed
 
 
 def match_luminance(style: FloatArray, content: FloatArray) -> FloatArray:

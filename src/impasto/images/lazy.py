@@ -92,6 +92,8 @@ class LazyPicture:
 
 def resize_picture(picture: Picture, width: int, height: int) -> Picture:
     """Scale a picture to ``width`` x ``height``: see `LazyPicture.resized`."""
+    if (width, height) == (picture.width, picture.height):
+        return picture  # which may be as large as the memory
     return LazyPicture.of(picture).resized(width, height).read()
 
 
