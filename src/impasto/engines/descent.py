@@ -93,8 +93,8 @@ class Descent:
         course = self._course
         losses, gradient = self._evaluate()
         total = losses["total"]
-        planes = self._store.planes
-        sound = math.isfinite(total) and all(bool(torch.isfinite(plane).all()) for (plane,) in planes(gradient))
+        strips = self._store.strips
+        sound = math.isfinite(total) and all(bool(torch.isfinite(strip).all()) for (strip,) in strips(gradient))
         if math.isnan(course.first_loss):
             if not sound:
                 raise DivergedError(
@@ -107,7 +107,7 @@ class Descent:
         if total < course.best_loss:
             course.best_loss = total
             self._copy(self.image, self.best)
-        course.converged = not any(bool(plane.any()) for (plane,) in planes(gradient))
+        course.converged = not any(bool(strip.any()) for (strip,) in strips(gradient))
         if course.converged:
             return losses, "the gradient is zero: nothing is left to change"
         note = self._watch_progress(total)
@@ -140,7 +140,7 @@ class Descent:
         return build_optimizer(self._course.optimizer, self.image, self._course.learning_rate, self._store)
 
     def _copy(self, source: Tensor, target: Tensor) -> None:
-        for read, written in self._store.planes(source, target):
+        for read, written in self._store.strips(source, target):
             written.copy_(read)
 
     def _evaluate(self) -> tuple[dict[str, float], Tensor]:

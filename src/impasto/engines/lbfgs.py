@@ -52,11 +52,11 @@ class LBFGS:
         # What the gradient presses against a bound stays there, and must not bend the direction of the rest: otherwise
         # the steps end beside the minimum (Bertsekas 1982, "Projected Newton methods").
         direction = self._empty()
-        for free, given, image in self._store.planes(direction, gradient, self._image):
+        for free, given, image in self._store.strips(direction, gradient, self._image):
             free.copy_(given.masked_fill(_held(image, given), 0))
         self._turn(direction)
         move = self._empty()
-        for moved, step, given, image in self._store.planes(move, direction, gradient, self._image):
+        for moved, step, given, image in self._store.strips(move, direction, gradient, self._image):
             before = image.clone()
             step = step.masked_fill(_held(image, given), 0)
             image.sub_(step, alpha=self._learning_rate).clamp_(0, 1)
@@ -85,7 +85,7 @@ class LBFGS:
     def _remember(self, move: Tensor, before: Tensor, gradient: Tensor) -> None:
         """Keep the ``move`` and the change of the gradient, which was ``before``."""
         change = before
-        for changed, given in self._store.planes(change, gradient):
+        for changed, given in self._store.strips(change, gradient):
             torch.sub(given, changed, out=changed)
         dots = [dot(self._store, one, other) for one, other in ((move, change), (move, move), (change, change))]
         # A pair without positive curvature would make the approximation indefinite (section 6.1).
@@ -98,15 +98,15 @@ class LBFGS:
         store = self._store
         if not self._moves:
             size = torch.stack([_spread(plane).abs().sum() for (plane,) in store.planes(direction)]).sum()
-            for (plane,) in store.planes(direction):
-                plane.mul_(self.FIRST_MOVE / (size / direction.numel()).clamp_min(1e-30))
+            for (strip,) in store.strips(direction):
+                strip.mul_(self.FIRST_MOVE / (size / direction.numel()).clamp_min(1e-30))
             return
         curvatures = [dot(store, move, change) for move, change in zip(self._moves, self._changes, strict=True)]
         shares = []
         for move, change, curvature in reversed(list(zip(self._moves, self._changes, curvatures, strict=True))):
             share = dot(store, move, direction) / curvature
-            for plane, changed in store.planes(direction, change):
-                plane.sub_(share * changed)
+            for strip, changed in store.strips(direction, change):
+                strip.sub_(share * changed)
             shares.append(share)
         last = self._changes[-1]
         spread = torch.stack([torch.sum(changed * spread_over_scales(changed)) for (changed,) in store.planes(last)])
@@ -116,8 +116,8 @@ class LBFGS:
             self._moves, self._changes, curvatures, reversed(shares), strict=True
         ):
             missing = share - dot(store, change, direction) / curvature
-            for plane, moved in store.planes(direction, move):
-                plane.add_(missing * moved)
+            for strip, moved in store.strips(direction, move):
+                strip.add_(missing * moved)
 
 
 def _held(image: Tensor, gradient: Tensor) -> Tensor:
@@ -146,4 +146,4 @@ def spread_over_scales(gradient: Tensor, scales: int = 5) -> Tensor:
     # losses fall more slowly; with 2 and more, what is fine is left behind when the start is noise.
     averages *= 1.5 * math.prod(coarse) / math.prod(size)
     spread = spread_over_scales(averages, scales - 1)
-    return gradient + F.interpolate(spread, size, mode="bilinear", align_corners=False)
+    return F.interpolate(spread, size, mode="bilinear", align_corners=False).add_(gradient)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from impasto.types import FloatArray
 
+_STRIP = 1 << 22
+"""Pixels."""
+
 
 class Store:
     """Gives room for tensors as large as the picture, and hands them out in parts; in memory."""
@@ -47,6 +50,15 @@ class Store:
         for channel in range(tensors[0].shape[1]):
             yield tuple(tensor[:, channel : channel + 1] for tensor in tensors)
             self.release()
+
+    def strips(self, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """Yield ``tensors``, all (1, C, H, W), some rows of a channel at a time: for what is done pixel by pixel."""
+        height, width = tensors[0].shape[2:]
+        rows = max(1, _STRIP // width)
+        for planes in self.planes(*tensors):
+            for top in range(0, height, rows):
+                yield tuple(plane[:, :, top : top + rows] for plane in planes)
+                self.release()
 
     def release(self) -> None:
         """Free memory that tensors take only while they are looked at."""
@@ -120,6 +132,6 @@ def dot(store: Store, a: Tensor, b: Tensor) -> Tensor:
 def copied(store: Store, tensor: Tensor) -> Tensor:
     """Copy a tensor (1, 3, H, W)."""
     copy = store.empty(tensor.shape)
-    for target, source in store.planes(copy, tensor):
+    for target, source in store.strips(copy, tensor):
         target.copy_(source)
     return copy
