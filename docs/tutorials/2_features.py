@@ -16,7 +16,7 @@ import torch
 
 import impasto
 from impasto.descriptors.catalog import load_descriptor
-from impasto.engines.coarse_to_fine import to_pixels, to_tensor
+from impasto.engines.tensors import to_pixels, to_tensor
 from impasto.images import resize_picture
 from impasto.losses.functional import content_loss, gram_loss, gram_matrix, total_variation
 
