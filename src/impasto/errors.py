@@ -28,7 +28,7 @@
   x Interrupted                the user stopped the run; carries the best picture so far
 
 The library raises; only ``cli/`` prints and exits, and only the web layer turns an error into a status. The ``code`` of
-an error never changes: it is what a service answers, and what it notes for a job that failed.
+an error never changes: it is what a service answers when it refuses a request, and notes for a job that failed.
 Every message is one sentence that names the numbers and the remedy.
 """
 

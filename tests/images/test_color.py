@@ -49,7 +49,9 @@ def test_luminance_of_primaries() -> None:
     np.testing.assert_allclose(luminance(np.full((2, 3, 3), 0.25, dtype=np.float32)), 0.25, rtol=1e-6)
 
 
-def test_with_luminance_of_swaps_y_and_keeps_i_and_q() -> None:
+@pytest.mark.parametrize("rows", [256, 5])
+def test_with_luminance_of_swaps_y_and_keeps_i_and_q(rows, monkeypatch) -> None:
+    monkeypatch.setattr("impasto.images.color._ROWS", rows)
     result = with_luminance_of(WARM, COOL)
     found, content, stylized = (pixels @ YIQ.T for pixels in (result, WARM, COOL))
     np.testing.assert_allclose(found[..., 0], stylized[..., 0], atol=1e-5)

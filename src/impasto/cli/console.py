@@ -68,7 +68,9 @@ class RunDisplay:
     def download(self, done: int, total: int | None) -> None:
         """Show how far a download of weights is."""
         self._show(f"fetching weights: {done // 2**20} of {total // 2**20 if total else '?'} MiB", done == total)
-        if self._bar and total:
+        if self._bar and done == total:
+            self._bar.reset(self._task)  # for the steps that come now
+        elif self._bar and total:
             self._bar.update(self._task, completed=done / total)
 
     def step(self, step: Step) -> None:

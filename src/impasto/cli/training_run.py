@@ -32,7 +32,7 @@ class TrainingFlags:
     """Where a training happens."""
 
     output: Annotated[Path, Parameter(name=("--output", "-o"))]
-    """The folder for the weights and their card, the exported network, the state, the losses and sheets of samples."""
+    """The folder for everything that comes out: weights and their card, the state, losses, sheets of samples."""
 
     resume: Annotated[bool, Parameter(negative="")] = False
     """Continue from the state in the output folder."""

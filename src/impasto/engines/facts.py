@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from impasto.options import Options
 
 
-def facts(engine: str, options: Options, **networks: str) -> dict[str, str]:
-    """Return what is written into a result of ``engine``; ``networks`` are those that saw or made it."""
+def facts(engine: str, options: Options, **more: str) -> dict[str, str]:
+    """Return what is written into a result of ``engine``; ``more`` is, above all, which networks saw or made it."""
     return {
         "software": f"impasto {version('impasto')}",
         "engine": engine,
         "options": options.model_dump_json(exclude=set(FILES_OF_A_RUN)),
-        **networks,
+        **more,
     }

@@ -166,9 +166,10 @@ def _need(
     state = _STATE[optimizer] * PIXEL_BYTES * pixels + int(hunger.content * pixels)
     style = max((columns * rows for columns, rows in styles), default=0)
     memory = _FIXED + PIXEL_BYTES * (_ARRAYS * pixels + 2 * style)
+    images = PIXEL_BYTES * (pixels + style)  # that are seen for the targets, on disk with the state
     memory += int(hunger.pass_ * seen)
     memory += _PLANES * PIXEL_BYTES // 3 * pixels if on_disk else state
-    return Need(tile, state if on_disk else 0, memory)
+    return Need(tile, max(state, int(hunger.content * pixels) + images) if on_disk else 0, memory)
 
 
 def _constants(network: Descriptor) -> Iterable[Tensor]:

@@ -9,6 +9,7 @@ import tempfile
 import weakref
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from impasto.engines.tensors import to_tensor
@@ -104,7 +105,7 @@ class OnDisk(Store):
         """See `Store.image`."""
         image = self.empty((1, 3, *pixels.shape[:2]))
         for index, (plane,) in enumerate(self.planes(image)):
-            plane.copy_(torch.from_numpy(pixels[:, :, index]))
+            plane.copy_(torch.from_numpy(np.ascontiguousarray(pixels[:, :, index])))
         return image
 
     def release(self) -> None:

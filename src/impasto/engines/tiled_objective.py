@@ -136,8 +136,8 @@ class TiledObjective:
         losses, pulls = self._style_losses(image)
         store = self._tiling.store
         gradient = store.empty(image.shape)
-        for (plane,) in store.planes(gradient):
-            plane.zero_()
+        for (strip,) in store.strips(gradient):
+            strip.zero_()
         for index, tile in enumerate(self._tiling.tiles(image, self._layers)):
             leaf = seen(image, tile).detach().clone().requires_grad_(True)
             features = self._tiling.see(leaf, tile, self._layers)

@@ -282,9 +282,7 @@ _SAVERS = {
 
 def _encodable(picture: Picture, depth: int, alpha: bool, keep_profile: bool) -> tuple[npt.NDArray[Any], bytes | None]:
     """Return the levels (H, W, bands) of ``depth`` bits, and the profile that they are in."""
-    pixels = picture.pixels.clip(0, 1)
-    if picture.alpha is not None and not alpha:
-        pixels = 1 - (1 - pixels) * picture.alpha.clip(0, 1)[:, :, None]
+    pixels = (picture.pixels if alpha else picture.over_white).clip(0, 1)
     image = None
     if keep_profile and picture.icc is not None:
         wide = pyvips.Image.new_from_array(_quantised(pixels, 16)).copy(interpretation="rgb16")

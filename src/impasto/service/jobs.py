@@ -32,6 +32,7 @@ class JobState(StrEnum):
 
 OPEN = frozenset({JobState.QUEUED, JobState.RUNNING})
 TERMINAL = frozenset(JobState) - OPEN
+DEFAULT_QUEUE = "cpu"
 
 
 class Beat(StrEnum):
@@ -77,7 +78,7 @@ class NewJob:
     """The sender's name for the request: sent twice, it makes one job."""
     priority: int = 0
     """From -2 (first) to 2 (last): each step is worth ten minutes of waiting."""
-    queue: str = "cpu"
+    queue: str = DEFAULT_QUEUE
     """Workers of which queue may take it."""
     group: str = ""
     """Jobs of one group need the same networks in memory."""

@@ -122,8 +122,9 @@ class Hints(Protocol):
     """Which jobs workers elsewhere are told about."""
 
     def due(self, window: int, again_after: float) -> Sequence[tuple[str, str]]:
-        """Return ids and queues of those of the next ``window`` jobs that nobody was told about for so many seconds.
+        """Return ids and queues of jobs that nobody was told about for so many seconds: of the next of each queue.
 
+        ``window`` is how many these are.
         They count as told from now on.
         """
 

@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     )
     slots: int = Field(4, ge=1, description="Workers on all machines, about: how many hints the broker holds.")
     queues: tuple[str, ...] = Field(("cpu",), description="Which jobs the workers take.")
-    engine_queues: dict[str, Annotated[str, Field(max_length=32)]] = Field(
+    engine_queues: dict[str, Annotated[str, Field(max_length=32, pattern=r"^[a-z0-9_-]+$")]] = Field(
         {},
         description='Which queue the jobs of an engine wait in if not in \'cpu\', such as {"gatys": "gpu"} for workers '
         "with --queue gpu.",

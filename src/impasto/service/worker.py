@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from impasto.errors import BlobMissingError, StorageError, needs_extra
+from impasto.errors import BlobMissingError, ImpastoError, OutOfMemoryError, StorageError, needs_extra
 from impasto.service.child import Child, ChildDiedError
 from impasto.service.delivery.courier import Courier
 from impasto.service.jobs import Beat
@@ -211,10 +211,10 @@ class _Attempt:
                 claims.unwanted(job, job.own_preview_key)
         except StorageError as error:
             _log.warning("%s", error)
-            self._leave(Failure("storage", str(error), again=True))
+            self._leave(Failure(error.code, str(error), again=True))
         except Exception:  # a defect of ours must not take the worker, and every other job, with it
             _log.exception("attempt")
-            self._leave(Failure("failed", "something went wrong in the service; try again later", again=True))
+            self._leave(Failure(ImpastoError.code, "something went wrong in the service; try again later", again=True))
 
     def _leave(self, failure: Failure) -> None:
         # If this cannot be said either, the lease runs out, and somebody tries again.
@@ -276,7 +276,7 @@ class _Attempt:
             return Failure("timeout", text, again=False)
         if self._child.memory() > settings.job_memory:
             text = f"painting needs more than {settings.job_memory >> 20} MiB; choose a smaller size"
-            return Failure("out_of_memory", text, again=False)
+            return Failure(OutOfMemoryError.code, text, again=False)
         return None
 
     def _finish(self, painted: Painted) -> None:

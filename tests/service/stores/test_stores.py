@@ -15,6 +15,7 @@ from impasto.errors import BacklogError, ConflictError, StorageError
 from impasto.service.jobs import Beat, Channel, JobState, Limits, NewJob, Retention, new_id
 from impasto.service.stores.claims import SQLClaims
 from impasto.service.stores.database import Database
+from impasto.service.stores.hints import SQLHints
 from impasto.service.stores.migration import migrate
 from impasto.service.stores.outbox import SQLOutbox
 from impasto.service.stores.schema import api_keys, garbage, jobs, leaders, metadata, outbox
@@ -352,6 +353,16 @@ def test_retry(submissions, claims, upkeep, clock):
     with pytest.raises(ConflictError, match="have been deleted"):
         submissions.retry(made.id, "one")
     assert submissions.find(made.id).state is JobState.FAILED
+
+
+def test_a_queue_that_nobody_takes_from_hides_no_other(submissions, database):
+    for _ in range(20):
+        submissions.submit(new("two", queue="gpu"))
+    last, _ = submissions.submit(new())
+    hints = SQLHints(database)
+    told = hints.due(16, 10)
+    assert [queue for _, queue in told].count("gpu") == 16 and (last.id, "cpu") in told
+    assert hints.due(16, 10) == []
 
 
 def test_erase(submissions, claims, upkeep, database):

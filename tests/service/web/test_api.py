@@ -292,14 +292,16 @@ def test_a_queue_of_its_own(tmp_path, photo_bytes, painting, monkeypatch):
         assert server.get(f"/v1/jobs/{waits}").json()["state"] == "queued", "the worker of 'cpu' leaves it"
         command = [sys.executable, "-m", "impasto", "worker", "--data-dir", str(tmp_path), "--queue", "gpu"]
         with subprocess.Popen(command) as worker:
-            assert finished(server, waits)["state"] == "succeeded"
-            worker.terminate()
+            try:
+                assert finished(server, waits)["state"] == "succeeded"
+            finally:
+                worker.terminate()
 
 
 def test_a_queue_for_an_engine_that_there_is_not(tmp_path, monkeypatch):
     monkeypatch.setenv("IMPASTO_ENGINE_QUEUES", '{"gatis": "gpu"}')
     command = [sys.executable, "-m", "impasto", "serve", "--data-dir", str(tmp_path), "--port", "0"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert answer.returncode == 2 and "unknown engine 'gatis'; did you mean 'gatys'?" in answer.stderr
 
 

@@ -1,4 +1,4 @@
-"""Which jobs workers are told about: a window over the queue, so that the broker never holds the backlog."""
+"""Which jobs workers are told about: a window over each queue, so that the broker never holds the backlog."""
 
 from __future__ import annotations
 
@@ -26,8 +26,12 @@ class SQLHints:
         """See `impasto.service.ports.Hints.due`."""
         with self._database.begin() as (connection, now):
             eligible = and_(jobs.c.state == JobState.QUEUED, jobs.c.not_before <= now, not_(jobs.c.cancel_requested))
-            first = select(jobs.c.id, jobs.c.queue, jobs.c.dispatched).where(eligible)
-            rows = connection.execute(first.order_by(jobs.c.rank).limit(window)).all()
+            queues = connection.scalars(select(jobs.c.queue).where(eligible).distinct()).all()
+            first = (
+                select(jobs.c.id, jobs.c.queue, jobs.c.dispatched).where(eligible).order_by(jobs.c.rank).limit(window)
+            )
+            # Of each: jobs that nobody takes must not hide those of another queue.
+            rows = [row for queue in queues for row in connection.execute(first.where(jobs.c.queue == queue))]
             due = [row for row in rows if row.dispatched is None or row.dispatched < now - again_after]
             if due:
                 told = jobs.c.id.in_([row.id for row in due])

@@ -26,7 +26,7 @@ from impasto.errors import (
 from impasto.gallery import StyleCatalog
 from impasto.images.encoding import SUFFIXES
 from impasto.options import DEFAULT_ENGINE, FILES_OF_A_RUN, EngineOptions, FastOptions, GatysOptions, StyleImageOptions
-from impasto.service.jobs import Channel, NewJob, new_id
+from impasto.service.jobs import DEFAULT_QUEUE, Channel, NewJob, new_id
 from impasto.service.submit.checking import Checked, Rejected
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class Acceptance:
             request_sha256=_fingerprint(request, params, pictures),
             idempotency_key=request.idempotency_key,
             priority=request.priority,
-            queue=self._settings.engine_queues.get(request.engine, "cpu"),
+            queue=self._settings.engine_queues.get(request.engine, DEFAULT_QUEUE),
             group=" ".join([request.engine, *options.network_key])[:128],
             notify=request.notify,
         )

@@ -64,7 +64,11 @@ def create_app(parts: Parts) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        form_limits={"max_files": 1 + 2 * settings.max_styles, "max_fields": 60, "max_part_size": 64 << 10},
+        form_limits={
+            "max_files": 1 + 2 * settings.max_styles,
+            "max_fields": 60 + 2 * settings.max_styles,
+            "max_part_size": 64 << 10,
+        },
     )
     app.state.parts = parts
     app.state.watch = watch
