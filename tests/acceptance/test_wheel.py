@@ -112,7 +112,7 @@ def test_the_lowest_versions_that_are_named_suffice(wheel, photo, tmp_path):
     lowest = [re.sub(r">=([\w.]+)(,<[\w.]+)?", r"==\1", each) for each in named]
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     python = tmp_path / "venv" / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "-q", wheel, *lowest], check=True)
+    subprocess.run([python, "-m", "pip", "install", "-q", wheel, *lowest], check=True, timeout=300)
     write_picture(resize_picture(read_picture(photo), 200, 150), tmp_path / "photo.png")
     stylize = [python, "-m", "impasto", "stylize", "photo.png", "-s", "great-wave", "-o", "out.png", "-q"]
     subprocess.run(stylize, cwd=tmp_path, check=True)

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from impasto.types import Step
 
 _SECONDS_BETWEEN_LINES = 10.0
-
-
 SOME_FAILED = 3
 """Exit code of a command that made some of its pictures."""
 

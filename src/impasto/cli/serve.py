@@ -49,6 +49,7 @@ def serve(
     ) as parts:
         from impasto.service import logs
         from impasto.service.crew import crew
+        from impasto.service.web.app import create_app
         from impasto.service.web.server import listen
 
         settings = parts.settings
@@ -58,7 +59,8 @@ def serve(
                 f"{settings.host} can be reached by others, who could use everything; add --auth, or listen on "
                 "127.0.0.1"
             )
+        app = create_app(parts)  # before there are workers: it refuses settings that cannot be
         # The server stops by itself, and then raises the signal again: the workers have to be stopped all the same.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         with crew(settings):
-            listen(parts)
+            listen(app, settings)

@@ -104,8 +104,8 @@ class OnDisk(Store):
     def image(self, pixels: FloatArray) -> Tensor:
         """See `Store.image`."""
         image = self.empty((1, 3, *pixels.shape[:2]))
-        for index, (plane,) in enumerate(self.planes(image)):
-            plane.copy_(torch.from_numpy(np.ascontiguousarray(pixels[:, :, index])))
+        for strip, given in self.strips(image, torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]):
+            strip.copy_(given)
         return image
 
     def release(self) -> None:

@@ -122,10 +122,9 @@ class Hints(Protocol):
     """Which jobs workers elsewhere are told about."""
 
     def due(self, window: int, again_after: float) -> Sequence[tuple[str, str]]:
-        """Return ids and queues of jobs that nobody was told about for so many seconds: of the next of each queue.
+        """Return ids and queues of the next jobs that nobody was told about for so many seconds.
 
-        ``window`` is how many these are.
-        They count as told from now on.
+        Of each queue, the first ``window`` are looked at. What is returned counts as told from now on.
         """
 
     def untold(self, job_ids: Sequence[str] | None = None) -> None:

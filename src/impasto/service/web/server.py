@@ -6,18 +6,17 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from impasto.service.web.app import create_app
-
 if TYPE_CHECKING:
     from types import FrameType
 
+    from fastapi import FastAPI
+
+    from impasto.service.settings import Settings
     from impasto.service.web.watching import Watch
-    from impasto.service.wiring import Parts
 
 
-def listen(parts: Parts) -> None:
-    """Answer requests until SIGTERM or SIGINT."""
-    settings, app = parts.settings, create_app(parts)
+def listen(app: FastAPI, settings: Settings) -> None:
+    """Answer requests with ``app`` until SIGTERM or SIGINT."""
     config = uvicorn.Config(
         app,
         host=settings.host,
