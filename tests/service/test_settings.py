@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from impasto.cli.main import run
 from impasto.service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +23,22 @@ def test_only_settings_are_set(file):
     known = {f"IMPASTO_{name.upper()}" for name in Settings.model_fields} | NOT_OF_THE_SERVICE
     found = set(re.findall(r"\bIMPASTO_[A-Z_]*[A-Z]\b", (ROOT / file).read_text())) - {"IMPASTO_MODEL_STEPS"}
     assert found <= known
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("PORT", "many", "setting port: Input should be a valid integer"),
+        ("ENGINE_QUEUES", "gatys=gpu", "the settings cannot be read: error parsing value for field"),
+        ("ENGINE_QUEUES", '{"gatys": "a,b"}', "setting engine_queues.gatys: String should match"),
+        ("SECRET", "too short", "setting secret: String should have at least 32"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence_without_its_value(variable, value, sentence, monkeypatch, capsys):
+    monkeypatch.setenv(f"IMPASTO_{variable}", value)
+    assert run(["worker"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {sentence}") and said.count("\n") == 1 and value not in said
 
 
 def test_compose_names_what_is_there():

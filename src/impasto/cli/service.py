@@ -5,7 +5,9 @@ from __future__ import annotations
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from impasto.errors import needs_extra
+from pydantic import ValidationError
+
+from impasto.errors import UsageError, needs_extra
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,10 +21,17 @@ def service_settings(command: str, **given: Any) -> Settings:
 
     Raises:
         MissingDependencyError: what the service needs is not installed.
+        UsageError: a setting has a value that it cannot have; the sentence leaves the value out, which may be secret.
     """
     with needs_extra(command, "serve"):
         from impasto.service.settings import Settings
-    return Settings(**{name: value for name, value in given.items() if value is not None})
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"setting {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except ValueError as error:  # no JSON, or no TOML
+        raise UsageError(f"the settings cannot be read: {error}") from error
 
 
 @contextmanager
