@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -94,6 +95,21 @@ def test_a_full_disk(tmp_path, monkeypatch):
 def test_room(blobs):
     blobs.put("inputs/a/content", bytes(1 << 19))
     assert 0 < blobs.room() <= 1 << 19
+
+
+def test_others_use_the_folder_meanwhile(tmp_path):
+    blobs = FileBlobs(tmp_path / "blobs", quota=1 << 20)
+
+    def come_and_go(job):
+        for _ in range(100):
+            blobs.put(f"inputs/{job}/content", b"one")
+            blobs.delete(f"inputs/{job}/content")
+
+    with ThreadPoolExecutor() as pool:
+        others = [pool.submit(come_and_go, job) for job in "abcd"]
+        while not all(other.done() for other in others):
+            assert {key for key, _ in blobs.entries()} <= {f"inputs/{job}/content" for job in "abcd"}
+        assert [other.result() for other in others] == [None] * 4
 
 
 def test_no_room(tmp_path):

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from contextlib import suppress
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,6 @@ from impasto.service.blobs.keys import check_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _TEMPORARY = ".part"
 _MEASURED_EVERY = 10.0
@@ -71,7 +71,7 @@ class FileBlobs:
         path = self._path(key)
         path.unlink(missing_ok=True)
         for folder in path.parents:
-            if folder == self._folder:
+            if self._folder in (folder, folder.parent):  # folders that all jobs share stay: another may be using one
                 break
             try:
                 folder.rmdir()
@@ -80,13 +80,13 @@ class FileBlobs:
 
     def entries(self) -> Iterator[tuple[str, float]]:
         """See `impasto.service.ports.BlobStore.entries`."""
-        for path in sorted(self._folder.rglob("*")):
-            key = path.relative_to(self._folder).as_posix()
-            try:
-                if path.is_file() and path.suffix != _TEMPORARY:
-                    yield key, path.stat().st_mtime
-            except FileNotFoundError:  # deleted since
-                continue
+        for folder, subfolders, names in os.walk(self._folder):  # which passes over folders deleted since
+            subfolders.sort()
+            for name in sorted(names):
+                path = Path(folder, name)
+                with suppress(FileNotFoundError):  # deleted since
+                    if path.suffix != _TEMPORARY:
+                        yield path.relative_to(self._folder).as_posix(), path.stat().st_mtime
 
     def room(self) -> int:
         """See `impasto.service.ports.BlobStore.room`."""
