@@ -412,8 +412,8 @@ def test_the_steps_tell_how_far_it_is(content, style):
 def test_a_preview_looks_like_the_result_at_its_scale(content, style):
     previews = []
     see_through = dataclasses.replace(content, alpha=np.full((HEIGHT, WIDTH), 0.5, np.float32))
-    paint(see_through, style, on_step=lambda step: previews.append(step.preview()), scales=2, steps=3, **SHALLOW)
-    assert [(preview.width, preview.height) for preview in previews] == [(32, 24)] * 2 + [(64, 48)]
+    paint(see_through, style, on_step=lambda step: previews.append(step.preview()), scales=2, steps=6, **SHALLOW)
+    assert [(preview.width, preview.height) for preview in previews] == [(32, 24)] * 4 + [(64, 48)] * 2
     assert all(preview.alpha.shape == preview.pixels.shape[:2] for preview in previews)
     assert previews[0].metadata["engine"] == "gatys"
 

@@ -19,8 +19,10 @@ def test_all_steps_are_given_out(width, height, scales, steps):
     assert all(scale.steps >= 1 for scale in plan)
 
 
-def test_each_scale_gets_one_step_at_least():
-    assert [scale.steps for scale in plan_scales(512, 512, 3, 1, 32)] == [1, 1, 1]
+def test_each_scale_gets_a_step_whose_move_counts():
+    assert [scale.steps for scale in plan_scales(512, 512, 3, 8, 32)] == [4, 2, 2]
+    assert [scale.steps for scale in plan_scales(512, 512, 3, 2, 32)] == [2, 2, 2]
+    assert [scale.steps for scale in plan_scales(512, 512, 3, 1, 32)] == [1, 1, 1], "to look at the losses"
 
 
 @pytest.mark.parametrize("scales", [0, 1, 2, 12])

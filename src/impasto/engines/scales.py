@@ -8,6 +8,8 @@ from impasto.images.scale import fit_size
 
 _COARSEST_SHORT_SIDE = 64
 _STEPS_RATIO = 2.0
+_FEWEST_STEPS = 2
+"""A move counts once its losses are known, which the next step finds out: with one, a scale would change nothing."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def plan_scales(width: int, height: int, scales: int, steps: int, minimum: int) 
         width: of the result, in pixels.
         height: of the result, in pixels.
         scales: how many; 0 for as many as leave the coarsest a short side of 64 pixels.
-        steps: in all; each scale gets one at least.
+        steps: in all; each scale gets two at least, unless one is all that is wanted.
         minimum: no short side below this, whatever ``scales`` says, unless the result's own is.
     """
     short = min(width, height)
@@ -52,8 +54,9 @@ def plan_scales(width: int, height: int, scales: int, steps: int, minimum: int) 
         halvings += 1
     shares = [_STEPS_RATIO**level for level in range(halvings + 1)]
     shares.reverse()
-    counts = [max(1, round(steps * share / sum(shares))) for share in shares]
-    counts[0] = max(1, counts[0] + steps - sum(counts))
+    fewest = min(steps, _FEWEST_STEPS)
+    counts = [max(fewest, round(steps * share / sum(shares))) for share in shares]
+    counts[0] = max(fewest, counts[0] + steps - sum(counts))
     return [
         Scale(max(1, round(width / 2**level)), max(1, round(height / 2**level)), count)
         for level, count in zip(range(halvings, -1, -1), counts, strict=True)

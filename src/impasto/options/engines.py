@@ -170,7 +170,7 @@ class GatysOptions(PerceptualOptions, DescentOptions, StyleImageOptions, EngineO
     init: Literal["content", "noise", "content+noise", "style"] | str = Field(
         "content", description="Picture to start from; also a file."
     )
-    steps: int = Field(300, ge=1, le=1_000_000, description="Steps in all, over all scales.")
+    steps: int = Field(300, ge=1, le=1_000_000, description="Steps in all, over all scales; each takes two at least.")
     scales: int = Field(
         0,
         ge=0,
@@ -214,7 +214,7 @@ class TextureOptions(DescentOptions, StyleImageOptions):
         ALL_STYLE_LAYERS, description="LAYER[:WEIGHT],... whose statistics the texture should share with its example."
     )
     tv_weight: float = Field(0.5, ge=0, description="Weight of the total variation: more is smoother.")
-    steps: int = Field(300, ge=1, le=1_000_000, description="Steps in all, over all scales.")
+    steps: int = Field(300, ge=1, le=1_000_000, description="Steps in all, over all scales; each takes two at least.")
     scales: int = Field(
         0, ge=0, le=12, description="Coarse-to-fine scales, each twice the last; 1 is none, 0 chooses by the size."
     )
