@@ -44,8 +44,7 @@ def clone(tmp_path, photo, painting, stored_weights):
     (tmp_path / ".venv" / "bin").symlink_to(BIN)
     shutil.copy(photo, tmp_path / "photo.jpg")
     shutil.copy(painting, tmp_path / "painting.jpg")
-    for folder in ("photos", "painted"):
-        (tmp_path / folder).mkdir()
+    (tmp_path / "photos").mkdir()
     for name in ("one.jpg", "two.jpg"):
         shutil.copy(photo, tmp_path / "photos" / name)
     film(tmp_path / "clip.mp4", photo)

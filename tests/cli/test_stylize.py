@@ -518,9 +518,19 @@ def test_what_is_missing_is_named(capsys, arguments, message):
     assert output.err.count("\n") == 1
 
 
+def test_a_folder_that_is_not_there_yet(capsys):
+    arguments = ["photo.png", "-s", "painting.jpg", "--engine", "gatys", "--steps", "1", "--style-layers", "relu1_1"]
+    assert run(["stylize", *arguments, "--content-layers", "relu1_1", "-o", "painted/"]) == 0
+    assert read_picture(Path("painted/photo.png")).width == read_picture(Path("photo.png")).width
+    capsys.readouterr()
+    assert fails(capsys, 1, "photo.png", output="none/painted/") == (
+        "cannot make the folder none/painted: no such file or directory"
+    )
+
+
 def test_several_pictures_need_a_folder(capsys):
     assert fails(capsys, 2, "photo.png", "painting.jpg") == (
-        "2 pictures need a folder for their results, or {stem} in their name; 'out.png' is neither"
+        "2 pictures need a folder for their results, such as painted/, or {stem} in their name; 'out.png' is neither"
     )
     assert fails(capsys, 2, "photo.png", "painting.jpg", output="-") == (
         "stdout takes one picture and 2 are given; name a folder with -o"

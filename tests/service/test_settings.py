@@ -12,8 +12,8 @@ from impasto.cli.main import run
 from impasto.service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-NOT_OF_THE_SERVICE = {"IMPASTO_WEIGHTS_DIR", "IMPASTO_DB_PASSWORD"}
-"""One belongs to the whole program, one to compose.yaml."""
+NOT_OF_THE_SERVICE = {"IMPASTO_WEIGHTS_DIR", "IMPASTO_STYLES_DIR", "IMPASTO_DB_PASSWORD"}
+"""Two belong to the whole program, one to compose.yaml."""
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,11 @@ def test_only_settings_are_set(file):
         ("ENGINE_QUEUES", "gatys=gpu", "the settings cannot be read: error parsing value for field"),
         ("ENGINE_QUEUES", '{"gatys": "a,b"}', "setting engine_queues.gatys: String should match"),
         ("SECRET", "too short", "setting secret: String should have at least 32"),
+        (
+            "WEBHOOK_SECRET",
+            "whsec_no base64 at all, that",
+            "setting webhook_secret: what follows 'whsec_'",
+        ),
     ],
 )
 def test_a_wrong_setting_is_one_sentence_without_its_value(variable, value, sentence, monkeypatch, capsys):

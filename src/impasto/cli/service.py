@@ -29,7 +29,8 @@ def service_settings(command: str, **given: Any) -> Settings:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
-        raise UsageError(f"setting {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        setting, why = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"setting {setting}: {why}") from error
     except ValueError as error:  # no JSON, or no TOML
         raise UsageError(f"the settings cannot be read: {error}") from error
 

@@ -23,7 +23,7 @@ from impasto.cli.run_files import RunFiles
 from impasto.engines.base import StreamingEngine, Style, StylizeInputs
 from impasto.engines.create import create_engine
 from impasto.engines.masks import alpha_mask
-from impasto.errors import ImpastoError, Interrupted, UnknownNameError, UsageError
+from impasto.errors import ImageWriteError, ImpastoError, Interrupted, UnknownNameError, UsageError
 from impasto.gallery import as_style_source
 from impasto.images import PICTURE_SUFFIXES, PictureWriter, fit_size, open_picture, output_format
 from impasto.options import DEFAULT_ENGINE, GatysOptions
@@ -65,7 +65,7 @@ def stylize(
         such as .mp4, .mov, .mkv or .webm.
     output
         The result: a file, in whose name {stem} and {style} stand for those of the content and the style; a folder if
-        there are several pictures; or '-' for stdout.
+        there are several pictures, which is made if it ends in '/'; or '-' for stdout.
     style
         A picture to take the style from, or a style of the gallery ('impasto styles list'), as STYLE or STYLE:WEIGHT;
         several are mixed by their weights. Networks that were trained for one style need none.
@@ -129,6 +129,8 @@ def stylize(
     keep = keep_profile if keep_profile is not None else again is None or again.keep_profile
     chosen_quality = again.quality if again and quality is None else quality
     pairs = _pair_outputs(contents, output, chosen_styles)
+    if output.endswith("/"):
+        _make_folder(Path(output))
     for flag, file in (("--animation", animation), ("--losses", losses)):
         if file is not None and len(pairs) > 1:
             raise UsageError(f"{flag} names one file and {len(pairs)} pictures are given; paint them one by one")
@@ -337,11 +339,12 @@ def _pair_outputs(sources: list[Source], output: str, styles: Sequence[Source]) 
         pairs = [
             (source, Path(output.replace("{stem}", _stem(source)).replace("{style}", style))) for source in sources
         ]
-    elif len(sources) == 1 and not target.is_dir():
-        return [(sources[0], target)]
-    elif not target.is_dir():
+    elif not (target.is_dir() or output.endswith("/")):
+        if len(sources) == 1:
+            return [(sources[0], target)]
         raise UsageError(
-            f"{len(sources)} pictures need a folder for their results, or {{stem}} in their name; {output!r} is neither"
+            f"{len(sources)} pictures need a folder for their results, such as painted/, or {{stem}} in their name; "
+            f"{output!r} is neither"
         )
     elif any(source.path is None for source in sources):
         raise UsageError("a picture from stdin has no name; give its result one with -o FILE")
@@ -356,6 +359,14 @@ def _pair_outputs(sources: list[Source], output: str, styles: Sequence[Source]) 
         if path.exists() and source.path and source.path.exists() and path.samefile(source.path):
             raise UsageError(f"the result of {source.where!r} would replace it; name another folder with -o")
     return list(pairs)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ImageWriteError(f"cannot make the folder {folder}: {reason}") from error
 
 
 def _stem(source: Source) -> str:

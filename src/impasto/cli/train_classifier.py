@@ -69,9 +69,9 @@ def _check_free(name: str) -> None:
     from impasto.descriptors.weights.store import default_store
 
     store = default_store()
-    if name in {"auto", "compact", *store.remote, *(entry.name for entry in store.entries())}:
-        raise UsageError(f"weights {name!r} are there already; give --register another name, or remove them first")
-    store.check_name(name)
+    if name in store.remote:
+        raise UsageError(f"{name!r} means weights that can be fetched; give --register another name")
+    store.check_free(name)
 
 
 def _report(found: Survey, output: Path, display: RunDisplay) -> None:

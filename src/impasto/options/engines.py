@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -10,6 +11,8 @@ from pydantic import Field, model_validator
 from impasto.options.base import LayerNames, LayerWeights, Options, SeedOptions
 
 DEFAULT_ENGINE = "fast"
+NAME_OF_WEIGHTS = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
+"""What could be no file."""
 FILES_OF_A_RUN = frozenset({"save_every", "checkpoint_every"})
 """Options that change no pixel, only which files a run leaves behind."""
 ALL_STYLE_LAYERS = "relu1_1:1,relu2_1:1,relu3_1:1,relu4_1:1,relu5_1:1"

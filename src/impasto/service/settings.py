@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path  # noqa: TC003 - Pydantic reads the annotations
 from typing import Annotated, ClassVar, Literal
 
 import platformdirs
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -15,6 +16,8 @@ from pydantic_settings import (
 )
 
 LogFormat = Literal["text", "json"]
+WRITTEN_AS_BASE64 = "whsec_"
+"""How a secret for webhooks begins if the rest is base64 of it: https://www.standardwebhooks.com."""
 
 
 class Settings(BaseSettings):
@@ -66,7 +69,10 @@ class Settings(BaseSettings):
     smtp_password: str | None = Field(None, repr=False, description="Password to log in with.")
     mail_from: str = Field("impasto <impasto@localhost>", description="Sender of e-mails.")
     webhook_secret: str | None = Field(
-        None, min_length=24, repr=False, description="Signs webhooks; none are sent if not given."
+        None,
+        min_length=24,
+        repr=False,
+        description="Signs webhooks: 'whsec_' and base64, or any text; none are sent if not given.",
     )
     webhook_private: bool = Field(False, description="Allow webhooks to hosts that are not on the public internet.")
     workers: int = Field(1, ge=0, le=256, description="Worker processes that 'impasto serve' starts.")
@@ -98,6 +104,16 @@ class Settings(BaseSettings):
     def database_url(self) -> str:
         """The database, with its default."""
         return self.database or f"sqlite:///{self.data_dir / 'jobs.db'}"
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _readable(cls, secret: str | None) -> str | None:
+        if secret is not None and secret.startswith(WRITTEN_AS_BASE64):
+            try:
+                base64.b64decode(secret.removeprefix(WRITTEN_AS_BASE64), validate=True)
+            except ValueError:
+                raise ValueError(f"what follows {WRITTEN_AS_BASE64!r} is no base64") from None
+        return secret
 
     @classmethod
     def settings_customise_sources(

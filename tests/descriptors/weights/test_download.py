@@ -116,12 +116,11 @@ def files(folder):
     return {path.name for path in folder.iterdir() if path.suffix != ".lock"}
 
 
-@pytest.mark.parametrize("digits", [8, 64])
-def test_plain(digits, serve, tmp_path):
+def test_plain(serve, tmp_path):
     site = serve()
     seen = []
     target = tmp_path / "new" / "weights.pth"
-    result = download([site.url], target, sha256=SHA256[:digits], on_progress=lambda *progress: seen.append(progress))
+    result = download([site.url], target, sha256=SHA256, on_progress=lambda *progress: seen.append(progress))
     assert result == target
     assert target.read_bytes() == CONTENT
     assert files(target.parent) == {"weights.pth"}
@@ -245,7 +244,7 @@ def test_wrong_hash(serve, tmp_path):
     site = serve(content=b"something else")
     wrong = hashlib.sha256(b"something else").hexdigest()[:16]
     with pytest.raises(
-        DownloadError, match=rf"127\.0\.0\.1:\d+ sent a file with sha256 {wrong}\.\.\. instead of {SHA256}"
+        DownloadError, match=rf"127\.0\.0\.1:\d+ sent a file with sha256 {wrong}\.\.\. instead of {SHA256[:16]}\.\.\."
     ):
         download([site.url], tmp_path / "weights.pth", sha256=SHA256)
     assert len(site.requests) == 1
@@ -345,9 +344,9 @@ def test_no_address(tmp_path):
         download([], tmp_path / "weights.pth", sha256=SHA256)
 
 
-@pytest.mark.parametrize("sha256", ["", "abc", "not hex digits", SHA256.upper()])
+@pytest.mark.parametrize("sha256", ["", "abc", "not hex digits", SHA256.upper(), SHA256[:8]])
 def test_senseless_digest(sha256, tmp_path):
-    with pytest.raises(ValueError, match="must be 8 to 64 hex digits"):
+    with pytest.raises(ValueError, match="must be 64 hex digits"):
         download([], tmp_path / "weights.pth", sha256=sha256)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import ssl
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -87,9 +88,13 @@ def test_refusals(post, target, status, state):
 
 
 def test_the_signature_of_the_standard():
-    # The example of the specification, whose secret is given in base64 there.
-    found = sign("whsec_plain", "msg_1", 1614265330, b'{"test": 2432232314}')
-    assert found.startswith("v1,") and found != sign("whsec_plain", "msg_2", 1614265330, b'{"test": 2432232314}')
+    secret, identity = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek"  # its own example
+    found = sign(secret, identity, 1614265330, b'{"test": 2432232314}')
+    assert found == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    plain = sign("a secret of enough letters", identity, 1614265330, b"")
+    assert plain == sign("whsec_" + base64.b64encode(b"a secret of enough letters").decode(), identity, 1614265330, b"")
+    assert len(key) == 24 and plain != sign(secret, identity, 1614265330, b"")
 
 
 def test_a_certificate_of_somebody_else(post, target):
@@ -112,7 +117,10 @@ def test_hosts_inside_are_not_called(office, target):
     guarded = office(webhook_secret=SECRET)
     guarded.end("webhook", target.url)
     guarded.courier().send_one()
-    assert guarded.state() == [("failed", 1, "localhost is not on the public internet")] and not target.requests
+    assert (
+        guarded.state() == [("failed", 1, "private address: localhost is not on the public internet")]
+        and not target.requests
+    )
 
 
 @pytest.mark.parametrize(

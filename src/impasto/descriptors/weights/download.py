@@ -57,7 +57,7 @@ def download(
     Args:
         urls: addresses of the same file (http or https), tried in this order.
         destination: appears only when complete and verified.
-        sha256: hex digest of the file, or its first digits, at least 8.
+        sha256: hex digest of the file.
         on_progress: gets the bytes that are there (resumed ones included), and the total if the server tells.
         timeout: seconds without any byte after which a connection counts as cut.
         pauses: seconds to wait after 1, 2, ... attempts in a row that brought no new byte; after the last
@@ -65,16 +65,16 @@ def download(
 
     Raises:
         DownloadError: no address gave the right file; says what happened at each.
-        ValueError: ``sha256`` is no digest or too short.
+        ValueError: ``sha256`` is no digest.
     """
-    if not re.fullmatch(r"[0-9a-f]{8,64}", sha256):
-        raise ValueError(f"sha256 must be 8 to 64 hex digits, not {sha256!r}")
+    if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise ValueError(f"sha256 must be 64 hex digits, not {sha256!r}")
     part = destination.with_name(destination.name + ".part")
     failures = []
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(destination.with_name(destination.name + ".lock")):
-            if destination.exists() and _digest(destination).startswith(sha256):
+            if destination.exists() and _digest(destination) == sha256:
                 return destination
             for url in urls:
                 try:
@@ -111,16 +111,16 @@ def _fetch(transfer: _Transfer, sha256: str, pauses: Sequence[float]) -> None:
                 continue
             # Some servers announce more bytes than the file has.
             size = transfer.size()
-            if not (size and _digest(transfer.part).startswith(sha256)):
+            if not (size and _digest(transfer.part) == sha256):
                 kept = f" ({size} bytes came; the next attempt goes on from there)" if size else ""
                 raise _Refused(f"{cut}{kept}") from cut
         digest = _digest(transfer.part)
-        if digest.startswith(sha256):
+        if digest == sha256:
             transfer.forget()
             return
         transfer.discard()
         if not pieced or restarted:
-            raise _Refused(f"sent a file with sha256 {digest[:16]}... instead of {sha256}...")
+            raise _Refused(f"sent a file with sha256 {digest[:16]}... instead of {sha256[:16]}...")
         # The pieces may be of different versions: once more, in one piece.
         reached, barren, restarted = 0, 0, True
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from impasto.descriptors.weights.safetensors_file import (
     write_safetensors,
 )
 from impasto.errors import UnknownNameError, UsageError, WeightsError, WeightsFormatError
+from impasto.options import NAME_OF_WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
     from impasto.descriptors.weights.download import OnProgress
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_RESERVED = ("auto", "compact")
+"""Names that mean other descriptors, whatever is stored."""
 _SUFFIX = ".safetensors"
 
 
@@ -46,22 +47,25 @@ class RemoteWeights:
 
     url: str
     sha256: str
-    """Of the file behind ``url``: the whole hex digest or its first digits."""
+    """Of the file behind ``url``."""
     origin: str
     license: str
 
 
-def _torchvision(file: str, network: str) -> RemoteWeights:
+def _torchvision(network: str, sha256: str) -> RemoteWeights:
     return RemoteWeights(
-        url=f"https://download.pytorch.org/models/{file}.pth",
-        sha256=file.rpartition("-")[2],
+        url=f"https://download.pytorch.org/models/{network.lower()}-{sha256[:8]}.pth",
+        sha256=sha256,
         origin=f"torchvision {network} IMAGENET1K_V1",
         license="BSD-3-Clause",
     )
 
 
 REMOTE_WEIGHTS: Mapping[str, RemoteWeights] = MappingProxyType(
-    {"vgg19": _torchvision("vgg19-dcbb9e9d", "VGG19"), "vgg16": _torchvision("vgg16-397923af", "VGG16")}
+    {
+        "vgg19": _torchvision("VGG19", "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44"),
+        "vgg16": _torchvision("VGG16", "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"),
+    }
 )
 
 
@@ -122,10 +126,10 @@ class WeightsStore:
             WeightsError: as ``read_weights``; or the folder cannot be written.
         """
         if name is not None:
-            self._check_free(name, replace)  # before the seconds of reading
+            self.check_free(name, replace=replace)  # before the seconds of reading
         weights = read_weights(path, preprocessing)
         name = name or weights.architecture
-        self._check_free(name, replace)
+        self.check_free(name, replace=replace)
         return self._write(name, weights)
 
     def remove(self, name: str) -> None:
@@ -218,18 +222,24 @@ class WeightsStore:
             license=metadata.get("license", ""),
         )
 
-    def check_name(self, name: str) -> None:
-        """Refuse what is no name for weights.
+    def check_free(self, name: str, *, replace: bool = False) -> None:
+        """Refuse a name that weights cannot be added as.
 
         Raises:
-            UsageError: it is none.
+            UsageError: it is no name, means another descriptor, or is taken and ``replace`` is not set.
         """
-        self._path(name)
+        if name in _RESERVED:
+            raise UsageError(f"{name!r} means a descriptor that is there always; choose another name")
+        if self._path(name).exists() and not replace:
+            raise UsageError(
+                f"weights {name!r} are stored already; choose another name, or remove them first with "
+                f"'impasto models remove {name}'"
+            )
 
     def _path(self, name: str) -> Path:
-        if not _NAME.fullmatch(name):
+        if not NAME_OF_WEIGHTS.fullmatch(name):
             raise UsageError(
-                f"{name!r} is no name for weights; use small letters, digits, '.', '_' and '-', a letter or digit first"
+                f"{name!r} is no name for weights; use small letters and digits, with single '-' and '_' between them"
             )
         return self.folder / f"{name}{_SUFFIX}"
 
@@ -238,10 +248,6 @@ class WeightsStore:
         if not path.exists():
             raise UnknownNameError("stored descriptor", name, [entry.name for entry in self.entries()])
         return path
-
-    def _check_free(self, name: str, replace: bool) -> None:
-        if self._path(name).exists() and not replace:
-            raise UsageError(f"weights {name!r} are stored already; choose another name with --name, or --replace them")
 
     def _lock(self, name: str) -> FileLock:
         self.folder.mkdir(parents=True, exist_ok=True)

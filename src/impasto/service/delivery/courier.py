@@ -23,12 +23,17 @@ DELAYS = (60.0, 300.0, 900.0, 3600.0, 7200.0, 21600.0, 43200.0)
 
 
 class NotDeliveredError(Exception):
-    """The other side did not take a message."""
+    """The other side did not take a message.
 
-    def __init__(self, reason: str, *, permanent: bool = False) -> None:
-        """Say why; a ``permanent`` reason makes further attempts useless."""
-        super().__init__(reason)
-        self.permanent = permanent
+    Attributes:
+        kind: of reason, such as a status: what may be logged.
+        permanent: whether further attempts are useless.
+    """
+
+    def __init__(self, kind: str, words: str, *, permanent: bool = False) -> None:
+        """Say why, in ``words`` that may name whom it was for."""
+        super().__init__(f"{kind}: {words}"[:300])
+        self.kind, self.permanent = kind, permanent
 
 
 class Sender(Protocol):
@@ -76,7 +81,7 @@ class Courier:
         except NotDeliveredError as error:
             last = error.permanent or delivery.attempt > len(DELAYS)
             again_in = None if last else DELAYS[delivery.attempt - 1]
-            _log.warning("%s is not delivered: %s", delivery.channel, error)
+            _log.warning("%s is not delivered, attempt %d: %s", delivery.channel, delivery.attempt, error.kind)
             self._outbox.refused(delivery, self._name, str(error), again_in=again_in)
         else:
             self._outbox.delivered(delivery, self._name)

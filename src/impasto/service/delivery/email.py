@@ -43,14 +43,15 @@ class EmailSender:
                 server.send_message(message)
         except smtplib.SMTPRecipientsRefused as error:
             code, text = next(iter(error.recipients.values()))
-            raise NotDeliveredError(_said(code, text), permanent=code in _PERMANENT) from error
+            raise NotDeliveredError(str(code), _said(text), permanent=code in _PERMANENT) from error
         except smtplib.SMTPResponseException as error:
             # What the server says about us, such as about our password, may be mended; about the message, it will not.
             about_us = isinstance(error, (smtplib.SMTPAuthenticationError, smtplib.SMTPConnectError))
             permanent = error.smtp_code in _PERMANENT and not about_us
-            raise NotDeliveredError(_said(error.smtp_code, error.smtp_error), permanent=permanent) from error
+            said = _said(error.smtp_error)
+            raise NotDeliveredError(str(error.smtp_code), said, permanent=permanent) from error
         except (smtplib.SMTPException, OSError) as error:
-            raise NotDeliveredError(f"{type(error).__name__}: {error}") from error
+            raise NotDeliveredError(type(error).__name__, str(error)) from error
 
     def _message(self, delivery: Delivery, picture: bytes | None) -> EmailMessage:
         job, settings = delivery.job, self.settings
@@ -84,6 +85,5 @@ class EmailSender:
         return message
 
 
-def _said(code: int, text: bytes | str) -> str:
-    said = text.decode(errors="replace") if isinstance(text, bytes) else text
-    return f"{code} {said}"[:300]
+def _said(text: bytes | str) -> str:
+    return text.decode(errors="replace") if isinstance(text, bytes) else text

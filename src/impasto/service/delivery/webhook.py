@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from impasto.errors import UsageError
 from impasto.service.delivery.courier import NotDeliveredError
+from impasto.service.settings import WRITTEN_AS_BASE64
 
 if TYPE_CHECKING:
     from impasto.service.jobs import Delivery
@@ -105,14 +106,14 @@ class WebhookSender:
             finally:
                 connection.close()
         except (OSError, http.client.HTTPException) as error:
-            raise NotDeliveredError(f"{type(error).__name__}: {error}") from error
+            raise NotDeliveredError(type(error).__name__, str(error)) from error
         if not 200 <= reply.status < 300:
-            raise NotDeliveredError(f"{reply.status} {reply.reason}"[:300], permanent=reply.status == _GONE)
+            raise NotDeliveredError(str(reply.status), reply.reason, permanent=reply.status == _GONE)
 
     def _address(self, host: str, port: int) -> str:
         found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
         if not self.settings.webhook_private and not all(is_public(address) for address in found):
-            raise NotDeliveredError(f"{host} is not on the public internet", permanent=True)
+            raise NotDeliveredError("private address", f"{host} is not on the public internet", permanent=True)
         return found[0]
 
     def _body(self, delivery: Delivery) -> bytes:
@@ -128,9 +129,14 @@ class WebhookSender:
 
 
 def sign(secret: str, identity: str, timestamp: int, body: bytes) -> str:
-    """Return what 'webhook-signature' should be: HMAC-SHA256 of id, time and body."""
+    """Return what 'webhook-signature' should be: HMAC-SHA256 of id, time and body.
+
+    ``secret`` is as the standard writes it, 'whsec_' and base64 of the key; or any other text, which is the key.
+    """
+    encoded = secret.removeprefix(WRITTEN_AS_BASE64)
+    key = secret.encode() if encoded == secret else base64.b64decode(encoded)
     content = f"{identity}.{timestamp}.".encode() + body
-    return "v1," + base64.b64encode(hmac.new(secret.encode(), content, hashlib.sha256).digest()).decode()
+    return "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
 
 
 class _Pinned(http.client.HTTPSConnection):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,7 +24,15 @@ from impasto.errors import (
 )
 from impasto.gallery import StyleCatalog
 from impasto.images.encoding import SUFFIXES
-from impasto.options import DEFAULT_ENGINE, FILES_OF_A_RUN, EngineOptions, FastOptions, GatysOptions, StyleImageOptions
+from impasto.options import (
+    DEFAULT_ENGINE,
+    FILES_OF_A_RUN,
+    NAME_OF_WEIGHTS,
+    EngineOptions,
+    FastOptions,
+    GatysOptions,
+    StyleImageOptions,
+)
 from impasto.service.jobs import DEFAULT_QUEUE, Channel, NewJob, new_id
 from impasto.service.submit.checking import Checked, Rejected
 
@@ -37,7 +44,6 @@ if TYPE_CHECKING:
     from impasto.service.settings import Settings
     from impasto.service.submit.checking import PictureCheck
 
-_NAME = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
 ROOM_FOR_A_JOB = 256 << 20
 """Bytes, of its pictures and its result."""
 _STARTS = ("content", "noise", "content+noise", "style")
@@ -200,7 +206,7 @@ class Acceptance:
         options = parse_options(request.engine, request.options, OPTIONS)
         for name in _NAMED:
             value = getattr(options, name, None)
-            if value is not None and not _NAME.fullmatch(value):
+            if value is not None and not NAME_OF_WEIGHTS.fullmatch(value):
                 raise UsageError(f"{name} is {value!r}; it has to be a name here, not a file")
         if options.size is not None and options.size > self._settings.max_size:
             raise UsageError(f"size is {options.size}; at most {self._settings.max_size} pixels are painted here")
