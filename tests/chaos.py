@@ -170,6 +170,7 @@ class Faults:
         self.service, self.parts, self.postgres, self.redis = service, parts, postgres, redis
         self.random = random.Random(seed)
         self.done: Counter[str] = Counter()
+        self.stopped: list[psutil.Process] = []
         self.kinds = [
             self.worker_killed,
             self.child_killed,
@@ -243,7 +244,15 @@ class Faults:
             time.sleep(1.0)
 
     def child_stopped(self) -> None:
-        self.child().suspend()
+        child = self.child()
+        self.stopped.append(child)
+        child.suspend()
+
+    def end(self) -> None:
+        """End who was stopped before it could ask to end with its parent."""
+        for child in self.stopped:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
 
     def everything_killed(self) -> None:
         with self.service.lock:
@@ -334,6 +343,7 @@ def run(jobs: int, faults: int, on: str, seed: int, folder: Path, side: int = 38
         picture = encode_picture(Picture(pixels), "png")
         clients = Clients(f"http://127.0.0.1:{service.port}", picture, jobs)
         chaos = Faults(service, parts, seed, postgres, redis)
+        stack.callback(chaos.end)
         started = time.monotonic()
         pace = 0.4 * faults / jobs  # so that some always wait
         senders = [Thread(target=clients.send, args=(seed + number, pace), daemon=True) for number in range(SENDERS)]

@@ -24,7 +24,7 @@ BUNDLED = Path(str(files("impasto.bundled")))
 @pytest.fixture
 def without_vgg(monkeypatch, tmp_path):
     """A machine without VGG19 and without a network."""
-    remote = {"vgg19": RemoteWeights("http://127.0.0.1:9/vgg19-00000000.pth", "00000000", "nobody", "none")}
+    remote = {"vgg19": RemoteWeights("http://127.0.0.1:9/vgg19-00000000.pth", 64 * "0", "nobody", "none")}
     monkeypatch.setattr(impasto.descriptors.catalog, "default_store", lambda: WeightsStore(tmp_path, remote=remote))
 
 

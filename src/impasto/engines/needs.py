@@ -165,11 +165,13 @@ def _need(
     seen = min(largest, side * side) if tile else largest
     state = _STATE[optimizer] * PIXEL_BYTES * pixels + int(hunger.content * pixels)
     style = max((columns * rows for columns, rows in styles), default=0)
-    memory = _FIXED + PIXEL_BYTES * (_ARRAYS * pixels + 2 * style)
-    images = PIXEL_BYTES * (pixels + style)  # that are seen for the targets, on disk with the state
-    memory += int(hunger.pass_ * seen)
-    memory += _PLANES * PIXEL_BYTES // 3 * pixels if on_disk else state
-    return Need(tile, max(state, int(hunger.content * pixels) + images) if on_disk else 0, memory)
+    arrays, styled, looked = PIXEL_BYTES * _ARRAYS * pixels, PIXEL_BYTES * 2 * style, int(hunger.pass_ * seen)
+    if not on_disk:
+        return Need(tile, 0, _FIXED + arrays + styled + looked + state)
+    # One after the other: pictures are scaled and finished, tiles are looked at and channels moved, styles are scaled.
+    memory = _FIXED + max(arrays, looked + _PLANES * PIXEL_BYTES // 3 * pixels, styled)
+    images = PIXEL_BYTES * (pixels + style)  # that are seen for the targets
+    return Need(tile, max(state, int(hunger.content * pixels) + images), memory)
 
 
 def _constants(network: Descriptor) -> Iterable[Tensor]:
