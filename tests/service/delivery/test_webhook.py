@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import ssl
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -104,13 +105,25 @@ def test_a_certificate_of_somebody_else(post, target):
 
 
 def test_a_server_that_says_nothing(post, monkeypatch):
-    import socket
 
     monkeypatch.setattr(webhook, "_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         post.end("webhook", f"https://localhost:{silent.getsockname()[1]}/")
         post.courier().send_one()
     assert post.state()[0][0] == "pending"
+
+
+def test_a_host_whose_first_address_does_not_answer(post, target, monkeypatch):
+    find = socket.getaddrinfo
+
+    def found(host, port, *arguments, **options):
+        hosts = ("127.0.0.9", "127.0.0.1") if host == "localhost" else (host,)
+        return [entry for each in hosts for entry in find(each, port, *arguments, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    post.end("webhook", target.url)
+    post.courier().send_one()
+    assert post.state() == [("delivered", 1, None)] and len(target.requests) == 1
 
 
 def test_hosts_inside_are_not_called(office, target):

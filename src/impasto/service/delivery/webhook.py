@@ -11,6 +11,7 @@ import json
 import socket
 import ssl
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -20,11 +21,15 @@ from impasto.service.delivery.courier import NotDeliveredError
 from impasto.service.settings import WRITTEN_AS_BASE64
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from impasto.service.jobs import Delivery
     from impasto.service.settings import Settings
     from impasto.service.signing import Signer
 
 _SECONDS = 5.0
+_TRIED = 4
+"""Addresses of a host."""
 _LONGEST_URL = 2000
 _LARGEST_REPLY = 64 << 10
 _GONE = 410
@@ -77,7 +82,7 @@ def _embedded(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
 
 @dataclass(frozen=True)
 class WebhookSender:
-    """Sends one POST request; it follows no redirections, and connects to the address that it has checked."""
+    """Sends one POST request; it follows no redirections, and connects to the addresses that it has checked."""
 
     settings: Settings
     signer: Signer
@@ -98,7 +103,7 @@ class WebhookSender:
         }
         target = (url.path or "/") + (f"?{url.query}" if url.query else "")
         try:
-            connection = _Pinned(host, port, self._address(host, port))
+            connection = _Pinned(host, port, self._addresses(host, port))
             try:
                 connection.request("POST", target, body, headers)
                 reply = connection.getresponse()
@@ -110,11 +115,11 @@ class WebhookSender:
         if not 200 <= reply.status < 300:
             raise NotDeliveredError(str(reply.status), reply.reason, permanent=reply.status == _GONE)
 
-    def _address(self, host: str, port: int) -> str:
+    def _addresses(self, host: str, port: int) -> list[str]:
         found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
         if not self.settings.webhook_private and not all(is_public(address) for address in found):
             raise NotDeliveredError("private address", f"{host} is not on the public internet", permanent=True)
-        return found[0]
+        return found[:_TRIED]
 
     def _body(self, delivery: Delivery) -> bytes:
         job = delivery.job
@@ -140,13 +145,19 @@ def sign(secret: str, identity: str, timestamp: int, body: bytes) -> str:
 
 
 class _Pinned(http.client.HTTPSConnection):
-    """Connects to one IP address, whatever the name of the host resolves to by now."""
+    """Connects to the first of some IP addresses that answers, whatever the name of the host resolves to by now."""
 
-    def __init__(self, host: str, port: int, address: str) -> None:
+    def __init__(self, host: str, port: int, addresses: Sequence[str]) -> None:
         self._tls = ssl.create_default_context()
         super().__init__(host, port, timeout=_SECONDS, context=self._tls)
-        self._address = address
+        self._addresses = addresses
 
     def connect(self) -> None:
-        plain = socket.create_connection((self._address, self.port), self.timeout)
+        *others, last = self._addresses
+        for address in others:
+            with suppress(OSError):  # perhaps it is of a network that this machine is not in, such as IPv6
+                plain = socket.create_connection((address, self.port), self.timeout)
+                break
+        else:
+            plain = socket.create_connection((last, self.port), self.timeout)
         self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
