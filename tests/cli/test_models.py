@@ -125,7 +125,7 @@ def test_errors_reach_the_caller(weights_dir, pth):
     with pytest.raises(WeightsFormatError, match="state it with --preprocessing torchvision or"):
         run("add", unclear)
     run("add", unclear, "--preprocessing", "torchvision")
-    with pytest.raises(UsageError, match="stored already; choose another name, or remove them first"):
+    with pytest.raises(UsageError, match="stored already; choose another name with --name, or --replace"):
         run("add", unclear, "--preprocessing", "torchvision")
     run("add", unclear, "--preprocessing", "torchvision", "--replace")
     with pytest.raises(UnknownNameError, match="unknown descriptor 'vgg20'; did you mean 'vgg1"):

@@ -528,6 +528,22 @@ def test_a_folder_that_is_not_there_yet(capsys):
     )
 
 
+def test_a_folder_for_each_style(capsys):
+    arguments = ["photo.png", "-s", "painting.jpg", "--engine", "gatys", "--steps", "1", "--style-layers", "relu1_1"]
+    assert run(["stylize", *arguments, "--content-layers", "relu1_1", "-o", "as-{style}/"]) == 0
+    assert [path.name for path in Path("as-painting").iterdir()] == ["photo.png"]
+
+
+def test_a_folder_that_nothing_comes_into_is_not_made(capsys):
+    assert "unknown style 'paintign'" in fails(capsys, 2, "photo.png", output="painted/", style="paintign")
+    assert "names one file" in fails(capsys, 2, "photo.png", "painting.jpg", "--losses", "run.csv", output="painted/")
+    Path("text.png").write_text("no picture")
+    assert fails(capsys, 1, "text.png", output="painted/")
+    Path("text.png").unlink()
+    assert run(["stylize", "photo.png", "-s", "great-wave", "-o", "painted/", "--plan"]) == 0
+    assert not Path("painted").exists()
+
+
 def test_several_pictures_need_a_folder(capsys):
     assert fails(capsys, 2, "photo.png", "painting.jpg") == (
         "2 pictures need a folder for their results, such as painted/, or {stem} in their name; 'out.png' is neither"

@@ -109,7 +109,7 @@ def test_registers_by_itself_and_fine_tunes_what_is_registered(data, tmp_path, m
     assert train(data, tmp_path / "three", *tuned, "--width", "1") == 2
     assert "architecture and width are those of the weights to start from" in capsys.readouterr().err
     assert train(data, tmp_path / "four", "--register", "mine") == 2
-    assert "weights 'mine' are stored already; choose another name" in capsys.readouterr().err
+    assert "weights 'mine' are stored already; choose another name, or remove them first" in capsys.readouterr().err
 
 
 def test_a_kill_loses_nothing(data, tmp_path):

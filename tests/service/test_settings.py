@@ -35,7 +35,12 @@ def test_only_settings_are_set(file):
         (
             "WEBHOOK_SECRET",
             "whsec_no base64 at all, that",
-            "setting webhook_secret: what follows 'whsec_'",
+            "setting webhook_secret: what follows 'whsec_' is no base64",
+        ),
+        (
+            "WEBHOOK_SECRET",
+            "whsec_MTIzNDU2Nzg5MDEyMzQ1",
+            "setting webhook_secret: what follows 'whsec_' is base64 of fewer",
         ),
     ],
 )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import glob
 import json
 import math
+import os
 import sys
 import tempfile
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +31,7 @@ from impasto.images import PICTURE_SUFFIXES, PictureWriter, fit_size, open_pictu
 from impasto.options import DEFAULT_ENGINE, GatysOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from impasto.engines.base import Engine
     from impasto.types import Picture, Step
@@ -65,7 +67,7 @@ def stylize(
         such as .mp4, .mov, .mkv or .webm.
     output
         The result: a file, in whose name {stem} and {style} stand for those of the content and the style; a folder if
-        there are several pictures, which is made if it ends in '/'; or '-' for stdout.
+        there are several pictures, which is made if its name ends in '/'; or '-' for stdout.
     style
         A picture to take the style from, or a style of the gallery ('impasto styles list'), as STYLE or STYLE:WEIGHT;
         several are mixed by their weights. Networks that were trained for one style need none.
@@ -129,8 +131,6 @@ def stylize(
     keep = keep_profile if keep_profile is not None else again is None or again.keep_profile
     chosen_quality = again.quality if again and quality is None else quality
     pairs = _pair_outputs(contents, output, chosen_styles)
-    if output.endswith("/"):
-        _make_folder(Path(output))
     for flag, file in (("--animation", animation), ("--losses", losses)):
         if file is not None and len(pairs) > 1:
             raise UsageError(f"{flag} names one file and {len(pairs)} pictures are given; paint them one by one")
@@ -141,7 +141,7 @@ def stylize(
     painter: Engine | None = None
     for source, target in pairs:
         name = target.name if target else "stdout"
-        with RunDisplay(name, quiet=quiet) as display:
+        with _folder_of(target, new=_ends_as_folder(output)), RunDisplay(name, quiet=quiet) as display:
             try:
                 started = time.monotonic()
                 provenance = Provenance(source, chosen_styles, chosen_masks, keep, chosen_quality)
@@ -327,29 +327,25 @@ def _expand(arguments: tuple[str, ...]) -> list[str]:
     return sources
 
 
-def _pair_outputs(sources: list[Source], output: str, styles: Sequence[Source]) -> list[tuple[Source, Path | None]]:
+def _pair_outputs(sources: list[Source], output: str, styles: Sequence[Source]) -> Sequence[tuple[Source, Path | None]]:
     """Say for each content image where its result goes; None is stdout."""
     if output == "-":
         if len(sources) > 1:
             raise UsageError(f"stdout takes one picture and {len(sources)} are given; name a folder with -o")
         return [(sources[0], None)]
-    target = Path(output)
-    if "{stem}" in output or "{style}" in output:
-        style = "+".join(Path(each.name).stem for each in styles) or "styled"
-        pairs = [
-            (source, Path(output.replace("{stem}", _stem(source)).replace("{style}", style))) for source in sources
-        ]
-    elif not (target.is_dir() or output.endswith("/")):
-        if len(sources) == 1:
-            return [(sources[0], target)]
-        raise UsageError(
-            f"{len(sources)} pictures need a folder for their results, such as painted/, or {{stem}} in their name; "
-            f"{output!r} is neither"
-        )
-    elif any(source.path is None for source in sources):
-        raise UsageError("a picture from stdin has no name; give its result one with -o FILE")
-    else:
-        pairs = [(source, target / Path(source.name).name) for source in sources]
+    style = "+".join(Path(each.name).stem for each in styles) or "styled"
+    pairs: list[tuple[Source, Path]] = []
+    for source in sources:
+        place = output.replace("{stem}", _stem(source)).replace("{style}", style)
+        folder = _ends_as_folder(place) or Path(place).is_dir()
+        if folder and source.path is None:
+            raise UsageError("a picture from stdin has no name; give its result one with -o FILE")
+        if not folder and place == output and len(sources) > 1:
+            raise UsageError(
+                f"{len(sources)} pictures need a folder for their results, such as painted/, or {{stem}} in their "
+                f"name; {output!r} is neither"
+            )
+        pairs.append((source, Path(place, Path(source.name).name) if folder else Path(place)))
     results = [path for _, path in pairs]
     for source, path in pairs:
         if results.count(path) > 1:
@@ -361,12 +357,27 @@ def _pair_outputs(sources: list[Source], output: str, styles: Sequence[Source]) 
     return list(pairs)
 
 
-def _make_folder(folder: Path) -> None:
+def _ends_as_folder(output: str) -> bool:
+    return output.endswith(("/", os.sep))
+
+
+@contextmanager
+def _folder_of(result: Path | None, *, new: bool) -> Iterator[None]:
+    """Make the folder of ``result`` if it may be ``new``; it does not stay if nothing comes into it."""
+    if not new or result is None or result.parent.is_dir():
+        yield
+        return
+    folder = result.parent
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ImageWriteError(f"cannot make the folder {folder}: {reason}") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # something is in it
+            folder.rmdir()
 
 
 def _stem(source: Source) -> str:

@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 from impasto.options.base import LayerNames, LayerWeights, Options, SeedOptions
 
 DEFAULT_ENGINE = "fast"
-NAME_OF_WEIGHTS = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
-"""What could be no file."""
+PLAIN_NAME = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
+"""A name without a path or a suffix: of weights and networks that are kept somewhere."""
 FILES_OF_A_RUN = frozenset({"save_every", "checkpoint_every"})
 """Options that change no pixel, only which files a run leaves behind."""
 ALL_STYLE_LAYERS = "relu1_1:1,relu2_1:1,relu3_1:1,relu4_1:1,relu5_1:1"
@@ -24,6 +24,15 @@ StyleMargin = Annotated[
         le=0.45,
         description="Share of its width and height that each edge of the style image loses before it is looked at: "
         "frames and the edges of scans are no style.",
+    ),
+]
+
+StepsOverScales = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=1_000_000,
+        description="Steps in all, over all scales; each takes two at least, unless 1 is asked for.",
     ),
 ]
 
@@ -173,7 +182,7 @@ class GatysOptions(PerceptualOptions, DescentOptions, StyleImageOptions, EngineO
     init: Literal["content", "noise", "content+noise", "style"] | str = Field(
         "content", description="Picture to start from; also a file."
     )
-    steps: int = Field(300, ge=1, le=1_000_000, description="Steps in all, over all scales; each takes two at least.")
+    steps: StepsOverScales = 300
     scales: int = Field(
         0,
         ge=0,
@@ -217,7 +226,7 @@ class TextureOptions(DescentOptions, StyleImageOptions):
         ALL_STYLE_LAYERS, description="LAYER[:WEIGHT],... whose statistics the texture should share with its example."
     )
     tv_weight: float = Field(0.5, ge=0, description="Weight of the total variation: more is smoother.")
-    steps: int = Field(300, ge=1, le=1_000_000, description="Steps in all, over all scales; each takes two at least.")
+    steps: StepsOverScales = 300
     scales: int = Field(
         0, ge=0, le=12, description="Coarse-to-fine scales, each twice the last; 1 is none, 0 chooses by the size."
     )

@@ -18,6 +18,8 @@ from pydantic_settings import (
 LogFormat = Literal["text", "json"]
 WRITTEN_AS_BASE64 = "whsec_"
 """How a secret for webhooks begins if the rest is base64 of it: https://www.standardwebhooks.com."""
+_SHORTEST_KEY = 24
+"""Bytes; the standard's."""
 
 
 class Settings(BaseSettings):
@@ -70,9 +72,10 @@ class Settings(BaseSettings):
     mail_from: str = Field("impasto <impasto@localhost>", description="Sender of e-mails.")
     webhook_secret: str | None = Field(
         None,
-        min_length=24,
+        min_length=_SHORTEST_KEY,
         repr=False,
-        description="Signs webhooks: 'whsec_' and base64, or any text; none are sent if not given.",
+        description="Signs webhooks: 'whsec_' and base64 of 24 bytes or more, or any text of 24 characters or more; "
+        "none are sent if not given.",
     )
     webhook_private: bool = Field(False, description="Allow webhooks to hosts that are not on the public internet.")
     workers: int = Field(1, ge=0, le=256, description="Worker processes that 'impasto serve' starts.")
@@ -110,9 +113,11 @@ class Settings(BaseSettings):
     def _readable(cls, secret: str | None) -> str | None:
         if secret is not None and secret.startswith(WRITTEN_AS_BASE64):
             try:
-                base64.b64decode(secret.removeprefix(WRITTEN_AS_BASE64), validate=True)
+                key = base64.b64decode(secret.removeprefix(WRITTEN_AS_BASE64), validate=True)
             except ValueError:
                 raise ValueError(f"what follows {WRITTEN_AS_BASE64!r} is no base64") from None
+            if len(key) < _SHORTEST_KEY:
+                raise ValueError(f"what follows {WRITTEN_AS_BASE64!r} is base64 of fewer than {_SHORTEST_KEY} bytes")
         return secret
 
     @classmethod

@@ -103,7 +103,7 @@ def test_metadata_is_kept(store, folder, constant):
 
 def test_names_are_taken_once(store, pth):
     store.add(pth)
-    with pytest.raises(UsageError, match="'vgg16' are stored already; choose another name, or remove them first"):
+    with pytest.raises(UsageError, match="'vgg16' are stored already; choose another name with --name, or --rep"):
         store.add(pth)
     store.add(pth, "caffe-like", preprocessing="caffe")
     with pytest.raises(UsageError, match="'caffe-like' are stored already"):
@@ -117,7 +117,7 @@ def test_names_are_taken_once(store, pth):
 
 @pytest.mark.parametrize("name", ["auto", "compact"])
 def test_names_that_mean_something_else(name, store, pth):
-    with pytest.raises(UsageError, match="means a descriptor that is there always"):
+    with pytest.raises(UsageError, match="has a meaning of its own"):
         store.add(pth, name)
 
 
@@ -126,6 +126,15 @@ def test_names_that_are_none(name, store, pth):
     with pytest.raises(UsageError, match="is no name for weights; use small letters"):
         store.add(pth, name)
     assert not store.folder.exists()
+
+
+def test_names_that_somebody_else_gave(store, pth):
+    store.add(pth)
+    (store.folder / "vgg16.safetensors").rename(store.folder / "VGG-1.0.safetensors")
+    store.verify("VGG-1.0")
+    assert store.load("VGG-1.0", fetch_missing=False).architecture == "vgg16"
+    store.remove("VGG-1.0")
+    assert store.entries() == []
 
 
 def test_a_file_that_cannot_be_read_leaves_nothing(store, folder):

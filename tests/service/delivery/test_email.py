@@ -96,6 +96,16 @@ def test_a_server_that_says_no(post, postbox, what, says, ends):
     assert (state, attempt) == (ends, 1) and says[:3] in error
 
 
+def test_logs_hold_no_words_of_a_mail_server(post, postbox, caplog):
+    post.end("email", "a@example.org")
+    postbox.to_recipient = "550 <a@example.org> is unknown here"
+    with caplog.at_level("INFO"):
+        post.courier().send_one()
+    ours = [record.getMessage() for record in caplog.records if record.name.startswith("impasto")]
+    assert ours == ["email is not delivered, attempt 1: 550"]
+    assert "unknown here" in post.state()[0][2], "whoever runs the service finds them in the table"
+
+
 def test_a_connection_that_is_lost_after_the_message(post, postbox):
     post.end("email", "a@example.org")
     postbox.drops = True

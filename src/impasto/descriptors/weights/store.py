@@ -27,7 +27,7 @@ from impasto.descriptors.weights.safetensors_file import (
     write_safetensors,
 )
 from impasto.errors import UnknownNameError, UsageError, WeightsError, WeightsFormatError
-from impasto.options import NAME_OF_WEIGHTS
+from impasto.options import PLAIN_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -222,32 +222,32 @@ class WeightsStore:
             license=metadata.get("license", ""),
         )
 
-    def check_free(self, name: str, *, replace: bool = False) -> None:
-        """Refuse a name that weights cannot be added as.
+    def check_free(self, name: str, *, replace: bool | None = None) -> None:
+        """Refuse a name that weights cannot be added as; ``replace`` is None where nobody could ask for that.
 
         Raises:
             UsageError: it is no name, means another descriptor, or is taken and ``replace`` is not set.
         """
-        if name in _RESERVED:
-            raise UsageError(f"{name!r} means a descriptor that is there always; choose another name")
-        if self._path(name).exists() and not replace:
-            raise UsageError(
-                f"weights {name!r} are stored already; choose another name, or remove them first with "
-                f"'impasto models remove {name}'"
-            )
-
-    def _path(self, name: str) -> Path:
-        if not NAME_OF_WEIGHTS.fullmatch(name):
+        if not PLAIN_NAME.fullmatch(name):
             raise UsageError(
                 f"{name!r} is no name for weights; use small letters and digits, with single '-' and '_' between them"
             )
+        if name in _RESERVED:
+            raise UsageError(f"{name!r} has a meaning of its own as a descriptor; choose another name")
+        if self._path(name).exists() and not replace:
+            remedy = f", or remove them first with 'impasto models remove {name}'"
+            if replace is not None:
+                remedy = " with --name, or --replace them"
+            raise UsageError(f"weights {name!r} are stored already; choose another name{remedy}")
+
+    def _path(self, name: str) -> Path:
         return self.folder / f"{name}{_SUFFIX}"
 
     def _stored(self, name: str) -> Path:
-        path = self._path(name)
-        if not path.exists():
-            raise UnknownNameError("stored descriptor", name, [entry.name for entry in self.entries()])
-        return path
+        names = [entry.name for entry in self.entries()]
+        if name not in names:
+            raise UnknownNameError("stored descriptor", name, names)
+        return self._path(name)
 
     def _lock(self, name: str) -> FileLock:
         self.folder.mkdir(parents=True, exist_ok=True)

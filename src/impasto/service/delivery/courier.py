@@ -76,16 +76,23 @@ class Courier:
             reason = f"no {delivery.channel} is set up"
             self._outbox.refused(delivery, self._name, reason, again_in=DELAYS[-1] if delivery.attempt < 2 else None)
             return
+        picture = self._picture(delivery)
         try:
-            sender.send(delivery, self._picture(delivery))
+            sender.send(delivery, picture)
         except NotDeliveredError as error:
-            last = error.permanent or delivery.attempt > len(DELAYS)
-            again_in = None if last else DELAYS[delivery.attempt - 1]
-            _log.warning("%s is not delivered, attempt %d: %s", delivery.channel, delivery.attempt, error.kind)
-            self._outbox.refused(delivery, self._name, str(error), again_in=again_in)
+            self._refused(delivery, error)
+        except Exception as error:  # a defect of ours must not have a message sent for ever
+            _log.exception("%s", delivery.channel)
+            self._refused(delivery, NotDeliveredError(type(error).__name__, "something went wrong in the service"))
         else:
             self._outbox.delivered(delivery, self._name)
             _log.info("%s is delivered", delivery.channel)
+
+    def _refused(self, delivery: Delivery, error: NotDeliveredError) -> None:
+        last = error.permanent or delivery.attempt > len(DELAYS)
+        again_in = None if last else DELAYS[delivery.attempt - 1]
+        _log.warning("%s is not delivered, attempt %d: %s", delivery.channel, delivery.attempt, error.kind)
+        self._outbox.refused(delivery, self._name, str(error), again_in=again_in)
 
     def _picture(self, delivery: Delivery) -> bytes | None:
         if delivery.job.result_key is None:

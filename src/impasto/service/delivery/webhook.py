@@ -13,7 +13,9 @@ import ssl
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import chain, zip_longest
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from impasto.errors import UsageError
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
     from impasto.service.settings import Settings
     from impasto.service.signing import Signer
 
-_SECONDS = 5.0
+_SECONDS = 10.0
+"""For all of a delivery: who answers byte by byte must not hold up the messages of others."""
 _TRIED = 4
 """Addresses of a host."""
 _LONGEST_URL = 2000
@@ -47,8 +50,8 @@ def check_url(url: str) -> str:
     """
     try:
         parts = urlsplit(url)
-        right = parts.scheme == "https" and parts.hostname and parts.port != 0
-    except ValueError:
+        right = parts.scheme == "https" and parts.hostname and parts.hostname.encode("idna") and parts.port != 0
+    except ValueError:  # as is a UnicodeError: no name of a host
         right = False
     if not right or parts.username is not None or len(url) > _LONGEST_URL or not url.isascii() or not url.isprintable():
         raise UsageError("webhook is not an https:// address of a host, without user and password")
@@ -103,23 +106,23 @@ class WebhookSender:
         }
         target = (url.path or "/") + (f"?{url.query}" if url.query else "")
         try:
-            connection = _Pinned(host, port, self._addresses(host, port))
-            try:
+            with _Pinned(host, port, self._addresses(host, port)) as connection:
                 connection.request("POST", target, body, headers)
-                reply = connection.getresponse()
-                reply.read(_LARGEST_REPLY)
-            finally:
-                connection.close()
+                with connection.getresponse() as reply:
+                    reply.read(_LARGEST_REPLY)
         except (OSError, http.client.HTTPException) as error:
             raise NotDeliveredError(type(error).__name__, str(error)) from error
         if not 200 <= reply.status < 300:
             raise NotDeliveredError(str(reply.status), reply.reason, permanent=reply.status == _GONE)
 
     def _addresses(self, host: str, port: int) -> list[str]:
-        found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-        if not self.settings.webhook_private and not all(is_public(address) for address in found):
+        found: dict[int, list[str]] = {}
+        for family, *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            found.setdefault(family, []).append(str(address[0]))
+        if not self.settings.webhook_private and not all(is_public(each) for each in chain(*found.values())):
             raise NotDeliveredError("private address", f"{host} is not on the public internet", permanent=True)
-        return found[:_TRIED]
+        # In turn of each family: this machine may have no way to one of them, such as IPv6.
+        return [each for turn in zip_longest(*found.values()) for each in turn if each is not None][:_TRIED]
 
     def _body(self, delivery: Delivery) -> bytes:
         job = delivery.job
@@ -145,19 +148,45 @@ def sign(secret: str, identity: str, timestamp: int, body: bytes) -> str:
 
 
 class _Pinned(http.client.HTTPSConnection):
-    """Connects to the first of some IP addresses that answers, whatever the name of the host resolves to by now."""
+    """Connects to the first of some IP addresses that answers, whatever the name of the host resolves to by now.
+
+    It is cut off when the time for a delivery is over: a limit of each read would not end one that gets a byte now and
+    then.
+    """
 
     def __init__(self, host: str, port: int, addresses: Sequence[str]) -> None:
         self._tls = ssl.create_default_context()
-        super().__init__(host, port, timeout=_SECONDS, context=self._tls)
+        super().__init__(host, port, context=self._tls)
         self._addresses = addresses
+        self._until = time.monotonic() + _SECONDS
+        self._over = Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.close()
 
     def connect(self) -> None:
-        *others, last = self._addresses
-        for address in others:
-            with suppress(OSError):  # perhaps it is of a network that this machine is not in, such as IPv6
-                plain = socket.create_connection((address, self.port), self.timeout)
-                break
-        else:
-            plain = socket.create_connection((last, self.port), self.timeout)
+        plain = self._reach()
+        line = plain.dup()  # TLS takes the other one over
+        Thread(target=self._cut_off, args=(line,), name="webhook", daemon=True).start()
+        plain.settimeout(_SECONDS)
         self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
+
+    def _reach(self) -> socket.socket:
+        problem = OSError("the host has no address")
+        for tried, address in enumerate(self._addresses):
+            share = (self._until - time.monotonic()) / (len(self._addresses) - tried)
+            try:
+                return socket.create_connection((address, self.port), max(share, 0.1))
+            except OSError as error:
+                problem = error
+        raise problem
+
+    def _cut_off(self, line: socket.socket) -> None:
+        with line:
+            if not self._over.wait(self._until - time.monotonic()):
+                with suppress(OSError):  # it has ended by itself
+                    line.shutdown(socket.SHUT_RDWR)

@@ -27,7 +27,7 @@ from impasto.images.encoding import SUFFIXES
 from impasto.options import (
     DEFAULT_ENGINE,
     FILES_OF_A_RUN,
-    NAME_OF_WEIGHTS,
+    PLAIN_NAME,
     EngineOptions,
     FastOptions,
     GatysOptions,
@@ -206,7 +206,7 @@ class Acceptance:
         options = parse_options(request.engine, request.options, OPTIONS)
         for name in _NAMED:
             value = getattr(options, name, None)
-            if value is not None and not NAME_OF_WEIGHTS.fullmatch(value):
+            if value is not None and not PLAIN_NAME.fullmatch(value):
                 raise UsageError(f"{name} is {value!r}; it has to be a name here, not a file")
         if options.size is not None and options.size > self._settings.max_size:
             raise UsageError(f"size is {options.size}; at most {self._settings.max_size} pixels are painted here")
