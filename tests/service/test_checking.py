@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 
 import psutil
@@ -27,3 +28,12 @@ def test_a_child_that_is_harmed(photo, harm, code):
         else:
             assert check.check(photo.read_bytes()).code == code
         assert check.check(photo.read_bytes()) == whole and decoder().pid != child.pid
+
+
+def test_a_picture_that_takes_long_stops_no_other(photo):
+    with closing(PictureCheck(CheckLimits(bytes=1 << 20, seconds=10))) as check, ThreadPoolExecutor(2) as people:
+        whole = check.check(photo.read_bytes())
+        decoder().suspend()
+        ended = as_completed([people.submit(check.check, photo.read_bytes()) for _ in range(2)])
+        assert next(ended).result() == whole
+        assert next(ended).result().code == "decode_timeout"

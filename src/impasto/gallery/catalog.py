@@ -46,7 +46,7 @@ class StyleCatalog:
             UnknownNameError: there is none of that name.
             StyleError: its file is damaged.
         """
-        return replace(read_style_file(self._path(name)), name=name)  # files may have been renamed
+        return replace(read_style_file(self.path(name)), name=name)  # files may have been renamed
 
     def readable(self) -> Iterator[GalleryStyle]:
         """Give all styles whose files are whole: a damaged one does not hide the others."""
@@ -72,16 +72,23 @@ class StyleCatalog:
             UnknownNameError: there is none of that name.
             UsageError: it is part of impasto.
         """
-        path = self._path(name)
+        path = self.path(name)
         if path.parent == BUNDLED:
             raise UsageError(f"style {name!r} is part of impasto and stays; only your own can be removed")
         path.unlink()
 
-    def _path(self, name: str) -> Path:
-        paths = self.paths()
-        if name not in paths:
-            raise UnknownNameError("style", name, paths)
-        return paths[name]
+    def path(self, name: str) -> Path:
+        """Return the file of the style ``name``.
+
+        Raises:
+            UnknownNameError: there is none of that name.
+        """
+        if Path(name).name == name:
+            for folder in (self.folder, BUNDLED):
+                path = folder / f"{name}{SUFFIX}"
+                if os.path.isfile(path):  # noqa: PTH113 - for pathlib, a name that is too long is an error
+                    return path
+        raise UnknownNameError("style", name, self.paths())
 
 
 def check_name(name: str) -> str:

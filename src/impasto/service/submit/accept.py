@@ -228,16 +228,16 @@ class Acceptance:
             raise UsageError(
                 f"{len(request.styles)} styles are given; at most {self._settings.max_styles} are mixed here"
             )
-        known = StyleCatalog().paths()
+        catalog = StyleCatalog()
         for source, weight in request.styles:
             if not 0 < weight < float("inf"):
                 raise UsageError(f"style weight is {weight:g}; it must be positive")
-            if isinstance(source, str) and source not in known:
-                raise UnknownNameError("style", source, known)
-            if isinstance(source, str) and kinds == "pictures":
-                raise UsageError(
-                    f"style {source!r} is a code for engine 'fast'; engine {request.engine!r} needs a picture"
-                )
+            if isinstance(source, str):
+                catalog.path(source)
+                if kinds == "pictures":
+                    raise UsageError(
+                        f"style {source!r} is a code for engine 'fast'; engine {request.engine!r} needs a picture"
+                    )
         return request.styles
 
 

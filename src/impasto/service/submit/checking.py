@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 from dataclasses import dataclass
-from threading import Lock
+from queue import LifoQueue
 from typing import TYPE_CHECKING
 
 from impasto.errors import ImageError, ImageLimitError, OutOfMemoryError
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 _OPEN_FILES = 32
+_CHILDREN = 2
+"""The handing over takes as long as the decoding of a usual picture; and a picture that takes seconds stops nobody."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +54,14 @@ class Rejected:
 
 
 class PictureCheck:
-    """Decodes pictures in a child process, one at a time."""
+    """Decodes pictures in child processes, each of which has one at a time."""
 
     def __init__(self, limits: CheckLimits) -> None:
-        """Take pictures within ``limits``; the child is started when it is needed."""
+        """Take pictures within ``limits``; a child is started when it is needed."""
         self._limits = limits
-        self._lock = Lock()
-        self._child = Child(_serve, limits)
+        self._idle = LifoQueue[Child]()  # the last one first: others begin only when that one has work
+        for _ in range(_CHILDREN):
+            self._idle.put(Child(_serve, limits))
 
     def check(self, data: bytes) -> Checked | Rejected:
         """Say what ``data`` is; no picture can do more harm than being rejected."""
@@ -67,22 +70,24 @@ class PictureCheck:
             return Rejected(
                 ImageLimitError.code, f"the picture has {len(data):,} bytes; at most {limits.bytes:,} are taken"
             )
-        with self._lock:
-            self._child.begin(data, _is_answer)
-            try:
-                answer: Checked | Rejected | None = self._child.receive(limits.seconds)
-            except ChildDiedError:
-                self._child.kill()
-                return Rejected("decode_failed", "the picture cannot be decoded within the memory and time for it")
+        child = self._idle.get()
+        try:
+            child.begin(data, _is_answer)
+            answer: Checked | Rejected | None = child.receive(limits.seconds)
             if answer is None:
-                self._child.kill()
+                child.kill()
                 return Rejected("decode_timeout", f"the picture takes over {limits.seconds:g} seconds to decode")
             return answer
+        except ChildDiedError:
+            child.kill()
+            return Rejected("decode_failed", "the picture cannot be decoded within the memory and time for it")
+        finally:
+            self._idle.put(child)
 
     def close(self) -> None:
-        """End the child."""
-        with self._lock:
-            self._child.kill()
+        """End the children."""
+        for _ in range(_CHILDREN):
+            self._idle.get().kill()
 
 
 def _is_answer(message: object) -> bool:

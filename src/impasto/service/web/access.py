@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from anyio import to_thread
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
@@ -15,9 +16,7 @@ LOCAL_TENANT = "local"
 _bearer = HTTPBearer(auto_error=False, description="An API key, which 'impasto keys create' makes.")
 
 
-def tenant_of(
-    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None
-) -> str:
+def known_tenant(request: Request, credentials: HTTPAuthorizationCredentials | None) -> str:
     """Return whose request it is.
 
     Raises:
@@ -34,4 +33,12 @@ def tenant_of(
     return tenant
 
 
-Tenant = Annotated[str, Depends(tenant_of)]
+async def _tenant(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None
+) -> str:
+    if request.app.state.parts.settings.auth:  # which looks into the job table
+        return await to_thread.run_sync(known_tenant, request, credentials)
+    return known_tenant(request, credentials)
+
+
+Tenant = Annotated[str, Depends(_tenant)]

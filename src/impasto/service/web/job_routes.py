@@ -16,10 +16,10 @@ from impasto.images.encoding import SUFFIXES
 from impasto.options import DEFAULT_ENGINE
 from impasto.service.jobs import TERMINAL, Job, JobState
 from impasto.service.submit import accept
-from impasto.service.web.access import Tenant, tenant_of
+from impasto.service.web.access import Tenant, known_tenant
 from impasto.service.web.bodies import JobBody, JobList
 from impasto.service.web.problems import Problem
-from impasto.service.web.sending import notices, send
+from impasto.service.web.sending import keep, notices
 
 if TYPE_CHECKING:
     from impasto.service.wiring import Parts
@@ -80,11 +80,11 @@ async def submit(
             notify=notify,
             idempotency_key=idempotency_key,
         )
-        job, is_new = await send(request, asked)
+        body, is_new = await to_thread.run_sync(_keep, request, asked)
     if not is_new:
         response.status_code = 200
-    response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return await to_thread.run_sync(body_of, request, job)
+    response.headers["Location"] = f"/v1/jobs/{body.id}"
+    return body
 
 
 @router.get("")
@@ -147,7 +147,7 @@ def get_result(request: Request, job: str, until: int | None = None, signature: 
     if request.app.state.signer.opens(f"/v1/jobs/{job}/result", until, signature):
         found = _parts(request).submissions.find(job)
     else:
-        found = _parts(request).submissions.find(job, tenant_of(request, _credentials(request)))
+        found = _parts(request).submissions.find(job, known_tenant(request, _credentials(request)))
     if found is None:
         raise _unknown(job)
     if found.state is JobState.EXPIRED:
@@ -189,6 +189,11 @@ async def get_events(
 
 def _event(request: Request, job: Job) -> ServerSentEvent:
     return ServerSentEvent(data=body_of(request, job).model_dump(mode="json"), event="job", id=str(job.revision))
+
+
+def _keep(request: Request, asked: accept.Request) -> tuple[JobBody, bool]:
+    job, is_new = keep(request, asked)
+    return body_of(request, job), is_new
 
 
 def _credentials(request: Request) -> HTTPAuthorizationCredentials | None:

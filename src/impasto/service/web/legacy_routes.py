@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 
+from anyio import to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field
@@ -14,7 +15,7 @@ from impasto.images.encoding import SUFFIXES
 from impasto.service.submit import accept
 from impasto.service.web.access import Tenant
 from impasto.service.web.problems import Problem
-from impasto.service.web.sending import notices, send
+from impasto.service.web.sending import keep, notices
 
 router = APIRouter(tags=["sources"])
 
@@ -91,5 +92,5 @@ async def transform(request: Request, tenant: Tenant, body: Transform) -> Transf
         notify=notify,
     )
     async with request.app.state.at_once:
-        job, _ = await send(request, asked)
+        job, _ = await to_thread.run_sync(keep, request, asked)
     return Transformed(id=job.id, status="accepted", job=f"/v1/jobs/{job.id}")

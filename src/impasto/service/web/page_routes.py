@@ -23,7 +23,7 @@ from impasto.service.web.bodies import JobBody
 from impasto.service.web.gallery_routes import gallery
 from impasto.service.web.job_routes import body_of
 from impasto.service.web.problems import Problem, problem_of
-from impasto.service.web.sending import notices, send
+from impasto.service.web.sending import keep, notices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,7 +149,7 @@ async def paint(request: Request) -> Response:
                 options={name: form[name] for name in _OPTIONS if form.get(name)},
                 notify=notify,
             )
-            job, _ = await send(request, asked)
+            job, _ = await to_thread.run_sync(keep, request, asked)
     except (ImpastoError, HTTPException, Problem) as error:
         problem, styles = problem_of(error), await to_thread.run_sync(gallery)
         return _pages(request).page(

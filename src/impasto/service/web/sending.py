@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from anyio import to_thread
 from email_validator import EmailNotValidError, validate_email
 
 from impasto.service.delivery.webhook import check_url
@@ -19,10 +18,10 @@ if TYPE_CHECKING:
     from impasto.service.submit import accept
 
 
-async def send(request: Request, asked: accept.Request) -> tuple[Job, bool]:
-    """Keep what was ``asked`` for as a job, and count it; return it and whether it is new."""
+def keep(request: Request, asked: accept.Request) -> tuple[Job, bool]:
+    """Keep what was ``asked`` for as a job, and count it; return it and whether it is new. This takes a while."""
     state = request.app.state
-    job, is_new = await to_thread.run_sync(state.acceptance.accept, asked)
+    job, is_new = state.acceptance.accept(asked)
     if is_new:
         state.metrics.accepted.labels(asked.engine).inc()
     return job, is_new
