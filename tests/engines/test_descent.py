@@ -96,6 +96,14 @@ def test_after_three_roll_backs_adam_goes_on_and_nears_the_cliff():
     assert descent.state()[1]["optimizer"] == "adam"
 
 
+def test_adam_goes_on_with_small_steps():
+    descent = begin(lambda image: {"total": 1 + image.mean() - image.mean().detach()})  # a slope, and no progress
+    assert "Adam goes on" in take(descent, 51)[51]
+    descent.step()
+    first_move = torch.full(SHAPE, DEFAULT_LEARNING_RATE["adam"] / 4)  # Adam's is as long as its rate, for every pixel
+    torch.testing.assert_close(0.5 - descent.image, first_move, rtol=0.01, atol=0)
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_other_algorithms_keep_their_name_through_roll_backs(optimizer):
     descent = begin(bowl_with_a_cliff(0.9, 0.55), optimizer=optimizer)

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from impasto.engines.scales import Scale, plan_scales
+from impasto.engines.scales import Scale, fit_layers, plan_scales
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,14 @@ def test_zero_obeys_the_minimum_too():
 
 def test_no_side_vanishes():
     assert plan_scales(1000, 1, 3, 30, 1)[0] == Scale(1000, 1, 30)
+
+
+@pytest.mark.parametrize(
+    ("size", "long_side", "fitted"),
+    [((200, 100), 200, (200, 100)), ((200, 100), 100, (128, 64)), ((50, 100), 40, (64, 128)), ((90, 90), 16, (64, 64))],
+)
+def test_no_short_side_is_below_what_the_layers_need(size, long_side, fitted):
+    assert fit_layers(*size, long_side, 64) == fitted
 
 
 def test_work_counts_pixels():
