@@ -534,12 +534,20 @@ def test_a_folder_for_each_style(capsys):
     assert [path.name for path in Path("as-painting").iterdir()] == ["photo.png"]
 
 
-def test_a_folder_that_nothing_comes_into_is_not_made(capsys):
+def test_a_folder_that_cannot_be_made_costs_the_others_nothing(capsys):
+    for name in ("one", "two", "three"):
+        Path(f"{name}.png").write_bytes(Path("photo.png").read_bytes())
+    Path("in-two").write_text("no folder")
+    files = ["one.png", "two.png", "three.png", "-s", "great-wave", "--engine", "fast"]
+    assert run(["stylize", *files, "-o", "in-{stem}/"]) == 3
+    assert Path("in-one/one.png").exists() and Path("in-three/three.png").exists()
+    error = capsys.readouterr().err
+    assert "cannot make the folder in-two: file exists" in error and "1 of 3 pictures failed: two.png" in error
+
+
+def test_a_folder_for_what_is_refused_is_not_made(capsys):
     assert "unknown style 'paintign'" in fails(capsys, 2, "photo.png", output="painted/", style="paintign")
     assert "names one file" in fails(capsys, 2, "photo.png", "painting.jpg", "--losses", "run.csv", output="painted/")
-    Path("text.png").write_text("no picture")
-    assert fails(capsys, 1, "text.png", output="painted/")
-    Path("text.png").unlink()
     assert run(["stylize", "photo.png", "-s", "great-wave", "-o", "painted/", "--plan"]) == 0
     assert not Path("painted").exists()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
+from multiprocessing.context import SpawnProcess
 
 import psutil
 import pytest
@@ -37,3 +39,23 @@ def test_a_picture_that_takes_long_stops_no_other(photo):
         ended = as_completed([people.submit(check.check, photo.read_bytes()) for _ in range(2)])
         assert next(ended).result() == whole
         assert next(ended).result().code == "decode_timeout"
+
+
+def test_after_its_end_it_begins_anew(photo):
+    with closing(PictureCheck(CheckLimits(bytes=1 << 20, seconds=10))) as check:
+        whole = check.check(photo.read_bytes())
+        check.close()
+        assert check.check(photo.read_bytes()) == whole
+
+
+def test_a_child_that_could_not_be_started_is_started_later(photo, monkeypatch):
+    def refuse(process):
+        raise OSError(errno.EAGAIN, "too many processes")
+
+    with closing(PictureCheck(CheckLimits(bytes=1 << 20, seconds=10))) as check:
+        with monkeypatch.context() as crowded:
+            crowded.setattr(SpawnProcess, "_Popen", staticmethod(refuse))
+            for _ in range(3):
+                with pytest.raises(OSError, match="too many processes"):
+                    check.check(photo.read_bytes())
+        assert isinstance(check.check(photo.read_bytes()), Checked)

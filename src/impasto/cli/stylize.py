@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -141,8 +141,10 @@ def stylize(
     painter: Engine | None = None
     for source, target in pairs:
         name = target.name if target else "stdout"
-        with _folder_of(target, new=_ends_as_folder(output)), RunDisplay(name, quiet=quiet) as display:
+        with RunDisplay(name, quiet=quiet) as display, ExitStack() as after:
             try:
+                if target and _ends_as_folder(output):
+                    after.enter_context(_made(target.parent, stays=not plan))
                 started = time.monotonic()
                 provenance = Provenance(source, chosen_styles, chosen_masks, keep, chosen_quality)
                 if is_film(source.path):
@@ -362,22 +364,20 @@ def _ends_as_folder(output: str) -> bool:
 
 
 @contextmanager
-def _folder_of(result: Path | None, *, new: bool) -> Iterator[None]:
-    """Make the folder of ``result`` if it may be ``new``; it does not stay if nothing comes into it."""
-    if not new or result is None or result.parent.is_dir():
-        yield
-        return
-    folder = result.parent
+def _made(folder: Path, *, stays: bool) -> Iterator[None]:
+    """Make ``folder`` if it is not there; if it is not to stay, for this time only."""
+    goes = not stays and not folder.exists()
     try:
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)  # another run may be making it, too
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ImageWriteError(f"cannot make the folder {folder}: {reason}") from error
     try:
         yield
     finally:
-        with suppress(OSError):  # something is in it
-            folder.rmdir()
+        if goes:
+            with suppress(OSError):  # another run has put something into it
+                folder.rmdir()
 
 
 def _stem(source: Source) -> str:

@@ -34,9 +34,10 @@ class Child:
         if self._process is None or not self._process.is_alive():
             self.kill()
             self._connection, theirs = self._context.Pipe()
-            self._process = self._context.Process(target=self._main, args=(theirs, *self._arguments), daemon=True)
-            self._process.start()
-            theirs.close()
+            process = self._context.Process(target=self._main, args=(theirs, *self._arguments), daemon=True)
+            with theirs:
+                process.start()
+            self._process = process  # once it runs: what has not begun cannot be ended
         self._said = SimpleQueue[Any]()
         self._talk = Thread(target=_talk, args=(self._connection, work, ends, self._said), name="child", daemon=True)
         self._talk.start()

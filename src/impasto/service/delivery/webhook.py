@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from impasto.service.signing import Signer
 
 _SECONDS = 10.0
-"""For all of a delivery: who answers byte by byte must not hold up the messages of others."""
+"""For all of a delivery once its host is found: who answers byte by byte must not hold up the messages of others."""
 _TRIED = 4
 """Addresses of a host."""
 _LONGEST_URL = 2000

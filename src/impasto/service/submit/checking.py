@@ -85,9 +85,11 @@ class PictureCheck:
             self._idle.put(child)
 
     def close(self) -> None:
-        """End the children."""
-        for _ in range(_CHILDREN):
-            self._idle.get().kill()
+        """End the children; whoever comes later starts one again."""
+        children = [self._idle.get() for _ in range(_CHILDREN)]
+        for child in children:
+            child.kill()
+            self._idle.put(child)
 
 
 def _is_answer(message: object) -> bool:
