@@ -356,7 +356,7 @@ def _pair_outputs(sources: list[Source], output: str, styles: Sequence[Source]) 
             )
         if path.exists() and source.path and source.path.exists() and path.samefile(source.path):
             raise UsageError(f"the result of {source.where!r} would replace it; name another folder with -o")
-    return list(pairs)
+    return pairs
 
 
 def _ends_as_folder(output: str) -> bool:
