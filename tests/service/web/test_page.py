@@ -350,6 +350,7 @@ def test_many_jobs_at_once_leave_the_page_free(visit, small_photo, tmp_path):
         page.get_by_role("button", name="Cancel: harbour.jpg").last.click()
         expect(page.locator("#jobs li").last).to_have_attribute("data-state", "canceled")
         expect(page.locator("#jobs li").first.locator(".state")).to_contain_text("6 before it")
+        page.close()  # it goes on asking about the jobs, and its server ends here
 
 
 def test_what_is_refused_stays_and_the_others_go(visit, small_photo, tmp_path):
@@ -442,6 +443,7 @@ def test_the_server_restarts_in_the_middle(visit, small_photo, painting, tmp_pat
     page.wrong.clear()  # the browser says that connections were refused
     with running_server(tmp_path / "data", port=port):
         expect(page.locator("#jobs li")).to_have_attribute("data-state", "succeeded", timeout=90_000)
+        page.close()
         page.wrong.clear()
 
 
@@ -476,6 +478,7 @@ def test_with_keys(visit, small_photo, tmp_path):
         page.fill("#key", key)
         page.locator("#key").blur()
         expect(page.locator("#jobs li")).to_have_attribute("data-state", "succeeded")
+        page.close()
         page.wrong.clear()
 
 
