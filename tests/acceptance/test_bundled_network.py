@@ -12,10 +12,13 @@ import torch
 import impasto
 import impasto.engines.feedforward
 from impasto.descriptors.compact import load_compact
-from impasto.images import read_picture, resize_picture
+from impasto.engines.base import Style, StylizeInputs
+from impasto.engines.fast import FastEngine
+from impasto.images import LazyPicture, read_picture, resize_picture
 from impasto.losses.functional import grid_share
 from impasto.networks.checkpoint import load_network
 from impasto.networks.stylizer import ConditionalStylizer
+from impasto.options import FastOptions
 from impasto.runtimes.network_folder import network_folder, weights_file
 from impasto.types import Picture
 
@@ -127,6 +130,26 @@ def test_tiles_leave_no_trace(contents, painting, monkeypatch):
     monkeypatch.setattr(impasto.engines.feedforward, "_UNDIVIDED", 0)
     tiled = impasto.stylize(contents[0], painting, precision="float32").pixels
     assert np.abs(tiled - whole).max() < 1 / 255
+
+
+def test_a_small_picture_shows_what_a_large_one_will_be(photo, painting):
+    """And there is no jump where pictures become larger than what the network sees of them."""
+    drawing, style = read_picture(photo), read_picture(painting)
+    small = impasto.stylize(resize_picture(drawing, 512, 384), style)
+    slightly, much = (resize_picture(drawing, side, side * 3 // 4) for side in (520, 1536))
+    assert apart(impasto.stylize(slightly, style), with_strokes_in_pixels(slightly, style)) < 0.02
+    assert apart(impasto.stylize(much, style), small) < 0.75 * apart(with_strokes_in_pixels(much, style), small)
+
+
+def apart(picture, other):
+    return np.abs(resize_picture(picture, other.width, other.height).pixels - other.pixels).mean()
+
+
+def with_strokes_in_pixels(content, style):
+    """As frames of films are painted."""
+    inputs = StylizeInputs(LazyPicture.of(content), (Style(style),))
+    strips = list(FastEngine(FastOptions()).shot(inputs, print)(inputs.content))
+    return Picture(np.concatenate([strip.pixels for strip in strips]))
 
 
 def test_strength_is_monotone_and_ends_at_the_content(contents, painting):

@@ -43,17 +43,19 @@ def test_the_result_is_as_large_as_the_content(paint, content, styles, size):
     assert np.isfinite(result.pixels).all() and 0 <= result.pixels.min() <= result.pixels.max() <= 1
 
 
-def test_tiles_leave_no_trace(paint, content, styles, monkeypatch):
+@pytest.mark.parametrize(("width", "side"), [(None, 64), (700, 144)])
+def test_tiles_leave_no_trace(paint, content, styles, width, side, monkeypatch):
     steps = []
+    content = content if width is None else resize_picture(content, width, 560)
     whole = paint(content, styles[0], precision="float32")
-    monkeypatch.setattr(impasto.engines.feedforward, "_TILES", ((64, 64),))
+    monkeypatch.setattr(impasto.engines.feedforward, "_TILES", ((side, side),))
     monkeypatch.setattr(impasto.engines.feedforward, "_UNDIVIDED", 0)
     tiled = paint(content, styles[0], precision="float32", on_step=steps.append)
     assert len(steps) == 5 * 4 and steps[-1].fraction == 1
     assert np.abs(tiled.pixels - whole.pixels).max() < 1 / 255
 
 
-@pytest.mark.parametrize(("width", "graphs"), [(512, ["measure"]), (640, ["measure", "render"])])
+@pytest.mark.parametrize(("width", "graphs"), [(512, ["measure"]), (640, ["measure", "measure", "render"])])
 def test_what_is_measured_as_a_whole_is_painted_by_that(paint, folder, content, width, graphs, monkeypatch):
     ran = []
     run_graph = NetworkGraphs.run

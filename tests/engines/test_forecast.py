@@ -104,7 +104,7 @@ def test_the_largest_tile_is_tried(content, painting, shape):
     seen = []
 
     class Tried(FastEngine):
-        def _finished(self, inputs, thumbnail):
+        def _finished(self, inputs, thumbnail, content):
             return lambda part, top, left: seen.append(part.shape[0] * part.shape[1]) or part
 
     given = LazyPicture.of(content).resized(*shape)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from impasto.images import fit_size, resize_picture, resize_pixels
-from impasto.images.scale import crop_margin
+from impasto.images.scale import crop_margin, enlarge
 from impasto.types import Picture
 
 
@@ -64,6 +64,15 @@ def test_resize_does_not_shift(old: int, new: int) -> None:
         resize_pixels(ramp, 30, new)[15],
     ):
         assert np.abs(found - expected)[inner].mean() * old < 0.06  # pixels of the original
+
+
+def test_parts_of_what_is_enlarged_are_those_of_the_whole() -> None:
+    pixels = np.random.default_rng(0).random((20, 30, 3), dtype=np.float32)
+    part = enlarge(pixels - 0.5, 70, 100)
+    whole = part(0, 0, 70, 100)
+    assert np.abs((whole + 0.5).clip(0, 1) - resize_pixels(pixels, 70, 100)).max() < 1e-6
+    assert whole.min() < -0.4
+    assert np.array_equal(part(13, 41, 25, 33), whole[13:38, 41:74])
 
 
 def test_downscaling_does_not_alias_or_shift() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
+from math import log2
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar
 
@@ -19,7 +20,7 @@ from impasto.engines.memory import PIXEL_BYTES, SPARE, PeakMemory, free_memory, 
 from impasto.engines.network_graphs import NetworkGraphs
 from impasto.errors import UsageError, WeightsError
 from impasto.images.color import color_map, prepare_style, restore_colors
-from impasto.images.scale import crop_margin, fit_size, resize_pixels
+from impasto.images.scale import crop_margin, enlarge, fit_size, resize_pixels
 from impasto.images.tiles import plan_tiles
 from impasto.types import Picture, Step
 
@@ -161,16 +162,26 @@ class FeedForwardEngine(ABC):
             rows = self._rows(self._sized(given))  # once: other memory may be free when the next style begins
 
             def alone(each: StylizeInputs, on_step: OnStep) -> Iterator[Picture]:
-                return self._shot(each, on_step, rows)(given)
+                return self._still(each, rows, on_step)
 
             yield from masked_strips(inputs, size, alone, on_step)
             return
-        yield from self._shot(inputs, on_step)(given)
+        yield from self._still(inputs, self._rows(self._sized(given)), on_step)
 
     def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> Callable[[LazyPicture], Iterator[Picture]]:
-        """Paint with the statistics of one picture: see `impasto.engines.base.Engine`."""
+        """Paint with the statistics of one picture: see `impasto.engines.base.Engine`.
+
+        Strokes keep their size in pixels: larger ones would jump from frame to frame.
+        """
         del on_note
-        return self._shot(inputs, lambda step: None)
+        thumbnail = self._sized(inputs.content).thumbnail(_THUMBNAIL)
+        paint = self._finished(inputs, thumbnail)
+
+        def strips(picture: LazyPicture) -> Iterator[Picture]:
+            content = self._sized(picture)
+            return self._strips(content, self._rows(content), paint, thumbnail, lambda step: None)
+
+        return strips
 
     def forecast(self, inputs: StylizeInputs, folder: Path) -> Forecast:
         """Paint one tile, the largest, and say what the whole will take: see `impasto.engines.base.Engine`."""
@@ -181,7 +192,7 @@ class FeedForwardEngine(ABC):
         with PeakMemory() as peak:
             content = self._sized(inputs.content)
             thumbnail = content.thumbnail(_THUMBNAIL)
-            paint = self._finished(alone, thumbnail)
+            paint = self._finished(alone, thumbnail, content)
             tiles = [tile for row in self._rows(content) for tile in row]
             tile = max(tiles, key=lambda tile: tile.seen_pixels)
             read = perf_counter()
@@ -198,17 +209,11 @@ class FeedForwardEngine(ABC):
         strips = content.width * (runs * (tile.bottom - tile.top) + (runs - 1) * len(seen.pixels)) * PIXEL_BYTES
         return Forecast((peak.bytes or resident_memory()) + strips, runs * seconds)
 
-    def _shot(
-        self, inputs: StylizeInputs, on_step: OnStep, rows: list[list[Tile]] | None = None
-    ) -> Callable[[LazyPicture], Iterator[Picture]]:
-        thumbnail = self._sized(inputs.content).thumbnail(_THUMBNAIL)
-        paint = self._finished(inputs, thumbnail)
-
-        def strips(picture: LazyPicture) -> Iterator[Picture]:
-            content = self._sized(picture)
-            return self._strips(content, rows or self._rows(content), paint, thumbnail, on_step)
-
-        return strips
+    def _still(self, inputs: StylizeInputs, rows: list[list[Tile]], on_step: OnStep) -> Iterator[Picture]:
+        content = self._sized(inputs.content)
+        thumbnail = content.thumbnail(_THUMBNAIL)
+        paint = self._finished(inputs, thumbnail, content)
+        return self._strips(content, rows, paint, thumbnail, on_step)
 
     def _sized(self, given: LazyPicture) -> LazyPicture:
         return given.resized(*fit_size(given.width, given.height, self._options.size))
@@ -246,11 +251,41 @@ class FeedForwardEngine(ABC):
         alpha = None if seen.alpha is None else seen.alpha[kept]
         return replace(seen, pixels=painted, alpha=alpha, metadata=self._graphs.metadata(self.name, self._options))
 
-    def _finished(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Paint:
-        """Return the painter with its colours put right."""
+    def _enlarging(self, inputs: StylizeInputs, thumbnail: FloatArray, content: LazyPicture) -> Paint:
+        """Return the painter of ``content``, with strokes as large in it as in its ``thumbnail``.
+
+        A network paints strokes of a size in pixels. What it changes in the thumbnail is enlarged and painted over, in
+        all details: so the small picture shows what the large one will be.
+        """
+        paint = self._painter(inputs, thumbnail)
+        ratio = max(content.width, content.height) / max(thumbnail.shape[:2])
+        if ratio == 1:
+            return paint
+        seen = self._seen(thumbnail)
+        painted = paint(seen, 0, 0)
+        change = min(1.0, log2(ratio)) * (painted - seen)  # little by little up to twice the size
+        changed = self._seen((seen + change).clip(0, 1))
+        paint_over = self._painter(inputs, changed)
+        again = color_map(paint_over(changed, 0, 0), painted, "histogram")  # the second time, colours drift
+        enlarged = enlarge(change, content.height, content.width)
+
+        def paint_large(content: FloatArray, top: int, left: int) -> FloatArray:
+            if top == left == 0 and np.array_equal(content, seen):
+                return painted
+            under = (content + enlarged(top, left, *content.shape[:2])).clip(0, 1)
+            return again(paint_over(self._seen(under), top, left))
+
+        return paint_large
+
+    def _finished(self, inputs: StylizeInputs, thumbnail: FloatArray, content: LazyPicture | None = None) -> Paint:
+        """Return the painter with its colours put right.
+
+        Strokes are as large in ``content`` as in its ``thumbnail``; if it is not given, they keep their size in pixels.
+        """
         if self._options.strength == 0:
             return lambda content, top, left: content
-        mode, paint = self._options.keep_colors, self._painter(inputs, thumbnail)
+        mode = self._options.keep_colors
+        paint = self._painter(inputs, thumbnail) if content is None else self._enlarging(inputs, thumbnail, content)
         recolor = None
         if mode in ("histogram", "coral"):
             recolor = color_map(paint(self._seen(thumbnail), 0, 0), thumbnail, mode)

@@ -8,6 +8,8 @@ import numpy as np
 import pyvips
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from impasto.types import FloatArray
 
 
@@ -36,6 +38,21 @@ def resize_pixels(pixels: FloatArray, height: int, width: int) -> FloatArray:
     scaled = resize_image(pyvips.Image.new_from_array(np.ascontiguousarray(pixels)), width, height)
     result: FloatArray = scaled.numpy().reshape(height, width, *pixels.shape[2:])
     return np.clip(result, 0, 1, out=result)
+
+
+def enlarge(pixels: FloatArray, height: int, width: int) -> Callable[[int, int, int, int], FloatArray]:
+    """Scale float32 pixels (H, W, 3), which may be negative, up to ``height`` x ``width``, without holding the whole.
+
+    Returns:
+        What computes a part (rows, columns, 3) of it from its top, its left, its rows and its columns.
+    """
+    scaled = resize_image(pyvips.Image.new_from_array(np.ascontiguousarray(pixels)), width, height)
+
+    def part(top: int, left: int, rows: int, columns: int) -> FloatArray:
+        result: FloatArray = scaled.crop(left, top, columns, rows).numpy()
+        return result
+
+    return part
 
 
 def resize_image(image: Any, width: int, height: int) -> Any:
