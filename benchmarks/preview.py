@@ -6,6 +6,7 @@ The distance is like LPIPS with equal weights (Zhang et al. 2018): features of V
 mean squared differences, summed over channels, averaged over positions and layers. Ways of painting:
 
 fast: 512 against 4096 pixels, with the statistics of the whole picture for every tile, as impasto paints.
+fast, strokes in pixels: as frames of films are painted.
 fast, tiles: the same network, where each tile of 512x768 has the statistics of its own.
 gatys: 192 against 768 pixels, coarse to fine, with losses relative to the picture, as impasto paints.
 gatys, one scale: the same losses and number of steps, from the content at the final size.
@@ -26,9 +27,10 @@ import torch
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.create import OPTIONS, create_engine, parse_options
 from impasto.engines.descriptor import load_descriptor_of
+from impasto.engines.fast import FastEngine
 from impasto.engines.tensors import to_tensor
 from impasto.images import LazyPicture, read_picture, resize_picture
-from impasto.options import DescentOptions
+from impasto.options import DescentOptions, FastOptions
 from impasto.types import Picture
 
 if TYPE_CHECKING:
@@ -63,6 +65,13 @@ def painted(content: Picture, style: Picture, engine: str, **options: object) ->
     return painter.stylize(StylizeInputs(LazyPicture.of(content), (Style(style),)), on_step=lambda step: None)
 
 
+def as_frame(content: Picture, style: Picture) -> Picture:
+    """Paint with strokes of a size in pixels."""
+    inputs = StylizeInputs(LazyPicture.of(content), (Style(style),))
+    strips = list(FastEngine(FastOptions()).shot(inputs, print)(inputs.content))
+    return Picture(np.concatenate([strip.pixels for strip in strips]))
+
+
 def painted_in_tiles(content: Picture, style: Picture) -> Picture:
     """Paint each tile as a picture of its own."""
     result = np.empty_like(content.pixels)
@@ -81,6 +90,7 @@ def measure(network: Descriptor, content: Picture, style: Picture) -> dict[str, 
     width, height = preview.width, preview.height
     found = {
         "fast": distance(network, preview, resize_picture(painted(large, style, "fast"), width, height)),
+        "fast, strokes in pixels": distance(network, preview, resize_picture(as_frame(large, style), width, height)),
         "fast, tiles": distance(network, preview, resize_picture(painted_in_tiles(large, style), width, height)),
     }
     small, large = sized(content, SMALL_RUN), sized(content, LARGE_RUN)

@@ -263,7 +263,7 @@ class FeedForwardEngine(ABC):
             return paint
         seen = self._seen(thumbnail)
         painted = paint(seen, 0, 0)
-        change = min(1.0, log2(ratio)) * (painted - seen)  # little by little up to twice the size
+        change = min(1.0, log2(ratio) / 2) * (painted - seen)  # little by little, up to four times the size
         changed = self._seen((seen + change).clip(0, 1))
         paint_over = self._painter(inputs, changed)
         again = color_map(paint_over(changed, 0, 0), painted, "histogram")  # the second time, colours drift
