@@ -93,19 +93,27 @@ def test_tiles_leave_no_trace(paint, content, engine, monkeypatch):
     assert np.abs(tiled.pixels - whole.pixels).max() < 1 / 255
 
 
+IN_SIZES = pytest.mark.parametrize(
+    ("engine", "width"), [(name, 301) for name in ENGINES] + [(name, 602) for name in (*MAKERS, "fast")]
+)
+"""With and without strokes that grow with the picture."""
+
+
 # --- controls ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_strength_goes_from_the_content_to_the_style(paint, content, engine):
+@IN_SIZES
+def test_strength_goes_from_the_content_to_the_style(paint, photo, engine, width):
+    content = resize_picture(read_picture(photo), width, width * 3 // 4)
     pixels = [paint(engine, content, strength=strength).pixels for strength in (0.0, 0.3, 0.7, 1.0)]
     np.testing.assert_array_equal(pixels[0], content.pixels)
     distances = [float(np.abs(each - content.pixels).mean()) for each in pixels]
     assert distances == sorted(distances) and distances[1] > 0
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_luminance_keeps_the_colours(paint, content, engine):
+@IN_SIZES
+def test_luminance_keeps_the_colours(paint, photo, engine, width):
+    content = resize_picture(read_picture(photo), width, width * 3 // 4)
     pale = replace(content, pixels=0.35 + 0.3 * content.pixels)  # whose chroma fits into every luminance
     painted = paint(engine, pale, keep_colors="luminance").pixels
     chroma = [pixels - luminance(pixels)[:, :, None] for pixels in (painted, pale.pixels)]

@@ -36,7 +36,7 @@ def paint(folder):
     return run_engine
 
 
-@pytest.mark.parametrize("size", [(301, 219), (8, 8), (5, 3), (1, 40), (513, 16)])
+@pytest.mark.parametrize("size", [(301, 219), (8, 8), (5, 3), (1, 40), (513, 16), (1500, 3)])
 def test_the_result_is_as_large_as_the_content(paint, content, styles, size):
     result = paint(resize_picture(content, *size), styles[0])
     assert (result.width, result.height) == size

@@ -171,7 +171,7 @@ class FeedForwardEngine(ABC):
     def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> Callable[[LazyPicture], Iterator[Picture]]:
         """Paint with the statistics of one picture: see `impasto.engines.base.Engine`.
 
-        Strokes keep their size in pixels: larger ones would jump from frame to frame.
+        Strokes keep their size in pixels: enlarged ones would jump from frame to frame.
         """
         del on_note
         thumbnail = self._sized(inputs.content).thumbnail(_THUMBNAIL)
@@ -252,10 +252,10 @@ class FeedForwardEngine(ABC):
         return replace(seen, pixels=painted, alpha=alpha, metadata=self._graphs.metadata(self.name, self._options))
 
     def _enlarging(self, inputs: StylizeInputs, thumbnail: FloatArray, content: LazyPicture) -> Paint:
-        """Return the painter of ``content``, with strokes as large in it as in its ``thumbnail``.
+        """Return the painter of ``content``, whose strokes grow with it.
 
-        A network paints strokes of a size in pixels. What it changes in the thumbnail is enlarged and painted over, in
-        all details: so the small picture shows what the large one will be.
+        A network paints strokes of a size in pixels. What it changes in the ``thumbnail`` is enlarged, and painted over
+        with all details, so that the small picture shows what the large one will be.
         """
         paint = self._painter(inputs, thumbnail)
         ratio = max(content.width, content.height) / max(thumbnail.shape[:2])
@@ -280,7 +280,7 @@ class FeedForwardEngine(ABC):
     def _finished(self, inputs: StylizeInputs, thumbnail: FloatArray, content: LazyPicture | None = None) -> Paint:
         """Return the painter with its colours put right.
 
-        Strokes are as large in ``content`` as in its ``thumbnail``; if it is not given, they keep their size in pixels.
+        Strokes grow with ``content``; if it is not given, they keep their size in pixels.
         """
         if self._options.strength == 0:
             return lambda content, top, left: content

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import pyvips
 
-from impasto.errors import OutOfMemoryError
-from impasto.images.scale import fit_size, resize_image
+from impasto.images.scale import computed, fit_size, resize_image
 
 if TYPE_CHECKING:
     from impasto.types import FloatArray, Picture
@@ -98,14 +97,7 @@ def resize_picture(picture: Picture, width: int, height: int) -> Picture:
 
 
 def _array(image: Any, top: int, rows: int, white: float) -> FloatArray:
-    try:
-        part = image.crop(0, top, image.width, rows).numpy().reshape(rows, image.width, image.bands)
-    except pyvips.Error as error:
-        if "out of memory" not in str(error):
-            raise
-        raise OutOfMemoryError(
-            f"the memory does not suffice for {rows} rows of {image.width} pixels; choose a smaller --size"
-        ) from error
+    part = computed(image, top, 0, rows, image.width)
     array: FloatArray = part.astype(np.float32)
     if np.issubdtype(part.dtype, np.floating):
         np.nan_to_num(array, copy=False)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pyvips
+
+from impasto.errors import OutOfMemoryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,11 +51,24 @@ def enlarge(pixels: FloatArray, height: int, width: int) -> Callable[[int, int, 
     """
     scaled = resize_image(pyvips.Image.new_from_array(np.ascontiguousarray(pixels)), width, height)
 
-    def part(top: int, left: int, rows: int, columns: int) -> FloatArray:
-        result: FloatArray = scaled.crop(left, top, columns, rows).numpy()
-        return result
+    return lambda top, left, rows, columns: computed(scaled, top, left, rows, columns)
 
-    return part
+
+def computed(image: Any, top: int, left: int, rows: int, columns: int) -> npt.NDArray[Any]:
+    """Compute a part of a libvips image: (rows, columns, bands), numbers as in the image.
+
+    Raises:
+        OutOfMemoryError: the memory does not suffice.
+    """
+    try:
+        part: npt.NDArray[Any] = image.crop(left, top, columns, rows).numpy()
+    except pyvips.Error as error:
+        if "out of memory" not in str(error):
+            raise
+        raise OutOfMemoryError(
+            f"the memory does not suffice for {rows} rows of {columns} pixels; choose a smaller --size"
+        ) from error
+    return part.reshape(rows, columns, image.bands)
 
 
 def resize_image(image: Any, width: int, height: int) -> Any:

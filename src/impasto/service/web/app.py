@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 _LOOPBACK = ("127.0.0.1", "localhost", "[", "[::1]")
 _AT_ONCE = 4
-"""Requests worked on, with their pictures in memory. Eight hold each other up: the slowest wait three times as long."""
+"""Requests worked on, with their pictures in memory. With SQLite and files, eight hold each other up: the slowest wait
+three times as long. Far storage was not measured."""
 _BESIDE_PICTURES = 1 << 20
 """Bytes of everything else in a request."""
 
