@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 from dataclasses import dataclass
-from queue import LifoQueue
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from impasto.errors import ImageError, ImageLimitError, OutOfMemoryError
@@ -59,7 +59,7 @@ class PictureCheck:
     def __init__(self, limits: CheckLimits) -> None:
         """Take pictures within ``limits``; a child is started when it is needed."""
         self._limits = limits
-        self._idle = LifoQueue[Child]()  # the last one first: others begin only when that one has work
+        self._idle = SimpleQueue[Child]()  # in turn: all begin with the first pictures, and memory grows no more later
         for _ in range(_CHILDREN):
             self._idle.put(Child(_serve, limits))
 
