@@ -50,7 +50,6 @@ def enlarge(pixels: FloatArray, height: int, width: int) -> Callable[[int, int, 
         What computes a part (rows, columns, 3) of it from its top, its left, its rows and its columns.
     """
     scaled = resize_image(pyvips.Image.new_from_array(np.ascontiguousarray(pixels)), width, height)
-
     return lambda top, left, rows, columns: computed(scaled, top, left, rows, columns)
 
 
