@@ -121,7 +121,7 @@ def process(runs: int) -> None:
                 "a style of the gallery": paint("starry-night"),
                 "a painting it never saw": paint(str(EXAMPLES / "swirls.jpg")),
                 "Python with NumPy, OpenVINO and libvips, nothing done": lambda: _run(
-                    [sys.executable, "-c", "import numpy, openvino, pyvips"], folder
+                    [sys.executable, "-c", "import numpy, impasto.runtimes.openvino_import, pyvips"], folder
                 ),
             },
             runs,

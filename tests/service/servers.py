@@ -85,11 +85,11 @@ def redis_server(folder: Path):
 
 
 @contextmanager
-def running_server(data: Path, *flags: str, port: int | None = None):
-    """``impasto serve`` with its data in a folder; gives a client of it."""
+def running_server(data: Path, *flags: str, port: int | None = None, environment: dict[str, str] | None = None):
+    """Run ``impasto serve`` with its data in a folder; gives a client of it."""
     port = port or free_port()
     command = [sys.executable, "-m", "impasto", "serve", "--port", str(port), "--data-dir", str(data), *flags]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment) as process:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
 
             def ready():

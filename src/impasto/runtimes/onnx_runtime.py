@@ -36,7 +36,7 @@ class OnnxRuntime:
             WeightsError: the file is missing or damaged.
         """
         with needs_extra("runtime 'onnxruntime'", "onnxruntime"):
-            import onnxruntime
+            from impasto.runtimes.onnxruntime_import import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads

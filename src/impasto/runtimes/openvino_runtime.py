@@ -42,7 +42,7 @@ class OpenVINORuntime:
             WeightsError: the file is missing or damaged.
             OutOfMemoryError: the memory does not suffice.
         """
-        import openvino
+        from impasto.runtimes.openvino_import import openvino
 
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if threads:
