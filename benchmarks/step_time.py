@@ -21,11 +21,12 @@ from impasto.descriptors.catalog import load_vgg
 from impasto.descriptors.compact import load_compact
 from impasto.descriptors.convolution import native_precision
 from impasto.descriptors.vgg import layer_names
-from impasto.engines.descent import Descent
 from impasto.engines.memory import freed_blocks_kept
+from impasto.engines.torch_objective import TorchObjective
 from impasto.losses.content import content_losses
 from impasto.losses.objective import LayerLosses, Objective
 from impasto.losses.style import GramLoss, style_losses
+from impasto.optimization.descent import Descent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,7 +112,7 @@ def our_step(network: Descriptor, content: Tensor, style: Tensor) -> Descent:
                 style_losses(GramLoss, [network.forward(style, STYLE_LAYERS)], [1.0], "relative"), STYLE_LAYERS, 10.0
             ),
         }
-    return Descent(content, Objective(network, parts, 0.0), optimizer="lbfgs", learning_rate=None)
+    return Descent(content.numpy(), TorchObjective(Objective(network, parts, 0.0), CPU))
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -1,4 +1,4 @@
-"""Draw the example pictures, two contents and two styles: ``python examples/draw_pictures.py``."""
+"""Draw the example pictures, contents and styles: ``python examples/draw_pictures.py``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drawing import glass, harbour, still_life, swirls
+from drawing import garden, glass, harbour, portrait, still_life, swirls, town
 from drawing.canvas import save
 
 if TYPE_CHECKING:
@@ -17,12 +17,20 @@ if TYPE_CHECKING:
     from drawing.noise import Array
 
 PICTURES: dict[str, tuple[Callable[[], Array], int]] = {
+    "portrait.jpg": (portrait.draw, 90),
+    "garden.jpg": (garden.draw, 80),
     "still-life.jpg": (still_life.draw, 90),
     "harbour.jpg": (harbour.draw, 88),
     "swirls.jpg": (swirls.draw, 88),
     "glass.jpg": (glass.draw, 88),
+    "town.jpg": (town.draw, 88),
 }
-"""File name -> what draws it, and its JPEG quality; the slowest first, so that two cores end together."""
+"""File name -> what draws it, and its JPEG quality; the slowest first, so that two cores end together.
+
+``harbour`` and ``still-life`` are content images of the documents and tests, ``swirls`` and ``glass`` style images.
+``garden`` (a house, a meadow and a lake below mountains), ``portrait`` (a woman with a scarf) and ``town`` (a canal in
+the evening) show what users' photographs show. Painted in the styles of the gallery, they are its pictures.
+"""
 
 
 def draw(name: str, folder: Path) -> str:

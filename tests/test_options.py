@@ -10,16 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from impasto.errors import UnknownNameError, UsageError
-from impasto.options import (
-    PRESETS,
-    CompactTrainingOptions,
-    ConditionalTrainingOptions,
-    GatysOptions,
-    Options,
-    ReconstructOptions,
-    layer_names,
-    layer_weights,
-)
+from impasto.options import PRESETS, GatysOptions, Options, ReconstructOptions, layer_names, layer_weights
+from impasto.options.training import CompactTrainingOptions, ConditionalTrainingOptions
 
 MODELS: list[type[Options]] = [GatysOptions, ReconstructOptions, CompactTrainingOptions, ConditionalTrainingOptions]
 THESIS_STYLE = "relu1_1:0.1,relu2_1:0.1,relu3_1:0.2,relu4_1:0.3,relu5_1:0.3"

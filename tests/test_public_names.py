@@ -12,7 +12,7 @@ import pytest
 
 import impasto
 
-HEAVY = {"torch", "pyvips", "openvino", "onnxruntime", "matplotlib", "scipy", "h5py", "cyclopts", "rich"}
+HEAVY = {"torch", "pyvips", "openvino", "onnxruntime", "matplotlib", "scipy", "h5py", "cyclopts", "rich", "ssl"}
 
 
 def names_for_type_checkers() -> dict[str, str]:

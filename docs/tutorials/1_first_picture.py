@@ -30,8 +30,7 @@ def show(*columns: tuple[str, impasto.Picture]) -> None:
 
 
 # %%
-# One call paints. The default engine needs no download; the first call loads it, later ones take a fraction
-# of that time.
+# One call paints. The default engine needs no download; it takes some seconds, more for larger pictures.
 
 painted = impasto.stylize(content, style, size=256)
 show(("content", content), ("style", style), ("painted", painted))

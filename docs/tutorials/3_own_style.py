@@ -35,9 +35,9 @@ print(f"{style.name}: {len(style.code)} numbers, {learned.stat().st_size} bytes"
 
 content = impasto.read_picture(pictures / "harbour.jpg")
 painted = {
-    "predicted": impasto.stylize(content, pictures / "swirls.jpg", size=256),
-    "learned, 6 steps": impasto.stylize(content, learned, size=256),
-    "half great-wave": impasto.stylize(content, [learned, "great-wave"], size=256),
+    "predicted": impasto.stylize(content, pictures / "swirls.jpg", engine="fast", size=256),
+    "learned, 6 steps": impasto.stylize(content, learned, engine="fast", size=256),
+    "half great-wave": impasto.stylize(content, [learned, "great-wave"], engine="fast", size=256),
 }
 figure, axes = plt.subplots(1, 3, figsize=(12, 3.2), layout="constrained")
 for axis, (title, picture) in zip(axes, painted.items(), strict=True):

@@ -7,12 +7,17 @@ column of pixels is one column of samples, and sees the first sample that reache
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from drawing.canvas import mix, rgb, smoothstep
 from drawing.noise import Array, cells, fbm, perlin, ridged
+
+Relief: TypeAlias = Callable[[Array, Array], Array]
+"""Points x and z, each (STEPS, columns) -> heights of the ground there."""
 
 NEAR, FAR, STEPS = 16.0, 15000.0, 1800
 _MARGIN = 260  # columns right of the picture, for what casts shadows into it
@@ -82,14 +87,14 @@ def _relief(x: Array, z: Array) -> Array:
     return height
 
 
-def build(u: Array, sun: Array) -> Terrain:
+def build(u: Array, sun: Array, relief: Relief = _relief) -> Terrain:
     """Return the terrain for the columns ``u`` (increasing), lit from the direction ``sun``, shape (3,)."""
     step = float(u[1] - u[0])
     wide = np.concatenate([u, u[-1] + step * np.arange(1, _MARGIN * 4, 4)])  # coarser: nobody sees it
     log_z = np.linspace(np.log(NEAR), np.log(FAR), STEPS).astype(np.float32)
     z = np.exp(log_z)[:, None] * np.ones_like(wide, np.float32)
     x = (z * wide).astype(np.float32)
-    height = _relief(x, z)
+    height = relief(x, z)
     slope_u = np.gradient(height, wide, axis=1)
     slope_log = np.gradient(height, log_z, axis=0)
     slope_x = slope_u / z

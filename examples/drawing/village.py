@@ -53,7 +53,7 @@ def _roof(color: Array, seed: int) -> Paint:
     return paint
 
 
-def _house(
+def house(
     x: float,
     z: float,
     ground: float,
@@ -111,7 +111,7 @@ def houses() -> list[Face]:
                 ground = float(village(np.array([x], np.float32), spot)[0])
                 turn = np.pi / 2 if random.uniform() < 0.45 else 0.0
                 yaw = 0.12 + turn + random.uniform(-0.18, 0.18)
-                faces += _house(x, z, ground, (length, height, random.uniform(6.5, 8)), yaw, int(random.integers(9999)))
+                faces += house(x, z, ground, (length, height, random.uniform(6.5, 8)), yaw, int(random.integers(9999)))
             z += length + random.uniform(4, 9) * (1 + z / 260)
     return faces
 
@@ -120,7 +120,7 @@ def _church(x: float, z: float) -> list[Face]:
     """Return a white church with a pointed tower."""
     ground = float(village(np.array([x], np.float32), np.array([z], np.float32))[0])
     white, slate = rgb("f0eadd"), rgb("4a5356")
-    faces = _house(x, z, ground, (17, 6.5, 9), 0.2, 4, (white, slate))
+    faces = house(x, z, ground, (17, 6.5, 9), 0.2, 4, (white, slate))
     tower_x, tower_z = x + 9.5, z + 1.9
     faces += box((tower_x, ground - 1, tower_z), (4.6, 14, 4.6), 0.2, _wall(white, 4.6, 13, 8))
     ring = faces[-1].corners
@@ -175,7 +175,7 @@ def _pole(start: Array, end: Array, width: float, color: Array) -> Face:
     return Face(np.array([start - out, end - out, end + out, start + out]), plain(color))
 
 
-def _sailboat(x: float, z: float, yaw: float, length: float, side: str, band: str) -> list[Face]:
+def sailboat(x: float, z: float, yaw: float, length: float, side: str, band: str) -> list[Face]:
     """Return a moored sailing boat with a furled sail."""
     faces = _hull(x, z, yaw, length, length * 0.30, rgb(side), rgb(band))
     forward = np.array([np.cos(yaw), 0, np.sin(yaw)])
@@ -199,7 +199,7 @@ def _sailboat(x: float, z: float, yaw: float, length: float, side: str, band: st
     return faces
 
 
-def _fishing_boat(x: float, z: float, yaw: float, length: float, side: str, band: str) -> list[Face]:
+def fishing_boat(x: float, z: float, yaw: float, length: float, side: str, band: str) -> list[Face]:
     """Return a wooden fishing boat with a wheelhouse and a short mast."""
     faces = _hull(x, z, yaw, length, length * 0.34, rgb(side), rgb(band))
     forward = np.array([np.cos(yaw), 0, np.sin(yaw)])
@@ -217,13 +217,13 @@ def _fishing_boat(x: float, z: float, yaw: float, length: float, side: str, band
 
 def boats() -> list[Face]:
     """Return the boats at anchor."""
-    faces = _sailboat(17.5, 78, 2.75, 10.5, "e8e4da", "27506e")
-    faces += _fishing_boat(-6.5, 60, 0.35, 8.5, "2f6d7a", "e6dcc4")
-    faces += _fishing_boat(-18, 96, 0.2, 9, "b5482b", "efe6d2")
-    faces += _sailboat(-13, 150, 0.4, 11, "35506b", "e8e4da")
-    faces += _sailboat(3, 205, 2.6, 11, "e8e4da", "8e2f24")
-    faces += _fishing_boat(38, 240, 0.1, 11, "c98a2b", "efe6d2")
-    faces += _sailboat(-30, 250, 0.9, 10, "e8e4da", "3a5a40")
+    faces = sailboat(17.5, 78, 2.75, 10.5, "e8e4da", "27506e")
+    faces += fishing_boat(-6.5, 60, 0.35, 8.5, "2f6d7a", "e6dcc4")
+    faces += fishing_boat(-18, 96, 0.2, 9, "b5482b", "efe6d2")
+    faces += sailboat(-13, 150, 0.4, 11, "35506b", "e8e4da")
+    faces += sailboat(3, 205, 2.6, 11, "e8e4da", "8e2f24")
+    faces += fishing_boat(38, 240, 0.1, 11, "c98a2b", "efe6d2")
+    faces += sailboat(-30, 250, 0.9, 10, "e8e4da", "3a5a40")
     return faces + _hull(7.2, 35, 0.55, 4.6, 1.6, rgb("c8862e"), rgb("f0e6d0"))
 
 

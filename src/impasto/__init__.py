@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from impasto.engines.stylize import stylize
     from impasto.errors import ImpastoError, Interrupted
     from impasto.images import read_picture, write_picture
-    from impasto.options import FastOptions, GatysOptions
+    from impasto.options import FastOptions, GatysOptions, NnstOptions
     from impasto.types import Picture, Step
 
 _HOMES = {
@@ -24,6 +24,7 @@ _HOMES = {
     "GatysOptions": "impasto.options",
     "ImpastoError": "impasto.errors",
     "Interrupted": "impasto.errors",
+    "NnstOptions": "impasto.options",
     "Picture": "impasto.types",
     "Step": "impasto.types",
     "read_picture": "impasto.images",
@@ -37,6 +38,7 @@ __all__ = [
     "GatysOptions",
     "ImpastoError",
     "Interrupted",
+    "NnstOptions",
     "Picture",
     "Step",
     "read_picture",

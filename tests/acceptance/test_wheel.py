@@ -24,7 +24,7 @@ def refuse(event, arguments):
         raise PermissionError(f"{event} in a place without a network")
 
 sys.addaudithook(refuse)
-for name in ("torch", "safetensors", "onnx", "onnxruntime", "matplotlib", "scipy"):
+for name in ("torch", "onnx", "onnxruntime", "matplotlib", "scipy"):
     sys.modules[name] = None
 """
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.resources import files
 
 import pytest
 
 from impasto.cli.main import run
 from impasto.engines.create import OPTIONS
+from impasto.gallery import StyleCatalog, write_style_file
 
 
 def test_whole_commands_are_measured(photo, painting, tmp_path, capsys):
@@ -56,6 +58,7 @@ def test_wrong_inputs(photo, painting, arguments, sentence, capsys):
     assert sentence in said and said.count("\n") == 1
 
 
-def test_a_style_without_a_picture_is_refused(photo, capsys):
-    assert run(["bench", str(photo), "-s", "great-wave", "--quiet"]) == 2
-    assert "needs the picture of the style" in capsys.readouterr().err
+def test_a_style_without_a_picture_is_refused(photo, tmp_path, capsys):
+    write_style_file(replace(StyleCatalog().get("great-wave"), image=b""), tmp_path / "code.style")
+    assert run(["bench", str(photo), "-s", str(tmp_path / "code.style"), "--quiet"]) == 2
+    assert "is only a code for engine 'fast'" in capsys.readouterr().err

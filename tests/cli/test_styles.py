@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,7 +68,7 @@ def test_learning_comes_nearer_to_the_style(folder, photo, painting, tmp_path, m
     distances = []
     for steps in ("1", "25"):
         assert run(["styles", "learn", "painting.png", "-o", "s.style", "--steps", steps, *quick]) == 0
-        distances.append(distance(impasto.stylize("photo.png", "s.style", network=str(folder))))
+        distances.append(distance(impasto.stylize("photo.png", "s.style", engine="fast", network=str(folder))))
     assert distances[1] < 0.7 * distances[0]
     assert not StyleCatalog().folder.exists()
 
@@ -86,7 +87,9 @@ def test_last_layers_are_learned_and_painted_with(folder, photo, painting, tmp_p
     }
     write_style_file(replace(style, layers={}), tmp_path / "code.style")
     painted = {
-        name: impasto.stylize("photo.png", f"{name}.style", network=str(folder), precision="float32").pixels
+        name: impasto.stylize(
+            "photo.png", f"{name}.style", engine="fast", network=str(folder), precision="float32"
+        ).pixels
         for name in ("deep", "code")
     }
     network = load_network(folder / "conditional.safetensors", ConditionalStylizer)
@@ -98,13 +101,30 @@ def test_last_layers_are_learned_and_painted_with(folder, photo, painting, tmp_p
         )
     assert np.abs(painted["deep"] - expected[0].permute(1, 2, 0).numpy()).max() < 2 / 255
     assert np.abs(painted["deep"] - painted["code"]).max() > 5 / 255
-    both = ["-s", "deep.style", "-s", "code.style", "-o", "out.png", "--network", str(folder), "-q"]
+    both = ["-s", "deep.style", "-s", "code.style", "-o", "out.png", "--engine", "fast", "--network", str(folder), "-q"]
     assert run(["stylize", "photo.png", *both]) == 2
     assert (
         "has layers of its own, and cannot be mixed; give each style its place with --mask" in capsys.readouterr().err
     )
     write_style_file(replace(style, layers={"transformer.nowhere": np.ones(3)}), tmp_path / "odd.style")
-    assert run(["stylize", "photo.png", "-s", "odd.style", "-o", "out.png", "--network", str(folder), "-q"]) == 1
+    assert (
+        run(
+            [
+                "stylize",
+                "photo.png",
+                "-s",
+                "odd.style",
+                "-o",
+                "out.png",
+                "--engine",
+                "fast",
+                "--network",
+                str(folder),
+                "-q",
+            ]
+        )
+        == 1
+    )
     assert "changes 'transformer.nowhere', which the network does not have so" in capsys.readouterr().err
 
 
@@ -119,9 +139,25 @@ def test_a_style_is_exported_and_removed(learned, folder, photo, capsys):
     assert capsys.readouterr().err.startswith("error: unknown style 'the-swirls'; ")
 
 
-def test_gatys_wants_a_picture(learned, photo, capsys):
-    assert run(["stylize", str(photo), "-s", "the-swirls", "-o", "out.png", "--engine", "gatys", "--size", "64"]) == 2
-    assert "style 'the-swirls' is a code for engine 'fast'; this needs the picture" in capsys.readouterr().err
+def test_a_learned_style_keeps_its_picture(learned, photo, painting):
+    picture, given = StyleCatalog().get("the-swirls").picture, read_picture(painting)
+    assert max(picture.width, picture.height) <= 768
+    assert np.abs(picture.pixels - resize_picture(given, picture.width, picture.height).pixels).mean() < 0.03
+    arguments = ["-o", "out.png", "--size", "64", "--steps", "2"]
+    assert run(["stylize", str(photo), "-s", "the-swirls", *arguments]) == 0
+
+
+def test_a_style_without_a_picture_is_for_one_engine(learned, photo, capsys):
+    style = replace(StyleCatalog().get("the-swirls"), image=b"")
+    write_style_file(style, Path("code.style"))
+    for engine in ("nnst", "gatys", "adain"):
+        assert (
+            run(["stylize", str(photo), "-s", "code.style", "-o", "out.png", "--engine", engine, "--size", "64"]) == 2
+        )
+        assert "style 'the-swirls' is only a code for engine 'fast'; choose that engine" in capsys.readouterr().err
+    write_style_file(replace(style, image=b"no picture"), Path("odd.style"))
+    assert run(["stylize", str(photo), "-s", "odd.style", "-o", "out.png", "--size", "64"]) == 1
+    assert "the picture of style 'the-swirls' is damaged" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

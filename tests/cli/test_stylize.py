@@ -332,7 +332,7 @@ def test_resume_refuses_the_checkpoint_of_another_run(monkeypatch, capsys):
     assert stylize("photo.png", "--checkpoint-every", 1, "--resume", "--seed", 3, steps=9) == 1
     assert capsys.readouterr().err == (
         "error: out.png.checkpoint belongs to a run with other pictures or options; "
-        "repeat its command exactly, or run without --resume\n"
+        "repeat its command exactly, or start again without resuming\n"
     )
 
 
@@ -452,7 +452,7 @@ def test_a_wrong_option_is_refused_before_the_work(capsys, arguments):
 
 @pytest.mark.parametrize(("steps", "problem"), [(0, "greater than or equal to 1"), ("many", "a valid integer")])
 def test_wrong_steps_are_refused(capsys, steps, problem):
-    assert fails(capsys, 2, "photo.png", steps=steps).startswith(f"steps is '{steps}'; it should be {problem}")
+    assert fails(capsys, 2, "photo.png", steps=steps).startswith(f"steps is {steps!r}; it should be {problem}")
 
 
 LAYERS = {
@@ -594,7 +594,7 @@ def test_stdout_takes_one_thing(capsys):
 def test_a_damaged_checkpoint_is_refused(capsys, content):
     Path("out.png.checkpoint").write_bytes(content)
     assert fails(capsys, 1, "photo.png", "--resume") == (
-        "out.png.checkpoint is no readable checkpoint; delete it or run without --resume"
+        "out.png.checkpoint is no readable checkpoint; delete it, or start again without resuming"
     )
 
 

@@ -169,7 +169,7 @@ def test_wrong_options_are_named(data, tmp_path, arguments, message, capsys):
 
 
 def test_presets_are_the_sources():
-    from impasto.options import ClassifierTrainingOptions
+    from impasto.options.training import ClassifierTrainingOptions
 
     thesis = ClassifierTrainingOptions.parse({"preset": "thesis"})
     assert (thesis.optimizer, thesis.learning_rate, thesis.batch) == ("rmsprop", 1e-4, 16)

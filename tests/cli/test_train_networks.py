@@ -95,7 +95,6 @@ def test_cyclegan(folders, photo):
             2,
             "hardly a picture can be read, for example not damaged.jpg",
         ),
-        (["--content", "{photos}", "-s", "great-wave"], 2, "needs the picture of the style"),
     ],
 )
 def test_wrong_inputs(folders, painting, arguments, code, sentence, capsys):

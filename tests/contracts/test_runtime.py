@@ -69,6 +69,13 @@ def test_results_are_not_overwritten_by_the_next_run(runtime):
     np.testing.assert_array_equal(first, kept)
 
 
+def test_runs_after_giving_back_its_memory(runtime):
+    given = {"image": np.ones((1, 3, 40, 30), np.float32), "factor": np.ones((1, 1), np.float32)}
+    before = runtime.run(given)["result"].copy()
+    runtime.release()
+    np.testing.assert_array_equal(runtime.run(given)["result"], before)
+
+
 @pytest.mark.parametrize(
     ("inputs", "sentence"),
     [

@@ -18,7 +18,7 @@ from impasto.errors import DownloadError, ImageSizeError, UnknownNameError, Usag
 from impasto.images import LazyPicture, read_picture, resize_picture
 from impasto.options import GatysOptions
 
-BUNDLED = Path(str(files("impasto.bundled")))
+BUNDLED = Path(str(files("impasto.bundled"))) / "descriptors" / "compact"
 
 
 @pytest.fixture

@@ -36,11 +36,11 @@ MAKERS = {
     "adain": lambda: AdaINNetwork(load_encoder("compact")),
     "sanet": lambda: SANetwork(load_encoder("compact")),
 }
-ENGINES = (*MAKERS, "fast", "gatys")
+ENGINES = (*MAKERS, "fast", "gatys", "nnst")
 OWN_STYLE = ("transformer", "texture-net")
 ANY_STYLE = tuple(name for name in ENGINES if name not in OWN_STYLE)
 STEPS = 12
-"""Of 'gatys'."""
+"""Of 'gatys' and 'nnst'."""
 
 
 def exported(network, folder):
@@ -67,6 +67,8 @@ def paint(networks, styles):
             options["network"] = str(networks[engine])
         if engine == "gatys":
             options = {"descriptor": "compact", "steps": STEPS, "scales": 1, **options}
+        if engine == "nnst":
+            options = {"steps": STEPS // 2, **options}
         return impasto.stylize(content, list(given), engine=engine, **options)
 
     return painted
@@ -159,7 +161,7 @@ def test_styles_are_mixed_by_their_weights(paint, content, styles, engine):
     assert np.abs(mixed[0] - one).mean() < np.abs(mixed[1] - one).mean() < np.abs(mixed[2] - one).mean()
     assert np.abs(mixed[2] - other).mean() < np.abs(mixed[1] - other).mean()
     # A descent goes elsewhere if anything is different.
-    close = 0.15 if engine == "gatys" else 0.01
+    close = 0.15 if engine in ("gatys", "nnst") else 0.01
     assert np.abs(mixed[0] - one).mean() < close * np.abs(other - one).mean() + 1e-3
 
 
@@ -167,7 +169,7 @@ def test_styles_are_mixed_by_their_weights(paint, content, styles, engine):
 def test_stroke_size_changes_how_the_style_is_seen(paint, content, engine):
     if engine in OWN_STYLE:
         with pytest.raises(
-            UsageError, match=f"'{engine}' has no option stroke_size; gatys or fast or adain or sanet has"
+            UsageError, match=f"'{engine}' has no option stroke_size; nnst or gatys or fast or adain or sanet has"
         ):
             paint(engine, content, stroke_size=2)
         return
@@ -178,10 +180,12 @@ def test_stroke_size_changes_how_the_style_is_seen(paint, content, engine):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_seed_changes_what_is_random(paint, content, engine):
     if engine in ("transformer", "adain", "sanet"):
-        with pytest.raises(UsageError, match=f"'{engine}' has no option seed; gatys or fast or texture-net has it"):
+        with pytest.raises(
+            UsageError, match=f"'{engine}' has no option seed; nnst or gatys or fast or texture-net has it"
+        ):
             paint(engine, content, seed=1)
         return
-    more = {"init": "noise"} if engine == "gatys" else {}
+    more = {"init": "noise"} if engine in ("gatys", "nnst") else {}
     one, again, other = (paint(engine, content, seed=seed, **more).pixels for seed in (3, 3, 4))
     np.testing.assert_array_equal(one, again)
     assert np.abs(other - one).mean() > 1e-3
@@ -215,7 +219,7 @@ def test_the_command_line_names_a_folder_or_a_checkpoint(networks, photo, tmp_pa
     assert run([*arguments, "-o", "out.png", "--network", "mosaik"]) == 2
     assert "unknown transformer network 'mosaik'" in capsys.readouterr().err
     assert run([*arguments, "-o", "out.png", "--stroke-size", "2"]) == 2
-    assert "engine 'transformer' has no option --stroke-size; gatys or fast or adain" in capsys.readouterr().err
+    assert "engine 'transformer' has no option --stroke-size; nnst or gatys or fast or adain" in capsys.readouterr().err
     with pytest.raises(UnknownNameError):
         impasto.stylize(photo, engine="adain", network="nowhere")
 

@@ -66,6 +66,27 @@ def test_what_is_measured_as_a_whole_is_painted_by_that(paint, folder, content, 
     assert ran == graphs
 
 
+class RecordedGraphs(NetworkGraphs):
+    """A network that keeps the names of the graphs that ran."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.ran = []
+
+    def run(self, graph, **inputs):
+        self.ran.append(graph)
+        return super().run(graph, **inputs)
+
+
+@pytest.mark.parametrize("width", [301, 640])
+def test_a_style_is_predicted_once(folder, content, styles, width):
+    options = FastOptions(network=str(folder))
+    network = RecordedGraphs(options, "conditional")
+    inputs = StylizeInputs(LazyPicture.of(resize_picture(content, width, 300)), (Style(styles[0]),))
+    FastEngine(options, network=network).stylize(inputs, on_step=lambda step: None)
+    assert network.ran.count("predict") == 1
+
+
 def test_a_network_that_an_earlier_version_exported(paint, folder, content, monkeypatch):
     run_graph = NetworkGraphs.run
 
@@ -206,10 +227,11 @@ def test_from_python_and_from_the_command_line(folder, photo, painting, tmp_path
     assert capsys.readouterr().err.endswith("error: engine 'fast' has no option --steps; gatys has it\n")
 
 
-def test_painting_needs_no_pytorch(folder, photo, painting, tmp_path):
+def test_painting_needs_no_pytorch_and_no_progress_bar(folder, photo, painting, tmp_path):
     code = (
         "import sys\n"
-        "for name in ('torch', 'safetensors', 'matplotlib', 'scipy', 'onnx'): sys.modules[name] = None\n"
+        "unused = ('torch', 'safetensors', 'matplotlib', 'scipy', 'onnx', 'rich', 'impasto.options.training')\n"
+        "for name in unused: sys.modules[name] = None\n"
         "from impasto.cli.main import main; main()"
     )
     arguments = ["-s", painting, "-o", "out.png", "--engine", "fast", "--network", folder, "--size", "64"]

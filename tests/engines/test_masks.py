@@ -60,39 +60,39 @@ def test_each_style_has_its_place(engine, content, style):
 
 
 def test_grey_is_in_between_and_weights_count_where_masks_overlap(content, style):
-    whole = impasto.stylize(content, style)
-    half = impasto.stylize(content, style, mask=grey(np.full((4, 4), 0.5)))
+    whole = impasto.stylize(content, style, engine="fast")
+    half = impasto.stylize(content, style, mask=grey(np.full((4, 4), 0.5)), engine="fast")
     np.testing.assert_allclose(half.pixels, (whole.pixels + content.pixels) / 2, atol=1e-5)
     white = grey(np.ones((4, 4)))
-    other = impasto.stylize(content, "great-wave")
-    mixed = impasto.stylize(content, [(style, 3), ("great-wave", 1)], mask=[white, white])
+    other = impasto.stylize(content, "great-wave", engine="fast")
+    mixed = impasto.stylize(content, [(style, 3), ("great-wave", 1)], mask=[white, white], engine="fast")
     np.testing.assert_allclose(mixed.pixels, 0.75 * whole.pixels + 0.25 * other.pixels, atol=1e-5)
 
 
 def test_what_is_transparent(content, style):
     clear = np.ones((HEIGHT, WIDTH), np.float32)
     clear[:, WIDTH // 2 :] = 0
-    whole = impasto.stylize(content, style)
-    by_mask = impasto.stylize(content, style, mask=grey(np.ones((HEIGHT, WIDTH)), alpha=clear))
+    whole = impasto.stylize(content, style, engine="fast")
+    by_mask = impasto.stylize(content, style, mask=grey(np.ones((HEIGHT, WIDTH)), alpha=clear), engine="fast")
     given = Picture(content.pixels, alpha=clear)
-    by_content = impasto.stylize(given, style, mask="alpha")
+    by_content = impasto.stylize(given, style, mask="alpha", engine="fast")
     inside, outside = np.s_[:, : WIDTH // 2 - 1], np.s_[:, WIDTH // 2 + 1 :]
     for found in (by_mask, by_content):
         np.testing.assert_array_equal(found.pixels[outside], content.pixels[outside])
     np.testing.assert_allclose(by_mask.pixels[inside], whole.pixels[inside], atol=1e-5)
     np.testing.assert_array_equal(by_content.alpha, clear)
     with pytest.raises(UsageError, match="no transparency"):
-        impasto.stylize(content, style, mask="alpha")
+        impasto.stylize(content, style, mask="alpha", engine="fast")
 
 
 def test_strip_by_strip(content, style, monkeypatch):
-    whole = impasto.stylize(content, style, mask=LEFT)
+    whole = impasto.stylize(content, style, mask=LEFT, engine="fast")
     monkeypatch.setattr(impasto.engines.feedforward, "_TILES", ((16, 32),))
     monkeypatch.setattr(impasto.engines.feedforward, "_UNDIVIDED", 0)
     steps = []
     other = Picture(style.pixels[::-1].copy())
     black = grey(np.zeros((4, 4)))
-    tiled = impasto.stylize(content, [style, other], mask=[LEFT, black], on_step=steps.append)
+    tiled = impasto.stylize(content, [style, other], mask=[LEFT, black], on_step=steps.append, engine="fast")
     assert np.abs(tiled.pixels - whole.pixels).max() < 1 / 255
     fractions = [step.fraction for step in steps]
     assert len(steps) == 2 * 4 * 3 and fractions == sorted(fractions) and fractions[-1] == 1

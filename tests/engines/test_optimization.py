@@ -14,10 +14,10 @@ import torch
 import impasto.engines.descriptor
 from impasto.descriptors.vgg import VGG
 from impasto.engines.base import Style, StylizeInputs
-from impasto.engines.checkpoints import Checkpoint
 from impasto.engines.optimization import OptimizationEngine
 from impasto.errors import CheckpointError, ImageSizeError, Interrupted, UnknownNameError, UsageError
 from impasto.images import LazyPicture, luminance, read_picture, resize_picture, write_picture
+from impasto.optimization.checkpoint import Checkpoint
 from impasto.options import PRESETS, GatysOptions
 from impasto.types import Picture
 

@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
 from torch import Tensor
 
-from impasto.engines.descent import Descent
+from impasto.engines.torch_objective import TorchObjective
 from impasto.images import read_picture
 from impasto.images.scale import resize_pixels
 from impasto.losses.content import ContentLoss, content_losses
 from impasto.losses.objective import LayerLosses, Objective
 from impasto.losses.style import GramLoss, style_losses
+from impasto.optimization.descent import Descent
 from random_networks import narrow_vgg
 
 if TYPE_CHECKING:
@@ -303,10 +304,10 @@ def test_bfloat16_optimisation_ends_at_the_float32_loss(photo: Path, painting: P
     for precision, objective in objectives.items():
         losses[precision] = 0.0
         for start in starts:
-            descent = Descent(start, objective, optimizer="lbfgs", learning_rate=None)
+            descent = Descent(start.numpy(), TorchObjective(objective, torch.device("cpu")))
             for _ in range(15):
                 descent.step()
-            losses[precision] += loss_in_float32(objectives, descent.best)
+            losses[precision] += loss_in_float32(objectives, torch.from_numpy(descent.best))
     assert losses["float32"] < 0.5 * losses["start"]
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
 

@@ -6,13 +6,11 @@ import sys
 import time
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+
+    from rich.progress import Progress
 
     from impasto.types import Step
 
@@ -34,21 +32,10 @@ class RunDisplay:
         """Show the run ``name``; nothing at all if ``quiet``, not even notes."""
         self.name = name
         self._quiet = quiet
-        console = Console(stderr=True)
         self._bar: Progress | None = None
-        if console.is_terminal and not quiet:
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TaskProgressColumn(),
-                TextColumn("{task.fields[state]}"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                console=console,
-                speed_estimate_period=120,
-            )
-            self._task = self._bar.add_task(escape(name), total=1.0, state="")
+        if sys.stderr.isatty() and not quiet:
+            self._bar = _bar()
+            self._task = self._bar.add_task(name, total=1.0, state="")
         self._began: tuple[float, float] | None = None
         self._last_line = time.monotonic()
 
@@ -96,7 +83,7 @@ class RunDisplay:
         if self._quiet:
             return
         if self._bar:
-            self._bar.console.print(escape(f"{self.name}: {text}"))
+            self._bar.console.print(f"{self.name}: {text}", markup=False)
         else:
             print(f"{self.name}: {text}", file=sys.stderr)
 
@@ -106,3 +93,27 @@ class RunDisplay:
         elif last or time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             self.note(state)
+
+
+def _bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[state]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        speed_estimate_period=120,
+    )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from pydantic import create_model
+from pydantic.fields import FieldInfo
 
 from impasto.engines.create import OPTIONS, parse_options
 from impasto.errors import UsageError
-from impasto.options import EngineOptions, GatysOptions, Options
+from impasto.options import EngineOptions, GatysOptions, Options, StepwiseOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 OptionsT = TypeVar("OptionsT", bound=Options)
@@ -20,10 +21,32 @@ OptionsT = TypeVar("OptionsT", bound=Options)
 def joined_flags(name: str, models: Mapping[str, type[Options]]) -> type[Options]:
     """Make a model called ``name`` with the fields of all ``models``."""
     fields: dict[str, Any] = {}
-    for model in models.values():
-        for field, info in model.model_fields.items():
-            fields.setdefault(field, (info.annotation, info))
+    for field in dict.fromkeys(field for model in models.values() for field in model.model_fields):
+        owners = {engine: model.model_fields[field] for engine, model in models.items() if field in model.model_fields}
+        first, *others = owners.values()
+        if any(repr(other) != repr(first) for other in others):
+            # Each engine checks the value by its own model; here is one help for all of them.
+            first = FieldInfo(default=None, description=_each_described(owners))
+            fields[field] = (_joined_type(list(owners.values())) | None, first)
+        else:
+            fields[field] = (first.annotation, first)
     return create_model(name, __base__=Options, **fields)
+
+
+def _joined_type(infos: Sequence[FieldInfo]) -> Any:
+    joined: Any = infos[0].annotation
+    for info in infos[1:]:
+        joined = joined | info.annotation
+    return joined
+
+
+def _each_described(owners: Mapping[str, FieldInfo]) -> str:
+    """Describe an option that means something else in each engine, with its defaults."""
+    texts: dict[str, list[str]] = {}
+    for engine, info in owners.items():
+        default = "" if info.default is None else f" (default {info.default})"
+        texts.setdefault(f"{(info.description or '').rstrip('.')}{default}", []).append(engine)
+    return " ".join(f"{', '.join(engines)}: {text}." for text, engines in texts.items())
 
 
 if TYPE_CHECKING:
@@ -70,14 +93,14 @@ def check_run_flags(engine: str, options: EngineOptions, films: bool, given: Map
         raise UsageError("--plan is for a whole run; leave --resume")
     if given["--steady"] and not films:
         raise UsageError("--steady is for films; leave it")
-    saves = isinstance(options, GatysOptions) and options.save_every > 0
+    saves = isinstance(options, StepwiseOptions) and options.save_every > 0
     for flag, is_given in {**given, "--save-every": saves}.items():
         if films and is_given and flag in _OF_PICTURES:
             raise UsageError(f"{flag} is for pictures; leave it")
     if films:
         return
     for flag in ("--resume", "--animation", "--losses"):
-        if given[flag] and not isinstance(options, GatysOptions):
+        if given[flag] and not isinstance(options, StepwiseOptions):
             raise UsageError(f"{flag} is for runs of many steps; engine {engine!r} paints in one")
 
 

@@ -71,13 +71,13 @@ class Provenance:
         return {_RUN: json.dumps(facts)}
 
 
-class _Fact(BaseModel):
+class _Fact(BaseModel, defer_build=True):
     name: str
     sha256: str | None
     weight: float
 
 
-class _Run(BaseModel):
+class _Run(BaseModel, defer_build=True):
     content: _Fact | None = None
     styles: tuple[_Fact, ...] | None = None
     masks: tuple[_Fact, ...] = ()

@@ -28,7 +28,7 @@ from impasto.engines.masks import alpha_mask
 from impasto.errors import ImageWriteError, ImpastoError, Interrupted, UnknownNameError, UsageError
 from impasto.gallery import as_style_source
 from impasto.images import PICTURE_SUFFIXES, PictureWriter, fit_size, open_picture, output_format
-from impasto.options import DEFAULT_ENGINE, GatysOptions
+from impasto.options import DEFAULT_ENGINE, FILM_ENGINE, StepwiseOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -72,8 +72,9 @@ def stylize(
         A picture to take the style from, or a style of the gallery ('impasto styles list'), as STYLE or STYLE:WEIGHT;
         several are mixed by their weights. Networks that were trained for one style need none.
     engine
-        How to paint: fast, the default (one pass through a network that knows all styles), gatys (optimisation: slower,
-        nearer to the style), or a network of the literature, bundled or trained by yourself: adain, sanet (any style),
+        How to paint: nnst, the default (optimisation by nearest neighbours, in seconds), fast (a draft, at once, and
+        the default for films: one pass through a network that knows all styles), gatys (optimisation of Gram matrices:
+        the classic), or a network of the literature, bundled or trained by yourself: adain, sanet (any style),
         transformer, texture-net (one style).
     mask
         Where the style applies, white, and where the content stays, black or transparent: a picture of any size, or
@@ -108,10 +109,10 @@ def stylize(
     again = Painted(painted) if painted else None
     if again and engine not in (None, again.engine):
         raise UsageError(f"{painted} was painted by engine {again.engine!r}; leave --engine, or --from")
-    engine = engine or (again.engine if again else DEFAULT_ENGINE)
-    chosen = engine_options(engine, options, again.options if again else {})
     contents = [again.content()] if again and not content else [named(each) for each in _expand(content)]
     films = any(is_film(source.path) for source in contents)
+    engine = engine or (again.engine if again else FILM_ENGINE if films else DEFAULT_ENGINE)
+    chosen = engine_options(engine, options, again.options if again else {})
     check_run_flags(
         engine,
         chosen,
@@ -135,7 +136,7 @@ def stylize(
         if file is not None and len(pairs) > 1:
             raise UsageError(f"{flag} names one file and {len(pairs)} pictures are given; paint them one by one")
     styles = tuple(Style(as_style_source(each.where), each.weight) for each in chosen_styles)
-    if isinstance(chosen, GatysOptions):
+    if isinstance(chosen, StepwiseOptions):
         require_pictures(styles)
     failed: list[str] = []
     painter: Engine | None = None
@@ -155,7 +156,7 @@ def stylize(
                 else:
                     files = RunFiles(
                         target,
-                        save_every=chosen.save_every if isinstance(chosen, GatysOptions) else 0,
+                        save_every=chosen.save_every if isinstance(chosen, StepwiseOptions) else 0,
                         animation=animation,
                         losses=losses,
                         resume=resume,
@@ -279,7 +280,7 @@ class _Run:
         """Paint in many steps, of which a checkpoint is kept."""
         checkpoint, target = None, self._result.target
         if target:
-            from impasto.engines.checkpoints import Checkpoint
+            from impasto.optimization.checkpoint import Checkpoint
 
             checkpoint = Checkpoint(target.with_name(f"{target.name}.checkpoint"), self._resume)
             if self._resume and not checkpoint.path.exists():

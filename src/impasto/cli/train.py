@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from impasto.cli import train_classifier
 from impasto.cli.train_networks import adain, conditional, cyclegan, sanet, texture, transformer
 from impasto.cli.training_run import TrainingFlags, trained, training, training_crops
-from impasto.options import CompactTrainingOptions
+from impasto.options.training import CompactTrainingOptions
 
 _BATCHES_TO_FIT = 64
 _BATCHES_TO_MEASURE = 16

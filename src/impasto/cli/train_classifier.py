@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 
 from impasto.cli.training_run import TrainingFlags, training
 from impasto.errors import UsageError
-from impasto.options import ClassifierTrainingOptions
+from impasto.options.training import ClassifierTrainingOptions
 
 if TYPE_CHECKING:
     from impasto.cli.console import RunDisplay

@@ -9,7 +9,8 @@ from cyclopts import Parameter
 
 from impasto.cli.named_styles import read_style
 from impasto.cli.training_run import TrainingFlags, train, trained, training, training_crops
-from impasto.options import (
+from impasto.options import layer_weights
+from impasto.options.training import (
     ConditionalTrainingOptions,
     CycleGANTrainingOptions,
     EncodedTrainingOptions,
@@ -18,7 +19,6 @@ from impasto.options import (
     TextureTrainingOptions,
     TrainingOptions,
     TransformerTrainingOptions,
-    layer_weights,
 )
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from impasto.cli.console import RunDisplay
-    from impasto.options import TrainingOptions
+    from impasto.options.training import TrainingOptions
     from impasto.training.data import Crops
     from impasto.training.painting import PerceptualLosses
 

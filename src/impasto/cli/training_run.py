@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from impasto.networks.base import PaintingNetwork
-    from impasto.options import TrainingOptions
+    from impasto.options.training import TrainingOptions
     from impasto.training.data import Crops
     from impasto.training.loop import Schedule, Task
 

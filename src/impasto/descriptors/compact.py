@@ -30,7 +30,7 @@ COMPACT_WIDTHS: Mapping[str, int] = MappingProxyType(
         **{"conv4_1": 128, "conv4_2": 128, "conv4_3": 128, "conv4_4": 128, "conv5_1": 128},
     }
 )
-BUNDLED = Path(str(files("impasto.bundled"))) / "compact.safetensors"
+BUNDLED = Path(str(files("impasto.bundled"))) / "descriptors" / "compact" / "compact.safetensors"
 COMPACT_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
 
 

@@ -10,7 +10,7 @@ from impasto.engines.feedforward import AnyStyleEngine, from_batch, to_batch
 
 if TYPE_CHECKING:
     from impasto.engines.base import StylizeInputs
-    from impasto.engines.feedforward import Paint
+    from impasto.engines.feedforward import Paint, Painter
     from impasto.types import FloatArray
 
 
@@ -22,24 +22,29 @@ class AdaINEngine(AnyStyleEngine):
     stride = 8
     halo = 96
 
-    def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Paint:
-        graphs = self._graphs
-        content = to_batch(self._seen(thumbnail), self.stride)
-        own = graphs.run("predict", style=content)["code"]
-        mixed = np.zeros_like(own)
-        for share, style in zip(inputs.shares, inputs.styles, strict=True):
-            seen = self._seen_style(style.picture.pixels, thumbnail)
-            mixed += share * graphs.run("predict", style=seen)["code"]
+    def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Painter:
+        graphs, strength = self._graphs, self._options.strength
+        codes = [
+            share * graphs.run("predict", style=self._seen_style(style.picture.pixels, thumbnail))["code"]
+            for share, style in zip(inputs.shares, inputs.styles, strict=True)
+        ]
+        mixed: FloatArray = np.stack(codes).sum(axis=0)
 
-        def painted_with(code: FloatArray) -> Paint:
-            affine = graphs.run("measure", image=content, code=code.astype(np.float32))["affine"]
+        def painter(thumbnail: FloatArray) -> Paint:
+            content = to_batch(self._seen(thumbnail), self.stride)
+            own = graphs.run("predict", style=content)["code"]
 
-            def paint(content: FloatArray, top: int, left: int) -> FloatArray:
-                del top, left
-                tile = to_batch(content, self.stride)
-                return from_batch(graphs.run("render", tile=tile, affine=affine)["painted"], content)
+            def painted_with(code: FloatArray) -> Paint:
+                affine = graphs.run("measure", image=content, code=code.astype(np.float32))["affine"]
 
-            return paint
+                def paint(content: FloatArray, top: int, left: int) -> FloatArray:
+                    del top, left
+                    tile = to_batch(content, self.stride)
+                    return from_batch(graphs.run("render", tile=tile, affine=affine)["painted"], content)
 
-        # Section 6.4: to mix activations with those of the content is to mix what they are scaled to.
-        return self._towards_content(painted_with(own + self._options.strength * (mixed - own)), painted_with(own))
+                return paint
+
+            # Section 6.4: to mix activations with those of the content is to mix what they are scaled to.
+            return self._towards_content(painted_with(own + strength * (mixed - own)), painted_with(own))
+
+        return painter

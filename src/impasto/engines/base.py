@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from impasto.errors import UsageError
+from impasto.images.color import visible_colors
 from impasto.types import Picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from impasto.engines.checkpoints import Checkpoint
     from impasto.gallery import GalleryStyle
     from impasto.images import LazyPicture
+    from impasto.optimization.checkpoint import Checkpoint
     from impasto.types import OnStep
 
 
@@ -36,16 +37,21 @@ class Style:
 
     @property
     def picture(self) -> Picture:
-        """The style image.
+        """The style image, without transparency; of a style of the gallery, the picture in its file.
 
         Raises:
-            UsageError: this is a style of the gallery, which has none.
+            UsageError: this is a style of the gallery whose file has no picture.
+            StyleError: the picture in its file is damaged.
         """
-        if not isinstance(self.source, Picture):
+        if isinstance(self.source, Picture):
+            return visible_colors(self.source)
+        picture = self.source.picture
+        if picture is None:
             raise UsageError(
-                f"style {self.source.name!r} is a code for engine 'fast'; this needs the picture of the style"
+                f"style {self.source.name!r} is only a code for engine 'fast'; choose that engine, or give the picture "
+                "of the style"
             )
-        return self.source
+        return picture
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,13 @@ class Forecast:
     """Bytes of state that will be kept on disk meanwhile."""
     accelerator: int = 0
     """Bytes of its own memory, if one computes."""
+
+
+class Stylize(Protocol):
+    """The method `Engine.stylize` of an engine."""
+
+    def __call__(self, inputs: StylizeInputs, *, on_step: OnStep, checkpoint: Checkpoint | None = None) -> Picture:
+        """See `Engine.stylize`."""
 
 
 class Engine(Protocol):

@@ -14,13 +14,13 @@ from impasto.engines.descriptor import choose_device, load_descriptor_of
 from impasto.engines.memory import PeakMemory
 from impasto.engines.optimization import OptimizationEngine
 from impasto.engines.progress import as_part
-from impasto.engines.scales import fit_layers
 from impasto.engines.tensors import to_tensor
 from impasto.errors import ImpastoError, Interrupted
 from impasto.images.scale import resize_pixels
 from impasto.losses.functional import content_distance
 from impasto.losses.objective import LayerLosses
 from impasto.losses.style import GramLoss, style_losses
+from impasto.optimization.scales import fit_layers
 from impasto.options import DescentOptions, GatysOptions, StyleImageOptions
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def compare(
     measure = DistanceMeasure(
         inputs, network(first.descriptor, "max", "float32", first.device), choose_device(first.device)
     )
-    steps = [variant.options.steps if isinstance(variant.options, GatysOptions) else 1 for variant in variants]
+    steps = [variant.options.expected_steps for variant in variants]
     for index, variant in enumerate(variants):
         options = variant.options
         part = as_part(on_step, variant.label, steps, index)

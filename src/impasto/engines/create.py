@@ -13,6 +13,7 @@ from impasto.options import (
     FeedForwardOptions,
     GatysOptions,
     NetworkOptions,
+    NnstOptions,
     Options,
     TextureNetOptions,
 )
@@ -29,6 +30,7 @@ OptionsT = TypeVar("OptionsT", bound=Options)
 ENGINES = Registry(
     "engine",
     [
+        ("nnst", "impasto.engines.nnst:NnstEngine"),
         ("gatys", "impasto.engines.optimization:OptimizationEngine"),
         ("fast", "impasto.engines.fast:FastEngine"),
         ("adain", "impasto.engines.adain:AdaINEngine"),
@@ -39,6 +41,7 @@ ENGINES = Registry(
 )
 
 OPTIONS: dict[str, type[EngineOptions]] = {
+    "nnst": NnstOptions,
     "gatys": GatysOptions,
     "fast": FastOptions,
     "adain": AnyStyleOptions,
@@ -97,6 +100,8 @@ def create_engine(
 
 def is_available(name: str) -> bool:
     """Return whether the engine ``name`` can paint as impasto is installed: with PyTorch, or with a bundled network."""
+    if issubclass(OPTIONS[name], NnstOptions):
+        return True
     if issubclass(OPTIONS[name], NetworkOptions):
         return bool(bundled_networks(ENGINES.load(name).architecture))
     return find_spec("torch") is not None

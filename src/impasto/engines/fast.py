@@ -20,7 +20,7 @@ from impasto.runtimes.network_folder import IDENTITY_FILE
 
 if TYPE_CHECKING:
     from impasto.engines.base import Style, StylizeInputs
-    from impasto.engines.feedforward import Paint
+    from impasto.engines.feedforward import Paint, Painter
     from impasto.engines.network_graphs import NetworkGraphs
     from impasto.options import FastOptions
     from impasto.types import FloatArray
@@ -38,19 +38,22 @@ class FastEngine(AnyStyleEngine):
     halo = 104
     _options: FastOptions
 
-    def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Paint:
-        options = self._options
-        seen, noise, graphs = self._seen(thumbnail), Noise(options.seed), self._graphs_of(inputs.styles)
+    def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Painter:
+        noise, graphs = Noise(self._options.seed), self._graphs_of(inputs.styles)
+        code = self.code(inputs.styles, inputs.shares, thumbnail)
 
         def beside(batch: FloatArray, top: int, left: int) -> dict[str, FloatArray]:
             rows, columns = (side // STRIDE for side in batch.shape[2:])
             return {"noise": noise.part(top // STRIDE, left // STRIDE, rows, columns)}
 
-        def painted_with(code: FloatArray) -> Paint:
-            return self._measured(graphs, seen, beside, code=code)
+        def painter(thumbnail: FloatArray) -> Paint:
+            seen = self._seen(thumbnail)
+            paint = self._measured(graphs, seen, beside, code=code)
+            if self._options.strength == 1:
+                return paint
+            return self._towards_content(paint, self._measured(graphs, seen, beside, code=self._identity.code[None]))
 
-        paint = painted_with(self.code(inputs.styles, inputs.shares, thumbnail))
-        return self._towards_content(paint, painted_with(self._identity.code[None])) if options.strength < 1 else paint
+        return painter
 
     def code(self, styles: tuple[Style, ...], shares: list[float], thumbnail: FloatArray) -> FloatArray:
         """Mix the codes of ``styles`` by ``shares``, and apply the strength: (1, code_size).

@@ -29,13 +29,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from impasto.engines.base import StylizeInputs
-    from impasto.engines.checkpoints import Checkpoint
     from impasto.images import LazyPicture
     from impasto.images.tiles import Tile
+    from impasto.optimization.checkpoint import Checkpoint
     from impasto.options import AnyStyleOptions, FeedForwardOptions
     from impasto.types import FloatArray, OnStep
 
     Paint = Callable[[FloatArray, int, int], FloatArray]
+    Painter = Callable[[FloatArray], Paint]
     Beside = Callable[[FloatArray, int, int], dict[str, FloatArray]]
 
 _TILES = ((512, 768), (256, 384), (128, 192))
@@ -137,11 +138,16 @@ class FeedForwardEngine(ABC):
         return paint
 
     @abstractmethod
-    def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Paint:
-        """Return a function that paints any part (H, W, 3) of the picture with this ``thumbnail``.
+    def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Painter:
+        """Look at the styles of ``inputs``, and return a function from a thumbnail to a `Paint` for its picture.
 
-        It takes the part, and its top and left in the picture, which are multiples of the stride. It sees to the
-        strength, which is more than 0; colours are seen to elsewhere.
+        The styles are looked at once, whatever the number of pictures: this is half of the work on a small one. A
+        `Paint` takes a part (H, W, 3) of the picture, and its top and left in it, which are multiples of the stride. It
+        sees to the strength, which is more than 0; colours are seen to elsewhere.
+
+        Args:
+            inputs: of the run.
+            thumbnail: of its content image, whose size and luminance the styles are given.
         """
 
     def stylize(self, inputs: StylizeInputs, *, on_step: OnStep, checkpoint: Checkpoint | None = None) -> Picture:
@@ -251,13 +257,13 @@ class FeedForwardEngine(ABC):
         alpha = None if seen.alpha is None else seen.alpha[kept]
         return replace(seen, pixels=painted, alpha=alpha, metadata=self._graphs.metadata(self.name, self._options))
 
-    def _enlarging(self, inputs: StylizeInputs, thumbnail: FloatArray, content: LazyPicture) -> Paint:
+    def _enlarging(self, painter: Painter, thumbnail: FloatArray, content: LazyPicture) -> Paint:
         """Return the painter of ``content``, whose strokes grow with it.
 
         A network paints strokes of a size in pixels. What it changes in the ``thumbnail`` is enlarged, and painted over
         with all details, so that the small picture shows what the large one will be.
         """
-        paint = self._painter(inputs, thumbnail)
+        paint = painter(thumbnail)
         ratio = max(content.width, content.height) / max(thumbnail.shape[:2])
         if ratio == 1:
             return paint
@@ -265,7 +271,7 @@ class FeedForwardEngine(ABC):
         painted = paint(seen, 0, 0)
         change = min(1.0, log2(ratio) / 2) * (painted - seen)  # little by little, up to four times the size
         changed = self._seen((seen + change).clip(0, 1))
-        paint_over = self._painter(inputs, changed)
+        paint_over = painter(changed)
         again = color_map(paint_over(changed, 0, 0), painted, "histogram")  # the second time, colours drift
         enlarged = enlarge(change, content.height, content.width)
 
@@ -285,7 +291,8 @@ class FeedForwardEngine(ABC):
         if self._options.strength == 0:
             return lambda content, top, left: content
         mode = self._options.keep_colors
-        paint = self._painter(inputs, thumbnail) if content is None else self._enlarging(inputs, thumbnail, content)
+        painter = self._painter(inputs, thumbnail)
+        paint = painter(thumbnail) if content is None else self._enlarging(painter, thumbnail, content)
         recolor = None
         if mode in ("histogram", "coral"):
             recolor = color_map(paint(self._seen(thumbnail), 0, 0), thumbnail, mode)

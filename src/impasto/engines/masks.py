@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impasto.errors import UsageError
+from impasto.errors import Interrupted, UsageError
 from impasto.images.color import luminance
+from impasto.images.scale import fit_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from impasto.engines.base import StylizeInputs
+    from impasto.engines.base import Stylize, StylizeInputs
     from impasto.images import LazyPicture
+    from impasto.optimization.checkpoint import Checkpoint
     from impasto.types import FloatArray, OnStep, Picture, Step
 
     Strips = Callable[[StylizeInputs, OnStep], Iterator[Picture]]
@@ -59,6 +61,43 @@ def masked_strips(inputs: StylizeInputs, size: tuple[int, int], strips: Strips, 
         pixels = _blend(content.read(top, bottom).pixels, [part.pixels for part in painted], shown, weights)
         yield replace(painted[0], pixels=pixels)
         top = bottom
+
+
+def painted_through_masks(
+    inputs: StylizeInputs, size: int | None, stylize: Stylize, on_step: OnStep, checkpoint: Checkpoint | None
+) -> Picture:
+    """Paint as `masked_strips` does, with an engine of many steps; only a run with one style can be continued.
+
+    Args:
+        inputs: with a mask for each style.
+        size: long side of the result in pixels; None for that of the content.
+        stylize: paints inputs without masks.
+        on_step: called after every step of every style; an exception from it stops the run.
+        checkpoint: where to keep the state of the run.
+
+    Raises:
+        Interrupted: KeyboardInterrupt arrived; carries the best picture so far, with the content in place of the styles
+            after it.
+    """
+    given, stopped = inputs.content, False
+    whole = fit_size(given.width, given.height, size)
+    kept = checkpoint if len(inputs.masks) == 1 else None
+
+    def paint(alone: StylizeInputs, on_step: OnStep) -> Iterator[Picture]:
+        nonlocal stopped
+        if stopped:
+            yield given.resized(*whole).read()
+            return
+        try:
+            yield stylize(alone, on_step=on_step, checkpoint=kept)
+        except Interrupted as stop:
+            stopped = True
+            yield stop.picture
+
+    picture = next(masked_strips(inputs, whole, paint, on_step))
+    if stopped:
+        raise Interrupted(picture)
+    return picture
 
 
 def _shown(mask: LazyPicture, top: int, bottom: int) -> FloatArray:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from impasto.engines.lbfgs import LBFGS
 from impasto.engines.memory import PIXEL_BYTES, SPARE, free_memory
-from impasto.engines.store import OnDisk, Store
 from impasto.errors import OutOfMemoryError
+from impasto.optimization.lbfgs import LBFGS
+from impasto.optimization.memory import Memory, OnDisk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from impasto.descriptors.base import Descriptor
-    from impasto.engines.scales import Scale
+    from impasto.optimization.scales import Stage
 
 TILES = (2048, 1536, 1024, 768, 512, 384, 256)
 _ARRAYS = 3
 """Pictures that are held beside the descent: the content, where it started, and one that is on its way."""
-_STATE = {"lbfgs": 3 + 2 * (LBFGS.HISTORY + 1) + 2, "adam": 3 + 2 + 1, "sgd": 3 + 1 + 1}
-"""Tensors as large as the picture that a descent keeps, with those that come and go within a step."""
+_STATE = {"lbfgs": 3 + 2 * LBFGS.HISTORY + 1 + 1, "adam": 3 + 2, "sgd": 3 + 1}
+"""Arrays as large as the picture that a descent keeps, with the gradient and what else comes and goes within a step."""
 _PLANES = 6
 """Channels that are in memory at once where the state is on disk."""
 _TRANSIENT = 4.4
@@ -58,19 +58,21 @@ class Need:
     """Bytes of state on disk; 0 where it is in memory."""
     memory: int
     """Bytes that are taken beyond what the process has already."""
+    on_device: int = 0
+    """Bytes that are taken of the memory of a GPU."""
 
-    def tiled(self, scale: Scale) -> bool:
+    def tiled(self, scale: Stage) -> bool:
         """Say whether the picture is looked at in tiles at this ``scale``."""
         return 0 < self.tile < max(scale.width, scale.height)
 
-    def work(self, scale: Scale, reach: int) -> float:
+    def work(self, scale: Stage, reach: int) -> float:
         """Return how much there is to compute for a pixel at this ``scale``, relative to that without tiles."""
         # Tiles go forth twice and back once, and are looked at with half of what they reach on the average of layers.
         return 4 / 3 * ((self.tile + reach) / self.tile) ** 2 if self.tiled(scale) else 1.0
 
-    def store(self, device: torch.device, folder: Path) -> Store:
+    def room(self, folder: Path) -> Memory:
         """Return where the state is kept: in memory, or on the disk of ``folder``."""
-        return OnDisk(folder) if self.disk else Store(device)
+        return OnDisk(folder) if self.disk else Memory()
 
 
 def appetite(network: Descriptor, content: Iterable[str], style: Iterable[str], device: torch.device) -> Appetite:
@@ -122,30 +124,36 @@ def plan(
     Raises:
         OutOfMemoryError: nothing fits.
     """
-    free = int(SPARE * _free_memory(device))
+    free, free_on_device = int(SPARE * free_memory()), int(SPARE * _free_memory(device))
     sides = [0, *TILES] if tile is None else [tile]
     needs = [
-        _need(width, height, styles, hunger, optimizer, side, on_disk)
+        _need(width, height, styles, hunger, optimizer, side, on_disk, device)
         for on_disk in ([False, True] if device.type == "cpu" else [False])
         for side in sides
     ]
     room = shutil.disk_usage(folder).free
     for need in needs:
-        if need.memory <= free and need.disk <= room:
+        if need.memory <= free and need.disk <= room and need.on_device <= free_on_device:
             return need
-    least = min(needs, key=lambda need: need.memory)
+    least = min(needs, key=lambda need: (need.memory, need.on_device))
     remedy = "choose a smaller --size" if tile is None else "choose a smaller --size, or leave --tile to impasto"
-    needed, there = (f"{size / 1e9:.1f} GB" for size in (least.memory, free))
-    fits = f"{width}x{height} pixels need {needed} of memory, and {there} are free"
-    if least.memory <= free:
-        needed, there = (f"{size / 1e9:.1f} GB" for size in (least.disk, room))
-        fits = f"{width}x{height} pixels need {needed} on the disk of {folder}, and {there} are free"
-    raise OutOfMemoryError(f"{fits}; {remedy}")
+    needed, there, where = next(
+        each
+        for each in (
+            (least.memory, free, "of memory"),
+            (least.on_device, free_on_device, f"of the memory of {device}"),
+            (least.disk, room, f"on the disk of {folder}"),
+        )
+        if each[0] > each[1]
+    )
+    numbers = f"{needed / 1e9:.1f} GB {where}, and {there / 1e9:.1f} GB are free"
+    raise OutOfMemoryError(f"{width}x{height} pixels need {numbers}; {remedy}")
 
 
 def _free_memory(device: torch.device) -> int:
+    """Return how many bytes a GPU may still take; as many as one likes where there is none."""
     if device.type != "cuda":
-        return free_memory()
+        return 1 << 62
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return int(torch.cuda.mem_get_info(device)[0]) + kept
 
@@ -158,20 +166,26 @@ def _need(
     optimizer: str,
     tile: int,
     on_disk: bool,
+    device: torch.device,
 ) -> Need:
     pixels = width * height
     largest = max([pixels, *(columns * rows for columns, rows in styles)])
     side = tile + 2 * hunger.reach
     seen = min(largest, side * side) if tile else largest
-    state = _STATE[optimizer] * PIXEL_BYTES * pixels + int(hunger.content * pixels)
+    compared = int(hunger.content * pixels)
+    state = _STATE[optimizer] * PIXEL_BYTES * pixels
     style = max((columns * rows for columns, rows in styles), default=0)
     arrays, styled, looked = PIXEL_BYTES * _ARRAYS * pixels, PIXEL_BYTES * 2 * style, int(hunger.pass_ * seen)
+    if device.type == "cuda":
+        # The GPU has the part of the picture that it looks at, and its gradient; the processor has the rest.
+        return Need(tile, 0, arrays + styled + state, _FIXED + 2 * PIXEL_BYTES * seen + looked + compared)
     if not on_disk:
-        return Need(tile, 0, _FIXED + arrays + styled + looked + state)
+        return Need(tile, 0, _FIXED + arrays + styled + looked + state + compared)
     # One after the other: pictures are scaled and finished, tiles are looked at and channels moved, styles are scaled.
     memory = _FIXED + max(arrays, looked + _PLANES * PIXEL_BYTES // 3 * pixels, styled)
     images = PIXEL_BYTES * (pixels + style)  # that are seen for the targets
-    return Need(tile, max(state, int(hunger.content * pixels) + images), memory)
+    start = PIXEL_BYTES * pixels
+    return Need(tile, start + max(state, images) + compared, memory)
 
 
 def _constants(network: Descriptor) -> Iterable[Tensor]:

@@ -55,6 +55,9 @@ class NetworkGraphs:
             OutOfMemoryError: the memory does not suffice.
         """
         if graph not in self._runtimes:
+            # A picture needs its graphs one after the other; the next one finds all loaded, and all keep their memory.
+            for loaded in self._runtimes.values():
+                loaded.release()
             _check_addresses()
             options = self._options
             self._runtimes[graph] = RUNTIMES.load(options.runtime)(

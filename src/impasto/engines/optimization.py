@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -14,20 +15,16 @@ from impasto.descriptors.base import Descriptor, check_size
 from impasto.descriptors.rescaling import rescale_activations
 from impasto.descriptors.vgg import VGG
 from impasto.engines.base import Forecast
-from impasto.engines.checkpoints import Checkpoint, fingerprint_run
-from impasto.engines.coarse_to_fine import CoarseToFine
-from impasto.engines.descent import Descent
 from impasto.engines.descriptor import choose_device, load_descriptor_of
 from impasto.engines.facts import facts
 from impasto.engines.initialization import initial_pixels
-from impasto.engines.masks import masked_strips
+from impasto.engines.masks import painted_through_masks
 from impasto.engines.memory import PeakMemory, freed_blocks_kept, resident_memory
 from impasto.engines.needs import appetite, plan
-from impasto.engines.scales import Scale, fit_layers, plan_scales
 from impasto.engines.shortage import shortage_explained
-from impasto.engines.store import Store
 from impasto.engines.tensors import to_tensor
 from impasto.engines.tiled_objective import TiledObjective, Tiling
+from impasto.engines.torch_objective import TorchObjective
 from impasto.errors import Interrupted, UsageError
 from impasto.images.color import prepare_style, restore_colors
 from impasto.images.lazy import resize_picture
@@ -36,17 +33,21 @@ from impasto.losses.catalog import STYLE_LOSSES
 from impasto.losses.content import content_losses
 from impasto.losses.objective import LayerLosses, Objective, shares_of_layers
 from impasto.losses.style import blended_losses
+from impasto.optimization.checkpoint import fingerprint_run
+from impasto.optimization.descent import Descent
+from impasto.optimization.memory import Memory
+from impasto.optimization.scales import Stage, fit_layers, plan_scales
+from impasto.optimization.stages import CoarseToFine, Run, to_image
 from impasto.options import layer_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from torch import Tensor
-
     from impasto.engines.base import StylizeInputs
     from impasto.engines.needs import Need
     from impasto.images import LazyPicture
     from impasto.losses.style import StyleLoss
+    from impasto.optimization.checkpoint import Checkpoint
     from impasto.options import GatysOptions
     from impasto.types import FloatArray, OnStep, Picture, Step
 
@@ -99,7 +100,7 @@ class OptimizationEngine:
             Interrupted: KeyboardInterrupt arrived; carries the best picture so far.
         """
         if inputs.masks:
-            return self._through_masks(inputs, on_step, checkpoint)
+            return painted_through_masks(inputs, self._options.size, self.stylize, on_step, checkpoint)
         options, shares = self._options, inputs.shares
         given = inputs.content
         result = given.resized(*fit_size(given.width, given.height, options.size)).read()
@@ -118,29 +119,32 @@ class OptimizationEngine:
         def finish(pixels: FloatArray) -> Picture:
             return self._finished(pixels, result, need.tile)
 
-        run = CoarseToFine(
+        memory = need.room(folder)
+        run = Run(
             scales,
-            lambda scale, store: self._objective(network, scale, content, styles, shares, need, store),
+            CoarseToFine(
+                lambda scale: self._objective(network, scale, content, styles, shares, need, memory),
+                finish,
+            ),
             optimizer=options.optimizer,
             learning_rate=options.learning_rate,
-            device=self._device,
             checkpoint_every=options.checkpoint_every,
-            store=need.store(self._device, folder),
-            tile=need.tile,
             fingerprint=fingerprint,
+            memory=memory,
+            tile=need.tile,
         )
+        # Where the state is on disk, memory is scarce, and what is freed is needed elsewhere.
+        blocks = nullcontext() if need.disk else freed_blocks_kept()
         try:
-            with shortage_explained(content.shape[1], content.shape[0]):
-                painted = run.minimize(
-                    start, finish=finish, on_step=self._with_notes(on_step, need), checkpoint=checkpoint
-                )
+            with shortage_explained(content.shape[1], content.shape[0]), blocks:
+                painted = run.minimize(start, on_step=self._with_notes(on_step, need), checkpoint=checkpoint)
         except Interrupted as stop:
             raise Interrupted(finish(resize_pixels(stop.picture.pixels, result.height, result.width))) from None
         return finish(resize_pixels(painted, result.height, result.width))
 
     def _prepared(
         self, inputs: StylizeInputs, result: Picture
-    ) -> tuple[FloatArray, Sequence[FloatArray], Sequence[Scale]]:
+    ) -> tuple[FloatArray, Sequence[FloatArray], Sequence[Stage]]:
         """Return content and styles as they are seen, and the sizes that the picture goes through."""
         options, mode = self._options, self._options.keep_colors
         check_size(self._descriptor, result.width, result.height, self._layers, "content image")
@@ -178,15 +182,15 @@ class OptimizationEngine:
         need = self._need(network, scales[-1], styles, options.tile, folder)
         before = resident_memory()
         long_side = min(_TRIAL, max(scales[-1].width, scales[-1].height))
-        trial = Scale(*self._fitting(content, long_side), steps=1)
+        trial = Stage(*self._fitting(content, long_side), steps=1)
         with shortage_explained(content.shape[1], content.shape[0]), PeakMemory() as peak, freed_blocks_kept():
             began = perf_counter()
             # Styles may be many times as large as the trial.
             pieces = replace(need, disk=0)
-            objective = self._objective(network, trial, content, styles, shares, pieces, Store(self._device))
+            objective = self._objective(network, trial, content, styles, shares, pieces, Memory())
             prepared = perf_counter()
             descent = Descent(
-                to_tensor(resize_pixels(content, trial.height, trial.width), self._device),
+                to_image(resize_pixels(content, trial.height, trial.width)),
                 objective,
                 optimizer=options.optimizer,
                 learning_rate=options.learning_rate,
@@ -205,8 +209,8 @@ class OptimizationEngine:
             / (trial.width * trial.height)
             for scale in scales
         )
-        here, there = (need.memory, 0) if self._device.type == "cpu" else (0, need.memory)
-        return Forecast(max(before + here, peak.bytes or 0), runs * seconds, need.tile, need.disk, there)
+        memory = max(before + need.memory, peak.bytes or 0)
+        return Forecast(memory, runs * seconds, need.tile, need.disk, need.on_device)
 
     def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> Callable[[LazyPicture], Iterator[Picture]]:
         """Paint frame by frame: see `impasto.engines.base.Engine`. Nothing of one is kept for the next."""
@@ -216,28 +220,6 @@ class OptimizationEngine:
                 on_note(step.note)
 
         return lambda picture: iter([self.stylize(replace(inputs, content=picture), on_step=noted)])
-
-    def _through_masks(self, inputs: StylizeInputs, on_step: OnStep, checkpoint: Checkpoint | None) -> Picture:
-        """Paint with each style alone; only a run with one of them can be continued."""
-        given, stopped = inputs.content, False
-        size = fit_size(given.width, given.height, self._options.size)
-        kept = checkpoint if len(inputs.masks) == 1 else None
-
-        def paint(alone: StylizeInputs, on_step: OnStep) -> Iterator[Picture]:
-            nonlocal stopped
-            if stopped:
-                yield given.resized(*size).read()
-                return
-            try:
-                yield self.stylize(alone, on_step=on_step, checkpoint=kept)
-            except Interrupted as stop:
-                stopped = True
-                yield stop.picture
-
-        picture = next(masked_strips(inputs, size, paint, on_step))
-        if stopped:
-            raise Interrupted(picture)
-        return picture
 
     def _with_notes(self, on_step: OnStep, need: Need) -> OnStep:
         """Say at the first step if 'auto' did not find VGG19, and if the whole does not fit into the memory."""
@@ -270,19 +252,19 @@ class OptimizationEngine:
     def _objective(
         self,
         network: Descriptor,
-        scale: Scale,
+        scale: Stage,
         content: FloatArray,
         styles: Sequence[FloatArray],
         shares: Sequence[float],
         need: Need,
-        store: Store,
-    ) -> Objective | TiledObjective:
+        memory: Memory,
+    ) -> TorchObjective | TiledObjective:
         """Compute the targets for ``scale``: the only time that its content and style pass through the network."""
         options = self._options
-        look = Tiling(network, need.tile or _WHOLE, store)
+        look = Tiling(network, need.tile or _WHOLE, memory, self._device)
 
-        def image(pixels: FloatArray, width: int, height: int) -> Tensor:
-            return store.image(resize_pixels(pixels, height, width))
+        def image(pixels: FloatArray, width: int, height: int) -> FloatArray:
+            return memory.image(resize_pixels(pixels, height, width))
 
         style: dict[str, StyleLoss] = {}
         if options.style_weight:
@@ -311,14 +293,15 @@ class OptimizationEngine:
         parts = {}
         if resized is not None:
             with torch.no_grad():
-                losses = content_losses(network.forward(resized, self._content_weights), options.normalization)
+                seen_content = network.forward(torch.from_numpy(resized).to(self._device), self._content_weights)
+                losses = content_losses(seen_content, options.normalization)
             parts["content"] = LayerLosses(losses, self._content_weights, options.content_weight)
         if style:
             parts["style"] = LayerLosses(style, self._style_weights, options.style_weight)
-        return Objective(network, parts, tv_weight)
+        return TorchObjective(Objective(network, parts, tv_weight), self._device)
 
     def _need(
-        self, network: Descriptor, largest: Scale, styles: Sequence[FloatArray], tile: int | None, folder: Path
+        self, network: Descriptor, largest: Stage, styles: Sequence[FloatArray], tile: int | None, folder: Path
     ) -> Need:
         options = self._options
         long_side = max(largest.width, largest.height)

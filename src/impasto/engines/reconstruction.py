@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from impasto.descriptors.base import check_size
-from impasto.engines.coarse_to_fine import CoarseToFine
 from impasto.engines.descriptor import choose_device, load_descriptor_of
 from impasto.engines.initialization import initial_pixels
+from impasto.engines.memory import freed_blocks_kept
 from impasto.engines.progress import as_part
-from impasto.engines.scales import Scale
 from impasto.engines.tensors import to_tensor
+from impasto.engines.torch_objective import TorchObjective
 from impasto.images.scale import fit_size, resize_pixels
 from impasto.losses.catalog import STYLE_LOSSES
 from impasto.losses.content import content_losses
 from impasto.losses.objective import LayerLosses, Objective
 from impasto.losses.style import style_losses
+from impasto.optimization.scales import Stage
+from impasto.optimization.stages import CoarseToFine, Run
 from impasto.options import layer_names
 from impasto.types import Picture
 
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from impasto.descriptors.base import Descriptor
-    from impasto.engines.store import Store
     from impasto.options import DescentOptions, ReconstructOptions
     from impasto.types import FloatArray, OnStep, Step
 
@@ -95,7 +96,7 @@ def _reconstruct(
     device = choose_device(options.device)
     losses: Mapping[str, float] = {}
 
-    def objective_at(scale: Scale, _: Store) -> Objective:
+    def objective_at(_: Stage) -> TorchObjective:
         with torch.no_grad():
             features = descriptor.forward(to_tensor(pixels, device), layers)
         parts: Mapping[str, nn.Module]
@@ -104,7 +105,8 @@ def _reconstruct(
         else:
             parts = style_losses(STYLE_LOSSES.load(options.style_loss), [features], [1.0], "relative")
         equal = dict.fromkeys(layers, 1.0)
-        return Objective(descriptor, {kind: LayerLosses(parts, equal, 1.0)}, _tv_weight(descriptor, layers, options))
+        tv_weight = _tv_weight(descriptor, layers, options)
+        return TorchObjective(Objective(descriptor, {kind: LayerLosses(parts, equal, 1.0)}, tv_weight), device)
 
     def watch(step: Step) -> None:
         nonlocal losses
@@ -112,16 +114,16 @@ def _reconstruct(
         on_step(step)
 
     height, width = pixels.shape[:2]
-    run = CoarseToFine(
-        [Scale(width, height, options.steps)],
-        objective_at,
+    run = Run(
+        [Stage(width, height, options.steps)],
+        CoarseToFine(objective_at, Picture),
         optimizer=options.optimizer,
         learning_rate=options.learning_rate,
-        device=device,
     )
     started = time.monotonic()
     noise = initial_pixels("noise", pixels, pixels, height, width, options.seed)
-    result = run.minimize(noise, finish=Picture, on_step=watch)
+    with freed_blocks_kept():
+        result = run.minimize(noise, on_step=watch)
     return Reconstruction(kind, layers, Picture(result), losses, time.monotonic() - started)
 
 

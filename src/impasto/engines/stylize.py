@@ -36,13 +36,14 @@ def stylize(
         content: the content image: a path, the bytes of a file, a PIL image, an array (H, W[, 3 or 4]) or a Picture.
         style: the style image, in the same forms, or a style of the gallery by its name; or ``(style, weight)``; or a
             list or tuple of these, to be mixed. Networks that were trained for one style need none.
-        engine: how: 'fast', one pass through a trained network; 'gatys', optimisation; or one of the networks that
-            'impasto train' trains: 'adain', 'sanet', 'transformer', 'texture-net'.
+        engine: how: 'nnst', optimisation by nearest neighbours; 'fast', one pass through a trained network; 'gatys',
+            optimisation of Gram matrices; or one of the networks that 'impasto train' trains: 'adain', 'sanet',
+            'transformer', 'texture-net'.
         mask: where the style applies, white, and where the content stays, black or transparent: a picture in the same
             forms, of any size, or 'alpha', what is not transparent in the content; with several styles a list or tuple
             of one for each. Where masks overlap, styles are mixed by their weights.
         on_step: called after every step with an `impasto.Step`.
-        **options: of the engine, by the names of its options model (`impasto.FastOptions`, `impasto.GatysOptions`);
+        **options: of the engine, by the names of its options model (`impasto.NnstOptions`, `impasto.FastOptions`, ...);
             unknown ones are refused.
 
     Returns:

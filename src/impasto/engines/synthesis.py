@@ -11,17 +11,19 @@ import torch
 from torch.nn import functional
 
 from impasto.descriptors.base import check_size
-from impasto.engines.coarse_to_fine import CoarseToFine
 from impasto.engines.descriptor import choose_device, load_descriptor_of
 from impasto.engines.facts import facts
 from impasto.engines.initialization import white_noise
-from impasto.engines.scales import fit_layers, plan_scales
+from impasto.engines.memory import freed_blocks_kept
 from impasto.engines.shortage import shortage_explained
 from impasto.engines.tensors import to_tensor
+from impasto.engines.torch_objective import TorchObjective
 from impasto.images.scale import crop_margin, resize_pixels
 from impasto.losses.catalog import STYLE_LOSSES
 from impasto.losses.objective import LayerLosses, Objective
 from impasto.losses.style import style_losses
+from impasto.optimization.scales import fit_layers, plan_scales
+from impasto.optimization.stages import CoarseToFine, Run
 from impasto.options import layer_weights
 from impasto.types import Picture
 
@@ -31,8 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from impasto.engines.base import Style
-    from impasto.engines.scales import Scale
-    from impasto.engines.store import Store
+    from impasto.optimization.scales import Stage
     from impasto.options import TextureOptions
     from impasto.types import FloatArray, OnStep
 
@@ -77,7 +78,7 @@ def synthesize(
     pixels = [crop_margin(style.picture.pixels, options.style_margin) for style in styles]
     scales = plan_scales(width, height, options.scales, options.steps, minimum)
 
-    def objective_at(scale: Scale, _: Store) -> Callable[[Tensor], Mapping[str, Tensor]]:
+    def objective_at(scale: Stage) -> TorchObjective:
         shrunk = scale.width / width
         seen = []
         with torch.no_grad():
@@ -90,23 +91,25 @@ def synthesize(
                 )
         losses = style_losses(STYLE_LOSSES.load(options.style_loss), seen, shares, "relative")
         objective = Objective(descriptor, {"style": LayerLosses(losses, weights, 1.0)}, options.tv_weight)
-        if not tileable:
-            return objective
         around = min(_WRAP, scale.width, scale.height)
-        return lambda image: objective(functional.pad(image, [around] * 4, mode="circular"))
 
-    run = CoarseToFine(
-        scales,
-        objective_at,
-        optimizer=options.optimizer,
-        learning_rate=options.learning_rate,
-        device=device,
-    )
+        def wrapped(image: Tensor) -> Mapping[str, Tensor]:
+            losses: Mapping[str, Tensor] = objective(functional.pad(image, [around] * 4, mode="circular"))
+            return losses
+
+        return TorchObjective(wrapped if tileable else objective, device)
+
     metadata = facts("gatys", options, descriptor=f"{descriptor.name} sha256:{descriptor.identity}")
 
     def finish(made: FloatArray) -> Picture:
         return Picture(made, metadata=metadata)
 
-    with shortage_explained(width, height):
+    run = Run(
+        scales,
+        CoarseToFine(objective_at, finish),
+        optimizer=options.optimizer,
+        learning_rate=options.learning_rate,
+    )
+    with shortage_explained(width, height), freed_blocks_kept():
         start = white_noise(scales[0].height, scales[0].width, options.seed)
-        return finish(run.minimize(start, finish=finish, on_step=on_step))
+        return finish(run.minimize(start, on_step=on_step))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from impasto.engines.base import StylizeInputs
-    from impasto.engines.feedforward import Paint
+    from impasto.engines.feedforward import Painter
     from impasto.images.tiles import Tile
     from impasto.options import TextureNetOptions, TextureNetSynthesisOptions
     from impasto.types import FloatArray, OnStep
@@ -42,14 +42,14 @@ class TextureNetEngine(FeedForwardEngine):
     halo = _HALO
     _options: TextureNetOptions
 
-    def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Paint:
+    def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Painter:
         refuse_styles(inputs, self.name)
         noise = UniformNoise(NOISE_CHANNELS, self._options.seed)
 
         def beside(batch: FloatArray, top: int, left: int) -> dict[str, FloatArray]:
             return {"noise": noise.part(top, left, *batch.shape[2:])}
 
-        return self._faded(self._measured(self._graphs, self._seen(thumbnail), beside))
+        return lambda thumbnail: self._faded(self._measured(self._graphs, self._seen(thumbnail), beside))
 
 
 class TextureNetSynthesizer:

@@ -16,16 +16,17 @@ from torch import Tensor
 
 from impasto.images.tiles import plan_tiles
 from impasto.losses.functional import content_factor
+from impasto.optimization.objective import Evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from impasto.descriptors.base import Descriptor
-    from impasto.engines.store import Store
     from impasto.images.tiles import Tile
     from impasto.losses.functional import Normalization
     from impasto.losses.style import StyleLoss
-    from impasto.types import Features
+    from impasto.optimization.memory import Memory
+    from impasto.types import Features, FloatArray
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,12 @@ class Tiling:
     descriptor: Descriptor
     side: int
     """Of a tile in pixels, without what is seen around it."""
-    store: Store
+    memory: Memory
     """Where the pictures are."""
+    device: torch.device
+    """That computes."""
 
-    def tiles(self, image: Tensor, layers: Iterable[str]) -> Iterator[Tile]:
+    def tiles(self, image: FloatArray, layers: Iterable[str]) -> Iterator[Tile]:
         """Divide ``image`` (1, 3, H, W) such that `see` is exact for ``layers``."""
         wanted = list(layers)
         stride = max(self.stride(layer) for layer in wanted)
@@ -68,30 +71,41 @@ class Tiling:
         """How many pixels a position of ``layer`` stands for in each direction."""
         return self.descriptor.minimum_size(layer) // 2
 
-    def positions(self, image: Tensor, layer: str) -> int:
+    def positions(self, image: FloatArray, layer: str) -> int:
         """How many positions ``layer`` has for ``image``."""
         height, width = image.shape[2:]
         return int(height // self.stride(layer)) * int(width // self.stride(layer))
 
     @torch.no_grad()
-    def statistics(self, image: Tensor, layers: Iterable[str], kind: type[StyleLoss]) -> dict[str, Tensor]:
+    def statistics(self, image: FloatArray, layers: Iterable[str], kind: type[StyleLoss]) -> dict[str, Tensor]:
         """Compute the statistics of ``image`` (1, 3, H, W) that ``kind`` compares, by layer."""
         sums = self.sums(image, layers, kind)
         return {layer: kind.statistics_of(total, self.positions(image, layer)) for layer, total in sums.items()}
 
     @torch.no_grad()
-    def sums(self, image: Tensor, layers: Iterable[str], kind: type[StyleLoss]) -> dict[str, Tensor]:
+    def sums(self, image: FloatArray, layers: Iterable[str], kind: type[StyleLoss]) -> dict[str, Tensor]:
         """Add up what the `statistics` of ``image`` (1, 3, H, W) are made of, by layer."""
         wanted, sums = list(layers), dict[str, Tensor]()
         for tile in self.tiles(image, wanted):
-            for layer, activations in self.see(seen(image, tile), tile, wanted).items():
+            for layer, activations in self.see(self.cut(image, tile), tile, wanted).items():
                 part = kind.sums(activations)
                 sums[layer] = sums[layer] + part if layer in sums else part
-            self.store.release()
+            self.memory.release()
         return sums
 
+    def cut(self, image: FloatArray, tile: Tile) -> Tensor:
+        """Return what ``tile`` sees of ``image`` (1, 3, H, W)."""
+        return torch.from_numpy(seen(image, tile)).to(self.device)
 
-def seen(image: Tensor, tile: Tile) -> Tensor:
+    def kept(self, activations: Tensor) -> Tensor:
+        """Keep ``activations`` where the pictures are; on a GPU, they stay there."""
+        activations = activations.contiguous()
+        if self.device.type != "cpu":
+            return activations
+        return torch.from_numpy(self.memory.kept(activations.float().numpy()))
+
+
+def seen(image: FloatArray, tile: Tile) -> FloatArray:
     """Cut what ``tile`` sees out of ``image`` (1, 3, H, W)."""
     return image[:, :, tile.seen_top : tile.seen_bottom, tile.seen_left : tile.seen_right]
 
@@ -113,7 +127,7 @@ class TiledObjective:
         self,
         tiling: Tiling,
         *,
-        content: Tensor | None,
+        content: FloatArray | None,
         content_shares: Mapping[str, float],
         style: Mapping[str, StyleLoss],
         style_shares: Mapping[str, float],
@@ -131,26 +145,24 @@ class TiledObjective:
         self._tv_weight = tv_weight
         self._content = None if content is None else self._targets(content, normalization)
 
-    def differentiate(self, image: Tensor) -> tuple[dict[str, float], Tensor]:
+    def evaluate(self, image: FloatArray) -> Evaluation:
         """Compute the weighted losses of ``image`` (1, 3, H, W) by name, their sum as 'total', and its gradient."""
+        tiling = self._tiling
         losses, pulls = self._style_losses(image)
-        store = self._tiling.store
-        gradient = store.empty(image.shape)
-        for (strip,) in store.strips(gradient):
-            strip.zero_()
-        for index, tile in enumerate(self._tiling.tiles(image, self._layers)):
-            leaf = seen(image, tile).detach().clone().requires_grad_(True)
-            features = self._tiling.see(leaf, tile, self._layers)
+        gradient = tiling.memory.zeros(image.shape)
+        for index, tile in enumerate(tiling.tiles(image, self._layers)):
+            leaf = tiling.cut(image, tile).clone().requires_grad_(True)
+            features = tiling.see(leaf, tile, self._layers)
             terms = self._terms(leaf, tile, image, features, index)
             moved = [(pull * self._style[layer].sums(features[layer])).sum() for layer, pull in pulls.items()]
             (part,) = torch.autograd.grad(torch.stack([*terms.values(), *moved]).sum(), leaf)
-            seen(gradient, tile).add_(part)
+            seen(gradient, tile)[...] += part.cpu().numpy()
             for name, term in terms.items():
                 losses[name] = losses.get(name, 0.0) + float(term.detach())
-            store.release()
-        return {**losses, "total": sum(losses.values())}, gradient
+            tiling.memory.release()
+        return Evaluation({**losses, "total": sum(losses.values())}, gradient)
 
-    def _style_losses(self, image: Tensor) -> tuple[dict[str, float], dict[str, Tensor]]:
+    def _style_losses(self, image: FloatArray) -> tuple[dict[str, float], dict[str, Tensor]]:
         """Return the style losses, and their gradients with respect to the sums that statistics are made of."""
         if not self._style_shares:
             return {}, {}
@@ -166,7 +178,7 @@ class TiledObjective:
         return {"style": float(loss.detach())}, dict(zip(sums, torch.autograd.grad(loss, leaves), strict=True))
 
     def _terms(
-        self, leaf: Tensor, tile: Tile, image: Tensor, features: Mapping[str, Tensor], index: int
+        self, leaf: Tensor, tile: Tile, image: FloatArray, features: Mapping[str, Tensor], index: int
     ) -> dict[str, Tensor]:
         """Compute what the tile ``index`` adds to the losses that are sums over positions."""
         terms = {}
@@ -186,16 +198,16 @@ class TiledObjective:
         return terms
 
     @torch.no_grad()
-    def _targets(self, content: Tensor, normalization: Normalization) -> ContentTiles:
-        store, targets = self._tiling.store, []
-        squares = dict.fromkeys(self._content_shares, torch.zeros((), device=content.device))
+    def _targets(self, content: FloatArray, normalization: Normalization) -> ContentTiles:
+        tiling, targets = self._tiling, []
+        squares = dict.fromkeys(self._content_shares, torch.zeros((), device=tiling.device))
         # Divided as the picture will be, whose style may ask for deeper layers.
-        for tile in self._tiling.tiles(content, self._layers):
-            features = self._tiling.see(seen(content, tile), tile, self._content_shares)
-            targets.append({layer: store.kept(activations.contiguous()) for layer, activations in features.items()})
+        for tile in tiling.tiles(content, self._layers):
+            features = tiling.see(tiling.cut(content, tile), tile, self._content_shares)
+            targets.append({layer: tiling.kept(activations) for layer, activations in features.items()})
             for layer, activations in features.items():
                 squares[layer] = squares[layer] + activations.float().square().sum()
-            store.release()
+            tiling.memory.release()
         return ContentTiles(targets, {layer: content_factor(each, normalization) for layer, each in squares.items()})
 
 

@@ -8,7 +8,7 @@ from impasto.engines.feedforward import FeedForwardEngine, refuse_styles
 
 if TYPE_CHECKING:
     from impasto.engines.base import StylizeInputs
-    from impasto.engines.feedforward import Paint
+    from impasto.engines.feedforward import Painter
     from impasto.types import FloatArray
 
 
@@ -20,6 +20,8 @@ class TransformerEngine(FeedForwardEngine):
     stride = 4
     halo = 104
 
-    def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Paint:
+    def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Painter:
         refuse_styles(inputs, self.name)
-        return self._faded(self._measured(self._graphs, self._seen(thumbnail), lambda batch, top, left: {}))
+        return lambda thumbnail: self._faded(
+            self._measured(self._graphs, self._seen(thumbnail), lambda batch, top, left: {})
+        )

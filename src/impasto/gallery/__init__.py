@@ -2,13 +2,14 @@
 
 from impasto.gallery.catalog import StyleCatalog
 from impasto.gallery.sources import StyleSource, as_style_source, style_path
-from impasto.gallery.style_file import GalleryStyle, read_style_file, write_style_file
+from impasto.gallery.style_file import GalleryStyle, encode_style_image, read_style_file, write_style_file
 
 __all__ = [
     "GalleryStyle",
     "StyleCatalog",
     "StyleSource",
     "as_style_source",
+    "encode_style_image",
     "read_style_file",
     "style_path",
     "write_style_file",

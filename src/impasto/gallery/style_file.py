@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impasto.errors import StyleError
+from impasto.errors import ImageError, StyleError
+from impasto.images import encode_picture, fit_size, read_picture, resize_picture
 from impasto.images.atomic import write_whole
+from impasto.types import Picture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 SUFFIX = ".style"
 _VERSION = 1
 _LARGEST = 1 << 20
+_IMAGE_SIDE = 768
+_IMAGE_QUALITY = 88
 _TEXTS = ("name", "title", "artist", "year", "license", "network")
 
 
@@ -41,8 +45,31 @@ class GalleryStyle:
     """Of the style image."""
     swatch: bytes = b""
     """A small picture painted in this style, as a WebP file."""
+    image: bytes = b""
+    """A picture in this style for engines that look at one, as a JPEG file; empty if there is none."""
     layers: Mapping[str, FloatArray] = field(default_factory=dict)
     """Weights that the style was learned with in place of the network's own, by their names."""
+
+    @property
+    def picture(self) -> Picture | None:
+        """A picture in this style, for engines that look at one; None if the file has none.
+
+        Raises:
+            StyleError: it is damaged.
+        """
+        if not self.image:
+            return None
+        try:
+            return read_picture(self.image)
+        except ImageError as error:
+            raise StyleError(f"the picture of style {self.name!r} is damaged ({error}); get its file again") from error
+
+
+def encode_style_image(picture: Picture, quality: int = _IMAGE_QUALITY) -> bytes:
+    """Return ``picture`` as the JPEG file that a style carries: at most 768 pixels, over white where transparent."""
+    size = fit_size(picture.width, picture.height, min(_IMAGE_SIDE, max(picture.width, picture.height)))
+    plain = Picture(resize_picture(Picture(picture.over_white), *size).pixels)
+    return encode_picture(plain, "jpeg", quality=quality)
 
 
 def write_style_file(style: GalleryStyle, path: Path) -> None:
@@ -63,6 +90,8 @@ def write_style_file(style: GalleryStyle, path: Path) -> None:
         "code": base64.b64encode(code.tobytes()).decode(),
         "swatch": base64.b64encode(style.swatch).decode(),
     }
+    if style.image:
+        content["image"] = base64.b64encode(style.image).decode()
     if layers:
         content["layers"] = {
             name: {"shape": weights.shape, "weights": base64.b64encode(weights.tobytes()).decode()}
@@ -85,8 +114,10 @@ def read_style_file(path: Path) -> GalleryStyle:
             raise StyleError(f"{path.name} was written by a newer version of impasto; update this one")
         code = _numbers(content["code"])
         layers = {name: _numbers(each["weights"], each["shape"]) for name, each in content.get("layers", {}).items()}
-        swatch = base64.b64decode(content["swatch"], validate=True)
-        return GalleryStyle(code=code, swatch=swatch, layers=layers, **{name: str(content[name]) for name in _TEXTS})
+        swatch, image = (base64.b64decode(content.get(name, ""), validate=True) for name in ("swatch", "image"))
+        return GalleryStyle(
+            code=code, swatch=swatch, image=image, layers=layers, **{name: str(content[name]) for name in _TEXTS}
+        )
     except FileNotFoundError as error:
         raise StyleError(f"{path} does not exist; check the path") from error
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -8,14 +8,16 @@ References: Gatys et al. (2016), "Preserving Color in Neural Artistic Style Tran
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from impasto.types import FloatArray
+    from collections.abc import Sequence
+
+    from impasto.types import FloatArray, Picture
 
 ColorPreservation: TypeAlias = Literal["none", "luminance", "histogram", "coral"]
 
@@ -25,6 +27,8 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # the Y of YIQ
 _ROWS = 256
 _NOISE = 1e-4
 """Variance of JPEG noise in a flat colour; a direction with less holds no colour and is not amplified."""
+_FLAT = 1e-5
+"""Variance below which a direction of colours has none, for `Palette`."""
 
 
 def prepare_style(style: FloatArray, content: FloatArray, mode: ColorPreservation) -> FloatArray:
@@ -66,6 +70,21 @@ def with_luminance_of(content: FloatArray, stylized: FloatArray) -> FloatArray:
         share = np.divide(room, np.abs(chroma), out=np.ones_like(chroma), where=np.abs(chroma) > room)
         np.clip(target + chroma * share.min(axis=2, keepdims=True), 0, 1, out=mixed[rows])
     return mixed
+
+
+def visible_colors(picture: Picture) -> Picture:
+    """Return ``picture`` without transparency: what is transparent gets the mean of the visible colours.
+
+    A style has no other colours; those that a file keeps under full transparency are nobody's choice.
+    """
+    alpha = picture.alpha
+    if alpha is None:
+        return picture
+    weights = alpha[:, :, None]
+    total = float(alpha.sum(dtype=np.float64))
+    mean = (picture.pixels * weights).sum((0, 1)) / total if total else np.ones(3)
+    pixels = (mean + weights * (picture.pixels - mean)).astype(np.float32)
+    return replace(picture, pixels=pixels, alpha=None)
 
 
 def match_luminance(style: FloatArray, content: FloatArray) -> FloatArray:
@@ -110,6 +129,42 @@ def color_map(source: FloatArray, reference: FloatArray, mode: Literal["histogra
         transfer = _power(target_correlation, 0.5) @ _power(correlation, -0.5, floor=floor)
         matrix = target_scale[:, None] * transfer / scale
     return ColorMap(matrix.astype(np.float32), mean.astype(np.float32), target_mean.astype(np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class Palette:
+    """Mean and covariance of colours."""
+
+    mean: _Matrix
+    """(3)."""
+    covariance: _Matrix
+    """(3, 3)."""
+
+    @classmethod
+    def of(cls, pictures: Sequence[FloatArray], shares: Sequence[float] = (1.0,)) -> Palette:
+        """Measure ``pictures``, each (H, W, 3), that have these ``shares`` of all pixels; the shares' sum is 1."""
+        each = [(share, *_moments(pixels)) for share, pixels in zip(shares, pictures, strict=True)]
+        mean = sum((share * own for share, own, _ in each), np.zeros(3))
+        covariance = sum(
+            (share * (spread + np.outer(own - mean, own - mean)) for share, own, spread in each), np.zeros((3, 3))
+        )
+        return cls(mean, covariance)
+
+    def towards(self, other: Palette, share: float) -> Palette:
+        """Return the palette of the colours that lie between those of this one and of ``other``."""
+        half = self.map_to(other).matrix * share + np.eye(3) * (1 - share)
+        return Palette((1 - share) * self.mean + share * other.mean, half @ self.covariance @ half.T)
+
+    def map_to(self, other: Palette) -> ColorMap:
+        """Return the map that gives colours of this palette the mean and covariance of ``other``.
+
+        It is the linear Monge-Kantorovich map, which moves colours as little as possible: Pitie and Kokaram (2007),
+        "The Linear Monge-Kantorovitch Linear Colour Mapping for Example-Based Colour Transfer", eq. 17.
+        """
+        root = _power(self.covariance, 0.5, floor=_FLAT)
+        inverse = _power(self.covariance, -0.5, floor=_FLAT)
+        matrix = inverse @ _power(root @ other.covariance @ root, 0.5) @ inverse
+        return ColorMap(matrix.astype(np.float32), self.mean.astype(np.float32), other.mean.astype(np.float32))
 
 
 def _moments(pixels: FloatArray) -> tuple[_Matrix, _Matrix]:

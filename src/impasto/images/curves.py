@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import statistics
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,6 +19,8 @@ def plot_losses(rows: Sequence[Mapping[str, float]], path: Path, *, smooth: int 
         path: of the file.
         smooth: steps over which losses are averaged, as those of a training should be: each step has other pictures.
     """
+    import statistics
+
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

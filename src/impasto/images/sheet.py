@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape
 
 import numpy as np
 import pyvips
@@ -99,7 +99,7 @@ def _write(words: str, size: int, width: int, align: str) -> FloatArray:
     if not words.strip():
         return _blank()
     ink = pyvips.Image.text(
-        escape(words),
+        escape(words, quote=False),
         font=f"DejaVu Sans {size}",
         fontfile=str(_font()),
         dpi=72,

@@ -6,9 +6,9 @@ The mapping stands as one JSON text in one property, because XML cannot hold eve
 from __future__ import annotations
 
 import json
+from html import escape
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,7 @@ _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 
 def pack(metadata: Mapping[str, str]) -> bytes:
     """Return the XMP packet that holds ``metadata``."""
-    text = escape(json.dumps(dict(metadata)))
+    text = escape(json.dumps(dict(metadata)), quote=False)
     return _PACKET.format(namespace=_NAMESPACE, text=text).encode()
 
 

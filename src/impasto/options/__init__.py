@@ -1,6 +1,7 @@
 """One frozen model of options per engine or training: the only place of a default, a limit or an explanation.
 
-The command line's flags and help, the HTTP schema and the reference in the docs are derived from these models.
+The command line's flags and help, the HTTP schema and the reference in the docs are derived from these models. Those
+of trainings are in `impasto.options.training`, which painting does not import.
 """
 
 from impasto.options.base import Options, layer_names, layer_weights, usage_error
@@ -8,6 +9,7 @@ from impasto.options.engines import (
     ALL_STYLE_LAYERS,
     DEFAULT_ENGINE,
     FILES_OF_A_RUN,
+    FILM_ENGINE,
     PLAIN_NAME,
     PRESETS,
     AnyStyleOptions,
@@ -18,57 +20,40 @@ from impasto.options.engines import (
     GatysOptions,
     LearnOptions,
     NetworkOptions,
+    NnstOptions,
     ReconstructOptions,
+    RuntimeOptions,
+    StepwiseOptions,
     StyleImageOptions,
     TextureNetOptions,
     TextureNetSynthesisOptions,
     TextureOptions,
 )
-from impasto.options.training import (
-    CLASSIFIER_PRESETS,
-    ClassifierTrainingOptions,
-    CompactTrainingOptions,
-    ConditionalTrainingOptions,
-    CycleGANTrainingOptions,
-    EncodedTrainingOptions,
-    OneStyleTrainingOptions,
-    SANetTrainingOptions,
-    TextureTrainingOptions,
-    TrainingOptions,
-    TransformerTrainingOptions,
-)
 
 __all__ = [
     "ALL_STYLE_LAYERS",
-    "CLASSIFIER_PRESETS",
     "DEFAULT_ENGINE",
     "FILES_OF_A_RUN",
+    "FILM_ENGINE",
     "PLAIN_NAME",
     "PRESETS",
     "AnyStyleOptions",
-    "ClassifierTrainingOptions",
-    "CompactTrainingOptions",
-    "ConditionalTrainingOptions",
-    "CycleGANTrainingOptions",
     "DescentOptions",
-    "EncodedTrainingOptions",
     "EngineOptions",
     "FastOptions",
     "FeedForwardOptions",
     "GatysOptions",
     "LearnOptions",
     "NetworkOptions",
-    "OneStyleTrainingOptions",
+    "NnstOptions",
     "Options",
     "ReconstructOptions",
-    "SANetTrainingOptions",
+    "RuntimeOptions",
+    "StepwiseOptions",
     "StyleImageOptions",
     "TextureNetOptions",
     "TextureNetSynthesisOptions",
     "TextureOptions",
-    "TextureTrainingOptions",
-    "TrainingOptions",
-    "TransformerTrainingOptions",
     "layer_names",
     "layer_weights",
     "usage_error",

@@ -77,7 +77,8 @@ LayerNames = Annotated[str, BeforeValidator(_canonical_layer_names)]
 class Options(BaseModel):
     """What every run understands."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # defer_build: a command checks one of two dozen models, and each takes milliseconds to build.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:

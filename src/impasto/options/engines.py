@@ -10,7 +10,9 @@ from pydantic import Field, model_validator
 
 from impasto.options.base import LayerNames, LayerWeights, Options, SeedOptions
 
-DEFAULT_ENGINE = "fast"
+DEFAULT_ENGINE = "nnst"
+FILM_ENGINE = "fast"
+"""The default for films: seconds for each frame are too many, and neighbours jump from frame to frame."""
 PLAIN_NAME = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
 """A name without a path or a suffix: of weights and networks that are kept somewhere."""
 FILES_OF_A_RUN = frozenset({"save_every", "checkpoint_every"})
@@ -22,8 +24,8 @@ StyleMargin = Annotated[
     Field(
         ge=0,
         le=0.45,
-        description="Share of its width and height that each edge of the style image loses before it is looked at: "
-        "frames and the edges of scans are no style.",
+        description="Share of its width and height that is cropped from each edge of the style image, to drop frames "
+        "and scan borders.",
     ),
 ]
 
@@ -60,6 +62,11 @@ class EngineOptions(Options):
         """The same for options that make an engine load the same network in the same way."""
         return ()
 
+    @property
+    def expected_steps(self) -> int:
+        """Steps of a usual run."""
+        return 1
+
 
 class StyleImageOptions(Options):
     """What every engine understands that looks at a style image."""
@@ -71,6 +78,19 @@ class StyleImageOptions(Options):
         description="Size of the style's strokes: the style image is seen this many times as large.",
     )
     style_margin: StyleMargin = 0.02
+
+
+class StepwiseOptions(Options):
+    """What every engine understands that paints in many steps."""
+
+    init: Literal["content", "noise", "content+noise", "style"] | str = Field(
+        "content", description="Picture to start from; also a file."
+    )
+    # what is kept on the way; FILES_OF_A_RUN names them
+    save_every: int = Field(0, ge=0, description="Also save the picture after every so many steps; 0 is never.")
+    checkpoint_every: int = Field(
+        50, ge=0, description="Keep the state for --resume after every so many steps; 0 is never."
+    )
 
 
 class PerceptualOptions(Options):
@@ -160,7 +180,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-class GatysOptions(PerceptualOptions, DescentOptions, StyleImageOptions, EngineOptions):
+class GatysOptions(PerceptualOptions, DescentOptions, StepwiseOptions, StyleImageOptions, EngineOptions):
     """The classical optimisation of Gatys et al. (2016): the pixels themselves are what is trained."""
 
     preset: Literal["gatys2016", "thesis", "thesis-pooling"] | None = Field(
@@ -179,9 +199,6 @@ class GatysOptions(PerceptualOptions, DescentOptions, StyleImageOptions, EngineO
     )
 
     # the optimisation
-    init: Literal["content", "noise", "content+noise", "style"] | str = Field(
-        "content", description="Picture to start from; also a file."
-    )
     steps: StepsOverScales = 300
     scales: int = Field(
         0,
@@ -198,11 +215,10 @@ class GatysOptions(PerceptualOptions, DescentOptions, StyleImageOptions, EngineO
         "less memory and more time; 0 is the whole at once. Not given: as the memory asks for.",
     )
 
-    # what is kept on the way; FILES_OF_A_RUN names them
-    save_every: int = Field(0, ge=0, description="Also save the picture after every so many steps; 0 is never.")
-    checkpoint_every: int = Field(
-        50, ge=0, description="Keep the state for --resume after every so many steps; 0 is never."
-    )
+    @property
+    def expected_steps(self) -> int:
+        """See `EngineOptions.expected_steps`."""
+        return self.steps
 
     @model_validator(mode="before")
     @classmethod
@@ -232,17 +248,22 @@ class TextureOptions(DescentOptions, StyleImageOptions):
     )
 
 
-class NetworkOptions(Options):
-    """Which trained network, and who runs it."""
+class RuntimeOptions(Options):
+    """Who runs a network, and how."""
 
-    network: str | None = Field(
-        None, description="A bundled network, or a folder that 'impasto export' wrote; the first bundled if not given."
-    )
     runtime: Literal["openvino", "onnxruntime"] = Field("openvino", description="Who runs the network.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Arithmetic of the network; auto takes bfloat16 where the processor has it."
     )
     threads: int = Field(0, ge=0, le=1024, description="Threads of the processor; 0 for all.")
+
+
+class NetworkOptions(RuntimeOptions):
+    """Which trained network, and who runs it."""
+
+    network: str | None = Field(
+        None, description="A bundled network, or a folder that 'impasto export' wrote; the first bundled if not given."
+    )
 
     @property
     def network_key(self) -> tuple[str, ...]:
@@ -260,6 +281,42 @@ class AnyStyleOptions(StyleImageOptions, FeedForwardOptions):
 
 class FastOptions(SeedOptions, AnyStyleOptions):
     """One pass through a network that was trained for all styles, with strokes from noise."""
+
+
+class NnstOptions(StepwiseOptions, SeedOptions, RuntimeOptions, StyleImageOptions, EngineOptions):
+    """Optimisation by nearest neighbours of Kolkin et al. (2022)."""
+
+    content_weight: float = Field(
+        0.75,
+        ge=0,
+        le=1,
+        description="Share of the content image in the picture whose neighbours are found; the rest is the picture so "
+        "far. More keeps the drawing, less looks more painted.",
+    )
+    descriptor: str = Field(
+        "compact",
+        description="Descriptor network: compact; wide, which takes twice as long and paints cleaner strokes; or VGG "
+        "weights by a name from 'impasto models list', such as vgg19.",
+    )
+    steps: int | None = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="Steps in all, over all sizes of the picture. Not given: as many as pay, 118 at 512 pixels.",
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="Where to compute; auto is the processor; cuda and mps run in PyTorch."
+    )
+
+    @property
+    def expected_steps(self) -> int:
+        """See `EngineOptions.expected_steps`."""
+        return self.steps or 118
+
+    @property
+    def network_key(self) -> tuple[str, ...]:
+        """See `EngineOptions.network_key`."""
+        return (self.descriptor, self.runtime, self.precision, str(self.threads), self.device)
 
 
 class TextureNetSynthesisOptions(SeedOptions, NetworkOptions):

@@ -21,3 +21,6 @@ class Runtime(Protocol):
         Raises:
             UsageError: an input is missing, unknown, or has another number of dimensions.
         """
+
+    def release(self) -> None:
+        """Give back the memory that the last run took, where it is kept for the next; the network stays loaded."""

@@ -10,7 +10,7 @@ from impasto.errors import WeightsError, needs_extra
 from impasto.runtimes.inputs import check_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from impasto.runtimes.base import Precision
@@ -21,7 +21,13 @@ class OnnxRuntime:
     """An ONNX file in an ONNX Runtime session."""
 
     def __init__(
-        self, path: Path, *, threads: int = 0, precision: Precision = "auto", cache: Path | None = None
+        self,
+        path: Path,
+        *,
+        threads: int = 0,
+        precision: Precision = "auto",
+        cache: Path | None = None,
+        shapes: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         """Open ``path``.
 
@@ -30,6 +36,7 @@ class OnnxRuntime:
             threads: of the processor; 0 for all.
             precision: always float32 here, whatever is asked for.
             cache: not used; sessions open quickly.
+            shapes: not used.
 
         Raises:
             MissingDependencyError: ONNX Runtime is not installed.
@@ -53,3 +60,6 @@ class OnnxRuntime:
         check_inputs(inputs, self._dimensions)
         arrays = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
         return dict(zip(self._outputs, self._session.run(self._outputs, arrays), strict=True))
+
+    def release(self) -> None:
+        """Do nothing: a session cannot give back its memory."""

@@ -11,7 +11,7 @@ from impasto.errors import OutOfMemoryError, WeightsError
 from impasto.runtimes.inputs import check_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from impasto.runtimes.base import Precision
@@ -28,7 +28,13 @@ class OpenVINORuntime:
     """A compiled ONNX file."""
 
     def __init__(
-        self, path: Path, *, threads: int = 0, precision: Precision = "auto", cache: Path | None = None
+        self,
+        path: Path,
+        *,
+        threads: int = 0,
+        precision: Precision = "auto",
+        cache: Path | None = None,
+        shapes: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         """Compile ``path``.
 
@@ -37,6 +43,7 @@ class OpenVINORuntime:
             threads: of the processor; 0 for all.
             precision: 'auto' takes bfloat16 where the processor has it.
             cache: a folder for compiled networks, which makes the next start faster.
+            shapes: of all inputs, by name, if they never change: about half of the memory is enough then.
 
         Raises:
             WeightsError: the file is missing or damaged.
@@ -52,7 +59,13 @@ class OpenVINORuntime:
         if cache is not None and _is_writable(cache):
             settings["CACHE_DIR"] = str(cache)
         try:
-            self._network = openvino.Core().compile_model(str(path), "CPU", settings)
+            core = openvino.Core()
+            if shapes is None:
+                self._network = core.compile_model(str(path), "CPU", settings)
+            else:
+                model = core.read_model(str(path))
+                model.reshape({name: list(shape) for name, shape in shapes.items()})
+                self._network = core.compile_model(model, "CPU", settings)
             self._request = self._network.create_infer_request()
         except RuntimeError as error:
             if _lacks_memory(str(error)):
@@ -70,7 +83,8 @@ class OpenVINORuntime:
         for tensor in self._request.output_tensors:
             tensor.data.reshape(-1)[:1] = _UNTOUCHED
         try:
-            found = self._request.infer({name: np.ascontiguousarray(array) for name, array in inputs.items()})
+            arrays = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
+            found = self._request.infer(arrays, share_inputs=True)
         except RuntimeError as error:  # the shapes have been checked
             raise OutOfMemoryError(
                 f"OpenVINO cannot run the network here ({str(error).splitlines()[0][:80]}); choose a smaller --size"
@@ -79,6 +93,12 @@ class OpenVINORuntime:
         if any(array.size == 0 or array.flat[0] == _UNTOUCHED for array in outputs.values()):
             raise OutOfMemoryError(_SHORTAGE)
         return outputs
+
+    def release(self) -> None:
+        """Give back the memory of the last run: see `impasto.runtimes.base.Runtime`."""
+        del self._request  # it keeps inputs and outputs
+        self._network.release_memory()
+        self._request = self._network.create_infer_request()
 
 
 def _lacks_memory(text: str) -> bool:

@@ -23,8 +23,14 @@ class TorchRuntime:
         function: Callable[..., Tensor | tuple[Tensor, ...]],
         dimensions: Mapping[str, int],
         outputs: Sequence[str],
+        *,
+        device: str = "cpu",
     ) -> None:
-        """Run ``function``, whose parameters by name take arrays of ``dimensions``; call its results ``outputs``."""
+        """Run ``function``, whose parameters by name take arrays of ``dimensions``; call its results ``outputs``.
+
+        Its weights are on ``device`` already.
+        """
+        self._device = device
         self._function = function
         self._dimensions = dimensions
         self._outputs = outputs
@@ -33,6 +39,11 @@ class TorchRuntime:
         """Compute the output: see `impasto.runtimes.base.Runtime`."""
         check_inputs(inputs, self._dimensions)
         with torch.no_grad():
-            result = self._function(**{name: torch.from_numpy(array) for name, array in inputs.items()})
+            result = self._function(
+                **{name: torch.from_numpy(array).to(self._device) for name, array in inputs.items()}
+            )
         results = [result] if isinstance(result, Tensor) else result
-        return {name: tensor.numpy() for name, tensor in zip(self._outputs, results, strict=True)}
+        return {name: tensor.cpu().numpy() for name, tensor in zip(self._outputs, results, strict=True)}
+
+    def release(self) -> None:
+        """Do nothing: PyTorch keeps no memory of a run."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from impasto.options import ClassifierTrainingOptions
+    from impasto.options.training import ClassifierTrainingOptions
     from impasto.training.classification import Evaluation
     from impasto.training.labelled import Part, Survey
     from impasto.types import OnStep, Picture

@@ -20,7 +20,7 @@ from impasto.training.regression import by_channel, fit_convolution
 from impasto.types import Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from impasto.descriptors.vgg import VGG
     from impasto.training.data import Crops
@@ -31,26 +31,30 @@ _HEAD_RIDGE = 1e-6
 
 
 class Student(nn.Module):
-    """VGG19 up to conv5_1 with ``COMPACT_WIDTHS`` channels, and per wanted layer a head to VGG19's own channels."""
+    """VGG19 up to conv5_1 with fewer channels, and per wanted layer a head to VGG19's own channels."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, teacher: VGG) -> None:
-        """Take preprocessing and the heads' widths from ``teacher``; the weights are random."""
+    def __init__(self, teacher: VGG, widths: Mapping[str, int] = COMPACT_WIDTHS) -> None:
+        """Take preprocessing and the heads' widths from ``teacher``; the weights are random.
+
+        ``widths`` are the channels of each convolution, down to conv5_1.
+        """
         super().__init__()
+        self.widths = dict(widths)
         self.register_buffer("mean", teacher.mean)
         self.register_buffer("std", teacher.std)
         self.convolutions = nn.ModuleDict()
         self.heads = nn.ModuleDict()
         channels = 3
-        for layer, width in COMPACT_WIDTHS.items():
+        for layer, width in widths.items():
             edges: Literal["replicate", "zeros"] = "replicate" if layer == "conv1_1" else "zeros"
             self.convolutions[layer] = nn.Conv2d(channels, width, 3, padding=1, padding_mode=edges)
             channels = width
         for layer in COMPACT_LAYERS:
             wide = teacher.get_buffer(f"convolutions.{layer.replace('relu', 'conv')}.weight").shape[0]
-            self.heads[layer] = nn.Conv2d(COMPACT_WIDTHS[layer.replace("relu", "conv")], wide, 1)
+            self.heads[layer] = nn.Conv2d(widths[layer.replace("relu", "conv")], wide, 1)
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
         """Compute the student's own activations of the wanted layers for ``image`` (N, 3, H, W) in [0, 1]."""
@@ -182,7 +186,7 @@ def prune_teacher(student: Student, teacher: VGG, images: Tensor) -> None:
                 positions = torch.randperm(before.shape[1], generator=generator)[:_RANKED_POSITIONS]
                 rectified = before[:, positions].relu()
                 order = qr((rectified - rectified.mean(1, keepdim=True)).T.numpy(), mode="r", pivoting=True)[1]
-                chosen = torch.from_numpy(order[: COMPACT_WIDTHS[layer]].copy()).long()
+                chosen = torch.from_numpy(order[: student.widths[layer]].copy()).long()
                 mode = "replicate" if layer == "conv1_1" else "constant"
                 patches = by_channel(F.unfold(F.pad(x, (1, 1, 1, 1), mode=mode), 3).view(len(x), -1, *x.shape[2:]))
                 convolution = cast("nn.Conv2d", student.convolutions[layer])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from impasto.networks.base import PaintingNetwork
-    from impasto.options import TrainingOptions
+    from impasto.options.training import TrainingOptions
     from impasto.training.data import Crops
 
 

@@ -14,7 +14,7 @@ import torch
 from impasto.descriptors.catalog import load_descriptor
 from impasto.descriptors.compact import load_compact
 from impasto.errors import StyleError
-from impasto.gallery import GalleryStyle, read_style_file
+from impasto.gallery import GalleryStyle, encode_style_image, read_style_file
 from impasto.losses.functional import content_distance, style_distance, total_variation
 from impasto.networks.checkpoint import load_network
 from impasto.networks.stylizer import LAST_LAYERS, STYLE_LAYERS, ConditionalStylizer
@@ -84,7 +84,8 @@ def learn_style(
         on_step=on_step,
     )
     learned = {name: weights.numpy() for name, weights in layers.items()}
-    return GalleryStyle(name, code.numpy(), read_style_file(folder / IDENTITY_FILE).network, layers=learned)
+    network_id = read_style_file(folder / IDENTITY_FILE).network
+    return GalleryStyle(name, code.numpy(), network_id, image=encode_style_image(picture), layers=learned)
 
 
 def learn_code(

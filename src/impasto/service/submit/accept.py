@@ -30,7 +30,7 @@ from impasto.options import (
     PLAIN_NAME,
     EngineOptions,
     FastOptions,
-    GatysOptions,
+    StepwiseOptions,
     StyleImageOptions,
 )
 from impasto.service.jobs import DEFAULT_QUEUE, Channel, NewJob, new_id
@@ -50,15 +50,12 @@ _STARTS = ("content", "noise", "content+noise", "style")
 _NAMED = ("descriptor", "network")
 """Options that elsewhere may also be files: here they are names only."""
 
-StyleKinds = Literal["any", "pictures", "own"]
+StyleKinds = Literal["any", "own"]
 
 
 def style_kinds(engine: str) -> StyleKinds:
-    """Say which styles ``engine`` takes: names of the gallery and pictures, pictures only, or none but its own."""
-    options = OPTIONS[engine]
-    if not issubclass(options, StyleImageOptions):
-        return "own"
-    return "any" if issubclass(options, FastOptions) else "pictures"
+    """Say which styles ``engine`` takes: names of the gallery and pictures, or none but its own."""
+    return "any" if issubclass(OPTIONS[engine], StyleImageOptions) else "own"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,11 +207,10 @@ class Acceptance:
                 raise UsageError(f"{name} is {value!r}; it has to be a name here, not a file")
         if options.size is not None and options.size > self._settings.max_size:
             raise UsageError(f"size is {options.size}; at most {self._settings.max_size} pixels are painted here")
-        if isinstance(options, GatysOptions):
-            if options.init not in _STARTS:
-                raise UsageError(f"init is {options.init!r}; here it is one of {', '.join(_STARTS)}")
-            if options.steps > self._settings.max_steps:
-                raise UsageError(f"steps is {options.steps}; at most {self._settings.max_steps} are done here")
+        if isinstance(options, StepwiseOptions) and options.init not in _STARTS:
+            raise UsageError(f"init is {options.init!r}; here it is one of {', '.join(_STARTS)}")
+        if options.expected_steps > self._settings.max_steps:
+            raise UsageError(f"steps is {options.expected_steps}; at most {self._settings.max_steps} are done here")
         return options
 
     def _styles(self, request: Request) -> Sequence[tuple[str | bytes, float]]:
@@ -233,10 +229,10 @@ class Acceptance:
             if not 0 < weight < float("inf"):
                 raise UsageError(f"style weight is {weight:g}; it must be positive")
             if isinstance(source, str):
-                catalog.path(source)
-                if kinds == "pictures":
+                style = catalog.get(source)
+                if not (style.image or issubclass(OPTIONS[request.engine], FastOptions)):
                     raise UsageError(
-                        f"style {source!r} is a code for engine 'fast'; engine {request.engine!r} needs a picture"
+                        f"style {source!r} is only a code for engine 'fast'; engine {request.engine!r} needs a picture"
                     )
         return request.styles
 

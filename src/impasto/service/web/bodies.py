@@ -117,7 +117,7 @@ class EngineBody(BaseModel):
     summary: str
     available: bool = Field(description="Whether the server has what it needs.")
     styles: StyleKinds = Field(
-        description="Which it takes: any, names of the gallery and pictures; pictures only; or its networks' own, none."
+        description="Which it takes: any, names of the gallery and pictures; or own, none but that of its network."
     )
     options: dict[str, Any] = Field(description="JSON schema of its options, the other fields of a job.")
 

@@ -26,7 +26,7 @@ const chosen = () => engines.find(({ name }) => name === byId("engine").value);
 /** Whether the chosen engine has the option `name`. */
 export const has = (name) => name in (chosen()?.options.properties ?? {});
 
-/** Which styles it takes: "any", "pictures", not those of the gallery, or its "own" only. */
+/** Which styles it takes: "any", or its "own" only. */
 export const styleKinds = () => chosen()?.styles ?? "any";
 
 export const engine = () => byId("engine").value;

@@ -81,8 +81,6 @@ async function paint(event) {
   const [kinds, mix] = [expert.styleKinds(), styles.styles()];
   if (kinds === "own" && mix.length) return say(t("own_style_only", { engine: expert.engine() }), "error");
   if (kinds !== "own" && !mix.length) return say(t("need_style"), "error");
-  const coded = kinds === "pictures" && mix.find(({ blob }) => !blob);
-  if (coded) return say(t("need_picture", { engine: expert.engine(), name: coded.title }), "error");
   sending = true;
   byId("paint").ariaDisabled = "true";
   const titles = mix.map(({ title }) => title);

@@ -1,22 +1,26 @@
-"""Minimising an objective over one image, with a guard against losses that explode and algorithms that stall."""
+"""The steps of one optimisation, with a guard against losses that explode and algorithms that stall."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
-import torch
-
-from impasto.engines.optimizers import DEFAULT_LEARNING_RATE, Optimizer, build_optimizer
-from impasto.engines.store import Store, copied
 from impasto.errors import DivergedError
+from impasto.optimization.memory import Memory, l1_norm
+from impasto.optimization.optimizers import DEFAULT_LEARNING_RATE, Optimizer, build_optimizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from torch import Tensor
+    import numpy as np
+    import numpy.typing as npt
 
+    from impasto.optimization.objective import Objective
+    from impasto.types import FloatArray
+
+    Arrays = Mapping[str, npt.NDArray[np.generic]]
+    Plain = Mapping[str, float | int | str | bool]
 
 _EXPLOSION = 100.0  # times the first loss
 _MAX_ROLLBACKS = 8
@@ -25,17 +29,9 @@ _PATIENCE = 25  # steps without progress
 _PROGRESS = 1e-4  # of the loss, within the patience
 
 
-@runtime_checkable
-class Differentiated(Protocol):
-    """An objective that knows its gradient, where none can be found by going back through all of its computation."""
-
-    def differentiate(self, image: Tensor) -> tuple[dict[str, float], Tensor]:
-        """Return losses by name, and the gradient of 'total', for ``image`` (1, 3, H, W)."""
-
-
 @dataclass
 class _Course:
-    """Where a descent stands, apart from tensors."""
+    """Where a descent stands, apart from arrays."""
 
     optimizer: str
     learning_rate: float
@@ -58,21 +54,28 @@ class Descent:
 
     def __init__(
         self,
-        start: Tensor,
-        objective: Callable[[Tensor], Mapping[str, Tensor]] | Differentiated,
+        start: FloatArray,
+        objective: Objective,
         *,
-        optimizer: str,
-        learning_rate: float | None,
-        store: Store | None = None,
+        optimizer: str = "lbfgs",
+        learning_rate: float | None = None,
+        steps: int | None = None,
+        memory: Memory | None = None,
     ) -> None:
-        """Start from ``start`` (1, 3, H, W).
+        """Start from ``start`` (1, 3, H, W), float32.
 
-        ``objective`` returns losses by name, the one to minimise as 'total'; or their gradient, too (`Differentiated`).
-        What is as large as the image is kept in ``store``: in memory if not given.
+        Args:
+            start: the first image; it is copied.
+            objective: what to minimise.
+            optimizer: by name: 'lbfgs', 'adam' or 'sgd'.
+            learning_rate: in the optimizer's own unit; its default if None.
+            steps: how many will be taken, if that is known: L-BFGS then reserves no more memory than it can use.
+            memory: where everything as large as the image is kept.
         """
-        self._store = store or Store(start.device)
-        self.image, self.best = (copied(self._store, start.detach()) for _ in range(2))
+        self._memory = memory or Memory()
+        self.image, self.best = (self._memory.copied(start) for _ in range(2))
         self._objective = objective
+        self._steps = steps
         self._course = _Course(optimizer, learning_rate or DEFAULT_LEARNING_RATE[optimizer])
         self._optimizer = self._build()
 
@@ -91,23 +94,24 @@ class Descent:
             DivergedError: the losses are not finite at the start.
         """
         course = self._course
-        losses, gradient = self._evaluate()
+        evaluation = self._objective.evaluate(self.image)
+        losses, gradient = dict(evaluation.losses), evaluation.gradient
         total = losses["total"]
-        strips = self._store.strips
-        sound = math.isfinite(total) and all(bool(torch.isfinite(strip).all()) for (strip,) in strips(gradient))
+        slope = l1_norm(self._memory, gradient)
+        sound = math.isfinite(total) and math.isfinite(slope)
         if math.isnan(course.first_loss):
             if not sound:
                 raise DivergedError(
-                    f"the loss of the starting picture is {total}; lower the weights of the losses or "
-                    "use --normalization relative or --precision float32"
+                    f"the loss of the starting picture is {total}; lower the weights of the losses, or choose relative "
+                    "normalization or precision float32"
                 )
             course.first_loss = total
         if not sound or total > _EXPLOSION * course.first_loss:
             return losses, self._roll_back(total)
         if total < course.best_loss:
             course.best_loss = total
-            self._copy(self.image, self.best)
-        course.converged = not any(bool(strip.any()) for (strip,) in strips(gradient))
+            self._memory.copy(self.image, self.best)
+        course.converged = slope == 0
         if course.converged:
             return losses, "the gradient is zero: nothing is left to change"
         note = self._watch_progress(total)
@@ -115,41 +119,23 @@ class Descent:
             self._optimizer.step(gradient)
         return losses, note
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, float | int | str | bool]]:
-        """Everything needed to continue: tensors, and plain values."""
-        tensors = {"image": self.image, "best": self.best}
-        tensors |= {f"optimizer.{name}": value for name, value in self._optimizer.state().items()}
-        return tensors, asdict(self._course)
+    def state(self) -> tuple[dict[str, npt.NDArray[np.generic]], dict[str, float | int | str | bool]]:
+        """Return everything needed to continue: arrays, and plain values."""
+        return {"image": self.image, "best": self.best, **self._optimizer.state()}, asdict(self._course)
 
-    def restore(self, tensors: Mapping[str, Tensor], course: Mapping[str, float | int | str | bool]) -> None:
+    def restore(self, arrays: Arrays, course: Plain) -> None:
         """Continue from what `state` returned."""
         self._course = _Course(**course)  # type: ignore[arg-type]  # JSON carries no types
-        self._copy(tensors["image"], self.image)
-        self._copy(tensors["best"], self.best)
+        self._memory.copy(arrays["image"], self.image)  # type: ignore[arg-type]  # float32 as saved
+        self._memory.copy(arrays["best"], self.best)  # type: ignore[arg-type]
         self._optimizer = self._build()
-        prefix = "optimizer."
-        self._optimizer.restore(
-            {
-                name.removeprefix(prefix): self._store.kept(tensors[name].to(self.image.device))
-                for name in tensors
-                if name.startswith(prefix)
-            }
-        )
+        self._optimizer.restore(arrays)
 
     def _build(self) -> Optimizer:
-        return build_optimizer(self._course.optimizer, self.image, self._course.learning_rate, self._store)
-
-    def _copy(self, source: Tensor, target: Tensor) -> None:
-        for read, written in self._store.strips(source, target):
-            written.copy_(read)
-
-    def _evaluate(self) -> tuple[dict[str, float], Tensor]:
-        if isinstance(self._objective, Differentiated):
-            return self._objective.differentiate(self.image)
-        leaf = self.image.detach().requires_grad_(True)
-        losses = self._objective(leaf)
-        (gradient,) = torch.autograd.grad(losses["total"], leaf)
-        return {name: float(loss.detach()) for name, loss in losses.items()}, gradient
+        course = self._course
+        return build_optimizer(
+            course.optimizer, self.image, course.learning_rate, steps=self._steps, memory=self._memory
+        )
 
     def _roll_back(self, total: float) -> str:
         course = self._course
@@ -157,7 +143,7 @@ class Descent:
         if course.rollbacks > _MAX_ROLLBACKS:
             course.converged = True
             return f"the loss is {total:g} again after {_MAX_ROLLBACKS} roll-backs; ending with the best picture"
-        self._copy(self.best, self.image)
+        self._memory.copy(self.best, self.image)
         course.learning_rate /= 4
         remedy = "steps are 4 times smaller now"
         if course.optimizer == "lbfgs" and course.rollbacks >= _ROLLBACKS_BEFORE_ADAM:
@@ -174,7 +160,7 @@ class Descent:
         course.steps_since_milestone += 1
         if course.optimizer != "lbfgs" or course.steps_since_milestone < _PATIENCE:
             return ""
-        self._copy(self.best, self.image)
+        self._memory.copy(self.best, self.image)
         course.steps_since_milestone = 0
         course.restarts += 1
         if course.restarts > 1:

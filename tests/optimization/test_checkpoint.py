@@ -7,25 +7,27 @@ import signal
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import save_file
+from safetensors.numpy import load_file, save_file
 
-from impasto.engines.checkpoints import Checkpoint, RunState, fingerprint_run
 from impasto.errors import CheckpointError, ImageWriteError
+from impasto.optimization.checkpoint import Checkpoint, RunState, fingerprint_run
 
 
 def a_state(side=4):
     return RunState(
-        scale=1,
+        stage=1,
         done=70,
-        done_at_scale=20,
+        done_at_stage=20,
         course={"optimizer": "lbfgs", "best_loss": 0.1 + 0.2, "milestone": float("inf"), "converged": False},
-        tensors={
-            "image": torch.rand(1, 3, side, side),
-            "turned": torch.rand(side, 2 * side).T,
-            "half": torch.rand(3).to(torch.bfloat16),
-            "step": torch.tensor(5.0),
+        arrays={
+            "image": np.random.default_rng().random((1, 3, side, side), np.float32),
+            "turned": np.random.default_rng().random((side, 2 * side), np.float32).T,
+            "products": np.random.default_rng().random((3, 3)),
+            "order": np.array([2, 0, 1]),
+            "pending": np.array([], np.int64),
+            "step": np.array(5.0, np.float32),
         },
+        tile=96,
     )
 
 
@@ -38,12 +40,14 @@ def test_comes_back_bit_for_bit(tmp_path):
     Checkpoint(path).save(state, "print")
     loaded = Checkpoint(path, resume=True).load("print")
     assert loaded is not None
-    assert (loaded.scale, loaded.done, loaded.done_at_scale) == (1, 70, 20)
+    assert (loaded.stage, loaded.done, loaded.done_at_stage, loaded.tile) == (1, 70, 20, 96)
     assert loaded.course == state.course
-    assert loaded.tensors.keys() == state.tensors.keys()
-    for name, tensor in state.tensors.items():
-        assert loaded.tensors[name].dtype == tensor.dtype
-        assert torch.equal(loaded.tensors[name], tensor)
+    assert loaded.arrays.keys() == state.arrays.keys() == load_file(path).keys()
+    for name, array in state.arrays.items():
+        assert loaded.arrays[name].dtype == array.dtype
+        np.testing.assert_array_equal(loaded.arrays[name], array, strict=True)
+    with pytest.raises(KeyError):
+        loaded.arrays["nothing"]
 
 
 def test_a_run_starts_anew_unless_asked_to_resume(tmp_path):
@@ -61,7 +65,7 @@ def test_the_last_state_counts_and_nothing_else_is_left(tmp_path):
     states = [a_state(), a_state()]
     for state in states:
         checkpoint.save(state, "print")
-    assert torch.equal(checkpoint.load("print").tensors["image"], states[1].tensors["image"])
+    np.testing.assert_array_equal(checkpoint.load("print").arrays["image"], states[1].arrays["image"])
     assert names(tmp_path) == ["run.checkpoint"]
 
 
@@ -85,7 +89,7 @@ def test_a_full_disk_leaves_the_old_state(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
-    assert torch.equal(checkpoint.load("print").tensors["image"], old.tensors["image"])
+    np.testing.assert_array_equal(checkpoint.load("print").arrays["image"], old.arrays["image"])
     assert names(tmp_path) == ["run.checkpoint"]
 
 
@@ -102,11 +106,11 @@ def text(path):
 
 
 def weights(path):
-    save_file({"conv1_1.weight": torch.zeros(2)}, path)
+    save_file({"conv1_1.weight": np.zeros(2)}, path)
 
 
 def weights_with_metadata(path):
-    save_file({"conv1_1.weight": torch.zeros(2)}, path, {"architecture": "vgg19"})
+    save_file({"conv1_1.weight": np.zeros(2)}, path, {"architecture": "vgg19"})
 
 
 def a_folder(path):
@@ -121,7 +125,7 @@ def test_a_damaged_file_is_refused(tmp_path, damage):
     damage(path)
     with pytest.raises(CheckpointError) as caught:
         Checkpoint(path, resume=True).load("print")
-    assert str(caught.value) == f"{path} is no readable checkpoint; delete it or run without --resume"
+    assert str(caught.value) == f"{path} is no readable checkpoint; delete it, or start again without resuming"
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
@@ -130,7 +134,8 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     with pytest.raises(CheckpointError) as caught:
         Checkpoint(path, resume=True).load("another print")
     assert str(caught.value) == (
-        f"{path} belongs to a run with other pictures or options; repeat its command exactly, or run without --resume"
+        f"{path} belongs to a run with other pictures or options; "
+        "repeat its command exactly, or start again without resuming"
     )
 
 

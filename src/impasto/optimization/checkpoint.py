@@ -1,4 +1,4 @@
-"""The state of a run on disk, so that it can go on after anything."""
+"""The state of a run on disk, so that it can be continued after anything."""
 
 from __future__ import annotations
 
@@ -9,47 +9,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from impasto.errors import CheckpointError
 from impasto.images.atomic import whole_file
+from impasto.optimization.memory import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    import numpy as np
-    from torch import Tensor
+    import numpy.typing as npt
 
-    from impasto.types import FloatArray
-
-
-_TYPES = {
-    torch.float32: "F32",
-    torch.float64: "F64",
-    torch.bfloat16: "BF16",
-    torch.float16: "F16",
-    torch.int64: "I64",
-}
+_TYPES = {"float32": "F32", "float64": "F64", "int64": "I64"}
 
 
 @dataclass(frozen=True)
 class RunState:
     """Where a run stands, at the end of a step."""
 
-    scale: int
-    """Index of the scale."""
+    stage: int
+    """Index of the stage."""
     done: int
-    """Steps done, over all scales."""
-    done_at_scale: int
-    """Steps done at this scale."""
+    """Steps done, over all stages."""
+    done_at_stage: int
+    """Steps done at this stage."""
     course: Mapping[str, Any]
     """Plain values of the descent."""
-    tensors: Mapping[str, Tensor]
-    """Tensors of the descent."""
+    arrays: Mapping[str, npt.NDArray[np.generic]]
+    """Arrays of the descent, and 'start', the pixels that the stage started from."""
     tile: int = 0
-    """Side of the tiles that the picture is looked at in; 0 is the whole."""
+    """Side of the tiles in which the picture is evaluated; 0 is the whole."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +51,18 @@ class Checkpoint:
     resume: bool = False
     """Whether to continue from the file, if it is there."""
 
-    def save(self, state: RunState, fingerprint: str) -> None:
-        """Replace the file with ``state``, at once or not at all."""
-        metadata = {
+    def save(self, state: RunState, fingerprint: str, memory: Memory | None = None) -> None:
+        """Replace the file with ``state``, whose arrays are in ``memory``, at once or not at all."""
+        run = {
             "fingerprint": fingerprint,
-            "scale": state.scale,
+            "stage": state.stage,
             "done": state.done,
-            "done_at_scale": state.done_at_scale,
+            "done_at_stage": state.done_at_stage,
             "course": dict(state.course),
             "tile": state.tile,
         }
         with whole_file(self.path) as temporary:
-            _write(temporary, state.tensors, {"run": json.dumps(metadata)})
+            _write(temporary, state.arrays, {"run": json.dumps(run)}, memory or Memory())
 
     def load(self, fingerprint: str) -> RunState | None:
         """Read the state to continue from; None to start from the beginning.
@@ -82,38 +73,39 @@ class Checkpoint:
         if not self.resume or not self.path.exists():
             return None
         try:
-            with safe_open(os.fspath(self.path), "pt") as file:
+            with safe_open(os.fspath(self.path), "np") as file:
                 run = json.loads(file.metadata()["run"])
-                tensors = _Tensors(self.path, list(file.keys()))
+                arrays = _Arrays(self.path, list(file.keys()))
+            state = RunState(run["stage"], run["done"], run["done_at_stage"], run["course"], arrays, run["tile"])
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
-                f"{self.path} is no readable checkpoint; delete it or run without --resume"
+                f"{self.path} is no readable checkpoint; delete it, or start again without resuming"
             ) from error
         if run["fingerprint"] != fingerprint:
             raise CheckpointError(
                 f"{self.path} belongs to a run with other pictures or options; "
-                "repeat its command exactly, or run without --resume"
+                "repeat its command exactly, or start again without resuming"
             )
-        return RunState(run["scale"], run["done"], run["done_at_scale"], run["course"], tensors, run.get("tile", 0))
+        return state
 
     def discard(self) -> None:
         """Delete the file: the run is complete."""
         self.path.unlink(missing_ok=True)
 
 
-class _Tensors(Mapping[str, "Tensor"]):
-    """The tensors of a file, each read when it is asked for: together they may be larger than the memory."""
+class _Arrays(Mapping[str, "npt.NDArray[np.generic]"]):
+    """The arrays of a file, each read when it is asked for: together they may be larger than the memory."""
 
     def __init__(self, path: Path, names: list[str]) -> None:
         self._path = path
         self._names = names
 
-    def __getitem__(self, name: str) -> Tensor:
+    def __getitem__(self, name: str) -> npt.NDArray[np.generic]:
         if name not in self._names:
             raise KeyError(name)
-        with safe_open(os.fspath(self._path), "pt") as file:
-            tensor: Tensor = file.get_tensor(name)
-        return tensor
+        with safe_open(os.fspath(self._path), "np") as file:
+            array: npt.NDArray[np.generic] = file.get_tensor(name)
+        return array
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -122,24 +114,26 @@ class _Tensors(Mapping[str, "Tensor"]):
         return len(self._names)
 
 
-def _write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file tensor by tensor; the library's own function wants them all in memory at once."""
+def _write(
+    path: Path, arrays: Mapping[str, npt.NDArray[np.generic]], metadata: Mapping[str, str], memory: Memory
+) -> None:
+    """Write a safetensors file array by array; the library's own function wants them all in memory at once."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     end = 0
-    for name, tensor in tensors.items():
-        begin, end = end, end + tensor.numel() * tensor.element_size()
-        header[name] = {"dtype": _TYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [begin, end]}
+    for name, array in arrays.items():
+        begin, end = end, end + array.nbytes
+        header[name] = {"dtype": _TYPES[array.dtype.name], "shape": list(array.shape), "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little"))
         file.write(text)
-        for tensor in tensors.values():
-            raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-            file.write(raw.numpy().data)
+        for array in arrays.values():
+            file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+            memory.release()
 
 
-def fingerprint_run(settings: Mapping[str, Any], arrays: Iterable[FloatArray | np.ndarray[Any, Any]]) -> str:
+def fingerprint_run(settings: Mapping[str, Any], arrays: Iterable[npt.NDArray[np.generic]]) -> str:
     """Digest everything that determines a run: ``settings`` (JSON values) and the pixels that go in."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for array in arrays:

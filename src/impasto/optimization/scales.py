@@ -1,4 +1,4 @@
-"""Coarse-to-fine: which sizes an optimisation goes through, and with how many steps."""
+"""Coarse to fine: the sizes that an optimization goes through, and the steps at each."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _FEWEST_STEPS = 2
 
 
 @dataclass(frozen=True)
-class Scale:
-    """One size of the picture."""
+class Stage:
+    """Some steps at one size of the picture."""
 
     width: int
     height: int
@@ -32,7 +32,7 @@ def fit_layers(width: int, height: int, long_side: float, minimum: int) -> tuple
     return fit_size(width, height, round(max(long_side, narrowest)))
 
 
-def plan_scales(width: int, height: int, scales: int, steps: int, minimum: int) -> list[Scale]:
+def plan_scales(width: int, height: int, scales: int, steps: int, minimum: int) -> list[Stage]:
     """Divide ``steps`` among sizes that double up to ``width`` x ``height``.
 
     A scale gets half as many steps as the one before, which is four times cheaper per step: most of what style transfer
@@ -58,6 +58,6 @@ def plan_scales(width: int, height: int, scales: int, steps: int, minimum: int) 
     counts = [max(fewest, round(steps * share / sum(shares))) for share in shares]
     counts[0] = max(fewest, counts[0] + steps - sum(counts))
     return [
-        Scale(max(1, round(width / 2**level)), max(1, round(height / 2**level)), count)
+        Stage(max(1, round(width / 2**level)), max(1, round(height / 2**level)), count)
         for level, count in zip(range(halvings, -1, -1), counts, strict=True)
     ]

@@ -4,43 +4,45 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
-from impasto.engines.checkpoints import Checkpoint
-from impasto.engines.coarse_to_fine import CoarseToFine
-from impasto.engines.optimizers import DEFAULT_LEARNING_RATE
-from impasto.engines.scales import Scale
-from impasto.engines.tensors import to_pixels, to_tensor
 from impasto.errors import CheckpointError, Interrupted
 from impasto.images import resize_pixels
+from impasto.optimization.checkpoint import Checkpoint
+from impasto.optimization.memory import OnDisk
+from impasto.optimization.objective import Evaluation
+from impasto.optimization.optimizers import DEFAULT_LEARNING_RATE
+from impasto.optimization.scales import Stage
+from impasto.optimization.stages import CoarseToFine, Run, to_image, to_pixels
 from impasto.types import Picture
 
-CPU = torch.device("cpu")
-SCALES = [Scale(8, 6, 7), Scale(16, 12, 5), Scale(32, 24, 3)]
+STAGES = [Stage(8, 6, 7), Stage(16, 12, 5), Stage(32, 24, 3)]
 TARGET = np.random.default_rng(0).uniform(0.2, 0.8, (24, 32, 3)).astype(np.float32)
 START = np.full((6, 8, 3), 0.5, np.float32)
 
 
-def bowl_at(scale, store=None):
-    target = to_tensor(resize_pixels(TARGET, scale.height, scale.width), CPU)
-    # A quartic: no algorithm is done with it after two steps.
-    return lambda image: {"total": (image - target).square().mean() + 50 * (image - target).pow(4).mean()}
+class Bowl:
+    """A quartic, which no algorithm is done with after two steps; or a parabola."""
+
+    def __init__(self, bottom, steepness=50):
+        self.bottom = bottom
+        self.steepness = steepness
+
+    def evaluate(self, image):
+        apart = image - self.bottom
+        total = (apart**2 + self.steepness * apart**4).mean()
+        return Evaluation({"total": float(total)}, (2 * apart + 4 * self.steepness * apart**3) / apart.size)
 
 
-def a_run(optimizer="lbfgs", objective_at=bowl_at, scales=SCALES, checkpoint_every=0):
-    return CoarseToFine(
-        scales,
-        objective_at,
-        optimizer=optimizer,
-        learning_rate=None,
-        device=CPU,
-        checkpoint_every=checkpoint_every,
-        fingerprint="print",
-    )
+def bowl_at(stage):
+    return Bowl(to_image(resize_pixels(TARGET, stage.height, stage.width)))
+
+
+def a_run(optimizer="lbfgs", objective_at=bowl_at, stages=STAGES, **options):
+    return Run(stages, CoarseToFine(objective_at, Picture), optimizer=optimizer, fingerprint="print", **options)
 
 
 def minimize(run, on_step=lambda step: None, checkpoint=None):
-    return run.minimize(START, finish=Picture, on_step=on_step, checkpoint=checkpoint)
+    return run.minimize(START, on_step=on_step, checkpoint=checkpoint)
 
 
 class Stopped(Exception):  # noqa: N818 - as a user might name it
@@ -56,7 +58,7 @@ def stop_after(steps, error=Stopped):
 
 
 def test_pixels_become_an_image_and_pixels_again():
-    image = to_tensor(TARGET, CPU)
+    image = to_image(TARGET)
     assert image.shape == (1, 3, 24, 32)
     assert float(image[0, 2, 5, 7]) == float(TARGET[5, 7, 2])
     np.testing.assert_array_equal(to_pixels(image), TARGET)
@@ -89,8 +91,8 @@ def test_a_preview_has_the_size_of_its_scale():
 
 
 def test_scales_that_are_done_early_are_left_early():
-    def even(scale, store):
-        return lambda image: {"total": (image - 0.5).square().mean()}
+    def even(stage):
+        return Bowl(np.float32(0.5), steepness=0)
 
     steps = []
     pixels = minimize(a_run(objective_at=even), steps.append)
@@ -104,12 +106,12 @@ def test_scales_that_are_done_early_are_left_early():
 def test_the_objective_of_each_scale_is_built_once():
     built = []
 
-    def objective_at(scale, store):
-        built.append(scale)
-        return bowl_at(scale)
+    def objective_at(stage):
+        built.append(stage)
+        return bowl_at(stage)
 
     minimize(a_run(objective_at=objective_at))
-    assert built == SCALES
+    assert built == STAGES
 
 
 def test_an_exception_of_on_step_comes_through():
@@ -133,10 +135,10 @@ def test_an_interrupt_carries_the_best_picture():
 def test_an_interrupt_between_scales_carries_the_picture_of_the_last_one():
     last = []
 
-    def objective_at(scale, store):
-        if scale == SCALES[1]:
+    def objective_at(stage):
+        if stage == STAGES[1]:
             raise KeyboardInterrupt
-        return bowl_at(scale)
+        return bowl_at(stage)
 
     with pytest.raises(Interrupted) as caught:
         minimize(a_run(objective_at=objective_at), lambda step: last.append(step.preview().pixels))
@@ -144,7 +146,7 @@ def test_an_interrupt_between_scales_carries_the_picture_of_the_last_one():
 
 
 def test_an_interrupt_before_the_first_step_has_no_picture():
-    def objective_at(scale, store):
+    def objective_at(stage):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -172,6 +174,45 @@ def test_a_resumed_run_ends_in_the_same_bytes(tmp_path, optimizer, stop):
     assert not path.exists()
 
 
+def test_a_run_on_disk_ends_in_the_same_bytes_and_leaves_nothing(tmp_path):
+    on_disk = minimize(a_run(memory=OnDisk(tmp_path), checkpoint_every=2), checkpoint=Checkpoint(tmp_path / "run"))
+    assert on_disk.tobytes() == minimize(a_run()).tobytes()
+    assert list(tmp_path.iterdir()) == []
+
+
+class Drifting(CoarseToFine):
+    """A method with a state of its own, which the next stages depend on."""
+
+    def __init__(self):
+        super().__init__(bowl_at, Picture)
+        object.__setattr__(self, "seen", np.zeros(1, np.float32))
+
+    def objective(self, stage, pixels):
+        self.seen[...] = pixels.mean()
+        return Bowl(to_image(resize_pixels(TARGET, stage.height, stage.width)) * (1 - self.seen / 4))
+
+    def resized(self, stage, pixels):
+        return super().resized(stage, pixels * (1 - self.seen / 4))
+
+    def state(self):
+        return {"seen": self.seen}
+
+    def restore(self, state):
+        self.seen[...] = state["seen"]
+
+
+@pytest.mark.parametrize("stop", [3, 9, 12])
+def test_the_state_of_a_method_is_continued_too(tmp_path, stop):
+    path = tmp_path / "run.checkpoint"
+    uninterrupted = minimize(Run(STAGES, Drifting()))
+    run = Run(STAGES, Drifting(), checkpoint_every=2)
+    with pytest.raises(Stopped):
+        minimize(run, stop_after(stop), Checkpoint(path))
+    resumed = minimize(Run(STAGES, Drifting()), checkpoint=Checkpoint(path, resume=True))
+    assert resumed.tobytes() == uninterrupted.tobytes()
+    assert resumed.tobytes() != minimize(a_run()).tobytes()
+
+
 def test_an_interrupt_between_scales_of_a_resumed_run_carries_what_was_painted(tmp_path):
     path = tmp_path / "run.checkpoint"
     previews = []
@@ -180,7 +221,7 @@ def test_an_interrupt_between_scales_of_a_resumed_run_carries_what_was_painted(t
         previews.append(step.preview().pixels)
         stop_after(10)(step)
 
-    def objective_at(scale, store):
+    def objective_at(stage):
         raise KeyboardInterrupt
 
     with pytest.raises(Stopped):
@@ -194,7 +235,7 @@ def test_a_checkpoint_of_another_run_is_refused_before_anything_is_computed(tmp_
     path = tmp_path / "run.checkpoint"
     with pytest.raises(Stopped):
         minimize(a_run(checkpoint_every=1), stop_after(3), Checkpoint(path))
-    other = CoarseToFine(SCALES, None, optimizer="lbfgs", learning_rate=None, device=CPU, fingerprint="other")
+    other = Run(STAGES, None, fingerprint="other")
     with pytest.raises(CheckpointError, match="belongs to a run with other pictures or options"):
         minimize(other, checkpoint=Checkpoint(path, resume=True))
 

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from impasto.engines.scales import Scale, fit_layers, plan_scales
+from impasto.optimization.scales import Stage, fit_layers, plan_scales
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_scale_gets_half_as_many_steps_as_the_one_before():
 
 
 def test_one_scale_is_no_scales():
-    assert plan_scales(512, 512, 1, 100, 32) == [Scale(512, 512, 100)]
+    assert plan_scales(512, 512, 1, 100, 32) == [Stage(512, 512, 100)]
 
 
 @pytest.mark.parametrize(("short", "count"), [(63, 1), (127, 1), (128, 2), (255, 2), (256, 3), (1024, 5)])
@@ -64,7 +64,7 @@ def test_zero_obeys_the_minimum_too():
 
 
 def test_no_side_vanishes():
-    assert plan_scales(1000, 1, 3, 30, 1)[0] == Scale(1000, 1, 30)
+    assert plan_scales(1000, 1, 3, 30, 1)[0] == Stage(1000, 1, 30)
 
 
 @pytest.mark.parametrize(
@@ -76,4 +76,4 @@ def test_no_short_side_is_below_what_the_layers_need(size, long_side, fitted):
 
 
 def test_work_counts_pixels():
-    assert Scale(20, 10, 3).work == 600
+    assert Stage(20, 10, 3).work == 600

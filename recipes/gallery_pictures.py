@@ -1,0 +1,76 @@
+"""Paint the pictures of the gallery's styles: ``python recipes/gallery_pictures.py PAINTINGS STYLES [DESCRIPTOR]``.
+
+Each style of ``gallery.sh`` gets one of the project's own scenes (examples/pictures), painted in the style of its
+painting by the engine 'nnst' with large strokes. PAINTINGS is the folder of masterpieces that ``gallery.sh`` learns
+from. The style files in STYLES are written anew with their pictures; styles that have one are left as they are. The
+bundled pictures were made with the descriptor 'compact'.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import impasto
+from impasto.gallery import encode_style_image, read_style_file, write_style_file
+
+HERE = Path(__file__).resolve().parent
+SCENES = {
+    "garden": "jack-pine poppies tree-of-life woman-with-a-parasol wheat-field olive-trees starry-night water-lilies "
+    "composition-vii udnie grande-jatte the-scream houses-at-auvers tahiti",
+    "town": "cafe-terrace rouen-cathedral tableau-1 composition-viii moulin-de-la-galette boating-party edtaonisl "
+    "night-watch",
+    "harbour": "ninth-wave great-wave impression-sunrise sainte-adresse shipwreck",
+    "portrait": "childs-bath card-players blue-dancers dance-class metzinger adele-bloch-bauer the-kiss "
+    "woman-with-a-hat paul-guillaume girls-at-the-piano arnolfini self-portrait pearl-earring",
+    "still-life": "apples-and-oranges almond-blossom irises sunflowers",
+}
+"""Scene -> styles whose paintings resemble it."""
+SIDE = 768
+STROKES = 1.25
+LARGEST = 120_000
+"""Bytes of a picture."""
+
+
+def paintings() -> dict[str, str]:
+    """Return style name -> name of the painting's file, as ``gallery.sh`` has them."""
+    lines = re.findall(r"^learn (\S+) (\S+) ", (HERE / "gallery.sh").read_text(), re.MULTILINE)
+    return {style: f"{file}.jpg" for file, style in lines}
+
+
+def encoded(picture: impasto.Picture) -> bytes:
+    """Return ``picture`` as JPEG of the best quality that fits."""
+    data = b""
+    for quality in (90, 85, 80, 75, 70, 60):
+        data = encode_style_image(picture, quality)
+        if len(data) <= LARGEST:
+            break
+    return data
+
+
+def main(folder: Path, styles: Path, descriptor: str = "vgg19") -> None:
+    """Paint for every style that has no picture yet."""
+    scenes = {style: scene for scene, names in SCENES.items() for style in names.split()}
+    for name, file in paintings().items():
+        path = styles / f"{name}.style"
+        style = read_style_file(path)
+        if style.image:
+            continue
+        began = time.monotonic()
+        picture = impasto.stylize(
+            HERE.parent / "examples" / "pictures" / f"{scenes[name]}.jpg",
+            folder / file,
+            engine="nnst",
+            descriptor=descriptor,
+            size=SIDE,
+            stroke_size=STROKES,
+        )
+        write_style_file(replace(style, image=encoded(picture)), path)
+        print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

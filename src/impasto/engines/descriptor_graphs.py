@@ -1,0 +1,96 @@
+"""A descriptor's graphs, loaded when they are first needed, and kept."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+
+from impasto.engines.memory import return_freed_blocks
+from impasto.errors import needs_extra
+from impasto.runtimes.catalog import RUNTIMES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from impasto.options import NnstOptions
+    from impasto.runtimes.base import Runtime
+    from impasto.types import FloatArray
+
+_FLEXIBLE = 300_000
+"""Pixels up to which one compiled graph serves all sizes; for more, it takes half of the memory if it serves one."""
+_BUNDLED = Path(str(files("impasto.bundled"))) / "descriptors"
+
+
+class DescriptorGraphs:
+    """What an optimisation calls: functions of a descriptor network, with their gradients."""
+
+    def __init__(self, options: NnstOptions, on_download: Callable[[int, int | None], None] | None = None) -> None:
+        """Find the descriptor that ``options`` name; graphs of one that is not bundled are made now, and kept.
+
+        Raises:
+            UnknownNameError: there is no such descriptor.
+            WeightsError: its weights cannot be fetched or read.
+            MissingDependencyError: graphs have to be made, or the device needs it, and PyTorch is not installed.
+        """
+        self._options = options
+        self._runtimes: dict[tuple[str, tuple[int, ...]], Runtime] = {}
+        self._last: Runtime | None = None
+        self._folder = _BUNDLED / options.descriptor
+        if not self._folder.is_dir():
+            with needs_extra(f"descriptor {options.descriptor!r}, when it is first used,", "torch"):
+                from impasto.runtimes.descriptor_export import stored_graphs
+            self._folder = stored_graphs(options.descriptor, cache_folder() / "descriptors", on_download)
+
+    def run(self, graph: str, **inputs: FloatArray) -> dict[str, FloatArray]:
+        """Compute the outputs of ``graph``, by name.
+
+        Raises:
+            WeightsError: its file is damaged.
+            OutOfMemoryError: the memory does not suffice.
+        """
+        shape = inputs["image"].shape
+        large = shape[2] * shape[3] > _FLEXIBLE
+        key = (graph, shape if large else ())
+        runtime = self._runtimes.get(key)
+        if self._last is not None and self._last is not runtime:
+            # One runs many times before the next one is needed: no two have to keep their memory.
+            self._last.release()
+            return_freed_blocks()
+        if runtime is None:
+            self._runtimes = {known: kept for known, kept in self._runtimes.items() if known[1] in ((), shape)}
+            shapes = {name: array.shape for name, array in inputs.items()} if large else None
+            runtime = self._runtimes[key] = self._loaded(graph, shapes)
+        self._last = runtime
+        return runtime.run(inputs)
+
+    @cached_property
+    def identity(self) -> str:
+        """The sha256 of the descriptor's weights."""
+        (card,) = self._folder.glob("*.json")
+        identity: str = json.loads(card.read_text())["sha256"]
+        return identity
+
+    def _loaded(self, graph: str, shapes: Mapping[str, tuple[int, ...]] | None) -> Runtime:
+        options = self._options
+        if options.device not in ("auto", "cpu"):
+            with needs_extra(f"device {options.device!r}", "torch"):
+                from impasto.runtimes.descriptor_export import on_device
+            return on_device(self._folder, graph, options.device)
+        runtime: Runtime = RUNTIMES.load(options.runtime)(
+            self._folder / f"{graph}.onnx",
+            threads=options.threads,
+            precision=options.precision,
+            cache=None if shapes else cache_folder() / "openvino",
+            shapes=shapes,
+        )
+        return runtime
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be made again: graphs, and networks compiled for this processor."""
+    return platformdirs.user_cache_path("impasto")

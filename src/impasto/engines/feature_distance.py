@@ -1,0 +1,273 @@
+"""Looking at pictures of any size through a descriptor's graphs, whole or tile by tile.
+
+The graphs take sides that are multiples of 8; pictures are enlarged to that by repeating their last row and column.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from impasto.optimization.objective import Evaluation
+from impasto.optimization.stages import to_image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from impasto.engines.descriptor_graphs import DescriptorGraphs
+    from impasto.types import FloatArray
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+STRIDE = 8
+"""`impasto.losses.gradients.STRIDE`, without PyTorch."""
+_HALO = 40
+"""Pixels around a position of relu4_1 that it sees, and more, as a multiple of `STRIDE`."""
+TILE_PIXELS = 330_000
+"""Of a tile at most, about."""
+_LONGEST_SIDE = 1024
+"""Of a tile, in pixels."""
+_DISTANCE_SHARE = 0.3
+"""Weight of the relative squared distance beside the cosine distance, of hypercolumns."""
+_NOTHING = 1e-12
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of one side of a picture: what is its own, and what is seen, in pixels, ends excluded."""
+
+    first: int
+    last: int
+    seen_first: int
+    seen_last: int
+
+
+def _parts(length: int, count: int) -> list[_Part]:
+    """Divide ``length``, a multiple of `STRIDE`, into ``count`` parts that are seen in equal lengths."""
+    own = -(-length // (count * STRIDE)) * STRIDE
+    seen = min(length, own + 2 * _HALO)
+    parts = []
+    for first in range(0, length, own):
+        begin = min(max(0, first - _HALO), length - seen)
+        parts.append(_Part(first, min(first + own, length), begin, begin + seen))
+    return parts
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A part of a picture."""
+
+    rows: _Part
+    columns: _Part
+
+    def seen(self, array: FloatArray, step: int = 1) -> FloatArray:
+        """Cut what is seen out of ``array`` (1, C, H / step, W / step)."""
+        rows, columns = (slice(side.seen_first // step, side.seen_last // step) for side in (self.rows, self.columns))
+        return array[:, :, rows, columns]
+
+    def kept(self, array: FloatArray, step: int) -> FloatArray:
+        """Cut what is the tile's own out of what it sees, ``array`` (1, C, h, w)."""
+        rows, columns = (
+            slice((side.first - side.seen_first) // step, (side.last - side.seen_first) // step)
+            for side in (self.rows, self.columns)
+        )
+        return array[:, :, rows, columns]
+
+    def own(self, array: npt.NDArray[Scalar], step: int) -> npt.NDArray[Scalar]:
+        """Cut the tile's own part out of ``array`` (1, C, H / step, W / step)."""
+        rows, columns = (slice(side.first // step, side.last // step) for side in (self.rows, self.columns))
+        return array[:, :, rows, columns]
+
+    def step(self, features: FloatArray) -> int:
+        """Return how many pixels a row of ``features`` (1, C, h, w), which the tile sees, stands for."""
+        return int((self.rows.seen_last - self.rows.seen_first) // features.shape[2])
+
+    @property
+    def mask(self) -> FloatArray:
+        """1 where positions of relu4_1 are the tile's own, else 0: (1, 1, h / 8, w / 8)."""
+        shape = [(side.seen_last - side.seen_first) // STRIDE for side in (self.rows, self.columns)]
+        mask = np.zeros((1, 1, *shape), np.float32)
+        self.kept(mask, STRIDE)[:] = 1
+        return mask
+
+
+def _tiles(height: int, width: int, most: int) -> Iterator[Tile]:
+    """Divide a picture of ``height`` x ``width`` pixels into tiles of about ``most`` pixels."""
+    across = -(-width // _LONGEST_SIDE) if height * width > most else 1
+    down = -(-height * width // (most * across)) if height * width > most else 1
+    for rows in _parts(height, down):
+        for columns in _parts(width, across):
+            yield Tile(rows, columns)
+
+
+class Look:
+    """How pictures are looked at."""
+
+    def __init__(self, graphs: DescriptorGraphs, tile_pixels: int = TILE_PIXELS) -> None:
+        """Take the graphs; what has more than ``tile_pixels`` is looked at in tiles, with the same result."""
+        self._graphs = graphs
+        self._tile_pixels = tile_pixels
+
+    def hypercolumns(self, pixels: FloatArray) -> FloatArray:
+        """Compute the hypercolumns of ``pixels`` (H, W, 3): (1, C, H / 4, W / 4)."""
+        return self._see("see_hypercolumns", pixels)["hypercolumns"]
+
+    def layers(self, pixels: FloatArray) -> dict[str, FloatArray]:
+        """Compute relu1_1, relu2_1, relu3_1 and relu4_1 of ``pixels`` (H, W, 3): each (1, C, H / s, W / s)."""
+        return self._see("see_layers", pixels)
+
+    def distance(self, target: FloatArray, tv_weight: float) -> FeatureDistance:
+        """Return the objective of a picture whose hypercolumns should be ``target`` (1, C, H / 4, W / 4).
+
+        It is ``mean(1 - cos(F, T)) + 0.3 |F - T|^2 / |T|^2`` and total variation.
+        """
+        size = max(float(np.vdot(target, target)), _NOTHING)
+        factors = [1 / (target.shape[2] * target.shape[3]), _DISTANCE_SHARE / size]
+        return FeatureDistance(
+            self._graphs, "match_hypercolumns", {"target": target}, factors, tv_weight, self._tile_pixels
+        )
+
+    def distance_by_layer(self, targets: Mapping[str, FloatArray], tv_weight: float) -> FeatureDistance:
+        """Return the objective of a picture whose layers should be ``targets``.
+
+        It is the mean over layers of ``|F - T|^2 / |T|^2``, and total variation.
+        """
+        factors = [1 / (len(targets) * max(float(np.vdot(target, target)), _NOTHING)) for target in targets.values()]
+        return FeatureDistance(self._graphs, "match_layers", targets, factors, tv_weight, self._tile_pixels)
+
+    def sampled(self, graph: str, pixels: FloatArray, counts: Mapping[str, int], seed: int) -> dict[str, FloatArray]:
+        """Compute ``pixels``'s features at random positions, at most so many of each output of ``graph``: (C, N)."""
+        image = _padded(to_image(pixels))
+        height, width = image.shape[2:]
+        chosen: dict[str, npt.NDArray[np.bool_]] = {}
+        found: dict[str, list[FloatArray]] = {name: [] for name in counts}
+        for tile, outputs in self._seen(graph, image):
+            for name, features in outputs.items():
+                step = tile.step(features)
+                if name not in chosen:
+                    chosen[name] = _choice((1, 1, height // step, width // step), counts[name], seed)
+                found[name].append(tile.kept(features, step)[0][:, tile.own(chosen[name], step)[0, 0]])
+        return {name: np.concatenate(parts, axis=1) for name, parts in found.items()}
+
+    def blend_layers(
+        self,
+        pixels: FloatArray,
+        targets: Mapping[str, FloatArray],
+        blend: Callable[[FloatArray, FloatArray, int, Tile], None],
+    ) -> None:
+        """Call ``blend(part of a target, layer of pixels there, step, tile)`` for all parts of all ``targets``."""
+        for tile, outputs in self._seen("see_layers", _padded(to_image(pixels))):
+            for name, features in outputs.items():
+                step = tile.step(features)
+                blend(tile.own(targets[name], step), tile.kept(features, step), step, tile)
+
+    def _see(self, graph: str, pixels: FloatArray) -> dict[str, FloatArray]:
+        image = _padded(to_image(pixels))
+        height, width = image.shape[2:]
+        whole: dict[str, FloatArray] = {}
+        for tile, outputs in self._seen(graph, image):
+            for name, features in outputs.items():
+                step = tile.step(features)
+                if features.shape[2:] == (height // step, width // step):
+                    whole[name] = features
+                    continue
+                if name not in whole:
+                    whole[name] = np.empty((1, features.shape[1], height // step, width // step), np.float32)
+                tile.own(whole[name], step)[:] = tile.kept(features, step)
+        return whole
+
+    def _seen(self, graph: str, image: FloatArray) -> Iterator[tuple[Tile, dict[str, FloatArray]]]:
+        height, width = image.shape[2:]
+        for tile in _tiles(height, width, self._tile_pixels):
+            yield tile, self._graphs.run(graph, image=tile.seen(image))
+
+
+class FeatureDistance:
+    """Distance of a picture's features from their targets, and its total variation."""
+
+    def __init__(
+        self,
+        graphs: DescriptorGraphs,
+        graph: str,
+        targets: Mapping[str, FloatArray],
+        factors: Sequence[float],
+        tv_weight: float,
+        tile_pixels: int,
+    ) -> None:
+        """Take the ``graph`` that compares, with its ``targets`` and ``factors``."""
+        self._graphs = graphs
+        self._graph = graph
+        self._targets = {name: np.ascontiguousarray(target, np.float32) for name, target in targets.items()}
+        self._factors = np.array(factors, np.float32)
+        self._tv_weight = tv_weight
+        self._tile_pixels = tile_pixels
+
+    def evaluate(self, image: FloatArray) -> Evaluation:
+        """See `impasto.optimization.objective.Objective`."""
+        padded = _padded(image)
+        height, width = padded.shape[2:]
+        gradient = np.zeros_like(padded)
+        style = 0.0
+        for tile in _tiles(height, width, self._tile_pixels):
+            targets = {name: tile.seen(target, height // target.shape[2]) for name, target in self._targets.items()}
+            found = self._graphs.run(
+                self._graph, image=tile.seen(padded), own=tile.mask, factors=self._factors, **targets
+            )
+            tile.seen(gradient)[:] += found["gradient"]
+            style += float(found["loss"][0])
+        gradient = _unpadded(gradient, *image.shape[2:])
+        variation = self._tv_weight * _add_total_variation(image, gradient, self._tv_weight)
+        return Evaluation({"style": style, "tv": variation, "total": style + variation}, gradient)
+
+
+def _choice(shape: tuple[int, ...], count: int, seed: int) -> npt.NDArray[np.bool_]:
+    """Choose ``count`` of the positions of an array of this ``shape`` at random, or all if there are no more."""
+    chosen = np.zeros(int(np.prod(shape)), np.bool_)
+    chosen[np.random.default_rng(seed).permutation(chosen.size)[:count]] = True
+    return chosen.reshape(shape)
+
+
+def flat(features: FloatArray) -> FloatArray:
+    """Turn features (1, C, H, W) into (C, H W)."""
+    return features.reshape(features.shape[1], -1)
+
+
+def _add_total_variation(image: FloatArray, gradient: FloatArray, weight: float) -> float:
+    """Return `impasto.losses.functional.total_variation` of ``image``, and add ``weight`` times its gradient."""
+    total = 0.0
+    for axis in (2, 3):
+        if image.shape[axis] == 1:
+            continue
+        before, after = (tuple([slice(None)] * axis + [part]) for part in (slice(None, -1), slice(1, None)))
+        change = image[after] - image[before]
+        total += float(np.vdot(change, change)) / change.size
+        change *= np.float32(2 * weight / change.size)
+        gradient[after] += change
+        gradient[before] -= change
+    return total
+
+
+def padded_size(height: int, width: int) -> tuple[int, int]:
+    """Return the height and width, in pixels, at which pictures of this size are looked at."""
+    return -(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE
+
+
+def _padded(image: FloatArray) -> FloatArray:
+    """Repeat the last row and column of ``image`` (1, 3, H, W) until its sides are multiples of `STRIDE`."""
+    height, width = padded_size(*image.shape[2:])
+    rows, columns = height - image.shape[2], width - image.shape[3]
+    if not rows and not columns:
+        return image
+    return np.pad(image, ((0, 0), (0, 0), (0, rows), (0, columns)), mode="edge")
+
+
+def _unpadded(gradient: FloatArray, height: int, width: int) -> FloatArray:
+    """Return the gradient before `_padded`: that of the repetitions is added to the last row and column."""
+    if gradient.shape[2:] == (height, width):
+        return gradient
+    gradient[:, :, height - 1] += gradient[:, :, height:].sum(2)
+    gradient[..., width - 1] += gradient[..., width:].sum(3)
+    return np.ascontiguousarray(gradient[:, :, :height, :width])

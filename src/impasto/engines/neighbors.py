@@ -1,0 +1,135 @@
+"""Nearest neighbours between the features of two pictures: Kolkin et al. (2022), "Neural Neighbor Style Transfer".
+
+Features are (C, N): C channels at N positions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from impasto.types import FloatArray
+
+_SIMILARITIES = 1 << 22
+"""How many similarities are computed at a time."""
+_NOTHING = 1e-12
+_TRUSTED = 0.25
+"""Doubt below which a neighbour is taken as it is."""
+_MOST_DOUBT = 0.85
+"""Share of the content's own features where the doubt is greatest."""
+_BALANCING = 60
+"""Rounds in which the shares of several styles are brought to their weights."""
+
+
+@dataclass(frozen=True)
+class Neighbors:
+    """For every position of a picture, the most similar one of a style."""
+
+    features: FloatArray
+    """Of the neighbours, (C, N)."""
+    similarity: FloatArray
+    """Cosine, (N)."""
+
+
+def find_neighbors(
+    picture: FloatArray, styles: Sequence[FloatArray], shares: Sequence[float], *, dimensions: int | None = None
+) -> Neighbors:
+    """Find for each position of ``picture`` the position of ``styles`` with the smallest cosine distance.
+
+    As in the paper, section 3.2, the mean of the picture's features is subtracted from the picture's, and the mean of
+    the styles' from theirs, before they are compared.
+
+    Args:
+        picture: features (C, N).
+        styles: features (C, M) of each style.
+        shares: of the positions that each style gets; their sum is 1.
+        dimensions: compare the features by their projections to so many principal components. Differs from the paper;
+            it is faster, and finds the same neighbours but for near ties.
+    """
+    mean = picture.mean(1, keepdims=True)
+    style_mean = sum(share * style.mean(1, keepdims=True) for share, style in zip(shares, styles, strict=True))
+    query, keys = picture - mean, [style - style_mean for style in styles]
+    lengths = [np.maximum(np.linalg.norm(each, axis=0), _NOTHING) for each in (query, *keys)]
+    if dimensions and dimensions < len(picture):
+        axes = _principal_axes([query, *keys], dimensions)
+        query, *keys = (axes @ each for each in (query, *keys))
+    query = np.ascontiguousarray((query / lengths[0]).T)
+    keys = [key / length for key, length in zip(keys, lengths[1:], strict=True)]
+    found = [_nearest(query, key) for key in keys]
+    similarity = np.stack([similarity for _, similarity in found])
+    owner = _owners(similarity, shares)
+    features = np.empty_like(picture)
+    for index, (style, (position, _)) in enumerate(zip(styles, found, strict=True)):
+        own = owner == index
+        features[:, own] = style[:, position[own]]
+    return Neighbors(features, np.take_along_axis(similarity, owner[None], 0)[0])
+
+
+def _nearest(query: FloatArray, keys: FloatArray) -> tuple[npt.NDArray[np.intp], FloatArray]:
+    """Return the position in ``keys`` (C, M) of the largest product with each of ``query`` (N, C), and the product."""
+    position = np.empty(len(query), np.intp)
+    similarity = np.empty(len(query), np.float32)
+    rows = max(1, _SIMILARITIES // keys.shape[1])
+    for first in range(0, len(query), rows):
+        part = slice(first, first + rows)
+        products = query[part] @ keys
+        position[part] = products.argmax(1)
+        similarity[part] = np.take_along_axis(products, position[part][:, None], 1)[:, 0]
+    return position, similarity
+
+
+def _principal_axes(clouds: Sequence[FloatArray], dimensions: int) -> FloatArray:
+    """Return the ``dimensions`` directions (dimensions, C) in which centred ``clouds`` (C, N) vary most."""
+    covariance = sum(cloud @ cloud.T / cloud.shape[1] for cloud in clouds)
+    _, vectors = np.linalg.eigh(covariance)
+    axes: FloatArray = vectors[:, -dimensions:].T.astype(np.float32)
+    return axes
+
+
+def _owners(similarity: FloatArray, shares: Sequence[float]) -> npt.NDArray[np.intp]:
+    """Give each position to one of K styles, by its ``similarity`` (K, N) to their neighbours.
+
+    A constant is added to the similarities of each style such that it gets its share of the positions: of those that it
+    suits best. The paper knows one style.
+    """
+    if len(similarity) == 1:
+        return np.zeros(similarity.shape[1], np.intp)
+    # Equal similarities, as between plain styles, are decided by chance.
+    noise = np.random.default_rng(0).random(similarity.shape, np.float32)
+    scores = similarity + np.float32(1e-4) * noise
+    offset = np.zeros((len(scores), 1), np.float32)
+    step = float(scores.std()) + 1e-4
+    for round_ in range(_BALANCING):
+        owner = (scores + offset).argmax(0)
+        found = np.bincount(owner, minlength=len(scores)) / len(owner)
+        offset += (np.float32(step * 0.95**round_) * (np.asarray(shares) - found)[:, None]).astype(np.float32)
+    owners: npt.NDArray[np.intp] = (scores + offset).argmax(0)
+    return owners
+
+
+def confidence_mix(picture: FloatArray, similarity: FloatArray) -> FloatArray:
+    """Return how much of the content's own features each position should keep, (N) in [0, 0.85].
+
+    Where no position of the style resembles the content and the content has structure, a neighbour is no
+    representation of it: eyes and small houses dissolve. Both are measured by ranks among all positions: of the
+    distance to the neighbour, and of the norm of the centred features (C, N). Differs from the paper, which trusts
+    every neighbour.
+    """
+    structure = np.linalg.norm(picture - picture.mean(1, keepdims=True), axis=0)
+    doubt = _ranks(-similarity) * _ranks(structure)
+    mix: FloatArray = _MOST_DOUBT * np.sqrt(((doubt - _TRUSTED) / (1 - _TRUSTED)).clip(0, 1))
+    return mix
+
+
+def _ranks(values: FloatArray) -> FloatArray:
+    """Return the rank of each of ``values`` (N), from 0 to almost 1."""
+    ranks = np.empty(len(values), np.float32)
+    ranks[values.argsort(kind="stable")] = np.arange(len(values), dtype=np.float32) / len(values)
+    return ranks

@@ -1,0 +1,336 @@
+"""The engine 'nnst': Kolkin et al. (2022), "Neural Neighbor Style Transfer", through a compact descriptor.
+
+From small to large, the pixels are changed until the features of each position are those of the position of the style
+that resembles the content there most: first by hypercolumns, which say what is where, then layer by layer, which makes
+crisp strokes. `docs/nnst.md` has the formulas and what differs from the paper.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from impasto.engines.base import Forecast
+from impasto.engines.descriptor_graphs import DescriptorGraphs
+from impasto.engines.facts import facts
+from impasto.engines.feature_distance import TILE_PIXELS, Look, flat, padded_size
+from impasto.engines.initialization import initial_pixels
+from impasto.engines.masks import painted_through_masks
+from impasto.engines.memory import PIXEL_BYTES, free_memory, freed_blocks_returned, resident_memory
+from impasto.engines.neighbors import confidence_mix, find_neighbors
+from impasto.errors import Interrupted, OutOfMemoryError
+from impasto.images.color import Palette, prepare_style, restore_colors
+from impasto.images.lazy import resize_picture
+from impasto.images.scale import crop_margin, fit_size, resize_pixels
+from impasto.optimization.checkpoint import fingerprint_run
+from impasto.optimization.scales import Stage
+from impasto.optimization.stages import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from impasto.engines.base import StylizeInputs
+    from impasto.engines.feature_distance import FeatureDistance, Tile
+    from impasto.images import LazyPicture
+    from impasto.optimization.checkpoint import Checkpoint
+    from impasto.options import NnstOptions
+    from impasto.types import FloatArray, OnStep, Picture, Step
+
+_TV_WEIGHT = 0.3
+_COARSEST = 48
+"""No size has a shorter long side, unless the result has."""
+_DIMENSIONS = 96
+"""Principal components by which hypercolumns are compared."""
+_HYPERCOLUMN_POSITIONS = 16384
+_LAYER_POSITIONS = {"relu1_1": 1024, "relu2_1": 2048, "relu3_1": 4096, "relu4_1": 4096}
+"""Random positions of the styles that each layer is matched with."""
+_LARGE = 500_000
+"""Pixels from which on memory counts for more than a tenth of the time."""
+_TRIAL = 192
+"""Long side in pixels of the picture that is painted to say how long another will take."""
+_GRAPH_BYTES = 1_250
+"""That a graph takes for a pixel of a tile. Measured."""
+_STATE_BYTES = 550
+"""That targets, their search and the optimisation take for a pixel. Measured."""
+_LARGEST_UNASKED = 1024
+"""Long side in pixels beyond which each pixel is painted only if a size is asked for: the time grows with the area."""
+
+
+@dataclass(frozen=True)
+class NeighborStage(Stage):
+    """Some steps towards neighbours found once."""
+
+    by_layer: bool
+    """Whether neighbours are found for each layer alone, and not for hypercolumns."""
+
+
+def plan_stages(width: int, height: int, steps: int | None) -> list[NeighborStage]:
+    """Plan sizes that double up to ``width`` x ``height``, and what is done at each.
+
+    Args:
+        width: of the result, in pixels.
+        height: of the result, in pixels.
+        steps: in all; None for as many as pay.
+    """
+    long_side = max(width, height)
+    halvings = 0
+    while long_side / 2 ** (halvings + 1) >= _COARSEST:
+        halvings += 1
+    stages = []
+    for level in range(halvings, -1, -1):
+        size = fit_size(width, height, max(1, round(long_side / 2**level)))
+        side = max(size)
+        first, *rounds = (30,) if side <= 160 else (24, 12) if side <= 320 else (10, 6, 6) if side <= 640 else (4, 4)
+        stages.append(NeighborStage(*size, first, by_layer=False))
+        stages += [NeighborStage(*size, count, by_layer=True) for count in rounds]
+    if steps is None:
+        return stages
+    usual = sum(stage.steps for stage in stages)
+    ends = np.rint(np.cumsum([stage.steps for stage in stages]) * steps / usual).astype(int)
+    counts = np.diff(ends, prepend=0)
+    return [replace(stage, steps=int(count)) for stage, count in zip(stages, counts, strict=True)]
+
+
+def needed_memory(width: int, height: int) -> int:
+    """Return how many bytes painting ``width`` x ``height`` pixels takes beyond what a process has already."""
+    return _GRAPH_BYTES * min(width * height, TILE_PIXELS) + _STATE_BYTES * width * height
+
+
+class NnstEngine:
+    """Paints by nearest neighbours.
+
+    Attributes:
+        network: the descriptor's graphs, which other engines of this name may share.
+    """
+
+    def __init__(
+        self,
+        options: NnstOptions,
+        *,
+        on_download: Callable[[int, int | None], None] | None = None,
+        network: DescriptorGraphs | None = None,
+    ) -> None:
+        """Find the descriptor.
+
+        Args:
+            options: of the method.
+            on_download: called with bytes done and in all if the descriptor's weights have to be fetched.
+            network: of an engine whose options have the same `network_key`, to share it.
+
+        Raises:
+            UsageError: there is no such descriptor.
+            WeightsError: the descriptor's weights cannot be fetched or read.
+        """
+        self._options = options
+        self.network = network or DescriptorGraphs(options, on_download)
+
+    def stylize(self, inputs: StylizeInputs, *, on_step: OnStep, checkpoint: Checkpoint | None = None) -> Picture:
+        """Paint: see `impasto.engines.base.Engine`.
+
+        Raises:
+            OutOfMemoryError: the memory does not suffice.
+            CheckpointError: the checkpoint belongs to another run.
+            Interrupted: KeyboardInterrupt arrived; carries the best picture so far.
+        """
+        if inputs.masks:
+            return painted_through_masks(inputs, self._options.size, self.stylize, on_step, checkpoint)
+        options, shares = self._options, inputs.shares
+        size = fit_size(inputs.content.width, inputs.content.height, options.size)
+        result = inputs.content.resized(*size).read()
+        if options.strength == 0:
+            return self._finished(result.pixels, result)
+        content, styles = self._prepared(inputs, result)
+        height, width = content.shape[:2]
+        if (needed := needed_memory(width, height)) > (free := free_memory()):
+            raise OutOfMemoryError(
+                f"{width}x{height} pixels need {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free; "
+                "choose a smaller size, or engine 'fast'"
+            )
+        stages = plan_stages(width, height, options.steps)
+        stages = [stage for stage in stages if stage.steps]
+        method = _Method(self.network, options, content, styles, shares, lambda pixels: self._finished(pixels, result))
+        first = stages[0]
+        start = initial_pixels(options.init, method.recolored, styles[0], first.height, first.width, options.seed)
+        settings = {**self._metadata(), "shares": shares}
+        run = Run(
+            stages,
+            method,
+            checkpoint_every=options.checkpoint_every,
+            fingerprint=fingerprint_run(settings, [content, *styles, start]),
+        )
+        try:
+            with freed_blocks_returned() if width * height > _LARGE else nullcontext():
+                painted = run.minimize(start, on_step=on_step, checkpoint=checkpoint)
+        except Interrupted as stop:
+            pixels = resize_pixels(stop.picture.pixels, result.height, result.width)
+            raise Interrupted(self._finished(pixels, result)) from None
+        painted = resize_pixels(method.in_palette(painted), result.height, result.width)
+        return self._finished(painted, result)
+
+    def forecast(self, inputs: StylizeInputs, folder: Path) -> Forecast:
+        """Paint a small picture, and say what all will take: see `impasto.engines.base.Engine`."""
+        del folder
+        runs = max(1, len(inputs.masks))  # with masks, each style paints the whole
+        if inputs.masks:
+            inputs = replace(inputs, styles=inputs.styles[:1], masks=())
+        size = fit_size(inputs.content.width, inputs.content.height, self._options.size)
+        if self._options.strength == 0:
+            return Forecast(resident_memory(), 0.0)
+        width, height = self._painted_size(*size)
+        trial = self._options.model_copy(update={"size": min(_TRIAL, max(width, height)), "init": "content"})
+        engine, sizes = NnstEngine(trial, network=self.network), plan_stages(width, height, self._options.steps)
+        engine.stylize(inputs, on_step=lambda step: None)  # the first time, graphs are loaded
+        before, began = resident_memory(), perf_counter()
+        engine.stylize(inputs, on_step=lambda step: None)
+        seconds = perf_counter() - began
+        tried = plan_stages(*fit_size(width, height, trial.size), self._options.steps)
+        more = sum(stage.work for stage in sizes) / max(1, sum(stage.work for stage in tried))
+        memory = before + needed_memory(width, height) + 2 * PIXEL_BYTES * size[0] * size[1]
+        return Forecast(memory, runs * seconds * more)
+
+    def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> Callable[[LazyPicture], Iterator[Picture]]:
+        """Paint frame by frame: see `impasto.engines.base.Engine`. Nothing of one is kept for the next."""
+
+        def noted(step: Step) -> None:
+            if step.note:
+                on_note(step.note)
+
+        return lambda picture: iter([self.stylize(replace(inputs, content=picture), on_step=noted)])
+
+    def _prepared(self, inputs: StylizeInputs, result: Picture) -> tuple[FloatArray, list[FloatArray]]:
+        """Return content and styles as they are seen."""
+        options, mode = self._options, self._options.keep_colors
+        width, height = self._painted_size(result.width, result.height)
+        content = resize_pixels(result.pixels, height, width)
+        styles = [crop_margin(style.picture.pixels, options.style_margin) for style in inputs.styles]
+        styles = [prepare_style(pixels, content, mode) for pixels in styles]
+        if mode == "luminance":
+            content = prepare_style(content, content, mode)
+        return content, styles
+
+    def _painted_size(self, width: int, height: int) -> tuple[int, int]:
+        """Return the size in which a result of this width and height is painted."""
+        unasked = self._options.size is None and max(width, height) > _LARGEST_UNASKED
+        return fit_size(width, height, _LARGEST_UNASKED) if unasked else (width, height)
+
+    def _finished(self, pixels: FloatArray, result: Picture) -> Picture:
+        """Give ``pixels``, of any size, the alpha, colours and file properties of ``result``."""
+        height, width = pixels.shape[:2]
+        scaled = resize_picture(result, width, height)
+        colored = restore_colors(pixels, scaled.pixels, self._options.keep_colors)
+        return replace(scaled, pixels=colored, metadata=self._metadata())
+
+    def _metadata(self) -> dict[str, str]:
+        descriptor = f"{self._options.descriptor} sha256:{self.network.identity}"
+        return facts("nnst", self._options, descriptor=descriptor)
+
+
+class _Method:
+    """What happens at each stage.
+
+    Attributes:
+        recolored: the content in the colours of the styles, (H, W, 3).
+    """
+
+    def __init__(
+        self,
+        graphs: DescriptorGraphs,
+        options: NnstOptions,
+        content: FloatArray,
+        styles: Sequence[FloatArray],
+        shares: Sequence[float],
+        picture: Callable[[FloatArray], Picture],
+    ) -> None:
+        self._look = Look(graphs)
+        self._options = options
+        self._styles = styles
+        self._shares = shares
+        self.picture = picture
+        own = Palette.of([content])
+        self._palette = own.towards(Palette.of(styles, shares), options.strength)
+        self.recolored = own.map_to(self._palette)(content)
+        self._size: tuple[int, int] | None = None
+        self._mix: FloatArray | None = None
+        """How much of the content each position of the hypercolumns keeps, (H / 4, W / 4)."""
+
+    def resized(self, stage: NeighborStage, pixels: FloatArray) -> FloatArray:
+        if pixels.shape[:2] == (stage.height, stage.width):
+            return pixels
+        return resize_pixels(self.in_palette(pixels), stage.height, stage.width)
+
+    def in_palette(self, pixels: FloatArray) -> FloatArray:
+        """Give ``pixels`` (H, W, 3) the mean and covariance of the styles' colours, as far as the strength goes."""
+        return Palette.of([pixels]).map_to(self._palette)(pixels)
+
+    def state(self) -> dict[str, FloatArray]:
+        return {} if self._mix is None else {"mix": self._mix}
+
+    def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        self._mix = np.asarray(state["mix"], np.float32) if "mix" in state else None
+
+    def objective(self, stage: NeighborStage, pixels: FloatArray) -> FeatureDistance:
+        content = resize_pixels(self.recolored, stage.height, stage.width)
+        if stage.by_layer:
+            return self._look.distance_by_layer(self._layer_targets(pixels, content, stage), _TV_WEIGHT / 2)
+        return self._look.distance(self._hypercolumn_target(pixels, content, stage), _TV_WEIGHT)
+
+    def _seen_styles(self, stage: NeighborStage) -> list[FloatArray]:
+        """Return the styles as large as they are seen at ``stage``."""
+        side = max(1, round(max(stage.width, stage.height) * self._options.stroke_size))
+        return [
+            resize_pixels(style, *reversed(fit_size(style.shape[1], style.shape[0], side))) for style in self._styles
+        ]
+
+    def _hypercolumn_target(self, pixels: FloatArray, content: FloatArray, stage: NeighborStage) -> FloatArray:
+        share, counts = self._options.content_weight, {"hypercolumns": _HYPERCOLUMN_POSITIONS}
+        banks = self._banks("see_hypercolumns", counts, stage)["hypercolumns"]
+        own = self._look.hypercolumns(content)
+        mixed = share * content + (1 - share) * pixels
+        found = own if np.array_equal(mixed, content) else self._look.hypercolumns(mixed)
+        neighbors = find_neighbors(flat(found), banks, self._shares, dimensions=_DIMENSIONS)
+        self._mix = confidence_mix(flat(found), neighbors.similarity).reshape(found.shape[2:])
+        mean = sum(share * bank.mean(1) for share, bank in zip(self._shares, banks, strict=True))
+        moved = own + (np.reshape(mean, (1, -1, 1, 1)) - own.mean((2, 3), keepdims=True))
+        return self._blended(neighbors.features.reshape(found.shape), moved, own, self._mix)
+
+    def _layer_targets(self, pixels: FloatArray, content: FloatArray, stage: NeighborStage) -> dict[str, FloatArray]:
+        banks = self._banks("see_layers", _LAYER_POSITIONS, stage)
+        found = self._look.layers(pixels)
+        targets = {}
+        for layer, bank in banks.items():
+            own = found.pop(layer)
+            targets[layer] = find_neighbors(flat(own), bank, self._shares).features.reshape(own.shape)
+        del own
+        mixes = {
+            step: np.zeros((1, 1, 1, 1), np.float32)
+            if self._mix is None
+            else resize_pixels(self._mix, *(side // step for side in padded_size(stage.height, stage.width)))[
+                None, None
+            ]
+            for step in (1, 2, 4, 8)
+        }
+
+        def blend(target: FloatArray, own: FloatArray, step: int, tile: Tile) -> None:
+            mix = mixes[step] if self._mix is None else tile.own(mixes[step], step)
+            target[:] = self._blended(target, own, own, mix)
+
+        self._look.blend_layers(content, targets, blend)
+        return targets
+
+    def _banks(self, graph: str, counts: Mapping[str, int], stage: NeighborStage) -> dict[str, list[FloatArray]]:
+        """Return features of random positions of each style, by layer."""
+        seen = [self._look.sampled(graph, style, counts, self._options.seed) for style in self._seen_styles(stage)]
+        return {layer: [each[layer] for each in seen] for layer in counts}
+
+    def _blended(self, neighbors: FloatArray, moved: FloatArray, own: FloatArray, mix: FloatArray) -> FloatArray:
+        """Mix ``neighbors`` with the content's ``moved`` features by ``mix``, and that with ``own`` by the strength."""
+        strength = np.float32(self._options.strength)
+        target = neighbors + mix * (moved - neighbors)
+        return target if strength == 1 else own + strength * (target - own)

@@ -1,0 +1,34 @@
+"""Losses that PyTorch computes, as what an optimization in NumPy minimises."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from impasto.optimization.objective import Evaluation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from torch import Tensor
+
+    from impasto.types import FloatArray
+
+
+class TorchObjective:
+    """Losses of an image with the gradient that autograd finds."""
+
+    def __init__(self, losses: Callable[[Tensor], Mapping[str, Tensor]], device: torch.device) -> None:
+        """Minimise what ``losses`` returns as 'total' for an image (1, 3, H, W) on ``device``."""
+        self._losses = losses
+        self._device = device
+
+    def evaluate(self, image: FloatArray) -> Evaluation:
+        """See `impasto.optimization.objective.Objective`. The processor sees ``image`` itself, a GPU a copy."""
+        leaf = torch.from_numpy(image).to(self._device).requires_grad_(True)
+        losses = self._losses(leaf)
+        (gradient,) = torch.autograd.grad(losses["total"], leaf)
+        values = {name: float(loss.detach()) for name, loss in losses.items()}
+        return Evaluation(values, np.ascontiguousarray(gradient.cpu().numpy()))

@@ -1,0 +1,1 @@
+"""Minimising losses over the pixels of one picture, in NumPy: algorithms, scales, progress and checkpoints."""

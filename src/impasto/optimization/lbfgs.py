@@ -1,0 +1,215 @@
+"""L-BFGS over the pixels of an image that have to stay in [0, 1]."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from impasto.optimization.memory import Memory, dot, l1_norm
+from impasto.optimization.spreading import spread_over_scales
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import numpy.typing as npt
+
+    from impasto.types import FloatArray
+
+    Weights = tuple[float, npt.NDArray[np.float32], npt.NDArray[np.float32]]
+    """Of the gradient, of the moves, and of the changes."""
+
+_CURVATURE = 1e-6
+_NOTHING = 1e-30
+
+
+class LBFGS:
+    """Limited-memory BFGS (Nocedal and Wright 2006, algorithms 7.4 and 7.5), one evaluation of the loss per step.
+
+    Differs from the textbook in what matters for pictures:
+
+    - The initial inverse Hessian is not a multiple of the identity but of `spread_over_scales`, S, which lets a pixel
+      move together with its surroundings. Measured: about a fifth fewer steps to the same loss.
+    - The first step moves a pixel by ``FIRST_MOVE`` in the mean. (There: all pixels together by 1, so little that the
+      first curvature drowns in the rounding of float32.)
+    - A curvature is measured over the move that was really made, after clipping to [0, 1].
+    - No line search: a second evaluation per step costs more than it gains. The caller guards against a loss that
+      explodes.
+    - The two loops of algorithm 7.4 run on scalar products alone (Chen et al. 2014, "Large-scale L-BFGS using
+      MapReduce"). For that, a change y of the gradient is remembered as S y, and the products between remembered
+      vectors are kept. Each step reads every remembered vector twice.
+    """
+
+    FIRST_MOVE = 0.01
+    HISTORY = 10
+
+    def __init__(
+        self, image: FloatArray, learning_rate: float, *, steps: int | None = None, memory: Memory | None = None
+    ) -> None:
+        """Move ``image`` (1, 3, H, W), float32 and contiguous, in place.
+
+        Args:
+            image: where it starts.
+            learning_rate: 1 takes each step whole.
+            steps: how many will be taken at most; fewer than `HISTORY` need less memory.
+            memory: where vectors are kept.
+        """
+        self._shape = image.shape
+        self._image = image.reshape(-1)
+        self._learning_rate = learning_rate
+        self._memory = memory or Memory()
+        self._limit = min(self.HISTORY, steps or self.HISTORY)
+        self._moves, self._changes = (self._memory.empty((self._limit, image.size)) for _ in range(2))
+        self._direction = self._memory.empty((image.size,))
+        self._products, self._bends = (np.zeros((self._limit, self._limit)) for _ in range(2))
+        """Of each move (row) with each change of the gradient (column); of each change with each spread change."""
+        self._order: list[int] = []
+        """Rows of the remembered pairs, oldest first."""
+        self._rows = 0
+        """Rows that have been written."""
+        self._pending: int | None = None
+        """Row of the last move, whose change of the gradient is not known yet: it holds the gradient before."""
+
+    def step(self, gradient: FloatArray) -> None:
+        """Move the image, given the ``gradient`` (1, 3, H, W) of the loss where it stands."""
+        flat = gradient.reshape(-1)
+        along_moves, along_changes = self._compare(flat)
+        self._spread(self._direction)
+        if self._order:
+            weights = self._turn(along_moves[self._order], along_changes[self._order])
+        else:
+            mean = l1_norm(self._memory, self._direction) / self._direction.size
+            nothing = np.zeros(self._rows, np.float32)
+            weights = (self.FIRST_MOVE / max(mean, _NOTHING), nothing, nothing)
+        self._move(flat, weights)
+
+    def state(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Return everything that the next steps depend on, apart from the image."""
+        pending = [] if self._pending is None else [self._pending]
+        arrays: dict[str, npt.NDArray[np.generic]] = {
+            "products": self._products,
+            "bends": self._bends,
+            "order": np.array(self._order, np.int64),
+            "pending": np.array(pending, np.int64),
+        }
+        for row in range(self._rows):
+            arrays |= {f"move{row}": self._moves[row], f"change{row}": self._changes[row]}
+        return arrays
+
+    def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Continue from what `state` returned."""
+        self._products[...], self._bends[...] = state["products"], state["bends"]
+        self._order = [int(row) for row in state["order"]]
+        self._pending = next((int(row) for row in state["pending"]), None)
+        self._rows = sum(name.startswith("move") for name in state)
+        for row in range(self._rows):
+            self._memory.copy(state[f"move{row}"], self._moves[row])  # type: ignore[arg-type]  # float32 as saved
+            self._memory.copy(state[f"change{row}"], self._changes[row])  # type: ignore[arg-type]
+
+    def _compare(self, gradient: FloatArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Set the direction to ``gradient``, and remember how that changed over the last move.
+
+        Returns:
+            Products of the direction with each row of moves and of changes.
+        """
+        moves, changes = self._moves[: self._rows], self._changes[: self._rows]
+        # Of the change and of the direction (rows) with all moves and with all changes.
+        with_moves, with_changes = (np.zeros((2, self._rows)) for _ in range(2))
+        length = 0.0
+        for part in self._memory.blocks(self._image.size):
+            given, direction = gradient[part], self._direction[part]
+            # What the gradient presses against a bound stays there, and must not bend the direction of the rest:
+            # otherwise the steps end beside the minimum (Bertsekas 1982, "Projected Newton methods").
+            np.multiply(given, ~_held(self._image[part], given), out=direction)
+            if self._pending is None:
+                continue
+            change, move = changes[self._pending, part], moves[self._pending, part]
+            np.subtract(given, change, out=change)
+            length += float(np.dot(move, move))
+            for index, vector in enumerate((change, direction)):
+                with_moves[index] += moves[:, part] @ vector
+                with_changes[index] += changes[:, part] @ vector
+        if self._pending is not None:
+            row, (change_size, _) = self._pending, with_changes[:, self._pending]
+            # A pair without positive curvature would make the approximation indefinite (section 6.1).
+            if with_moves[0, row] > _CURVATURE * np.sqrt(length * change_size):
+                bend, with_changes[1, row] = self._spread(changes[row], self._direction)
+                self._products[: self._rows, row] = with_moves[0]
+                self._bends[: self._rows, row] = self._bends[row, : self._rows] = with_changes[0]
+                self._bends[row, row] = bend
+                self._order.append(row)
+        return with_moves[1], with_changes[1]
+
+    def _spread(self, vector: FloatArray, *others: FloatArray) -> list[float]:
+        """Spread ``vector`` in place.
+
+        Returns:
+            Products of the result with what ``vector`` was, and with the ``others``.
+        """
+        products = np.zeros(1 + len(others))
+        for plane in self._planes():
+            spread = spread_over_scales(vector[plane].reshape(self._shape[2:])).reshape(-1)
+            if others:
+                products += [dot(self._memory, spread, other[plane]) for other in (vector, *others)]
+            vector[plane] = spread
+            self._memory.release()
+        return products.tolist()
+
+    def _turn(self, along_moves: npt.NDArray[np.float64], along_changes: npt.NDArray[np.float64]) -> Weights:
+        """Multiply the direction by the approximate inverse Hessian: the two-loop recursion, on its products.
+
+        Returns:
+            What the turned direction is the weighted sum of: the direction that was spread, the moves and the spread
+            changes.
+        """
+        order = self._order
+        products, bends = (matrix[np.ix_(order, order)] for matrix in (self._products, self._bends))
+        curvatures = np.diag(products)
+        count = len(order)
+        shares, missing = np.zeros(count), np.zeros(count)
+        for i in reversed(range(count)):
+            shares[i] = (along_moves[i] - products[i, i + 1 :] @ shares[i + 1 :]) / curvatures[i]
+        scale = curvatures[-1] / bends[-1, -1]
+        across = scale * (along_changes - bends @ shares)
+        for i in range(count):
+            missing[i] = shares[i] - (across[i] + products[:i, i] @ missing[:i]) / curvatures[i]
+        of_moves, of_changes = (np.zeros(self._rows, np.float32) for _ in range(2))
+        of_moves[order], of_changes[order] = missing, -scale * shares
+        return scale, of_moves, of_changes
+
+    def _move(self, gradient: FloatArray, weights: Weights) -> None:
+        """Move the image against the weighted sum, and keep the move and the ``gradient`` until the next step."""
+        scale, of_moves, of_changes = weights
+        rows, row = self._rows, self._free_row()
+        for part in self._memory.blocks(self._image.size):
+            given, image = gradient[part], self._image[part]
+            step = self._direction[part]
+            step *= np.float32(scale)
+            if rows:
+                step += of_moves @ self._moves[:rows, part]
+                step += of_changes @ self._changes[:rows, part]
+            step *= ~_held(image, given)
+            step *= np.float32(-self._learning_rate)
+            before = image.copy()
+            image += step
+            np.clip(image, 0, 1, out=image)
+            np.subtract(image, before, out=self._moves[row, part])
+            self._changes[row, part] = given
+        self._pending = row
+        self._rows = max(rows, row + 1)
+
+    def _free_row(self) -> int:
+        """Return a row without a pair; the oldest is forgotten where there is none."""
+        free = next((row for row in range(self._limit) if row not in self._order), None)
+        return self._order.pop(0) if free is None else free
+
+    def _planes(self) -> Iterator[slice]:
+        size = self._image.size // 3
+        for channel in range(3):
+            yield slice(channel * size, (channel + 1) * size)
+
+
+def _held(image: FloatArray, gradient: FloatArray) -> npt.NDArray[np.bool_]:
+    """Return which pixels of ``image`` cannot follow the ``gradient``."""
+    held: npt.NDArray[np.bool_] = ((image <= 0) & (gradient > 0)) | ((image >= 1) & (gradient < 0))
+    return held

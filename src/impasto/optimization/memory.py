@@ -1,0 +1,140 @@
+"""Where an optimization keeps arrays as large as its picture: in memory, or on disk where they do not fit."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import tempfile
+import weakref
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from impasto.errors import OutOfMemoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from impasto.types import FloatArray
+
+_BLOCK = 1 << 15
+"""Numbers of an array that are worked on at a time: those of several arrays stay in the processor's cache."""
+_BLOCKS_HELD = 32
+"""Blocks of an array on disk that may be in memory at once."""
+
+
+class Memory:
+    """Makes float32 arrays as large as the picture, and divides them into blocks; in memory."""
+
+    def empty(self, shape: Sequence[int]) -> FloatArray:
+        """Return an array of this shape, of any values."""
+        return np.empty(tuple(shape), np.float32)
+
+    def zeros(self, shape: Sequence[int]) -> FloatArray:
+        """Return an array of this shape, of zeros."""
+        return np.zeros(tuple(shape), np.float32)
+
+    def kept(self, array: FloatArray) -> FloatArray:
+        """Return an array with the values of ``array`` that is kept here; perhaps itself."""
+        return array
+
+    def copied(self, array: FloatArray) -> FloatArray:
+        """Return a copy of ``array``."""
+        copy = self.empty(array.shape)
+        self.copy(array, copy)
+        return copy
+
+    def copy(self, source: FloatArray, target: FloatArray) -> None:
+        """Give the contiguous array ``target`` the values of ``source``, of the same shape."""
+        read, written = source.reshape(-1), target.reshape(-1)
+        for part in self.blocks(written.size):
+            written[part] = read[part]
+
+    def image(self, pixels: FloatArray) -> FloatArray:
+        """Turn ``pixels`` (H, W, 3) into an image (1, 3, H, W) that is kept here."""
+        image = self.empty((1, 3, *pixels.shape[:2]))
+        for channel in range(3):
+            image[0, channel] = pixels[:, :, channel]
+            self.release()
+        return image
+
+    def blocks(self, size: int) -> Iterator[slice]:
+        """Divide flat arrays of ``size`` numbers. Sums over blocks are rounded alike wherever the arrays are."""
+        for index, first in enumerate(range(0, size, _BLOCK)):
+            yield slice(first, first + _BLOCK)
+            if index % _BLOCKS_HELD == _BLOCKS_HELD - 1:
+                self.release()
+        self.release()
+
+    def release(self) -> None:
+        """Free memory that arrays take only while they are read or written."""
+
+
+class OnDisk(Memory):
+    """Arrays in files without names, which vanish with the process."""
+
+    def __init__(self, folder: Path) -> None:
+        """Keep them on the disk of ``folder``."""
+        self._folder = folder
+        self._maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+
+    def empty(self, shape: Sequence[int]) -> FloatArray:
+        """See `Memory.empty`.
+
+        Raises:
+            OutOfMemoryError: the disk is full.
+            MemoryError: the address space is.
+        """
+        size = prod(shape) * np.dtype(np.float32).itemsize
+        if not size:
+            return super().empty(shape)
+        try:
+            with tempfile.TemporaryFile(dir=self._folder) as file:
+                _reserve(file.fileno(), size)
+                mapped = mmap.mmap(file.fileno(), size)
+        except OSError as error:
+            if error.errno == errno.ENOMEM:
+                raise MemoryError from error
+            reason = (error.strerror or str(error)).lower()
+            message = f"{size / 1e9:.2g} GB more are needed on the disk of {self._folder}: {reason}"
+            raise OutOfMemoryError(f"{message}; free space, or set TMPDIR to a folder on another disk") from error
+        self._maps.add(mapped)
+        return np.frombuffer(mapped, np.float32).reshape(tuple(shape))
+
+    def zeros(self, shape: Sequence[int]) -> FloatArray:
+        """See `Memory.zeros`."""
+        return self.empty(shape)  # a new file reads as zeros
+
+    def kept(self, array: FloatArray) -> FloatArray:
+        """See `Memory.kept`."""
+        return self.copied(array)
+
+    def release(self) -> None:
+        """See `Memory.release`."""
+        if not hasattr(mmap, "MADV_DONTNEED"):
+            return  # Windows takes memory back by itself
+        for mapped in self._maps:
+            # Of a shared mapping, what was written stays: in the system's cache, and in the file.
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def _reserve(file: int, size: int) -> None:
+    """Make room for ``size`` bytes now, where the system can; elsewhere as they are written."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:
+        os.truncate(file, size)
+
+
+def dot(memory: Memory, a: FloatArray, b: FloatArray) -> float:
+    """Add up the products of two flat arrays."""
+    return sum(float(np.dot(a[part], b[part])) for part in memory.blocks(a.size))
+
+
+def l1_norm(memory: Memory, array: FloatArray) -> float:
+    """Add up the absolute values of ``array``: neither finite nor a number if one of them is not."""
+    flat = array.reshape(-1)
+    return sum(float(np.abs(flat[part]).sum(dtype=np.float64)) for part in memory.blocks(flat.size))

@@ -1,0 +1,26 @@
+"""What an optimisation minimises."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from impasto.types import FloatArray
+
+
+class Evaluation(NamedTuple):
+    """Losses of one picture, and the direction in which they grow."""
+
+    losses: Mapping[str, float]
+    """By name; the one to minimise is 'total'."""
+    gradient: FloatArray
+    """Of 'total' with respect to the picture, (1, 3, H, W)."""
+
+
+class Objective(Protocol):
+    """Losses of a picture, with their gradient."""
+
+    def evaluate(self, image: FloatArray) -> Evaluation:
+        """Compute the losses of ``image`` (1, 3, H, W), sRGB in [0, 1], and their gradient."""

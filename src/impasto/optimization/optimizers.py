@@ -1,0 +1,136 @@
+"""The optimisation algorithms by name, behind one protocol."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from impasto.optimization.lbfgs import LBFGS
+from impasto.optimization.memory import Memory, l1_norm
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+    from impasto.types import FloatArray
+
+DEFAULT_LEARNING_RATE = {"lbfgs": 1.0, "adam": 0.02, "sgd": 0.01}
+_NOTHING = 1e-30
+_EPSILON = 1e-8
+
+
+class Optimizer(Protocol):
+    """Moves the pixels of one image, which it got when it was made, and keeps them in [0, 1]."""
+
+    def step(self, gradient: FloatArray) -> None:
+        """Move the image, given the ``gradient`` (1, 3, H, W) of the loss where it stands."""
+
+    def state(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Return everything that the next steps depend on, apart from the image."""
+
+    def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Continue from what `state` returned, which may stand among other arrays."""
+
+
+class Adam:
+    """Kingma and Ba (2015), algorithm 1, on gradients scaled so that the first one is 1 in the mean.
+
+    So the learning rate is in units of pixel values: 0.02 moves a pixel by about 0.02, whatever the losses weigh.
+    Differs from the paper in beta2 = 0.99: a picture takes hundreds of steps, not hundreds of thousands.
+    """
+
+    BETAS = (0.9, 0.99)
+
+    def __init__(self, image: FloatArray, learning_rate: float, memory: Memory | None = None) -> None:
+        """Move ``image`` (1, 3, H, W), contiguous, in place; ``memory`` has the rest."""
+        self._image = image.reshape(-1)
+        self._learning_rate = learning_rate
+        self._memory = memory or Memory()
+        self._mean, self._square = (self._memory.zeros(self._image.shape) for _ in range(2))
+        self._scale = 0.0
+        self._steps = 0
+
+    def step(self, gradient: FloatArray) -> None:
+        """See `Optimizer.step`."""
+        self._scale = self._scale or _unit_scale(self._memory, gradient)
+        self._steps += 1
+        flat = gradient.reshape(-1)
+        first, second = (1 - beta**self._steps for beta in self.BETAS)
+        for part in self._memory.blocks(flat.size):
+            scaled = flat[part] * np.float32(self._scale)
+            mean, square, image = self._mean[part], self._square[part], self._image[part]
+            for moment, beta, value in zip((mean, square), self.BETAS, (scaled, scaled**2), strict=True):
+                moment *= np.float32(beta)
+                moment += np.float32(1 - beta) * value
+            size = np.sqrt(square / np.float32(second)) + np.float32(_EPSILON)
+            image -= np.float32(self._learning_rate / first) * mean / size
+            np.clip(image, 0, 1, out=image)
+
+    def state(self) -> dict[str, npt.NDArray[np.generic]]:
+        """See `Optimizer.state`."""
+        return {"mean": self._mean, "square": self._square, "course": np.array([self._scale, self._steps])}
+
+    def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """See `Optimizer.restore`."""
+        self._memory.copy(state["mean"], self._mean)  # type: ignore[arg-type]  # float32 as saved
+        self._memory.copy(state["square"], self._square)  # type: ignore[arg-type]
+        scale, steps = state["course"].tolist()
+        self._scale, self._steps = float(scale), int(steps)
+
+
+class SGD:
+    """Gradient descent with momentum 0.9, on gradients scaled as for `Adam`."""
+
+    MOMENTUM = 0.9
+
+    def __init__(self, image: FloatArray, learning_rate: float, memory: Memory | None = None) -> None:
+        """Move ``image`` (1, 3, H, W), contiguous, in place; ``memory`` has the rest."""
+        self._image = image.reshape(-1)
+        self._learning_rate = learning_rate
+        self._memory = memory or Memory()
+        self._velocity = self._memory.zeros(self._image.shape)
+        self._scale = 0.0
+
+    def step(self, gradient: FloatArray) -> None:
+        """See `Optimizer.step`."""
+        self._scale = self._scale or _unit_scale(self._memory, gradient)
+        flat = gradient.reshape(-1)
+        for part in self._memory.blocks(flat.size):
+            velocity, image = self._velocity[part], self._image[part]
+            velocity *= np.float32(self.MOMENTUM)
+            velocity += flat[part] * np.float32(self._scale)
+            image -= np.float32(self._learning_rate) * velocity
+            np.clip(image, 0, 1, out=image)
+
+    def state(self) -> dict[str, npt.NDArray[np.generic]]:
+        """See `Optimizer.state`."""
+        return {"velocity": self._velocity, "course": np.array([self._scale])}
+
+    def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """See `Optimizer.restore`."""
+        self._memory.copy(state["velocity"], self._velocity)  # type: ignore[arg-type]  # float32 as saved
+        (self._scale,) = state["course"].tolist()
+
+
+def _unit_scale(memory: Memory, gradient: FloatArray) -> float:
+    return 1 / max(l1_norm(memory, gradient) / gradient.size, _NOTHING)
+
+
+def build_optimizer(
+    name: str,
+    image: FloatArray,
+    learning_rate: float,
+    *,
+    steps: int | None = None,
+    memory: Memory | None = None,
+) -> Optimizer:
+    """Make the optimizer ``name`` ('lbfgs', 'adam', 'sgd') for ``image`` (1, 3, H, W), which it changes in place.
+
+    ``steps`` is how many it will take at most, if that is known; all that is as large as the image is kept in
+    ``memory``.
+    """
+    if name == "lbfgs":
+        return LBFGS(image, learning_rate, steps=steps, memory=memory)
+    return (Adam if name == "adam" else SGD)(image, learning_rate, memory)

@@ -1,0 +1,95 @@
+"""From descriptor weights to the graphs that the engine 'nnst' runs without PyTorch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import save_file
+
+from impasto.descriptors.catalog import load_encoder
+from impasto.descriptors.vgg import VGG
+from impasto.descriptors.weights.safetensors_file import open_safetensors
+from impasto.errors import UsageError, WeightsError
+from impasto.losses.gradients import DEEPEST_CONVOLUTION, NeighborGraphs
+from impasto.runtimes.export import export
+from impasto.runtimes.torch_runtime import TorchRuntime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from impasto.runtimes.base import Runtime
+
+_WEIGHTS = "weights.safetensors"
+_CARD = "card.json"
+
+
+def write_graphs(network: VGG, folder: Path, weights: Path) -> None:
+    """Write the graphs of ``network`` into ``folder``; they share the tensors of the file ``weights`` in it."""
+    for graph in NeighborGraphs(network).graphs():
+        export(graph, folder / f"{graph.name}.onnx", weights)
+
+
+def stored_graphs(name: str, cache: Path, on_download: Callable[[int, int | None], None] | None = None) -> Path:
+    """Return the folder of the graphs of the descriptor ``name``, which are made once and kept in ``cache``.
+
+    Raises:
+        UnknownNameError: there is no such descriptor.
+        WeightsError: its weights cannot be fetched or read, or the graphs cannot be written.
+        UsageError: it has no layer relu4_1.
+    """
+    network = load_encoder(name, on_download=on_download)
+    folder = cache / network.identity[:32]
+    if folder.is_dir():
+        return folder
+    if f"{DEEPEST_CONVOLUTION}.weight" not in (tensors := network.tensors()):
+        raise UsageError(f"descriptor {name!r} ends before {DEEPEST_CONVOLUTION}; choose a deeper one")
+    needed = list(tensors)[: list(tensors).index(f"{DEEPEST_CONVOLUTION}.bias") + 1]
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(dir=cache))
+        try:
+            preprocessing = {name: json.dumps(getattr(network, name).flatten().tolist()) for name in ("mean", "std")}
+            halved = {key: tensors[key].to(torch.float16).contiguous() for key in needed}
+            save_file(halved, made / _WEIGHTS, preprocessing)
+            write_graphs(network, made, made / _WEIGHTS)
+            (made / _CARD).write_text(json.dumps({"name": name, "sha256": network.identity}))
+            made.replace(folder)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+    except OSError as error:
+        if not folder.is_dir():  # no other process was faster
+            reason = (error.strerror or str(error)).lower()
+            raise WeightsError(f"the graphs of {name!r} cannot be kept in {cache}: {reason}; free space") from error
+    return folder
+
+
+def load_weights(path: Path) -> VGG:
+    """Build the network of the file beside a descriptor's graphs.
+
+    Raises:
+        WeightsFormatError: the file is damaged.
+    """
+    metadata, tensors = open_safetensors(path)
+    return VGG("vgg19", tensors, mean=json.loads(metadata["mean"]), std=json.loads(metadata["std"]))
+
+
+def on_device(folder: Path, graph: str, device: str) -> Runtime:
+    """Return what runs a ``graph`` of the descriptor in ``folder`` in PyTorch on ``device``.
+
+    Raises:
+        UsageError: PyTorch cannot use the device.
+    """
+    (weights,) = folder.glob("*.safetensors")
+    network = load_weights(weights)
+    try:
+        network.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"device {device!r} cannot be used by this PyTorch; choose device cpu") from error
+    (found,) = (each for each in NeighborGraphs(network).graphs() if each.name == graph)
+    dimensions = {name: tensor.ndim for name, tensor in found.example.items()}
+    return TorchRuntime(found.function, dimensions, found.outputs, device=device)

@@ -1,0 +1,261 @@
+"""The engine 'nnst': what it promises beyond what every engine does (test_every_engine.py)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import impasto
+from impasto.engines import feature_distance, nnst
+from impasto.engines.base import Style, StylizeInputs
+from impasto.engines.descriptor_graphs import DescriptorGraphs
+from impasto.engines.feature_distance import Look
+from impasto.engines.nnst import NnstEngine, plan_stages
+from impasto.errors import CheckpointError, Interrupted, OutOfMemoryError, UnknownNameError
+from impasto.images import LazyPicture, read_picture, resize_picture
+from impasto.optimization.checkpoint import Checkpoint
+from impasto.optimization.stages import to_image
+from impasto.options import NnstOptions
+from impasto.types import Picture
+
+
+def paint(content, *styles, on_step=lambda step: None, checkpoint=None, **options):
+    chosen = NnstOptions(**{"steps": 20, "precision": "float32", **options})
+    given = tuple(style if isinstance(style, Style) else Style(style) for style in styles)
+    inputs = StylizeInputs(LazyPicture.of(content), given)
+    return NnstEngine(chosen).stylize(inputs, on_step=on_step, checkpoint=checkpoint)
+
+
+@pytest.fixture(scope="module")
+def small(content):
+    return resize_picture(content, 101, 73)
+
+
+def plain(color, height=40, width=50):
+    return Picture(np.full((height, width, 3), color, np.float32))
+
+
+# --- stages -----------------------------------------------------------------------------------------------------------
+
+
+def test_sizes_double_up_to_the_result():
+    stages = plan_stages(512, 384, None)
+    assert [(stage.width, stage.height) for stage in stages if not stage.by_layer] == [
+        (64, 48),
+        (128, 96),
+        (256, 192),
+        (512, 384),
+    ]
+    assert sum(stage.steps for stage in stages) == NnstOptions().expected_steps
+    assert [stage.by_layer for stage in stages] == [False, False, False, True, False, True, True]
+
+
+@pytest.mark.parametrize("steps", [1, 7, 20, 500])
+@pytest.mark.parametrize("size", [(1, 1), (40, 1), (301, 219), (1024, 768), (4096, 3072)])
+def test_steps_are_divided_among_all_stages(size, steps):
+    stages = plan_stages(*size, steps)
+    assert sum(stage.steps for stage in stages) == steps
+    assert (stages[-1].width, stages[-1].height) == size
+
+
+def test_every_step_is_reported(small, styles):
+    steps = []
+    paint(small, styles[0], on_step=steps.append)
+    assert [step.done for step in steps] == list(range(1, 21)) and {step.total for step in steps} == {20}
+    assert [step.fraction for step in steps] == sorted(step.fraction for step in steps)
+    assert steps[-1].fraction == 1
+    assert all(set(step.losses) == {"style", "tv", "total"} for step in steps)
+    preview = steps[5].preview()
+    assert (preview.width, preview.height) == steps[5].scale
+
+
+def test_the_losses_fall_within_a_stage(small, styles):
+    losses = []
+    paint(small, styles[0], steps=None, on_step=lambda step: losses.append((step.scale, step.losses["total"])))
+    first = [loss for scale, loss in losses if scale == losses[0][0]]
+    assert min(first) < 0.8 * first[0]
+
+
+# --- what comes out ---------------------------------------------------------------------------------------------------
+
+
+def test_the_result_has_the_colours_of_the_style(small, painting):
+    style = read_picture(painting)
+    result = paint(small, style, steps=None)
+    for statistic in (np.mean, np.std):
+        own, other, before = (statistic(each.pixels, axis=(0, 1)) for each in (result, style, small))
+        assert np.abs(own - other).max() < 0.5 * np.abs(before - other).max() + 0.02
+
+
+def test_content_weight_keeps_the_drawing(small, painting):
+    style = read_picture(painting)
+    start = np.full_like(small.pixels, 0.5)
+    loose, tight = (paint(small, style, content_weight=weight, steps=60) for weight in (0.0, 1.0))
+    assert np.abs(loose.pixels - tight.pixels).mean() > 1e-3
+    del start
+
+
+def test_two_styles_get_their_shares(small):
+    red, blue = plain((0.8, 0.1, 0.1)), plain((0.1, 0.1, 0.8))
+    content = Picture(np.random.default_rng(0).random((96, 128, 3), dtype=np.float32))
+    for share in (0.3, 0.7):
+        result = paint(content, Style(red, share), Style(blue, 1 - share), steps=None).pixels
+        reddish = (result[:, :, 0] > result[:, :, 2]).mean()
+        assert reddish == pytest.approx(share, abs=0.15)
+
+
+@pytest.mark.parametrize("color", [(0.5, 0.5, 0.5), (0.9, 0.85, 0.7), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)])
+def test_a_plain_style_gives_a_calm_picture(small, color):
+    pixels = paint(small, plain(color), steps=None).pixels
+    assert np.abs(pixels.mean((0, 1)) - color).max() < 0.1
+    roughness = np.abs(np.diff(pixels, axis=0)).mean() + np.abs(np.diff(pixels, axis=1)).mean()
+    given = np.abs(np.diff(small.pixels, axis=0)).mean() + np.abs(np.diff(small.pixels, axis=1)).mean()
+    assert roughness <= given
+
+
+def test_nearly_plain_and_two_coloured_styles_are_calm(small):
+    random = np.random.default_rng(0)
+    paper = Picture((0.9 + 0.01 * random.standard_normal((60, 80, 3))).clip(0, 1).astype(np.float32))
+    halves = plain((0.2, 0.3, 0.6))
+    halves.pixels[:, 25:] = (0.9, 0.8, 0.3)
+    for style in (paper, halves):
+        pixels = paint(small, style, steps=None).pixels
+        low, high = style.pixels.min(), style.pixels.max()
+        outside = (pixels < low - 0.25) | (pixels > high + 0.25)
+        assert outside.mean() < 0.02
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (40, 1), (7, 9), (17, 8)])
+def test_tiny_pictures_are_painted(content, styles, size):
+    result = paint(resize_picture(content, *size), resize_picture(styles[0], 5, 4))
+    assert (result.width, result.height) == size
+    assert np.isfinite(result.pixels).all()
+
+
+def test_colours_hidden_by_transparency_are_no_style(small, styles):
+    alpha = np.zeros(styles[0].pixels.shape[:2], np.float32)
+    alpha[20:90, 30:120] = 1
+    hidden = [
+        replace(styles[0], alpha=alpha, pixels=np.where(alpha[:, :, None] > 0, styles[0].pixels, value))
+        for value in (0, 1)
+    ]
+    one, other = (paint(small, replace(each, pixels=each.pixels.astype(np.float32))).pixels for each in hidden)
+    np.testing.assert_array_equal(one, other)
+
+
+def test_a_style_of_the_gallery_is_painted_from_its_picture(small):
+    result = impasto.stylize(small, "great-wave", steps=20)
+    assert result.metadata["engine"] == "nnst" and "compact sha256:" in result.metadata["descriptor"]
+
+
+# --- runs -------------------------------------------------------------------------------------------------------------
+
+
+class KilledError(Exception):
+    pass
+
+
+def stop_after(count, error):
+    def on_step(step):
+        if step.done == count:
+            raise error
+
+    return on_step
+
+
+@pytest.mark.parametrize("stop", [3, 9, 14, 19])
+def test_a_resumed_run_ends_in_the_same_bytes(tmp_path, small, styles, stop):
+    path = tmp_path / "out.png.checkpoint"
+    options = {"checkpoint_every": 1, "size": 200}
+    whole = paint(small, styles[0], **options)
+    with pytest.raises(KilledError):
+        paint(small, styles[0], on_step=stop_after(stop, KilledError()), checkpoint=Checkpoint(path), **options)
+    steps = []
+    resumed = paint(small, styles[0], on_step=steps.append, checkpoint=Checkpoint(path, resume=True), **options)
+    assert steps[0].done == stop, "the step that was not saved is repeated"
+    assert resumed.pixels.tobytes() == whole.pixels.tobytes()
+    assert not path.exists()
+
+
+def test_a_run_with_other_options_is_not_resumed(tmp_path, small, styles):
+    checkpoint = Checkpoint(tmp_path / "out.png.checkpoint", resume=True)
+    with pytest.raises(KilledError):
+        paint(small, styles[0], on_step=stop_after(5, KilledError()), checkpoint=checkpoint, checkpoint_every=1)
+    with pytest.raises(CheckpointError, match="belongs to a run with other pictures or options"):
+        paint(small, styles[0], checkpoint=checkpoint, checkpoint_every=1, content_weight=0.5)
+
+
+def test_an_interrupted_run_gives_the_best_picture(small, styles):
+    with pytest.raises(Interrupted) as stop:
+        paint(small, styles[0], on_step=stop_after(8, KeyboardInterrupt()))
+    picture = stop.value.picture
+    assert (picture.width, picture.height) == (small.width, small.height)
+    assert np.abs(picture.pixels - small.pixels).mean() > 0.01
+
+
+def test_the_same_run_gives_the_same_bytes(small, styles):
+    one, other = (paint(small, styles[0], seed=3).pixels.tobytes() for _ in range(2))
+    assert one == other
+
+
+def test_a_large_content_is_painted_at_1024_unless_asked(small, styles):
+    sizes = []
+    large = resize_picture(small, 1500, 100)
+    result = paint(large, styles[0], steps=3, on_step=lambda step: sizes.append(step.scale))
+    assert (result.width, result.height) == (1500, 100) and sizes[-1][0] == 1024
+    paint(large, styles[0], steps=3, size=1200, on_step=lambda step: sizes.append(step.scale))
+    assert sizes[-1][0] == 1200
+
+
+def test_unknown_descriptors_are_refused():
+    with pytest.raises(UnknownNameError, match="unknown descriptor"):
+        NnstEngine(NnstOptions(descriptor="compakt"))
+
+
+# --- tiles ------------------------------------------------------------------------------------------------------------
+
+
+def test_tiles_see_what_the_whole_sees(content, styles):
+    graphs = DescriptorGraphs(NnstOptions(precision="float32"))
+    whole, tiled = Look(graphs), Look(graphs, 20_000)
+    pixels, other = content.pixels, resize_picture(styles[1], content.width, content.height).pixels
+    pairs = [(whole.hypercolumns(pixels), tiled.hypercolumns(pixels))]
+    pairs += zip(whole.layers(pixels).values(), tiled.layers(pixels).values(), strict=True)
+    for one, two in pairs:
+        np.testing.assert_allclose(one, two, atol=1e-5 * np.abs(one).max())
+    target, targets = whole.hypercolumns(other), whole.layers(other)
+    for one, two in (
+        (whole.distance(target, 0.3), tiled.distance(target, 0.3)),
+        (whole.distance_by_layer(targets, 0.3), tiled.distance_by_layer(targets, 0.3)),
+    ):
+        first, second = one.evaluate(to_image(pixels)), two.evaluate(to_image(pixels))
+        assert first.losses == pytest.approx(second.losses, rel=1e-5)
+        np.testing.assert_allclose(first.gradient, second.gradient, atol=1e-5 * np.abs(first.gradient).max())
+
+
+def test_tiles_leave_no_trace(content, styles, monkeypatch):
+    whole = paint(content, styles[0])
+    monkeypatch.setattr(nnst, "TILE_PIXELS", 20_000)
+    monkeypatch.setattr(feature_distance, "TILE_PIXELS", 20_000)
+    monkeypatch.setattr(Look.__init__, "__defaults__", (20_000,))
+    tiled = paint(content, styles[0])
+    assert np.abs(whole.pixels - tiled.pixels).max() < 1 / 255
+
+
+def test_total_variation_has_its_gradient(small):
+    from impasto.engines.feature_distance import _add_total_variation  # the only part that is in no graph
+
+    image = to_image(small.pixels).astype(np.float64)
+    gradient = np.zeros_like(image)
+    _add_total_variation(image, gradient, 0.3)
+    direction = np.random.default_rng(0).standard_normal(image.shape)
+    values = [_add_total_variation(image + sign * 1e-4 * direction, np.zeros_like(image), 1.0) for sign in (1, -1)]
+    assert 0.3 * (values[0] - values[1]) / 2e-4 == pytest.approx(float((gradient * direction).sum()), rel=1e-4)
+
+
+def test_what_does_not_fit_into_memory_is_refused(small, styles, monkeypatch):
+    monkeypatch.setattr(nnst, "free_memory", lambda: 10**9)
+    with pytest.raises(OutOfMemoryError, match=r"4096x2960 pixels need \d+\.\d GB of memory and 1\.0 GB are free"):
+        paint(small, styles[0], size=4096)
