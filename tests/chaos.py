@@ -2,7 +2,7 @@
 
     python -m tests.chaos --jobs 300 --faults 100 [--on sqlite|postgresql|celery] [--side 384] [--seed 0]
 
-Real servers, real workers, the real default engine on small pictures. Faults come one after the other, of every kind
+Real servers, real workers, the real engine 'fast' on small pictures. Faults come one after the other, of every kind
 in turn; a supervisor starts again what has died, as an operating system would.
 """
 
@@ -143,7 +143,7 @@ class Clients:
                 answer = httpx.post(
                     f"{self.url}/v1/jobs",
                     files={"content": self.picture},
-                    data={"style": "great-wave", "email": "somebody@example.org"},
+                    data={"engine": "fast", "style": "great-wave", "email": "somebody@example.org"},
                     headers={"Idempotency-Key": key},
                     timeout=20,
                 )
