@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import impasto
-from impasto.engines import feature_distance, nnst
+from impasto.engines import nnst
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.descriptor_graphs import DescriptorGraphs
 from impasto.engines.feature_distance import Look
 from impasto.engines.nnst import NnstEngine, plan_stages
-from impasto.errors import CheckpointError, Interrupted, OutOfMemoryError, UnknownNameError
+from impasto.errors import CheckpointError, Interrupted, OutOfMemoryError, UsageError
 from impasto.images import LazyPicture, read_picture, resize_picture
 from impasto.optimization.checkpoint import Checkpoint
 from impasto.optimization.stages import to_image
@@ -91,10 +91,8 @@ def test_the_result_has_the_colours_of_the_style(small, painting):
 
 def test_content_weight_keeps_the_drawing(small, painting):
     style = read_picture(painting)
-    start = np.full_like(small.pixels, 0.5)
     loose, tight = (paint(small, style, content_weight=weight, steps=60) for weight in (0.0, 1.0))
     assert np.abs(loose.pixels - tight.pixels).mean() > 1e-3
-    del start
 
 
 def test_two_styles_get_their_shares(small):
@@ -209,9 +207,10 @@ def test_a_large_content_is_painted_at_1024_unless_asked(small, styles):
     assert sizes[-1][0] == 1200
 
 
-def test_unknown_descriptors_are_refused():
-    with pytest.raises(UnknownNameError, match="unknown descriptor"):
-        NnstEngine(NnstOptions(descriptor="compakt"))
+@pytest.mark.parametrize("name", ["compakt", "", "..", "compact/.."])
+def test_unknown_descriptors_are_refused(name):
+    with pytest.raises(UsageError):
+        NnstEngine(NnstOptions(descriptor=name))
 
 
 # --- tiles ------------------------------------------------------------------------------------------------------------
@@ -236,12 +235,12 @@ def test_tiles_see_what_the_whole_sees(content, styles):
 
 
 def test_tiles_leave_no_trace(content, styles, monkeypatch):
+    """Rounding decides between neighbours that are almost equally similar, so that single pixels may differ."""
     whole = paint(content, styles[0])
-    monkeypatch.setattr(nnst, "TILE_PIXELS", 20_000)
-    monkeypatch.setattr(feature_distance, "TILE_PIXELS", 20_000)
     monkeypatch.setattr(Look.__init__, "__defaults__", (20_000,))
-    tiled = paint(content, styles[0])
-    assert np.abs(whole.pixels - tiled.pixels).max() < 1 / 255
+    difference = np.abs(whole.pixels - paint(content, styles[0]).pixels)
+    assert (difference.max(2) > 1 / 255).mean() < 0.005
+    assert difference.mean() < 0.1 / 255
 
 
 def test_total_variation_has_its_gradient(small):

@@ -8,9 +8,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
-
 from impasto.engines.memory import return_freed_blocks
+from impasto.engines.network_graphs import cache_folder, check_addresses
 from impasto.errors import needs_extra
 from impasto.runtimes.catalog import RUNTIMES
 
@@ -27,7 +26,7 @@ _BUNDLED = Path(str(files("impasto.bundled"))) / "descriptors"
 
 
 class DescriptorGraphs:
-    """What an optimisation calls: functions of a descriptor network, with their gradients."""
+    """Functions of a descriptor network, with their gradients, for an optimisation to call."""
 
     def __init__(self, options: NnstOptions, on_download: Callable[[int, int | None], None] | None = None) -> None:
         """Find the descriptor that ``options`` name; graphs of one that is not bundled are made now, and kept.
@@ -41,7 +40,7 @@ class DescriptorGraphs:
         self._runtimes: dict[tuple[str, tuple[int, ...]], Runtime] = {}
         self._last: Runtime | None = None
         self._folder = _BUNDLED / options.descriptor
-        if not self._folder.is_dir():
+        if options.descriptor not in (folder.name for folder in _BUNDLED.iterdir()):
             with needs_extra(f"descriptor {options.descriptor!r}, when it is first used,", "torch"):
                 from impasto.runtimes.descriptor_export import stored_graphs
             self._folder = stored_graphs(options.descriptor, cache_folder() / "descriptors", on_download)
@@ -62,6 +61,7 @@ class DescriptorGraphs:
             self._last.release()
             return_freed_blocks()
         if runtime is None:
+            check_addresses()
             self._runtimes = {known: kept for known, kept in self._runtimes.items() if known[1] in ((), shape)}
             shapes = {name: array.shape for name, array in inputs.items()} if large else None
             runtime = self._runtimes[key] = self._loaded(graph, shapes)
@@ -89,8 +89,3 @@ class DescriptorGraphs:
             shapes=shapes,
         )
         return runtime
-
-
-def cache_folder() -> Path:
-    """Return the folder for what can be made again: graphs, and networks compiled for this processor."""
-    return platformdirs.user_cache_path("impasto")

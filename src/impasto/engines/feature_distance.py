@@ -104,7 +104,7 @@ def _tiles(height: int, width: int, most: int) -> Iterator[Tile]:
 
 
 class Look:
-    """How pictures are looked at."""
+    """A view of pictures through a descriptor."""
 
     def __init__(self, graphs: DescriptorGraphs, tile_pixels: int = TILE_PIXELS) -> None:
         """Take the graphs; what has more than ``tile_pixels`` is looked at in tiles, with the same result."""

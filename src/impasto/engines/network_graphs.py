@@ -58,13 +58,13 @@ class NetworkGraphs:
             # A picture needs its graphs one after the other; the next one finds all loaded, and all keep their memory.
             for loaded in self._runtimes.values():
                 loaded.release()
-            _check_addresses()
+            check_addresses()
             options = self._options
             self._runtimes[graph] = RUNTIMES.load(options.runtime)(
                 self.folder / f"{graph}.onnx",
                 threads=options.threads,
                 precision=options.precision,
-                cache=_cache() / "openvino",
+                cache=cache_folder() / "openvino",
             )
         return self._runtimes[graph].run(inputs)
 
@@ -74,7 +74,7 @@ class NetworkGraphs:
         Raises:
             StyleError: it has no such layers, or they cannot be kept.
         """
-        folder = changed_folder(self.folder, weights_file(self._architecture), layers, _cache() / "networks")
+        folder = changed_folder(self.folder, weights_file(self._architecture), layers, cache_folder() / "networks")
         if self._changed is None or self._changed.folder != folder:
             named = self._options.model_copy(update={"network": str(folder)})
             self._changed = NetworkGraphs(named, self._architecture)
@@ -90,7 +90,7 @@ class NetworkGraphs:
         return sha256((self.folder / weights_file(self._architecture)).read_bytes()).hexdigest()
 
 
-def _check_addresses() -> None:
+def check_addresses() -> None:
     """Refuse to load a graph where there is no room for it: runtimes that get no memory may take the process with them.
 
     Raises:
@@ -104,5 +104,6 @@ def _check_addresses() -> None:
         )
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Return the folder for what can be made again: graphs, and networks compiled for this processor."""
     return platformdirs.user_cache_path("impasto")

@@ -233,7 +233,7 @@ class NnstEngine:
 
 
 class _Method:
-    """What happens at each stage.
+    """Targets and colours of each stage.
 
     Attributes:
         recolored: the content in the colours of the styles, (H, W, 3).
@@ -256,9 +256,8 @@ class _Method:
         own = Palette.of([content])
         self._palette = own.towards(Palette.of(styles, shares), options.strength)
         self.recolored = own.map_to(self._palette)(content)
-        self._size: tuple[int, int] | None = None
         self._mix: FloatArray | None = None
-        """How much of the content each position of the hypercolumns keeps, (H / 4, W / 4)."""
+        """Share of the content that each position of the hypercolumns keeps, (H / 4, W / 4)."""
 
     def resized(self, stage: NeighborStage, pixels: FloatArray) -> FloatArray:
         if pixels.shape[:2] == (stage.height, stage.width):
