@@ -201,9 +201,9 @@ def test_the_same_run_gives_the_same_bytes(small, styles):
 def test_a_large_content_is_painted_at_1024_unless_asked(small, styles):
     sizes = []
     large = resize_picture(small, 1500, 100)
-    result = paint(large, styles[0], steps=3, on_step=lambda step: sizes.append(step.scale))
+    result = paint(large, styles[0], steps=60, on_step=lambda step: sizes.append(step.scale))
     assert (result.width, result.height) == (1500, 100) and sizes[-1][0] == 1024
-    paint(large, styles[0], steps=3, size=1200, on_step=lambda step: sizes.append(step.scale))
+    paint(large, styles[0], steps=60, size=1200, on_step=lambda step: sizes.append(step.scale))
     assert sizes[-1][0] == 1200
 
 
