@@ -35,7 +35,11 @@ def contents(photo):
 def results(contents, painting, photo):
     """Each content in the style of swirls, and of another content."""
     styles = [read_picture(painting), read_picture(photo)]
-    return [(content, impasto.stylize(content, style)) for content in contents for style in styles]
+    return [(content, paint(content, style)) for content in contents for style in styles]
+
+
+def paint(content, style, **options):
+    return impasto.stylize(content, style, engine="fast", **options)
 
 
 def tensor(picture):
@@ -118,27 +122,27 @@ def test_an_even_sky_stays_free_of_blotches(contents, photo, horizon, style):
     land = contents[0].pixels[horizon - 256 :] if horizon < 256 else contents[0].pixels[:0]
     sky = Picture(np.concatenate([np.broadcast_to(ramp, (horizon, SIDE, 3)), land]))
     style_image = photo.with_name(f"{style}.jpg")
-    painted = impasto.stylize(sky, style_image, precision="float32").pixels[16 : horizon - 16, 16:-16]
+    painted = paint(sky, style_image, precision="float32").pixels[16 : horizon - 16, 16:-16]
     uneven = painted - painted.mean(1, keepdims=True)
     coarse = uneven.reshape(len(uneven) // 16, 16, 22, 16, 3).mean((1, 3))
     assert np.abs(coarse).max() < 0.12
 
 
 def test_tiles_leave_no_trace(contents, painting, monkeypatch):
-    whole = impasto.stylize(contents[0], painting, precision="float32").pixels
+    whole = paint(contents[0], painting, precision="float32").pixels
     monkeypatch.setattr(impasto.engines.feedforward, "_TILES", ((96, 128),))
     monkeypatch.setattr(impasto.engines.feedforward, "_UNDIVIDED", 0)
-    tiled = impasto.stylize(contents[0], painting, precision="float32").pixels
+    tiled = paint(contents[0], painting, precision="float32").pixels
     assert np.abs(tiled - whole).max() < 1 / 255
 
 
 def test_a_small_picture_shows_what_a_large_one_will_be(photo, painting):
     """And there is no jump where pictures become larger than what the network sees of them."""
     drawing, style = read_picture(photo), read_picture(painting)
-    small = impasto.stylize(resize_picture(drawing, 512, 384), style)
+    small = paint(resize_picture(drawing, 512, 384), style)
     slightly, much = (resize_picture(drawing, side, side * 3 // 4) for side in (520, 1536))
-    assert apart(impasto.stylize(slightly, style), with_strokes_in_pixels(slightly, style)) < 0.02
-    assert apart(impasto.stylize(much, style), small) < 0.75 * apart(with_strokes_in_pixels(much, style), small)
+    assert apart(paint(slightly, style), with_strokes_in_pixels(slightly, style)) < 0.02
+    assert apart(paint(much, style), small) < 0.75 * apart(with_strokes_in_pixels(much, style), small)
 
 
 def apart(picture, other):
@@ -154,7 +158,7 @@ def with_strokes_in_pixels(content, style):
 
 def test_strength_is_monotone_and_ends_at_the_content(contents, painting):
     distances = [
-        float(np.abs(impasto.stylize(contents[1], painting, strength=strength).pixels - contents[1].pixels).mean())
+        float(np.abs(paint(contents[1], painting, strength=strength).pixels - contents[1].pixels).mean())
         for strength in (0.0, 0.1, 0.4, 0.7, 1.0)
     ]
     assert distances[0] == 0

@@ -224,7 +224,7 @@ def test_from_python_and_from_the_command_line(folder, photo, painting, tmp_path
     assert run(["stylize", str(photo), *arguments]) == 0
     assert np.abs(read_picture("out.png").pixels - made.pixels).max() < 0.6 / 255
     assert run(["stylize", str(photo), *arguments, "--steps", "3"]) == 2
-    assert capsys.readouterr().err.endswith("error: engine 'fast' has no option --steps; gatys has it\n")
+    assert capsys.readouterr().err.endswith("error: engine 'fast' has no option --steps; nnst or gatys has it\n")
 
 
 def test_painting_needs_no_pytorch_and_no_progress_bar(folder, photo, painting, tmp_path):

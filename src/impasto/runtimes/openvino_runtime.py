@@ -102,9 +102,10 @@ class OpenVINORuntime:
 
 
 def _lacks_memory(text: str) -> bool:
-    """Say whether OpenVINO failed for want of memory, in which it may be unable to load even its own reader."""
+    """Say whether OpenVINO failed for want of memory, in which it may be unable to load even its own libraries."""
     _, known, readers = text.partition("Available frontends:")
-    return "allocate memory" in text or "bad_alloc" in text or bool(known and "onnx" not in readers)
+    signs = ("allocate memory", "bad_alloc", "Cannot load library")
+    return any(sign in text for sign in signs) or bool(known and "onnx" not in readers)
 
 
 def _is_writable(folder: Path) -> bool:
