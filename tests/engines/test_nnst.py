@@ -11,10 +11,10 @@ import impasto
 from impasto.engines import nnst
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.descriptor_graphs import DescriptorGraphs
-from impasto.engines.feature_distance import Look
+from impasto.engines.feature_distance import Features, Look
 from impasto.engines.nnst import NnstEngine, plan_stages
 from impasto.errors import CheckpointError, Interrupted, OutOfMemoryError, UsageError
-from impasto.images import LazyPicture, read_picture, resize_picture
+from impasto.images import LazyPicture, fit_size, read_picture, resize_picture
 from impasto.optimization.checkpoint import Checkpoint
 from impasto.optimization.stages import to_image
 from impasto.options import NnstOptions
@@ -50,6 +50,18 @@ def test_sizes_double_up_to_the_result():
     ]
     assert sum(stage.steps for stage in stages) == NnstOptions().expected_steps
     assert [stage.by_layer for stage in stages] == [False, False, False, True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("size", "long_sides"),
+    [((1024, 600), [1024]), ((1100, 700), [1024, 1100]), ((1536, 2048), [1024, 2048]), ((3000, 9), [1024, 1753, 3000])],
+)
+def test_what_is_large_is_enlarged_and_painted_over(size, long_sides):
+    stages = [stage for stage in plan_stages(*size, None) if max(stage.width, stage.height) >= 1024]
+    assert sorted({max(stage.width, stage.height) for stage in stages}) == long_sides
+    assert [stage.optimizer for stage in stages if stage.is_large] == ["damped-adam"] * (len(long_sides) - 1)
+    assert not any(stage.is_large and not stage.by_layer for stage in stages)
+    assert plan_stages(*size, None)[: -len(long_sides) + 1 or None] == plan_stages(*fit_size(*size, 1024), None)
 
 
 @pytest.mark.parametrize("steps", [1, 7, 20, 500])
@@ -227,7 +239,10 @@ def test_tiles_see_what_the_whole_sees(content, styles):
     target, targets = whole.hypercolumns(other), whole.layers(other)
     for one, two in (
         (whole.distance(target, 0.3), tiled.distance(target, 0.3)),
-        (whole.distance_by_layer(targets, 0.3), tiled.distance_by_layer(targets, 0.3)),
+        tuple(
+            look.distance_by_layer({name: Features(target) for name, target in targets.items()}, 0.3)
+            for look in (whole, tiled)
+        ),
     ):
         first, second = one.evaluate(to_image(pixels)), two.evaluate(to_image(pixels))
         assert first.losses == pytest.approx(second.losses, rel=1e-5)
@@ -241,6 +256,65 @@ def test_tiles_leave_no_trace(content, styles, monkeypatch):
     difference = np.abs(whole.pixels - paint(content, styles[0]).pixels)
     assert (difference.max(2) > 1 / 255).mean() < 0.005
     assert difference.mean() < 0.1 / 255
+
+
+# --- large pictures, which begin at 64 pixels here --------------------------------------------------------------------
+
+
+@pytest.fixture
+def large_from_64(monkeypatch):
+    monkeypatch.setattr(nnst, "_WHOLE", 64)
+
+
+@pytest.mark.usefixtures("large_from_64")
+def test_large_pictures_are_painted_alike_in_tiles(content, styles, monkeypatch):
+    whole = paint(content, styles[0], steps=None, size=301)
+    monkeypatch.setattr(Look.__init__, "__defaults__", (20_000,))
+    difference = np.abs(whole.pixels - paint(content, styles[0], steps=None, size=301).pixels)
+    assert (difference.max(2) > 1 / 255).mean() < 0.005
+    assert difference.mean() < 0.1 / 255
+
+
+def test_painting_over_is_near_to_painting_the_whole(content, painting, monkeypatch):
+    """And nearer than the small picture, enlarged, in how much the pixels vary at the finest scale."""
+    style = read_picture(painting)
+    whole = paint(content, style, steps=None).pixels
+    half = fit_size(content.width, content.height, max(content.width, content.height) // 2)
+    small = resize_picture(paint(content, style, steps=None, size=max(half)), content.width, content.height).pixels
+    monkeypatch.setattr(nnst, "_WHOLE", max(half))
+    over = paint(content, style, steps=None, size=301).pixels
+    assert np.abs(over - whole).mean() < np.abs(content.pixels - whole).mean()
+    fine = [np.abs(np.diff(pixels, axis=1)).mean() for pixels in (whole, small, over)]
+    assert abs(fine[2] - fine[0]) < abs(fine[1] - fine[0])
+
+
+@pytest.mark.usefixtures("large_from_64")
+@pytest.mark.parametrize("stop", [12, 17])
+def test_a_large_picture_is_resumed_to_the_same_bytes(tmp_path, content, styles, stop):
+    options = {"checkpoint_every": 1, "steps": 20, "size": 301}
+    whole, path = paint(content, styles[0], **options), tmp_path / "checkpoint"
+    with pytest.raises(KilledError):
+        paint(content, styles[0], on_step=stop_after(stop, KilledError()), checkpoint=Checkpoint(path), **options)
+    resumed = paint(content, styles[0], checkpoint=Checkpoint(path, resume=True), **options)
+    assert resumed.pixels.tobytes() == whole.pixels.tobytes()
+
+
+@pytest.mark.usefixtures("large_from_64")
+def test_strength_keeps_the_details_of_a_large_picture(content, styles):
+    pictures = [
+        paint(content, styles[0], steps=None, size=301, strength=strength).pixels for strength in (0, 0.05, 0.4, 0.7, 1)
+    ]
+    distances = [float(np.abs(pixels - content.pixels).mean()) for pixels in pictures]
+    assert distances == sorted(distances) and distances[0] == 0
+    assert distances[1] < 0.25 * distances[-1]
+
+
+@pytest.mark.usefixtures("large_from_64")
+def test_two_styles_get_their_shares_of_a_large_picture():
+    red, blue = plain((0.8, 0.1, 0.1)), plain((0.1, 0.1, 0.8))
+    content = Picture(np.random.default_rng(0).random((96, 128, 3), dtype=np.float32))
+    result = paint(content, Style(red, 0.3), Style(blue, 0.7), steps=None, size=128).pixels
+    assert (result[:, :, 0] > result[:, :, 2]).mean() == pytest.approx(0.3, abs=0.15)
 
 
 def test_total_variation_has_its_gradient(small):

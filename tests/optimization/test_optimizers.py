@@ -37,7 +37,7 @@ def descend(name, image, steps):
 @pytest.mark.parametrize("name", NAMES)
 def test_reaches_the_bottom(name):
     image = grey()
-    descend(name, image, 300)
+    descend(name, image, 500)
     np.testing.assert_allclose(image, BOTTOM, atol=5e-3, rtol=0)
 
 

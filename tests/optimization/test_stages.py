@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,7 +40,8 @@ def bowl_at(stage):
 
 
 def a_run(optimizer="lbfgs", objective_at=bowl_at, stages=STAGES, **options):
-    return Run(stages, CoarseToFine(objective_at, Picture), optimizer=optimizer, fingerprint="print", **options)
+    stages = [replace(stage, optimizer=optimizer) for stage in stages]
+    return Run(stages, CoarseToFine(objective_at, Picture), fingerprint="print", **options)
 
 
 def minimize(run, on_step=lambda step: None, checkpoint=None):

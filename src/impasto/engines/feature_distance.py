@@ -1,17 +1,18 @@
 """Looking at pictures of any size through a descriptor's graphs, whole or tile by tile.
 
-The graphs take sides that are multiples of 8; pictures are enlarged to that by repeating their last row and column.
+The graphs take sides that are multiples of 8; tiles at the ends of a picture are enlarged to that by repeating its last
+row and column.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
+from impasto.engines.neighbors import NeighborSearch
 from impasto.optimization.objective import Evaluation
-from impasto.optimization.stages import to_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,6 +33,8 @@ _LONGEST_SIDE = 1024
 """Of a tile, in pixels."""
 _DISTANCE_SHARE = 0.3
 """Weight of the relative squared distance beside the cosine distance, of hypercolumns."""
+_SAMPLE = 16384
+"""Positions of a large picture by which the means of its features are estimated."""
 _NOTHING = 1e-12
 
 
@@ -63,7 +66,26 @@ class Tile:
     rows: _Part
     columns: _Part
 
-    def seen(self, array: FloatArray, step: int = 1) -> FloatArray:
+    def cut(self, image: FloatArray) -> FloatArray:
+        """Cut what is seen out of ``image`` (1, 3, H, W), whose last row and column are repeated where it ends."""
+        part = self.seen(image)
+        rows, columns = (
+            side.seen_last - side.seen_first - there
+            for side, there in zip((self.rows, self.columns), part.shape[2:], strict=True)
+        )
+        if not rows and not columns:
+            return np.ascontiguousarray(part)
+        return np.pad(part, ((0, 0), (0, 0), (0, rows), (0, columns)), mode="edge")
+
+    def add(self, part: FloatArray, gradient: FloatArray) -> None:
+        """Add the gradient with respect to what `cut` returned to that with respect to the image, (1, 3, H, W)."""
+        there = self.seen(gradient)
+        height, width = there.shape[2:]
+        part[:, :, height - 1] += part[:, :, height:].sum(2)
+        part[..., width - 1] += part[..., width:].sum(3)
+        there += part[:, :, :height, :width]
+
+    def seen(self, array: npt.NDArray[Scalar], step: int = 1) -> npt.NDArray[Scalar]:
         """Cut what is seen out of ``array`` (1, C, H / step, W / step)."""
         rows, columns = (slice(side.seen_first // step, side.seen_last // step) for side in (self.rows, self.columns))
         return array[:, :, rows, columns]
@@ -94,8 +116,70 @@ class Tile:
         return mask
 
 
+class Target(Protocol):
+    """What features at each position should be."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(1, C, H / step, W / step)."""
+
+    @property
+    def square(self) -> float:
+        """The sum of the squares."""
+
+    def seen(self, tile: Tile, step: int) -> FloatArray:
+        """Return what ``tile`` sees of it: (1, C, h, w)."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features, one by one."""
+
+    array: FloatArray
+    """(1, C, H / step, W / step)."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """See `Target.shape`."""
+        return self.array.shape
+
+    @property
+    def square(self) -> float:
+        """See `Target.square`."""
+        return float(np.vdot(self.array, self.array))
+
+    def seen(self, tile: Tile, step: int) -> FloatArray:
+        """See `Target.seen`."""
+        return tile.seen(self.array, step)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Features that are all among a few, at two bytes for a position."""
+
+    bank: FloatArray
+    """The few: (C, M)."""
+    chosen: npt.NDArray[np.unsignedinteger]
+    """Which of them stands at each position: (1, 1, H / step, W / step)."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """See `Target.shape`."""
+        return (1, len(self.bank), *self.chosen.shape[2:])
+
+    @property
+    def square(self) -> float:
+        """See `Target.square`."""
+        return float(np.bincount(self.chosen.reshape(-1), minlength=self.bank.shape[1]) @ (self.bank**2).sum(0))
+
+    def seen(self, tile: Tile, step: int) -> FloatArray:
+        """See `Target.seen`."""
+        return self.bank[:, tile.seen(self.chosen, step)[0, 0]][None]
+
+
 def _tiles(height: int, width: int, most: int) -> Iterator[Tile]:
     """Divide a picture of ``height`` x ``width`` pixels into tiles of about ``most`` pixels."""
+    height, width = padded_size(height, width)
     across = -(-width // _LONGEST_SIDE) if height * width > most else 1
     down = -(-height * width // (most * across)) if height * width > most else 1
     for rows in _parts(height, down):
@@ -124,27 +208,55 @@ class Look:
 
         It is ``mean(1 - cos(F, T)) + 0.3 |F - T|^2 / |T|^2`` and total variation.
         """
-        size = max(float(np.vdot(target, target)), _NOTHING)
-        factors = [1 / (target.shape[2] * target.shape[3]), _DISTANCE_SHARE / size]
+        features = Features(target)
+        factors = [1 / (target.shape[2] * target.shape[3]), _DISTANCE_SHARE / max(features.square, _NOTHING)]
         return FeatureDistance(
-            self._graphs, "match_hypercolumns", {"target": target}, factors, tv_weight, self._tile_pixels
+            self._graphs, "match_hypercolumns", {"target": features}, factors, tv_weight, self._tile_pixels
         )
 
-    def distance_by_layer(self, targets: Mapping[str, FloatArray], tv_weight: float) -> FeatureDistance:
+    def distance_by_layer(
+        self, targets: Mapping[str, Target], tv_weight: float, weights: FloatArray | None = None
+    ) -> FeatureDistance:
         """Return the objective of a picture whose layers should be ``targets``.
 
-        It is the mean over layers of ``|F - T|^2 / |T|^2``, and total variation.
+        It is the mean over layers of ``|F - T|^2 / |T|^2``, and total variation. ``weights``, (1, 1, H / 8, W / 8), say
+        how much the features of each position count.
         """
-        factors = [1 / (len(targets) * max(float(np.vdot(target, target)), _NOTHING)) for target in targets.values()]
-        return FeatureDistance(self._graphs, "match_layers", targets, factors, tv_weight, self._tile_pixels)
+        factors = [1 / (len(targets) * max(target.square, _NOTHING)) for target in targets.values()]
+        return FeatureDistance(self._graphs, "match_layers", targets, factors, tv_weight, self._tile_pixels, weights)
+
+    def gathered(
+        self, pixels: FloatArray, banks: Mapping[str, Sequence[FloatArray]], shares: Sequence[float], seed: int
+    ) -> dict[str, Gathered]:
+        """Find the neighbours of the layers of ``pixels`` (H, W, 3) without holding features of the whole.
+
+        Args:
+            pixels: the picture.
+            banks: by layer, features (C, M) of each style.
+            shares: of each style.
+            seed: of the positions by which means and shares are found out.
+        """
+        sample = self.sampled("see_layers", pixels, dict.fromkeys(banks, _SAMPLE), seed)
+        searches = {layer: NeighborSearch(sample.pop(layer), bank, shares) for layer, bank in banks.items()}
+        height, width = padded_size(*pixels.shape[:2])
+        found: dict[str, Gathered] = {}
+        for tile, outputs in self._seen("see_layers", pixels):
+            for name, features in outputs.items():
+                step, own = tile.step(features), tile.kept(features, tile.step(features))
+                if name not in found:
+                    bank = np.concatenate(banks[name], axis=1)
+                    chosen = np.empty((1, 1, height // step, width // step), np.min_scalar_type(bank.shape[1]))
+                    found[name] = Gathered(bank, chosen)
+                position = searches[name].find(flat(own)).position
+                tile.own(found[name].chosen, step)[:] = position.reshape(own.shape[2:])
+        return found
 
     def sampled(self, graph: str, pixels: FloatArray, counts: Mapping[str, int], seed: int) -> dict[str, FloatArray]:
         """Compute ``pixels``'s features at random positions, at most so many of each output of ``graph``: (C, N)."""
-        image = _padded(to_image(pixels))
-        height, width = image.shape[2:]
+        height, width = padded_size(*pixels.shape[:2])
         chosen: dict[str, npt.NDArray[np.bool_]] = {}
         found: dict[str, list[FloatArray]] = {name: [] for name in counts}
-        for tile, outputs in self._seen(graph, image):
+        for tile, outputs in self._seen(graph, pixels):
             for name, features in outputs.items():
                 step = tile.step(features)
                 if name not in chosen:
@@ -159,16 +271,15 @@ class Look:
         blend: Callable[[FloatArray, FloatArray, int, Tile], None],
     ) -> None:
         """Call ``blend(part of a target, layer of pixels there, step, tile)`` for all parts of all ``targets``."""
-        for tile, outputs in self._seen("see_layers", _padded(to_image(pixels))):
+        for tile, outputs in self._seen("see_layers", pixels):
             for name, features in outputs.items():
                 step = tile.step(features)
                 blend(tile.own(targets[name], step), tile.kept(features, step), step, tile)
 
     def _see(self, graph: str, pixels: FloatArray) -> dict[str, FloatArray]:
-        image = _padded(to_image(pixels))
-        height, width = image.shape[2:]
+        height, width = padded_size(*pixels.shape[:2])
         whole: dict[str, FloatArray] = {}
-        for tile, outputs in self._seen(graph, image):
+        for tile, outputs in self._seen(graph, pixels):
             for name, features in outputs.items():
                 step = tile.step(features)
                 if features.shape[2:] == (height // step, width // step):
@@ -179,10 +290,10 @@ class Look:
                 tile.own(whole[name], step)[:] = tile.kept(features, step)
         return whole
 
-    def _seen(self, graph: str, image: FloatArray) -> Iterator[tuple[Tile, dict[str, FloatArray]]]:
-        height, width = image.shape[2:]
-        for tile in _tiles(height, width, self._tile_pixels):
-            yield tile, self._graphs.run(graph, image=tile.seen(image))
+    def _seen(self, graph: str, pixels: FloatArray) -> Iterator[tuple[Tile, dict[str, FloatArray]]]:
+        image = pixels.transpose(2, 0, 1)[None]
+        for tile in _tiles(image.shape[2], image.shape[3], self._tile_pixels):
+            yield tile, self._graphs.run(graph, image=tile.cut(image))
 
 
 class FeatureDistance:
@@ -192,33 +303,32 @@ class FeatureDistance:
         self,
         graphs: DescriptorGraphs,
         graph: str,
-        targets: Mapping[str, FloatArray],
+        targets: Mapping[str, Target],
         factors: Sequence[float],
         tv_weight: float,
         tile_pixels: int,
+        weights: FloatArray | None = None,
     ) -> None:
-        """Take the ``graph`` that compares, with its ``targets`` and ``factors``."""
+        """Take the ``graph`` that compares, with its ``targets`` and ``factors``, and `distance_by_layer`'s weights."""
         self._graphs = graphs
         self._graph = graph
-        self._targets = {name: np.ascontiguousarray(target, np.float32) for name, target in targets.items()}
+        self._targets = targets
+        self._weights = weights
         self._factors = np.array(factors, np.float32)
         self._tv_weight = tv_weight
         self._tile_pixels = tile_pixels
 
     def evaluate(self, image: FloatArray) -> Evaluation:
         """See `impasto.optimization.objective.Objective`."""
-        padded = _padded(image)
-        height, width = padded.shape[2:]
-        gradient = np.zeros_like(padded)
+        height = padded_size(*image.shape[2:])[0]
+        gradient = np.zeros_like(image)
         style = 0.0
-        for tile in _tiles(height, width, self._tile_pixels):
-            targets = {name: tile.seen(target, height // target.shape[2]) for name, target in self._targets.items()}
-            found = self._graphs.run(
-                self._graph, image=tile.seen(padded), own=tile.mask, factors=self._factors, **targets
-            )
-            tile.seen(gradient)[:] += found["gradient"]
+        for tile in _tiles(image.shape[2], image.shape[3], self._tile_pixels):
+            targets = {name: target.seen(tile, height // target.shape[2]) for name, target in self._targets.items()}
+            own = tile.mask if self._weights is None else tile.mask * tile.seen(self._weights, STRIDE)
+            found = self._graphs.run(self._graph, image=tile.cut(image), own=own, factors=self._factors, **targets)
+            tile.add(found["gradient"], gradient)
             style += float(found["loss"][0])
-        gradient = _unpadded(gradient, *image.shape[2:])
         variation = self._tv_weight * _add_total_variation(image, gradient, self._tv_weight)
         return Evaluation({"style": style, "tv": variation, "total": style + variation}, gradient)
 
@@ -242,32 +352,16 @@ def _add_total_variation(image: FloatArray, gradient: FloatArray, weight: float)
         if image.shape[axis] == 1:
             continue
         before, after = (tuple([slice(None)] * axis + [part]) for part in (slice(None, -1), slice(1, None)))
-        change = image[after] - image[before]
-        total += float(np.vdot(change, change)) / change.size
-        change *= np.float32(2 * weight / change.size)
-        gradient[after] += change
-        gradient[before] -= change
+        count = image[after].size
+        for channel in range(image.shape[1]):  # of a large picture, there is no room for all at once
+            change = image[after][:, channel] - image[before][:, channel]
+            total += float(np.vdot(change, change)) / count
+            change *= np.float32(2 * weight / count)
+            gradient[after][:, channel] += change
+            gradient[before][:, channel] -= change
     return total
 
 
 def padded_size(height: int, width: int) -> tuple[int, int]:
     """Return the height and width, in pixels, at which pictures of this size are looked at."""
     return -(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE
-
-
-def _padded(image: FloatArray) -> FloatArray:
-    """Repeat the last row and column of ``image`` (1, 3, H, W) until its sides are multiples of `STRIDE`."""
-    height, width = padded_size(*image.shape[2:])
-    rows, columns = height - image.shape[2], width - image.shape[3]
-    if not rows and not columns:
-        return image
-    return np.pad(image, ((0, 0), (0, 0), (0, rows), (0, columns)), mode="edge")
-
-
-def _unpadded(gradient: FloatArray, height: int, width: int) -> FloatArray:
-    """Return the gradient before `_padded`: that of the repetitions is added to the last row and column."""
-    if gradient.shape[2:] == (height, width):
-        return gradient
-    gradient[:, :, height - 1] += gradient[:, :, height:].sum(2)
-    gradient[..., width - 1] += gradient[..., width:].sum(3)
-    return np.ascontiguousarray(gradient[:, :, :height, :width])

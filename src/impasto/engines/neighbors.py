@@ -28,48 +28,80 @@ _BALANCING = 60
 """Rounds in which the shares of several styles are brought to their weights."""
 
 
+_BALANCED = 16384
+"""Positions of a picture, at most, by which that is found out."""
+
+
 @dataclass(frozen=True)
 class Neighbors:
     """For every position of a picture, the most similar one of a style."""
 
-    features: FloatArray
-    """Of the neighbours, (C, N)."""
+    position: npt.NDArray[np.intp]
+    """Counted through all styles, one after the other: (N)."""
     similarity: FloatArray
     """Cosine, (N)."""
 
 
-def find_neighbors(
-    picture: FloatArray, styles: Sequence[FloatArray], shares: Sequence[float], *, dimensions: int | None = None
-) -> Neighbors:
-    """Find for each position of ``picture`` the position of ``styles`` with the smallest cosine distance.
+class NeighborSearch:
+    """Finds for positions of a picture those of styles with the smallest cosine distance.
 
     As in the paper, section 3.2, the mean of the picture's features is subtracted from the picture's, and the mean of
     the styles' from theirs, before they are compared.
-
-    Args:
-        picture: features (C, N).
-        styles: features (C, M) of each style.
-        shares: of the positions that each style gets; their sum is 1.
-        dimensions: compare the features by their projections to so many principal components. Differs from the paper;
-            it is faster, and finds the same neighbours but for near ties.
     """
-    mean = picture.mean(1, keepdims=True)
-    style_mean = sum(share * style.mean(1, keepdims=True) for share, style in zip(shares, styles, strict=True))
-    query, keys = picture - mean, [style - style_mean for style in styles]
-    lengths = [np.maximum(np.linalg.norm(each, axis=0), _NOTHING) for each in (query, *keys)]
-    if dimensions and dimensions < len(picture):
-        axes = _principal_axes([query, *keys], dimensions)
-        query, *keys = (axes @ each for each in (query, *keys))
-    query = np.ascontiguousarray((query / lengths[0]).T)
-    keys = [key / length for key, length in zip(keys, lengths[1:], strict=True)]
-    found = [_nearest(query, key) for key in keys]
-    similarity = np.stack([similarity for _, similarity in found])
-    owner = _owners(similarity, shares)
-    features = np.empty_like(picture)
-    for index, (style, (position, _)) in enumerate(zip(styles, found, strict=True)):
-        own = owner == index
-        features[:, own] = style[:, position[own]]
-    return Neighbors(features, np.take_along_axis(similarity, owner[None], 0)[0])
+
+    def __init__(
+        self,
+        sample: FloatArray,
+        styles: Sequence[FloatArray],
+        shares: Sequence[float],
+        *,
+        dimensions: int | None = None,
+    ) -> None:
+        """Take the styles, and look at the picture.
+
+        Args:
+            sample: features (C, N) of the picture, all or those of random positions.
+            styles: features (C, M) of each style.
+            shares: of the positions that each style gets; their sum is 1.
+            dimensions: compare the features by their projections to so many principal components. Differs from the
+                paper; it is faster, and finds the same neighbours but for near ties.
+        """
+        self._mean = sample.mean(1, keepdims=True)
+        style_mean = sum(share * style.mean(1, keepdims=True) for share, style in zip(shares, styles, strict=True))
+        keys = [style - style_mean for style in styles]
+        lengths = [_lengths(key) for key in keys]
+        self._axes = None
+        if dimensions and dimensions < len(sample):
+            self._axes = _principal_axes([sample - self._mean, *keys], dimensions)
+            keys = [self._axes @ key for key in keys]
+        self._keys = [key / length for key, length in zip(keys, lengths, strict=True)]
+        self._first = np.cumsum([0, *(style.shape[1] for style in styles)])[:-1]
+        self._offsets = np.zeros((len(styles), 1), np.float32)
+        if len(styles) > 1:
+            chosen = np.random.default_rng(0).permutation(sample.shape[1])[:_BALANCED]
+            self._offsets = _balance(self._nearest_of_each(sample[:, chosen])[1], shares)
+
+    def find(self, picture: FloatArray) -> Neighbors:
+        """Find the neighbours of ``picture``, features (C, N): of all positions, or of some."""
+        position, similarity = self._nearest_of_each(picture)
+        owner = _owners(similarity, self._offsets)[None]
+        position = position + self._first[:, None]
+        return Neighbors(np.take_along_axis(position, owner, 0)[0], np.take_along_axis(similarity, owner, 0)[0])
+
+    def _nearest_of_each(self, picture: FloatArray) -> tuple[npt.NDArray[np.intp], FloatArray]:
+        """Return the nearest position of each style, and its similarity: (K, N)."""
+        query = picture - self._mean
+        lengths = _lengths(query)
+        if self._axes is not None:
+            query = self._axes @ query
+        query = np.ascontiguousarray((query / lengths).T)
+        found = [_nearest(query, key) for key in self._keys]
+        return np.stack([position for position, _ in found]), np.stack([similarity for _, similarity in found])
+
+
+def _lengths(features: FloatArray) -> FloatArray:
+    lengths: FloatArray = np.maximum(np.linalg.norm(features, axis=0), _NOTHING)
+    return lengths
 
 
 def _nearest(query: FloatArray, keys: FloatArray) -> tuple[npt.NDArray[np.intp], FloatArray]:
@@ -93,25 +125,34 @@ def _principal_axes(clouds: Sequence[FloatArray], dimensions: int) -> FloatArray
     return axes
 
 
-def _owners(similarity: FloatArray, shares: Sequence[float]) -> npt.NDArray[np.intp]:
-    """Give each position to one of K styles, by its ``similarity`` (K, N) to their neighbours.
+def _balance(similarity: FloatArray, shares: Sequence[float]) -> FloatArray:
+    """Return what is to be added to the ``similarity`` (K, N) of each style, for it to get its share: (K, 1).
 
-    A constant is added to the similarities of each style such that it gets its share of the positions: of those that it
-    suits best. The paper knows one style.
+    So it gets the positions that it suits best. The paper knows one style.
     """
-    if len(similarity) == 1:
-        return np.zeros(similarity.shape[1], np.intp)
-    # Equal similarities, as between plain styles, are decided by chance.
-    noise = np.random.default_rng(0).random(similarity.shape, np.float32)
-    scores = similarity + np.float32(1e-4) * noise
-    offset = np.zeros((len(scores), 1), np.float32)
+    scores = _without_ties(similarity)
+    offsets = np.zeros((len(scores), 1), np.float32)
     step = float(scores.std()) + 1e-4
     for round_ in range(_BALANCING):
-        owner = (scores + offset).argmax(0)
+        owner = (scores + offsets).argmax(0)
         found = np.bincount(owner, minlength=len(scores)) / len(owner)
-        offset += (np.float32(step * 0.95**round_) * (np.asarray(shares) - found)[:, None]).astype(np.float32)
-    owners: npt.NDArray[np.intp] = (scores + offset).argmax(0)
+        offsets += (np.float32(step * 0.95**round_) * (np.asarray(shares) - found)[:, None]).astype(np.float32)
+    return offsets
+
+
+def _owners(similarity: FloatArray, offsets: FloatArray) -> npt.NDArray[np.intp]:
+    """Give each position to one of K styles, by its ``similarity`` (K, N) to their neighbours."""
+    if len(similarity) == 1:
+        return np.zeros(similarity.shape[1], np.intp)
+    owners: npt.NDArray[np.intp] = (_without_ties(similarity) + offsets).argmax(0)
     return owners
+
+
+def _without_ties(similarity: FloatArray) -> FloatArray:
+    """Let chance decide between equal similarities, as between plain styles."""
+    noise = np.random.default_rng(0).random(similarity.shape, np.float32)
+    scores: FloatArray = similarity + np.float32(1e-4) * noise
+    return scores
 
 
 def confidence_mix(picture: FloatArray, similarity: FloatArray) -> FloatArray:

@@ -2,13 +2,15 @@
 
 From small to large, the pixels are changed until the features of each position are those of the position of the style
 that resembles the content there most: first by hypercolumns, which say what is where, then layer by layer, which makes
-crisp strokes. `docs/nnst.md` has the formulas and what differs from the paper.
+crisp strokes. What has more than 1,024 pixels is then enlarged and painted over, layer by layer, in memory for which
+features of the whole would be far too large. `docs/nnst.md` has the formulas and what differs from the paper.
 """
 
 from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from math import ceil, log2
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -17,11 +19,11 @@ import numpy as np
 from impasto.engines.base import Forecast
 from impasto.engines.descriptor_graphs import DescriptorGraphs
 from impasto.engines.facts import facts
-from impasto.engines.feature_distance import TILE_PIXELS, Look, flat, padded_size
+from impasto.engines.feature_distance import STRIDE, TILE_PIXELS, Features, Look, flat, padded_size
 from impasto.engines.initialization import initial_pixels
 from impasto.engines.masks import painted_through_masks
 from impasto.engines.memory import PIXEL_BYTES, free_memory, freed_blocks_returned, resident_memory
-from impasto.engines.neighbors import confidence_mix, find_neighbors
+from impasto.engines.neighbors import NeighborSearch, confidence_mix
 from impasto.errors import Interrupted, OutOfMemoryError
 from impasto.images.color import Palette, prepare_style, restore_colors
 from impasto.images.lazy import resize_picture
@@ -59,37 +61,52 @@ _GRAPH_BYTES = 1_250
 """That a graph takes for a pixel of a tile. Measured."""
 _STATE_BYTES = 550
 """That targets, their search and the optimisation take for a pixel. Measured."""
-_LARGEST_UNASKED = 1024
-"""Long side in pixels beyond which each pixel is painted only if a size is asked for: the time grows with the area."""
+_WHOLE = 1024
+"""Long side in pixels up to which features of the whole are held. What is larger is painted only if a size is asked
+for: the time grows with the area."""
+_OVERPAINTING_STEPS = 5
+_OVERPAINTING_RATE = 0.015
 
 
 @dataclass(frozen=True)
 class NeighborStage(Stage):
     """Some steps towards neighbours found once."""
 
-    by_layer: bool
+    by_layer: bool = True
     """Whether neighbours are found for each layer alone, and not for hypercolumns."""
 
+    @property
+    def is_large(self) -> bool:
+        """Whether the picture of the stage before is only painted over."""
+        return max(self.width, self.height) > _WHOLE
 
-def plan_stages(width: int, height: int, steps: int | None) -> list[NeighborStage]:
-    """Plan sizes that double up to ``width`` x ``height``, and what is done at each.
+
+def plan_stages(width: int, height: int, steps: int | None, strength: float = 1.0) -> list[NeighborStage]:
+    """Plan sizes that at most double up to ``width`` x ``height``, and what is done at each.
 
     Args:
         width: of the result, in pixels.
         height: of the result, in pixels.
         steps: in all; None for as many as pay.
+        strength: of the style; large pictures are painted over as gently.
     """
     long_side = max(width, height)
+    whole = min(long_side, _WHOLE)
+    columns, rows = fit_size(width, height, whole)
     halvings = 0
-    while long_side / 2 ** (halvings + 1) >= _COARSEST:
+    while whole / 2 ** (halvings + 1) >= _COARSEST:
         halvings += 1
     stages = []
     for level in range(halvings, -1, -1):
-        size = fit_size(width, height, max(1, round(long_side / 2**level)))
+        size = fit_size(columns, rows, max(1, round(whole / 2**level)))
         side = max(size)
         first, *rounds = (30,) if side <= 160 else (24, 12) if side <= 320 else (10, 6, 6) if side <= 640 else (4, 4)
         stages.append(NeighborStage(*size, first, by_layer=False))
-        stages += [NeighborStage(*size, count, by_layer=True) for count in rounds]
+        stages += [NeighborStage(*size, count) for count in rounds]
+    enlargements = ceil(log2(long_side / whole))
+    for level in range(1, enlargements + 1):
+        size = fit_size(width, height, round(whole * (long_side / whole) ** (level / enlargements)))
+        stages.append(NeighborStage(*size, _OVERPAINTING_STEPS, "damped-adam", _OVERPAINTING_RATE * strength))
     if steps is None:
         return stages
     usual = sum(stage.steps for stage in stages)
@@ -153,7 +170,7 @@ class NnstEngine:
                 f"{width}x{height} pixels need {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free; "
                 "choose a smaller size, or engine 'fast'"
             )
-        stages = plan_stages(width, height, options.steps)
+        stages = plan_stages(width, height, options.steps, options.strength)
         stages = [stage for stage in stages if stage.steps]
         method = _Method(self.network, options, content, styles, shares, lambda pixels: self._finished(pixels, result))
         first = stages[0]
@@ -217,8 +234,8 @@ class NnstEngine:
 
     def _painted_size(self, width: int, height: int) -> tuple[int, int]:
         """Return the size in which a result of this width and height is painted."""
-        unasked = self._options.size is None and max(width, height) > _LARGEST_UNASKED
-        return fit_size(width, height, _LARGEST_UNASKED) if unasked else (width, height)
+        unasked = self._options.size is None and max(width, height) > _WHOLE
+        return fit_size(width, height, _WHOLE) if unasked else (width, height)
 
     def _finished(self, pixels: FloatArray, result: Picture) -> Picture:
         """Give ``pixels``, of any size, the alpha, colours and file properties of ``result``."""
@@ -236,7 +253,7 @@ class _Method:
     """Targets and colours of each stage.
 
     Attributes:
-        recolored: the content in the colours of the styles, (H, W, 3).
+        recolored: the content in the colours of the styles, (H, W, 3), as far as it is seen whole.
     """
 
     def __init__(
@@ -250,19 +267,44 @@ class _Method:
     ) -> None:
         self._look = Look(graphs)
         self._options = options
+        self._content = content
         self._styles = styles
         self._shares = shares
         self.picture = picture
         own = Palette.of([content])
         self._palette = own.towards(Palette.of(styles, shares), options.strength)
-        self.recolored = own.map_to(self._palette)(content)
+        self._recolor = own.map_to(self._palette)
+        width, height = fit_size(content.shape[1], content.shape[0], min(_WHOLE, max(content.shape[:2])))
+        self.recolored = self._recolor(resize_pixels(content, height, width))
         self._mix: FloatArray | None = None
         """Share of the content that each position of the hypercolumns keeps, (H / 4, W / 4)."""
 
     def resized(self, stage: NeighborStage, pixels: FloatArray) -> FloatArray:
         if pixels.shape[:2] == (stage.height, stage.width):
             return pixels
-        return resize_pixels(self.in_palette(pixels), stage.height, stage.width)
+        enlarged = resize_pixels(self.in_palette(pixels), stage.height, stage.width)
+        if stage.is_large:
+            self._add_details(enlarged, *pixels.shape[:2])
+        return enlarged
+
+    def _add_details(self, enlarged: FloatArray, height: int, width: int) -> None:
+        """Add what of the content is finer than ``height`` x ``width`` where the content's own features are kept."""
+        rows, columns = enlarged.shape[:2]
+        content = self._recolor(resize_pixels(self._content, rows, columns))
+        coarse = resize_pixels(resize_pixels(content, height, width), rows, columns)
+        content -= coarse
+        del coarse
+        kept = resize_pixels(self._kept, rows, columns)
+        for channel in range(3):
+            enlarged[:, :, channel] += kept * content[:, :, channel]
+        np.clip(enlarged, 0, 1, out=enlarged)
+
+    @property
+    def _kept(self) -> FloatArray:
+        """Share of the content's own features that each position keeps, (H / 4, W / 4) of a smaller size."""
+        mix = np.zeros((1, 1), np.float32) if self._mix is None else self._mix
+        kept: FloatArray = 1 - np.float32(self._options.strength) * (1 - mix)
+        return kept
 
     def in_palette(self, pixels: FloatArray) -> FloatArray:
         """Give ``pixels`` (H, W, 3) the mean and covariance of the styles' colours, as far as the strength goes."""
@@ -275,17 +317,32 @@ class _Method:
         self._mix = np.asarray(state["mix"], np.float32) if "mix" in state else None
 
     def objective(self, stage: NeighborStage, pixels: FloatArray) -> FeatureDistance:
+        if stage.is_large:
+            return self._overpainting(pixels, stage)
         content = resize_pixels(self.recolored, stage.height, stage.width)
         if stage.by_layer:
             return self._look.distance_by_layer(self._layer_targets(pixels, content, stage), _TV_WEIGHT / 2)
         return self._look.distance(self._hypercolumn_target(pixels, content, stage), _TV_WEIGHT)
 
+    def _overpainting(self, pixels: FloatArray, stage: NeighborStage) -> FeatureDistance:
+        """Return the distance from neighbours, which counts the less the more of the content's own features is kept."""
+        banks = self._banks("see_layers", _LAYER_POSITIONS, stage)
+        targets = self._look.gathered(pixels, banks, self._shares, self._options.seed)
+        height, width = padded_size(stage.height, stage.width)
+        weights = 1 - resize_pixels(self._kept, height // STRIDE, width // STRIDE)
+        tv_weight = _TV_WEIGHT / 2 * float(weights.mean())
+        return self._look.distance_by_layer(targets, tv_weight, weights[None, None])
+
     def _seen_styles(self, stage: NeighborStage) -> list[FloatArray]:
         """Return the styles as large as they are seen at ``stage``."""
-        side = max(1, round(max(stage.width, stage.height) * self._options.stroke_size))
-        return [
-            resize_pixels(style, *reversed(fit_size(style.shape[1], style.shape[0], side))) for style in self._styles
-        ]
+        stroke_size = self._options.stroke_size
+        styles = []
+        for style in self._styles:
+            # A style that is enlarged for a large picture has nothing sharp to be painted with.
+            sharp = max(_WHOLE * stroke_size, *style.shape[:2])
+            side = max(1, round(min(sharp, max(stage.width, stage.height) * stroke_size)))
+            styles.append(resize_pixels(style, *reversed(fit_size(style.shape[1], style.shape[0], side))))
+        return styles
 
     def _hypercolumn_target(self, pixels: FloatArray, content: FloatArray, stage: NeighborStage) -> FloatArray:
         share, counts = self._options.content_weight, {"hypercolumns": _HYPERCOLUMN_POSITIONS}
@@ -293,19 +350,21 @@ class _Method:
         own = self._look.hypercolumns(content)
         mixed = share * content + (1 - share) * pixels
         found = own if np.array_equal(mixed, content) else self._look.hypercolumns(mixed)
-        neighbors = find_neighbors(flat(found), banks, self._shares, dimensions=_DIMENSIONS)
+        neighbors = NeighborSearch(flat(found), banks, self._shares, dimensions=_DIMENSIONS).find(flat(found))
         self._mix = confidence_mix(flat(found), neighbors.similarity).reshape(found.shape[2:])
         mean = sum(share * bank.mean(1) for share, bank in zip(self._shares, banks, strict=True))
         moved = own + (np.reshape(mean, (1, -1, 1, 1)) - own.mean((2, 3), keepdims=True))
-        return self._blended(neighbors.features.reshape(found.shape), moved, own, self._mix)
+        nearest = np.concatenate(banks, axis=1)[:, neighbors.position].reshape(found.shape)
+        return self._blended(nearest, moved, own, self._mix)
 
-    def _layer_targets(self, pixels: FloatArray, content: FloatArray, stage: NeighborStage) -> dict[str, FloatArray]:
+    def _layer_targets(self, pixels: FloatArray, content: FloatArray, stage: NeighborStage) -> dict[str, Features]:
         banks = self._banks("see_layers", _LAYER_POSITIONS, stage)
         found = self._look.layers(pixels)
         targets = {}
         for layer, bank in banks.items():
             own = found.pop(layer)
-            targets[layer] = find_neighbors(flat(own), bank, self._shares).features.reshape(own.shape)
+            position = NeighborSearch(flat(own), bank, self._shares).find(flat(own)).position
+            targets[layer] = np.concatenate(bank, axis=1)[:, position].reshape(own.shape)
         del own
         mixes = {
             step: np.zeros((1, 1, 1, 1), np.float32)
@@ -321,7 +380,7 @@ class _Method:
             target[:] = self._blended(target, own, own, mix)
 
         self._look.blend_layers(content, targets, blend)
-        return targets
+        return {layer: Features(target) for layer, target in targets.items()}
 
     def _banks(self, graph: str, counts: Mapping[str, int], stage: NeighborStage) -> dict[str, list[FloatArray]]:
         """Return features of random positions of each style, by layer."""

@@ -126,8 +126,6 @@ class OptimizationEngine:
                 lambda scale: self._objective(network, scale, content, styles, shares, need, memory),
                 finish,
             ),
-            optimizer=options.optimizer,
-            learning_rate=options.learning_rate,
             checkpoint_every=options.checkpoint_every,
             fingerprint=fingerprint,
             memory=memory,
@@ -160,7 +158,10 @@ class OptimizationEngine:
         if mode == "luminance":
             content = prepare_style(content, content, mode)
 
-        scales = plan_scales(content.shape[1], content.shape[0], options.scales, options.steps, self._minimum)
+        height, width = content.shape[:2]
+        scales = plan_scales(
+            width, height, options.scales, options.steps, self._minimum, options.optimizer, options.learning_rate
+        )
         return content, styles, scales
 
     def forecast(self, inputs: StylizeInputs, folder: Path) -> Forecast:

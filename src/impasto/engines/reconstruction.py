@@ -115,10 +115,8 @@ def _reconstruct(
 
     height, width = pixels.shape[:2]
     run = Run(
-        [Stage(width, height, options.steps)],
+        [Stage(width, height, options.steps, options.optimizer, options.learning_rate)],
         CoarseToFine(objective_at, Picture),
-        optimizer=options.optimizer,
-        learning_rate=options.learning_rate,
     )
     started = time.monotonic()
     noise = initial_pixels("noise", pixels, pixels, height, width, options.seed)

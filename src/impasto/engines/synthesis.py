@@ -76,7 +76,9 @@ def synthesize(
     check_size(descriptor, width, height, weights, "texture")
     minimum = max(descriptor.minimum_size(layer) for layer in weights)
     pixels = [crop_margin(style.picture.pixels, options.style_margin) for style in styles]
-    scales = plan_scales(width, height, options.scales, options.steps, minimum)
+    scales = plan_scales(
+        width, height, options.scales, options.steps, minimum, options.optimizer, options.learning_rate
+    )
 
     def objective_at(scale: Stage) -> TorchObjective:
         shrunk = scale.width / width
@@ -107,8 +109,6 @@ def synthesize(
     run = Run(
         scales,
         CoarseToFine(objective_at, finish),
-        optimizer=options.optimizer,
-        learning_rate=options.learning_rate,
     )
     with shortage_explained(width, height), freed_blocks_kept():
         start = white_noise(scales[0].height, scales[0].width, options.seed)

@@ -105,8 +105,11 @@ class ColorMap:
 
     def __call__(self, pixels: FloatArray) -> FloatArray:
         """Map pixels (H, W, 3)."""
-        moved = (pixels - self.mean) @ self.matrix.T + self.target_mean
-        return moved.clip(0, 1).astype(np.float32)
+        mapped = np.empty_like(pixels, dtype=np.float32)
+        for top in range(0, len(pixels), _ROWS):
+            rows = slice(top, top + _ROWS)
+            np.clip((pixels[rows] - self.mean) @ self.matrix.T + self.target_mean, 0, 1, out=mapped[rows])
+        return mapped
 
 
 def color_map(source: FloatArray, reference: FloatArray, mode: Literal["histogram", "coral"]) -> ColorMap:
@@ -168,10 +171,14 @@ class Palette:
 
 
 def _moments(pixels: FloatArray) -> tuple[_Matrix, _Matrix]:
-    values = pixels.reshape(-1, 3).astype(np.float64)
-    mean = values.mean(axis=0)
-    centred = values - mean
-    return mean, centred.T @ centred / len(values)
+    count = pixels.shape[0] * pixels.shape[1]
+    parts = [slice(top, top + _ROWS) for top in range(0, len(pixels), _ROWS)]
+    mean: _Matrix = sum(pixels[rows].sum((0, 1), dtype=np.float64) for rows in parts) / count
+    covariance = np.zeros((3, 3))
+    for rows in parts:
+        centred = pixels[rows].reshape(-1, 3) - mean
+        covariance += centred.T @ centred
+    return mean, covariance / count
 
 
 def _power(symmetric: _Matrix, exponent: float, *, floor: float = 0.0) -> _Matrix:

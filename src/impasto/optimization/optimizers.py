@@ -10,15 +10,14 @@ from impasto.optimization.lbfgs import LBFGS
 from impasto.optimization.memory import Memory, l1_norm
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy.typing as npt
 
     from impasto.types import FloatArray
 
-DEFAULT_LEARNING_RATE = {"lbfgs": 1.0, "adam": 0.02, "sgd": 0.01}
+DEFAULT_LEARNING_RATE = {"lbfgs": 1.0, "adam": 0.02, "damped-adam": 0.02, "sgd": 0.01}
 _NOTHING = 1e-30
-_EPSILON = 1e-8
 
 
 class Optimizer(Protocol):
@@ -42,6 +41,7 @@ class Adam:
     """
 
     BETAS = (0.9, 0.99)
+    EPSILON = 1e-8
 
     def __init__(self, image: FloatArray, learning_rate: float, memory: Memory | None = None) -> None:
         """Move ``image`` (1, 3, H, W), contiguous, in place; ``memory`` has the rest."""
@@ -64,7 +64,7 @@ class Adam:
             for moment, beta, value in zip((mean, square), self.BETAS, (scaled, scaled**2), strict=True):
                 moment *= np.float32(beta)
                 moment += np.float32(1 - beta) * value
-            size = np.sqrt(square / np.float32(second)) + np.float32(_EPSILON)
+            size = np.sqrt(square / np.float32(second)) + np.float32(self.EPSILON)
             image -= np.float32(self._learning_rate / first) * mean / size
             np.clip(image, 0, 1, out=image)
 
@@ -78,6 +78,15 @@ class Adam:
         self._memory.copy(state["square"], self._square)  # type: ignore[arg-type]
         scale, steps = state["course"].tolist()
         self._scale, self._steps = float(scale), int(steps)
+
+
+class DampedAdam(Adam):
+    """Adam that leaves alone what hardly counts: pixels with less than the mean gradient move in proportion to theirs.
+
+    Adam itself moves all pixels alike in the first steps, which is too much where a few steps are all there are.
+    """
+
+    EPSILON = 1.0
 
 
 class SGD:
@@ -126,11 +135,16 @@ def build_optimizer(
     steps: int | None = None,
     memory: Memory | None = None,
 ) -> Optimizer:
-    """Make the optimizer ``name`` ('lbfgs', 'adam', 'sgd') for ``image`` (1, 3, H, W), which it changes in place.
+    """Make the optimizer ``name``, of `DEFAULT_LEARNING_RATE`, for ``image`` (1, 3, H, W), which it changes in place.
 
     ``steps`` is how many it will take at most, if that is known; all that is as large as the image is kept in
     ``memory``.
     """
     if name == "lbfgs":
         return LBFGS(image, learning_rate, steps=steps, memory=memory)
-    return (Adam if name == "adam" else SGD)(image, learning_rate, memory)
+    kinds: dict[str, Callable[[FloatArray, float, Memory | None], Optimizer]] = {
+        "adam": Adam,
+        "damped-adam": DampedAdam,
+        "sgd": SGD,
+    }
+    return kinds[name](image, learning_rate, memory)

@@ -19,6 +19,10 @@ class Stage:
     width: int
     height: int
     steps: int
+    optimizer: str = "lbfgs"
+    """By name: see `impasto.optimization.optimizers.build_optimizer`."""
+    learning_rate: float | None = None
+    """In the optimizer's own unit; None is its default."""
 
     @property
     def work(self) -> int:
@@ -32,7 +36,15 @@ def fit_layers(width: int, height: int, long_side: float, minimum: int) -> tuple
     return fit_size(width, height, round(max(long_side, narrowest)))
 
 
-def plan_scales(width: int, height: int, scales: int, steps: int, minimum: int) -> list[Stage]:
+def plan_scales(
+    width: int,
+    height: int,
+    scales: int,
+    steps: int,
+    minimum: int,
+    optimizer: str = "lbfgs",
+    learning_rate: float | None = None,
+) -> list[Stage]:
     """Divide ``steps`` among sizes that double up to ``width`` x ``height``.
 
     A scale gets half as many steps as the one before, which is four times cheaper per step: most of what style transfer
@@ -45,6 +57,8 @@ def plan_scales(width: int, height: int, scales: int, steps: int, minimum: int) 
         scales: how many; 0 for as many as leave the coarsest a short side of 64 pixels.
         steps: in all; each scale gets two at least, unless one is all that is wanted.
         minimum: no short side below this, whatever ``scales`` says, unless the result's own is.
+        optimizer: of all stages.
+        learning_rate: of all stages.
     """
     short = min(width, height)
     halvings = 0
@@ -58,6 +72,6 @@ def plan_scales(width: int, height: int, scales: int, steps: int, minimum: int) 
     counts = [max(fewest, round(steps * share / sum(shares))) for share in shares]
     counts[0] = max(fewest, counts[0] + steps - sum(counts))
     return [
-        Stage(max(1, round(width / 2**level)), max(1, round(height / 2**level)), count)
+        Stage(max(1, round(width / 2**level)), max(1, round(height / 2**level)), count, optimizer, learning_rate)
         for level, count in zip(range(halvings, -1, -1), counts, strict=True)
     ]

@@ -79,8 +79,6 @@ class Run(Generic[StageT]):
 
     stages: Sequence[StageT]
     method: Method[StageT]
-    optimizer: str = "lbfgs"
-    learning_rate: float | None = None
     checkpoint_every: int = 0
     fingerprint: str = ""
     """Of everything that determines the run; a checkpoint with another one is refused."""
@@ -118,6 +116,8 @@ class Run(Generic[StageT]):
                     pixels = self.method.resized(stage, pixels)
                 pixels = self.memory.kept(pixels)
                 descent = self._descent(stage, pixels)
+                begun = pixels if checkpoint and self.checkpoint_every else None
+                del pixels  # of a large picture there is no room for one that nobody needs
                 done_before = done
                 if continued:
                     descent.restore(continued.arrays, continued.course)
@@ -127,9 +127,9 @@ class Run(Generic[StageT]):
                     done += 1
                     on_step(self._progress(index, done, done_before, descent, losses, note))
                     # Last, so that a run killed before this line repeats the step, and on_step misses none.
-                    if checkpoint and self.checkpoint_every and done % self.checkpoint_every == 0:
+                    if checkpoint and begun is not None and done % self.checkpoint_every == 0:
                         arrays, course = descent.state()
-                        arrays |= {"start": pixels, **self.method.state()}
+                        arrays |= {"start": begun, **self.method.state()}
                         here = RunState(index, done, done - done_before, course, arrays, self.tile)
                         checkpoint.save(here, self.fingerprint, self.memory)
                 pixels = to_pixels(descent.best)
@@ -150,8 +150,8 @@ class Run(Generic[StageT]):
         return Descent(
             self.memory.image(pixels),  # not before: until now, targets had the memory
             objective,
-            optimizer=self.optimizer,
-            learning_rate=self.learning_rate,
+            optimizer=stage.optimizer,
+            learning_rate=stage.learning_rate,
             steps=stage.steps,
             memory=self.memory,
         )
