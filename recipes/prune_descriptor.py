@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from impasto.descriptors.catalog import load_vgg
 from impasto.descriptors.vgg import VGG
-from impasto.losses.gradients import DEEPEST_CONVOLUTION
+from impasto.losses.gradients import NeighborGraphs
 from impasto.runtimes.descriptor_export import write_graphs
 from impasto.training.data import Crops, training_files
 from impasto.training.distillation import Student, compact_tensors, prune_teacher
@@ -36,13 +36,14 @@ def main(out: Path, folders: list[Path]) -> None:
     files = training_files(folders)
     student = Student(teacher, WIDTHS)
     prune_teacher(student, teacher, Crops(files, CROP, PICTURES, SEED).at(0))
-    layers = list(WIDTHS)[: list(WIDTHS).index(DEEPEST_CONVOLUTION) + 1]
+    layers = list(WIDTHS)[: list(WIDTHS).index("conv4_1") + 1]
     tensors = {name: each for name, each in compact_tensors(student).items() if name.partition(".")[0] in layers}
     mean, std = teacher.mean.flatten().tolist(), teacher.std.flatten().tolist()
     out.mkdir(parents=True, exist_ok=True)
     weights = out / "wide.safetensors"
     save_file(tensors, weights, {"mean": json.dumps(mean), "std": json.dumps(std)})
-    write_graphs(VGG("vgg19", {name: each.float() for name, each in tensors.items()}, mean=mean, std=std), out, weights)
+    network = VGG("vgg19", {name: each.float() for name, each in tensors.items()}, mean=mean, std=std)
+    write_graphs(NeighborGraphs(network), out, weights)
     card = {
         "title": "Wide descriptor: VGG19 with three to four eighths of its channels, up to relu4_1",
         "recipe": {"command": "python recipes/prune_descriptor.py", "pictures": PICTURES, "crop": CROP, "seed": SEED},

@@ -11,7 +11,7 @@ import impasto
 from impasto.engines import nnst
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.descriptor_graphs import DescriptorGraphs
-from impasto.engines.feature_distance import Features, Look
+from impasto.engines.feature_distance import Features, Look, add_total_variation
 from impasto.engines.nnst import NnstEngine, plan_stages
 from impasto.errors import CheckpointError, Interrupted, OutOfMemoryError, UsageError
 from impasto.images import LazyPicture, fit_size, read_picture, resize_picture
@@ -229,7 +229,7 @@ def test_unknown_descriptors_are_refused(name):
 
 
 def test_tiles_see_what_the_whole_sees(content, styles):
-    graphs = DescriptorGraphs(NnstOptions(precision="float32"))
+    graphs = DescriptorGraphs("compact", NnstOptions(precision="float32"))
     whole, tiled = Look(graphs), Look(graphs, 20_000)
     pixels, other = content.pixels, resize_picture(styles[1], content.width, content.height).pixels
     pairs = [(whole.hypercolumns(pixels), tiled.hypercolumns(pixels))]
@@ -318,13 +318,11 @@ def test_two_styles_get_their_shares_of_a_large_picture():
 
 
 def test_total_variation_has_its_gradient(small):
-    from impasto.engines.feature_distance import _add_total_variation  # the only part that is in no graph
-
     image = to_image(small.pixels).astype(np.float64)
     gradient = np.zeros_like(image)
-    _add_total_variation(image, gradient, 0.3)
+    add_total_variation(image, gradient, 0.3)
     direction = np.random.default_rng(0).standard_normal(image.shape)
-    values = [_add_total_variation(image + sign * 1e-4 * direction, np.zeros_like(image), 1.0) for sign in (1, -1)]
+    values = [add_total_variation(image + sign * 1e-4 * direction, np.zeros_like(image), 1.0) for sign in (1, -1)]
     assert 0.3 * (values[0] - values[1]) / 2e-4 == pytest.approx(float((gradient * direction).sum()), rel=1e-4)
 
 

@@ -9,9 +9,10 @@ import torch
 from impasto.descriptors.compact import load_compact
 from impasto.engines.tiled_objective import TiledObjective, Tiling
 from impasto.losses.content import content_losses
-from impasto.losses.objective import LayerLosses, Objective, shares_of_layers
+from impasto.losses.objective import LayerLosses, Objective
 from impasto.losses.style import GramLoss, MeanStdLoss, style_losses
 from impasto.optimization.memory import Memory, OnDisk
+from impasto.options import shares_of_layers
 
 CPU = torch.device("cpu")
 

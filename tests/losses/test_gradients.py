@@ -7,7 +7,17 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from impasto.descriptors.compact import load_compact
-from impasto.losses.gradients import HYPER_LAYERS, OWN_LAYERS, NeighborGraphs, Pass, hypercolumns
+from impasto.losses.functional import gram_matrix
+from impasto.losses.gradients import (
+    CONTENT_LAYER,
+    HYPER_LAYERS,
+    OWN_LAYERS,
+    STYLE_LAYERS,
+    NeighborGraphs,
+    Pass,
+    StatisticsGraphs,
+    hypercolumns,
+)
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +107,47 @@ def test_features_are_those_of_the_descriptor(graphs, network):
         found = graphs.see_layers(image)
     for layer, features in zip(OWN_LAYERS, found, strict=True):
         torch.testing.assert_close(features, expected[layer], rtol=1e-4, atol=1e-3 * float(expected[layer].abs().max()))
+
+
+@pytest.fixture(scope="module", params=["compact", "narrow"])
+def statistics(request, network):
+    """Those of the compact descriptor, whose maps are no rotations of its own activations, and without the maps."""
+    return StatisticsGraphs.of(load_compact()) if request.param == "compact" else StatisticsGraphs(network)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (16, 96), (80, 48)])
+def test_the_gradient_of_statistics(statistics, size):
+    image, other = (each.double().float() for each in pictures(*size))
+    own = torch.ones(1, 1, size[0] // 16, size[1] // 16)
+    own.flatten()[1::3] = 0
+    with torch.no_grad():
+        *targets, content = statistics.sum_statistics(other, own)
+        *sums, _ = statistics.sum_statistics(image, own)
+    scales = [1 / float(target.square().sum()) for target in targets]
+    factor = torch.tensor([1 / float(content.square().sum())])
+    derivatives = [2 * scale * (each - target) for scale, each, target in zip(scales, sums, targets, strict=True)]
+    gradient, loss = statistics.pull_statistics(image, own, content, factor, *derivatives)
+    leaf = image.clone().requires_grad_(True)
+    *sums, seen = statistics.sum_statistics(leaf, own)
+    here = F.interpolate(own, scale_factor=2.0)
+    content_loss = factor * ((seen - content) ** 2 * here).sum()
+    style_loss = sum(
+        scale * (each - target).square().sum() for scale, each, target in zip(scales, sums, targets, strict=True)
+    )
+    (expected,) = torch.autograd.grad(content_loss + style_loss, leaf)
+    assert float(loss) == pytest.approx(float(content_loss.detach()), rel=1e-5)
+    assert float((gradient - expected).norm()) <= 1e-5 * float(expected.norm())
+
+
+def test_sums_are_those_of_gram_matrices_and_means():
+    descriptor = load_compact()
+    (image,) = pictures(64, 48, count=1)
+    with torch.no_grad():
+        *sums, content = StatisticsGraphs.of(descriptor).sum_statistics(image, torch.ones(1, 1, 4, 3))
+        features = descriptor.forward(image, [*STYLE_LAYERS, CONTENT_LAYER])
+    torch.testing.assert_close(content, features[CONTENT_LAYER])
+    for layer, found in zip(STYLE_LAYERS, sums, strict=True):
+        positions = features[layer].shape[2] * features[layer].shape[3]
+        torch.testing.assert_close(found[:-1, :-1] / positions, gram_matrix(features[layer])[0], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(found[-1, :-1] / positions, features[layer].mean((2, 3))[0], rtol=1e-4, atol=1e-4)
+        assert float(found[-1, -1]) == positions

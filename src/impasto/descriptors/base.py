@@ -39,7 +39,14 @@ class Descriptor(Protocol):
         """Compute ``layers`` for ``image`` (N, 3, H, W), sRGB in [0, 1]; no deeper than asked."""
 
 
-def check_size(descriptor: Descriptor, width: int, height: int, layers: Iterable[str], what: str = "image") -> None:
+class HasMinimumSize(Protocol):
+    """What has layers that small pictures are too small for."""
+
+    def minimum_size(self, layer: str) -> int:
+        """See `Descriptor.minimum_size`."""
+
+
+def check_size(descriptor: HasMinimumSize, width: int, height: int, layers: Iterable[str], what: str = "image") -> None:
     """Make sure that a picture of ``width`` x ``height`` has 2x2 positions at least in each of ``layers``.
 
     Raises:

@@ -86,6 +86,12 @@ class CompactDescriptor(nn.Module):
         """How many channels the activations of ``layer`` have."""
         return int(self.get_parameter(f"_heads.{layer}.weight").shape[0])
 
+    def map(self, layer: str) -> nn.Conv2d:
+        """The map of ``layer`` from the narrow network's activations to what is given: a 1x1 convolution."""
+        self._check(layer)
+        found: nn.Conv2d = self._heads[layer]  # type: ignore[assignment]
+        return found
+
     def minimum_size(self, layer: str) -> int:
         """Smallest height and width in pixels for which ``layer`` has 2x2 positions.
 

@@ -16,20 +16,37 @@ from impasto.runtimes.catalog import RUNTIMES
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from impasto.options import NnstOptions
+    from impasto.options import RuntimeOptions
     from impasto.runtimes.base import Runtime
+    from impasto.runtimes.descriptor_export import GraphsOf
     from impasto.types import FloatArray
 
 _FLEXIBLE = 300_000
 """Pixels up to which one compiled graph serves all sizes; for more, it takes half of the memory if it serves one."""
+_FIRST: dict[GraphsOf, str] = {"neighbors": "see_layers", "statistics": "sum_statistics"}
 _BUNDLED = Path(str(files("impasto.bundled"))) / "descriptors"
 
 
 class DescriptorGraphs:
     """Functions of a descriptor network, with their gradients, for an optimisation to call."""
 
-    def __init__(self, options: NnstOptions, on_download: Callable[[int, int | None], None] | None = None) -> None:
-        """Find the descriptor that ``options`` name; graphs of one that is not bundled are made now, and kept.
+    def __init__(
+        self,
+        descriptor: str,
+        options: RuntimeOptions,
+        *,
+        graphs: GraphsOf = "neighbors",
+        device: str = "auto",
+        on_download: Callable[[int, int | None], None] | None = None,
+    ) -> None:
+        """Find ``descriptor``; graphs of one that is not bundled are made now, and kept.
+
+        Args:
+            descriptor: by name.
+            options: who runs the graphs, and how.
+            graphs: what for.
+            device: that computes.
+            on_download: called with bytes done and in all if weights have to be fetched.
 
         Raises:
             UnknownNameError: there is no such descriptor.
@@ -37,13 +54,15 @@ class DescriptorGraphs:
             MissingDependencyError: graphs have to be made, or the device needs it, and PyTorch is not installed.
         """
         self._options = options
+        self._device = device
         self._runtimes: dict[tuple[str, tuple[int, ...]], Runtime] = {}
         self._last: Runtime | None = None
-        self._folder = _BUNDLED / options.descriptor
-        if options.descriptor not in (folder.name for folder in _BUNDLED.iterdir()):
-            with needs_extra(f"descriptor {options.descriptor!r}, when it is first used,", "torch"):
+        self._folder = _BUNDLED / descriptor
+        bundled = descriptor in (folder.name for folder in _BUNDLED.iterdir())
+        if not bundled or not (self._folder / f"{_FIRST[graphs]}.onnx").exists():
+            with needs_extra(f"descriptor {descriptor!r}, when it is first used,", "torch"):
                 from impasto.runtimes.descriptor_export import stored_graphs
-            self._folder = stored_graphs(options.descriptor, cache_folder() / "descriptors", on_download)
+            self._folder = stored_graphs(descriptor, graphs, cache_folder() / "descriptors", on_download)
 
     def run(self, graph: str, **inputs: FloatArray) -> dict[str, FloatArray]:
         """Compute the outputs of ``graph``, by name.
@@ -77,10 +96,10 @@ class DescriptorGraphs:
 
     def _loaded(self, graph: str, shapes: Mapping[str, tuple[int, ...]] | None) -> Runtime:
         options = self._options
-        if options.device not in ("auto", "cpu"):
-            with needs_extra(f"device {options.device!r}", "torch"):
+        if self._device not in ("auto", "cpu"):
+            with needs_extra(f"device {self._device!r}", "torch"):
                 from impasto.runtimes.descriptor_export import on_device
-            return on_device(self._folder, graph, options.device)
+            return on_device(self._folder, graph, self._device)
         runtime: Runtime = RUNTIMES.load(options.runtime)(
             self._folder / f"{graph}.onnx",
             threads=options.threads,

@@ -329,7 +329,7 @@ class FeatureDistance:
             found = self._graphs.run(self._graph, image=tile.cut(image), own=own, factors=self._factors, **targets)
             tile.add(found["gradient"], gradient)
             style += float(found["loss"][0])
-        variation = self._tv_weight * _add_total_variation(image, gradient, self._tv_weight)
+        variation = self._tv_weight * add_total_variation(image, gradient, self._tv_weight)
         return Evaluation({"style": style, "tv": variation, "total": style + variation}, gradient)
 
 
@@ -345,7 +345,7 @@ def flat(features: FloatArray) -> FloatArray:
     return features.reshape(features.shape[1], -1)
 
 
-def _add_total_variation(image: FloatArray, gradient: FloatArray, weight: float) -> float:
+def add_total_variation(image: FloatArray, gradient: FloatArray, weight: float) -> float:
     """Return `impasto.losses.functional.total_variation` of ``image``, and add ``weight`` times its gradient."""
     total = 0.0
     for axis in (2, 3):

@@ -6,20 +6,17 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-
 from impasto.engines.memory import PIXEL_BYTES, SPARE, free_memory
 from impasto.errors import OutOfMemoryError
 from impasto.optimization.lbfgs import LBFGS
 from impasto.optimization.memory import Memory, OnDisk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from torch import Tensor, nn
+    import torch
 
-    from impasto.descriptors.base import Descriptor
     from impasto.optimization.scales import Stage
 
 TILES = (2048, 1536, 1024, 768, 512, 384, 256)
@@ -29,11 +26,8 @@ _STATE = {"lbfgs": 3 + 2 * LBFGS.HISTORY + 1 + 1, "adam": 3 + 2, "sgd": 3 + 1}
 """Arrays as large as the picture that a descent keeps, with the gradient and what else comes and goes within a step."""
 _PLANES = 6
 """Channels that are in memory at once where the state is on disk."""
-_TRANSIENT = 4.4
-"""Activations of the largest layer that are there at once on the way back, beside what was kept. Measured."""
 _FIXED = 100_000_000
 """Bytes that a pass takes whatever the size: the kernels' own, and blocks that are too small to be used again."""
-_PROBE = 128
 
 
 @dataclass(frozen=True)
@@ -75,29 +69,6 @@ class Need:
         return OnDisk(folder) if self.disk else Memory()
 
 
-def appetite(network: Descriptor, content: Iterable[str], style: Iterable[str], device: torch.device) -> Appetite:
-    """Try ``network`` with a small picture on the layers of both kinds."""
-    content = list(content)
-    layers = sorted({*content, *style})
-    side = max(_PROBE, *(2 * network.minimum_size(layer) for layer in layers))
-    weights = {tensor.untyped_storage().data_ptr() for tensor in _constants(network)}
-    sizes: dict[int, int] = {}
-
-    def count(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    image = torch.zeros(1, 3, side, side, device=device, requires_grad=True)
-    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        features = network.forward(image, layers)
-    area = side * side
-    kept = sum(sizes.values()) + _TRANSIENT * max(sizes.values())
-    compared = sum(4 * features[layer].numel() for layer in content)
-    return Appetite(kept / area, compared / area, max(network.reach(layer) for layer in layers))
-
-
 def plan(
     width: int,
     height: int,
@@ -106,7 +77,7 @@ def plan(
     *,
     optimizer: str,
     tile: int | None,
-    device: torch.device,
+    device: torch.device | None = None,
     folder: Path,
 ) -> Need:
     """Choose tiles and where the state is kept such that ``width`` x ``height`` pixels fit into the memory.
@@ -118,7 +89,7 @@ def plan(
         hunger: of the descriptor.
         optimizer: by name.
         tile: side of the tiles, if it is given; 0 is the whole.
-        device: that computes.
+        device: that computes; None is the processor.
         folder: for state on disk.
 
     Raises:
@@ -128,7 +99,7 @@ def plan(
     sides = [0, *TILES] if tile is None else [tile]
     needs = [
         _need(width, height, styles, hunger, optimizer, side, on_disk, device)
-        for on_disk in ([False, True] if device.type == "cpu" else [False])
+        for on_disk in ([False, True] if device is None or device.type == "cpu" else [False])
         for side in sides
     ]
     room = shutil.disk_usage(folder).free
@@ -150,10 +121,12 @@ def plan(
     raise OutOfMemoryError(f"{width}x{height} pixels need {numbers}; {remedy}")
 
 
-def _free_memory(device: torch.device) -> int:
+def _free_memory(device: torch.device | None) -> int:
     """Return how many bytes a GPU may still take; as many as one likes where there is none."""
-    if device.type != "cuda":
+    if device is None or device.type != "cuda":
         return 1 << 62
+    import torch
+
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return int(torch.cuda.mem_get_info(device)[0]) + kept
 
@@ -166,7 +139,7 @@ def _need(
     optimizer: str,
     tile: int,
     on_disk: bool,
-    device: torch.device,
+    device: torch.device | None,
 ) -> Need:
     pixels = width * height
     largest = max([pixels, *(columns * rows for columns, rows in styles)])
@@ -176,7 +149,7 @@ def _need(
     state = _STATE[optimizer] * PIXEL_BYTES * pixels
     style = max((columns * rows for columns, rows in styles), default=0)
     arrays, styled, looked = PIXEL_BYTES * _ARRAYS * pixels, PIXEL_BYTES * 2 * style, int(hunger.pass_ * seen)
-    if device.type == "cuda":
+    if device is not None and device.type == "cuda":
         # The GPU has the part of the picture that it looks at, and its gradient; the processor has the rest.
         return Need(tile, 0, arrays + styled + state, _FIXED + 2 * PIXEL_BYTES * seen + looked + compared)
     if not on_disk:
@@ -186,8 +159,3 @@ def _need(
     images = PIXEL_BYTES * (pixels + style)  # that are seen for the targets
     start = PIXEL_BYTES * pixels
     return Need(tile, start + max(state, images) + compared, memory)
-
-
-def _constants(network: Descriptor) -> Iterable[Tensor]:
-    module: nn.Module = network  # type: ignore[assignment]  # every descriptor is one
-    return [*module.parameters(), *module.buffers()]

@@ -146,7 +146,9 @@ class NnstEngine:
             WeightsError: the descriptor's weights cannot be fetched or read.
         """
         self._options = options
-        self.network = network or DescriptorGraphs(options, on_download)
+        self.network = network or DescriptorGraphs(
+            options.descriptor, options, device=options.device, on_download=on_download
+        )
 
     def stylize(self, inputs: StylizeInputs, *, on_step: OnStep, checkpoint: Checkpoint | None = None) -> Picture:
         """Paint: see `impasto.engines.base.Engine`.

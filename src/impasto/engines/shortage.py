@@ -1,11 +1,9 @@
-"""What is said where PyTorch gets no memory."""
+"""What is said where an optimisation gets no memory."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-
-import torch
 
 from impasto.errors import OutOfMemoryError
 
@@ -23,8 +21,9 @@ def shortage_explained(width: int, height: int) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # On the CPU, PyTorch has no class of its own for it.
-        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error):
+        # PyTorch has a class of its own on GPUs alone, and may not be there at all.
+        on_gpu = type(error).__name__ == "OutOfMemoryError"
+        if isinstance(error, MemoryError) or on_gpu or "can't allocate memory" in str(error):
             message = f"the memory does not suffice for {width}x{height} pixels; choose a smaller --size"
             raise OutOfMemoryError(message) from error
         raise

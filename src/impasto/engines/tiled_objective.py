@@ -136,7 +136,7 @@ class TiledObjective:
     ) -> None:
         """Look at the ``content`` (1, 3, H, W), if there is one, once and for all.
 
-        The weights of both kinds of losses are divided among layers (`impasto.losses.objective.shares_of_layers`).
+        The weights of both kinds of losses are divided among layers (`impasto.options.shares_of_layers`).
         """
         self._tiling = tiling
         self._content_shares = content_shares if content is not None else {}

@@ -14,12 +14,15 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
 from torch import Tensor
 
+from impasto.descriptors.vgg import VGG
 from impasto.networks.base import Graph, picture_sides
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from impasto.descriptors.vgg import VGG
+    from torch import nn
+
+    from impasto.descriptors.compact import CompactDescriptor
 
 STRIDE = 8
 """Sides of the pictures are multiples of this: a position of relu4_1."""
@@ -27,8 +30,10 @@ HYPER_LAYERS = {"relu1_2": 4, "relu2_2": 2, "relu3_1": 1, "relu3_3": 1, "relu4_1
 """Layers of a hypercolumn, and how many times each is reduced; negative: enlarged."""
 OWN_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 """Layers that are matched each at its own resolution."""
-DEEPEST_CONVOLUTION = "conv4_1"
-"""The last that the layers above need."""
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+"""Layers whose statistics are compared."""
+CONTENT_LAYER = "relu4_2"
+"""The layer whose activations are compared with the content's."""
 _TINY = 1e-6
 
 
@@ -91,8 +96,8 @@ def _fold_edges(x: Tensor, axis: int) -> Tensor:
     return torch.cat([first + second, inner, last], axis)
 
 
-def _enlarged(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+def _enlarged(x: Tensor, times: int = 2) -> Tensor:
+    return F.interpolate(x, scale_factor=float(times), mode="nearest") if times > 1 else x
 
 
 def hypercolumns(features: Mapping[str, Tensor]) -> Tensor:
@@ -238,3 +243,111 @@ class NeighborGraphs:
                 {**tiles, **strides},
             ),
         ]
+
+
+class StatisticsGraphs:
+    """The functions of the engine 'gatys' for one descriptor.
+
+    Statistics are made of sums over positions, of one tile or of several: how they are compared is no matter of theirs.
+    ``own``, (1, 1, H / 16, W / 16), is as for `NeighborGraphs`.
+    """
+
+    def __init__(self, network: VGG, maps: Mapping[str, nn.Conv2d] | None = None) -> None:
+        """Take the descriptor, which needs relu5_1, and the 1x1 convolutions that follow its layers, if any do."""
+        self._network = network
+        self._maps = maps or {}
+
+    @classmethod
+    def of(cls, descriptor: VGG | CompactDescriptor) -> StatisticsGraphs:
+        """Take a descriptor with what it maps its layers by."""
+        if isinstance(descriptor, VGG):
+            return cls(descriptor)
+        return cls(descriptor.narrow, {layer: descriptor.map(layer) for layer in [*STYLE_LAYERS, CONTENT_LAYER]})
+
+    def sum_statistics(self, image: Tensor, own: Tensor) -> tuple[Tensor, ...]:
+        """Add up what statistics of ``image`` (1, 3, H, W) are made of.
+
+        Returns:
+            For each of the `STYLE_LAYERS` ``sum_k F_ik F_jk``, (C + 1, C + 1), where ``F_Ck`` is 1 at every position:
+            the last row has the sums of the channels, and ends with the number of positions. Then the activations of
+            `CONTENT_LAYER`, (1, C, H / 8, W / 8).
+        """
+        seen = Pass.of(self._network, image, [*STYLE_LAYERS, CONTENT_LAYER]).activations
+        found = []
+        for layer in STYLE_LAYERS:
+            features, here = self._mapped(layer, seen[layer]), _over(own, layer)
+            counted = torch.cat([features * here, here], 1)
+            found.append(counted.flatten(2)[0] @ torch.cat([features, torch.ones_like(here)], 1).flatten(2)[0].T)
+        return (*found, self._mapped(CONTENT_LAYER, seen[CONTENT_LAYER]))
+
+    def pull_statistics(
+        self,
+        image: Tensor,
+        own: Tensor,
+        content: Tensor,
+        factor: Tensor,
+        relu1_1: Tensor,
+        relu2_1: Tensor,
+        relu3_1: Tensor,
+        relu4_1: Tensor,
+        relu5_1: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the gradient of a loss of the sums, and of ``factor`` times the squared distance from the content.
+
+        Args:
+            image: sRGB in [0, 1].
+            own: see `StatisticsGraphs`.
+            content: what `CONTENT_LAYER` should be, (1, C, H / 8, W / 8).
+            factor: of the content loss, (1).
+            relu1_1: derivative of the loss with respect to its sums, (C + 1, C + 1), symmetric, as are all.
+            relu2_1: of relu2_1.
+            relu3_1: of relu3_1.
+            relu4_1: of relu4_1.
+            relu5_1: of relu5_1.
+
+        Returns:
+            The gradient with respect to ``image``, and the content loss (1).
+        """
+        seen = Pass.of(self._network, image, [*STYLE_LAYERS, CONTENT_LAYER])
+        pulls = {}
+        for layer, derivative in zip(STYLE_LAYERS, (relu1_1, relu2_1, relu3_1, relu4_1, relu5_1), strict=True):
+            weight, bias = 2 * derivative[:-1, :-1, None, None], 2 * derivative[-1, :-1, None, None]
+            pull = F.conv2d(self._mapped(layer, seen.activations[layer]), weight) + bias
+            pulls[layer] = self._unmapped(layer, pull * _over(own, layer))
+        difference = self._mapped(CONTENT_LAYER, seen.activations[CONTENT_LAYER]) - content
+        pull = difference * (_over(own, CONTENT_LAYER) * (2 * factor))
+        pulls[CONTENT_LAYER] = self._unmapped(CONTENT_LAYER, pull)
+        return seen.gradient(pulls), 0.5 * (pull * difference).sum().reshape(1)
+
+    def graphs(self) -> list[Graph]:
+        """Return the functions as graphs to be exported."""
+        image, own = torch.rand(1, 3, 128, 192), torch.ones(1, 1, 8, 12)
+        with torch.no_grad():
+            *sums, content = self.sum_statistics(image, own)
+        networks = [self._network, *self._maps.values()]
+        sides = {"image": picture_sides(16), "own": picture_sides(1)}
+        seen = {"image": image, "own": own}
+        derivatives = {"content": content, "factor": torch.ones(1), **dict(zip(STYLE_LAYERS, sums, strict=True))}
+        return [
+            Graph("sum_statistics", self.sum_statistics, networks, seen, (*STYLE_LAYERS, "content"), sides),
+            Graph(
+                "pull_statistics",
+                self.pull_statistics,
+                networks,
+                {**seen, **derivatives},
+                ("gradient", "loss"),
+                {**sides, "content": picture_sides(2)},
+            ),
+        ]
+
+    def _mapped(self, layer: str, x: Tensor) -> Tensor:
+        mapped: Tensor = self._maps[layer](x) if layer in self._maps else x
+        return mapped
+
+    def _unmapped(self, layer: str, gradient: Tensor) -> Tensor:
+        return F.conv2d(gradient, self._maps[layer].weight.transpose(0, 1)) if layer in self._maps else gradient
+
+
+def _over(own: Tensor, layer: str) -> Tensor:
+    """Spread ``own`` over the positions of ``layer``."""
+    return _enlarged(own, 2 ** (5 - int(layer[4])))

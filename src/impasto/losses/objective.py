@@ -8,17 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from impasto.losses.functional import total_variation
+from impasto.options import shares_of_layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from impasto.descriptors.base import Descriptor
-
-
-def shares_of_layers(layer_weights: Mapping[str, float], weight: float) -> dict[str, float]:
-    """Divide the ``weight`` of a kind of loss among its layers, in proportion to their weights."""
-    total = sum(layer_weights.values())
-    return {layer: weight * value / total for layer, value in layer_weights.items()}
 
 
 class LayerLosses(nn.Module):

@@ -4,7 +4,7 @@ The command line's flags and help, the HTTP schema and the reference in the docs
 of trainings are in `impasto.options.training`, which painting does not import.
 """
 
-from impasto.options.base import Options, layer_names, layer_weights, usage_error
+from impasto.options.base import Options, layer_names, layer_weights, shares_of_layers, usage_error
 from impasto.options.engines import (
     ALL_STYLE_LAYERS,
     DEFAULT_ENGINE,
@@ -56,5 +56,6 @@ __all__ = [
     "TextureOptions",
     "layer_names",
     "layer_weights",
+    "shares_of_layers",
     "usage_error",
 ]

@@ -32,6 +32,12 @@ def layer_weights(text: str) -> dict[str, float]:
     return weights
 
 
+def shares_of_layers(layer_weights: Mapping[str, float], weight: float) -> dict[str, float]:
+    """Divide the ``weight`` of a kind of loss among its layers, in proportion to their weights."""
+    total = sum(layer_weights.values())
+    return {layer: weight * value / total for layer, value in layer_weights.items()}
+
+
 def _canonical_layer_weights(value: object) -> str:
     if isinstance(value, Mapping):
         value = ",".join(f"{layer}:{weight}" for layer, weight in value.items())

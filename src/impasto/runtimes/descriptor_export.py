@@ -1,4 +1,4 @@
-"""From descriptor weights to the graphs that the engine 'nnst' runs without PyTorch."""
+"""From descriptor weights to the graphs that engines run without PyTorch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
 from safetensors.torch import save_file
@@ -15,7 +15,7 @@ from impasto.descriptors.catalog import load_encoder
 from impasto.descriptors.vgg import VGG
 from impasto.descriptors.weights.safetensors_file import open_safetensors
 from impasto.errors import UsageError, WeightsError
-from impasto.losses.gradients import DEEPEST_CONVOLUTION, NeighborGraphs
+from impasto.losses.gradients import NeighborGraphs, StatisticsGraphs
 from impasto.runtimes.export import export
 from impasto.runtimes.torch_runtime import TorchRuntime
 
@@ -24,31 +24,40 @@ if TYPE_CHECKING:
 
     from impasto.runtimes.base import Runtime
 
+GraphsOf: TypeAlias = Literal["neighbors", "statistics"]
 _WEIGHTS = "weights.safetensors"
 _CARD = "card.json"
+_FUNCTIONS: dict[GraphsOf, tuple[type[NeighborGraphs | StatisticsGraphs], str]] = {
+    "neighbors": (NeighborGraphs, "conv4_1"),
+    "statistics": (StatisticsGraphs, "conv5_1"),
+}
+"""Classes, and the last convolution that each needs."""
 
 
-def write_graphs(network: VGG, folder: Path, weights: Path) -> None:
-    """Write the graphs of ``network`` into ``folder``; they share the tensors of the file ``weights`` in it."""
-    for graph in NeighborGraphs(network).graphs():
+def write_graphs(functions: NeighborGraphs | StatisticsGraphs, folder: Path, weights: Path) -> None:
+    """Write the graphs of ``functions`` into ``folder``; they share the tensors of the file ``weights`` in it."""
+    for graph in functions.graphs():
         export(graph, folder / f"{graph.name}.onnx", weights)
 
 
-def stored_graphs(name: str, cache: Path, on_download: Callable[[int, int | None], None] | None = None) -> Path:
+def stored_graphs(
+    name: str, graphs: GraphsOf, cache: Path, on_download: Callable[[int, int | None], None] | None = None
+) -> Path:
     """Return the folder of the graphs of the descriptor ``name``, which are made once and kept in ``cache``.
 
     Raises:
         UnknownNameError: there is no such descriptor.
         WeightsError: its weights cannot be fetched or read, or the graphs cannot be written.
-        UsageError: it has no layer relu4_1.
+        UsageError: it has not all layers that the graphs need.
     """
     network = load_encoder(name, on_download=on_download)
-    folder = cache / network.identity[:32]
+    functions, deepest = _FUNCTIONS[graphs]
+    folder = cache / f"{network.identity[:32]}-{graphs}"
     if folder.is_dir():
         return folder
-    if f"{DEEPEST_CONVOLUTION}.weight" not in (tensors := network.tensors()):
-        raise UsageError(f"descriptor {name!r} ends before {DEEPEST_CONVOLUTION}; choose a deeper one")
-    needed = list(tensors)[: list(tensors).index(f"{DEEPEST_CONVOLUTION}.bias") + 1]
+    if f"{deepest}.weight" not in (tensors := network.tensors()):
+        raise UsageError(f"descriptor {name!r} ends before {deepest}; choose a deeper one")
+    needed = list(tensors)[: list(tensors).index(f"{deepest}.bias") + 1]
     try:
         cache.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(dir=cache))
@@ -56,7 +65,7 @@ def stored_graphs(name: str, cache: Path, on_download: Callable[[int, int | None
             preprocessing = {name: json.dumps(getattr(network, name).flatten().tolist()) for name in ("mean", "std")}
             halved = {key: tensors[key].to(torch.float16).contiguous() for key in needed}
             save_file(halved, made / _WEIGHTS, preprocessing)
-            write_graphs(network, made, made / _WEIGHTS)
+            write_graphs(functions(network), made, made / _WEIGHTS)
             (made / _CARD).write_text(json.dumps({"name": name, "sha256": network.identity}))
             made.replace(folder)
         finally:

@@ -1,0 +1,48 @@
+"""What a descriptor in PyTorch takes of the memory, found out with a small picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from impasto.engines.needs import Appetite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch import Tensor, nn
+
+    from impasto.descriptors.base import Descriptor
+
+_TRANSIENT = 4.4
+"""Activations of the largest layer that are there at once on the way back, beside what was kept. Measured."""
+_PROBE = 128
+
+
+def appetite(network: Descriptor, content: Iterable[str], style: Iterable[str], device: torch.device) -> Appetite:
+    """Try ``network`` with a small picture on the layers of both kinds."""
+    content = list(content)
+    layers = sorted({*content, *style})
+    side = max(_PROBE, *(2 * network.minimum_size(layer) for layer in layers))
+    weights = {tensor.untyped_storage().data_ptr() for tensor in _constants(network)}
+    sizes: dict[int, int] = {}
+
+    def count(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    image = torch.zeros(1, 3, side, side, device=device, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        features = network.forward(image, layers)
+    area = side * side
+    kept = sum(sizes.values()) + _TRANSIENT * max(sizes.values())
+    compared = sum(4 * features[layer].numel() for layer in content)
+    return Appetite(kept / area, compared / area, max(network.reach(layer) for layer in layers))
+
+
+def _constants(network: Descriptor) -> Iterable[Tensor]:
+    module: nn.Module = network  # type: ignore[assignment]  # every descriptor is one
+    return [*module.parameters(), *module.buffers()]

@@ -1,0 +1,312 @@
+"""The classical engine: Gatys, Ecker and Bethge (2016), "Image Style Transfer Using Convolutional Neural Networks".
+
+Without PyTorch: what a descriptor sees, and the losses, come from a subclass.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from abc import ABC, abstractmethod
+from contextlib import nullcontext
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from impasto.descriptors.base import check_size
+from impasto.engines.base import Forecast
+from impasto.engines.facts import facts
+from impasto.engines.initialization import initial_pixels
+from impasto.engines.masks import painted_through_masks
+from impasto.engines.memory import PeakMemory, freed_blocks_kept, resident_memory
+from impasto.engines.shortage import shortage_explained
+from impasto.errors import Interrupted
+from impasto.images.color import prepare_style, restore_colors
+from impasto.images.lazy import resize_picture
+from impasto.images.scale import crop_margin, fit_size, resize_pixels
+from impasto.optimization.checkpoint import fingerprint_run
+from impasto.optimization.descent import Descent
+from impasto.optimization.memory import Memory
+from impasto.optimization.scales import Stage, fit_layers, plan_scales
+from impasto.optimization.stages import CoarseToFine, Run, to_image
+from impasto.options import layer_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from impasto.engines.base import StylizeInputs
+    from impasto.engines.needs import Need
+    from impasto.images import LazyPicture
+    from impasto.optimization.checkpoint import Checkpoint
+    from impasto.optimization.objective import Objective
+    from impasto.options import GatysOptions
+    from impasto.types import FloatArray, OnStep, Picture, Step
+
+_TRIAL = 256
+"""Long side in pixels of the picture that is tried to say how long another will take."""
+_TRIAL_STEPS = 3
+"""Of them the first takes longer."""
+_LARGEST_UNASKED = 1024
+"""Long side in pixels beyond which each pixel is painted only if --size asks for it: the time grows with the area."""
+
+
+class Sight(Protocol):
+    """What the engine asks of whatever sees pictures."""
+
+    @property
+    def name(self) -> str:
+        """Of the descriptor, as it is written into results."""
+
+    @property
+    def identity(self) -> str:
+        """The sha256 of the descriptor's weights."""
+
+    def minimum_size(self, layer: str) -> int:
+        """Smallest height and width in pixels for which ``layer`` has 2x2 positions, fewer make no statistics."""
+
+    def reach(self, layer: str) -> int:
+        """How many pixels around those that it stands for a position of ``layer`` sees at most."""
+
+
+SightT = TypeVar("SightT", bound=Sight)
+
+
+def gatys_engine(
+    options: GatysOptions, *, on_download: Callable[[int, int | None], None] | None = None, network: Any = None
+) -> GatysEngine[Any]:
+    """Make the engine that PyTorch computes where it is installed; else that of graphs.
+
+    Raises:
+        MissingDependencyError: PyTorch is not installed, and an option needs it.
+        UsageError: there is no such descriptor, layer or device.
+        WeightsError: the descriptor's weights cannot be fetched or read.
+    """
+    if find_spec("torch") is not None:
+        from impasto.engines.optimization import OptimizationEngine
+
+        return OptimizationEngine(options, on_download=on_download, network=network)
+    from impasto.engines.gatys_graphs import GraphEngine
+
+    return GraphEngine(options, network=network)
+
+
+class GatysEngine(ABC, Generic[SightT]):
+    """Paints by changing the pixels until content and style losses are small.
+
+    Attributes:
+        network: what sees pictures, which other engines of this kind may share.
+    """
+
+    def __init__(self, options: GatysOptions, network: SightT) -> None:
+        """Take what sees pictures.
+
+        Raises:
+            UnknownNameError: it has no such layer.
+        """
+        self._options = options
+        self._content_weights = layer_weights(options.content_layers)
+        self._style_weights = layer_weights(options.style_layers)
+        self.network = self._descriptor = network
+        self._layers = [*self._content_weights, *self._style_weights]
+        self._minimum = max(network.minimum_size(layer) for layer in self._layers)
+
+    @abstractmethod
+    def _network(self, content: FloatArray, styles: Sequence[FloatArray]) -> SightT:
+        """Return what sees pictures of these pixels, (H, W, 3)."""
+
+    @abstractmethod
+    def _objective(
+        self,
+        network: SightT,
+        scale: Stage,
+        content: FloatArray,
+        styles: Sequence[FloatArray],
+        shares: Sequence[float],
+        need: Need,
+        memory: Memory,
+    ) -> Objective:
+        """Compute the targets for ``scale``: the only time that its content and style are looked at."""
+
+    @abstractmethod
+    def _need(
+        self, network: SightT, largest: Stage, styles: Sequence[FloatArray], tile: int | None, folder: Path
+    ) -> Need:
+        """Choose the pieces in which pictures up to the size ``largest`` are looked at.
+
+        Raises:
+            OutOfMemoryError: nothing fits.
+        """
+
+    def stylize(self, inputs: StylizeInputs, *, on_step: OnStep, checkpoint: Checkpoint | None = None) -> Picture:
+        """Paint: see `impasto.engines.base.Engine`.
+
+        Raises:
+            ImageSizeError: a picture is too small for the layers.
+            OutOfMemoryError: the memory does not suffice.
+            DivergedError: the losses of the starting picture are not finite.
+            CheckpointError: the checkpoint belongs to another run.
+            Interrupted: KeyboardInterrupt arrived; carries the best picture so far.
+        """
+        if inputs.masks:
+            return painted_through_masks(inputs, self._options.size, self.stylize, on_step, checkpoint)
+        options, shares = self._options, inputs.shares
+        given = inputs.content
+        result = given.resized(*fit_size(given.width, given.height, options.size)).read()
+        if options.strength == 0:
+            return self._finished(result.pixels, result, 0)
+        content, styles, scales = self._prepared(inputs, result)
+        start = initial_pixels(options.init, content, styles[0], scales[0].height, scales[0].width, options.seed)
+        network = self._network(content, styles)
+        fingerprint = self._fingerprint([content, *styles, start], shares)
+        begun = checkpoint.load(fingerprint) if checkpoint else None
+        # A run goes on in the pieces that it began with, whatever memory is free now.
+        tile = begun.tile if begun and options.tile is None else options.tile
+        folder = checkpoint.path.parent if checkpoint else Path(tempfile.gettempdir())
+        need = self._need(network, scales[-1], styles, tile, folder)
+
+        def finish(pixels: FloatArray) -> Picture:
+            return self._finished(pixels, result, need.tile)
+
+        memory = need.room(folder)
+        run = Run(
+            scales,
+            CoarseToFine(
+                lambda scale: self._objective(network, scale, content, styles, shares, need, memory),
+                finish,
+            ),
+            checkpoint_every=options.checkpoint_every,
+            fingerprint=fingerprint,
+            memory=memory,
+            tile=need.tile,
+        )
+        # Where the state is on disk, memory is scarce, and what is freed is needed elsewhere.
+        blocks = nullcontext() if need.disk else freed_blocks_kept()
+        try:
+            with shortage_explained(content.shape[1], content.shape[0]), blocks:
+                painted = run.minimize(start, on_step=self._with_notes(on_step, need), checkpoint=checkpoint)
+        except Interrupted as stop:
+            raise Interrupted(finish(resize_pixels(stop.picture.pixels, result.height, result.width))) from None
+        return finish(resize_pixels(painted, result.height, result.width))
+
+    def _prepared(
+        self, inputs: StylizeInputs, result: Picture
+    ) -> tuple[FloatArray, Sequence[FloatArray], Sequence[Stage]]:
+        """Return content and styles as they are seen, and the sizes that the picture goes through."""
+        options, mode = self._options, self._options.keep_colors
+        check_size(self._descriptor, result.width, result.height, self._layers, "content image")
+        styles = [crop_margin(style.picture.pixels, options.style_margin) for style in inputs.styles]
+        for pixels in styles:
+            check_size(self._descriptor, pixels.shape[1], pixels.shape[0], self._style_weights, "style image")
+
+        content = result.pixels
+        if options.size is None and max(result.width, result.height) > _LARGEST_UNASKED:
+            width, height = fit_size(result.width, result.height, _LARGEST_UNASKED)
+            content = resize_pixels(content, height, width)
+        styles = [prepare_style(pixels, content, mode) for pixels in styles]
+        if mode == "luminance":
+            content = prepare_style(content, content, mode)
+
+        height, width = content.shape[:2]
+        scales = plan_scales(
+            width, height, options.scales, options.steps, self._minimum, options.optimizer, options.learning_rate
+        )
+        scales = [replace(scale, width=self._side(scale.width), height=self._side(scale.height)) for scale in scales]
+        return content, styles, scales
+
+    def forecast(self, inputs: StylizeInputs, folder: Path) -> Forecast:
+        """Try a small size, and say what all will take: see `impasto.engines.base.Engine`.
+
+        Raises:
+            ImageSizeError: a picture is too small for the layers.
+            OutOfMemoryError: the memory does not suffice.
+        """
+        runs = max(1, len(inputs.masks))  # with masks, each style paints the whole
+        if inputs.masks:
+            inputs = replace(inputs, styles=inputs.styles[:1], masks=())
+        options, shares, given = self._options, inputs.shares, inputs.content
+        result = given.resized(*fit_size(given.width, given.height, options.size)).read()
+        if options.strength == 0:
+            return Forecast(resident_memory(), 0.0)
+        content, styles, scales = self._prepared(inputs, result)
+        network = self._network(content, styles)
+        need = self._need(network, scales[-1], styles, options.tile, folder)
+        before = resident_memory()
+        long_side = min(_TRIAL, max(scales[-1].width, scales[-1].height))
+        trial = Stage(*self._fitting(content, long_side), steps=1)
+        with shortage_explained(content.shape[1], content.shape[0]), PeakMemory() as peak, freed_blocks_kept():
+            began = perf_counter()
+            # Styles may be many times as large as the trial.
+            pieces = replace(need, disk=0)
+            objective = self._objective(network, trial, content, styles, shares, pieces, Memory())
+            prepared = perf_counter()
+            descent = Descent(
+                to_image(resize_pixels(content, trial.height, trial.width)),
+                objective,
+                optimizer=options.optimizer,
+                learning_rate=options.learning_rate,
+            )
+            times = []
+            for _ in range(_TRIAL_STEPS):
+                stepped = perf_counter()
+                descent.step()
+                times.append(perf_counter() - stepped)
+        step, targets = min(times), prepared - began
+        reach = max(network.reach(layer) for layer in self._layers)
+        seconds = sum(
+            need.work(scale, reach)
+            * (targets + scale.steps * step)
+            * (scale.width * scale.height)
+            / (trial.width * trial.height)
+            for scale in scales
+        )
+        memory = max(before + need.memory, peak.bytes or 0)
+        return Forecast(memory, runs * seconds, need.tile, need.disk, need.on_device)
+
+    def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> Callable[[LazyPicture], Iterator[Picture]]:
+        """Paint frame by frame: see `impasto.engines.base.Engine`. Nothing of one is kept for the next."""
+
+        def noted(step: Step) -> None:
+            if step.note:
+                on_note(step.note)
+
+        return lambda picture: iter([self.stylize(replace(inputs, content=picture), on_step=noted)])
+
+    def _with_notes(self, on_step: OnStep, need: Need) -> OnStep:
+        """Say at the first step if 'auto' did not find VGG19, and if the whole does not fit into the memory."""
+        notes = []
+        if self._options.descriptor == "auto" and self._descriptor.name == "compact":
+            notes.append("VGG19 is not on this machine and cannot be fetched; painting with the compact descriptor")
+        if need.tile and self._options.tile is None:
+            notes.append(f"the memory does not suffice for the whole; looking at tiles of {need.tile} pixels")
+        if need.disk:
+            notes.append(f"up to {need.disk / 1e9:.1f} GB of state are kept on disk")
+
+        def noted(step: Step) -> None:
+            on_step(replace(step, note=". ".join(filter(None, [*notes, step.note]))))
+            notes.clear()
+
+        return noted
+
+    def _fitting(self, pixels: FloatArray, long_side: float) -> tuple[int, int]:
+        width, height = fit_layers(pixels.shape[1], pixels.shape[0], long_side, self._minimum)
+        return self._side(width), self._side(height)
+
+    def _side(self, length: int) -> int:
+        """Return the length in pixels at which a side of ``length`` is seen."""
+        return length
+
+    def _finished(self, pixels: FloatArray, result: Picture, tile: int) -> Picture:
+        """Give ``pixels``, of any size, the alpha, colours and file properties of ``result``."""
+        height, width = pixels.shape[:2]
+        scaled = resize_picture(result, width, height)
+        colored = restore_colors(pixels, scaled.pixels, self._options.keep_colors)
+        return replace(scaled, pixels=colored, metadata=self._metadata(tile))
+
+    def _metadata(self, tile: int | None) -> dict[str, str]:
+        # Where there was room for the whole, there may be none next time; and tiles are rounded otherwise.
+        options = self._options.model_copy(update={"tile": tile})
+        return facts("gatys", options, descriptor=f"{self._descriptor.name} sha256:{self._descriptor.identity}")
+
+    def _fingerprint(self, arrays: Sequence[FloatArray], shares: Sequence[float]) -> str:
+        return fingerprint_run({**self._metadata(self._options.tile), "shares": list(shares)}, arrays)

@@ -1,0 +1,155 @@
+"""The engine 'gatys' through a descriptor's graphs, without PyTorch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from impasto.engines.descriptor_graphs import DescriptorGraphs
+from impasto.engines.gatys import GatysEngine
+from impasto.engines.needs import Appetite, plan
+from impasto.engines.statistics_objective import (
+    CONTENT_LAYER,
+    HALO,
+    STRIDE,
+    STYLE_LAYERS,
+    StatisticsLook,
+    StatisticsObjective,
+    Sums,
+    statistics,
+)
+from impasto.errors import MissingDependencyError
+from impasto.images.scale import resize_pixels
+from impasto.options import RuntimeOptions, layer_weights, shares_of_layers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from impasto.engines.needs import Need
+    from impasto.optimization.memory import Memory
+    from impasto.optimization.scales import Stage
+    from impasto.options import GatysOptions
+    from impasto.types import FloatArray
+
+_WHOLE = 2**30
+_MINIMUM_SIZE = 32
+"""Of relu5_1, which is always computed."""
+_PASS_BYTES = 1_400
+"""That the graphs of the compact descriptor take for a pixel of a tile. Measured."""
+_CONTENT_BYTES = 8
+"""That its activations of relu4_2 take for a pixel."""
+
+
+class GraphSight(DescriptorGraphs):
+    """What a descriptor sees, through its graphs.
+
+    Attributes:
+        name: of the descriptor.
+    """
+
+    def __init__(self, options: GatysOptions) -> None:
+        """Find the compact descriptor's graphs, or those that were made of other weights."""
+        self.name = "compact" if options.descriptor == "auto" else options.descriptor
+        super().__init__(self.name, RuntimeOptions(precision=options.precision), graphs="statistics")
+
+    def minimum_size(self, layer: str) -> int:
+        """See `impasto.engines.gatys.Sight`; the same for all layers, which are computed together."""
+        del layer
+        return _MINIMUM_SIZE
+
+    def reach(self, layer: str) -> int:
+        """See `impasto.engines.gatys.Sight`; the same for all layers."""
+        del layer
+        return HALO
+
+
+class GraphEngine(GatysEngine[GraphSight]):
+    """The engine of those who have no PyTorch: the layers of Gatys et al. (2016), on the processor."""
+
+    def __init__(self, options: GatysOptions, *, network: GraphSight | None = None) -> None:
+        """Find the graphs.
+
+        Args:
+            options: of the method.
+            network: of an engine whose options have the same `network_key`, to share it.
+
+        Raises:
+            MissingDependencyError: an option needs PyTorch.
+        """
+        if feature := needs_pytorch(options):
+            raise MissingDependencyError(feature, "PyTorch", "torch")
+        super().__init__(options, network or GraphSight(options))
+
+    def _side(self, length: int) -> int:
+        return max(self._minimum, round(length / STRIDE) * STRIDE)
+
+    def _network(self, content: FloatArray, styles: Sequence[FloatArray]) -> GraphSight:
+        del content, styles
+        return self.network
+
+    def _objective(
+        self,
+        network: GraphSight,
+        scale: Stage,
+        content: FloatArray,
+        styles: Sequence[FloatArray],
+        shares: Sequence[float],
+        need: Need,
+        memory: Memory,
+    ) -> StatisticsObjective:
+        options = self._options
+        look = StatisticsLook(network, need.tile or _WHOLE, memory)
+        style: dict[str, Sums] = {}
+        if options.style_weight:
+            sizes = [self._fitting(each, max(scale.width, scale.height) * options.stroke_size) for each in styles]
+            seen = [(each, *size) for each, size in zip(styles, sizes, strict=True)]
+            if options.strength < 1:
+                # What is half-way to a style has statistics half-way to the style's.
+                seen.append((content, scale.width, scale.height))
+                shares = [*(options.strength * share for share in shares), 1 - options.strength]
+            for (pixels, width, height), share in zip(seen, shares, strict=True):
+                for layer, sums in look.sums(memory.image(resize_pixels(pixels, height, width))).items():
+                    found = share * statistics(options.style_loss, sums)
+                    style[layer] = style[layer] + found if layer in style else found
+        return StatisticsObjective(
+            look,
+            content=memory.image(resize_pixels(content, scale.height, scale.width)) if options.content_weight else None,
+            content_weight=options.content_weight,
+            style=style,
+            style_shares=shares_of_layers(self._style_weights, options.style_weight),
+            kind=options.style_loss,
+            tv_weight=options.strength * options.tv_weight,
+            normalization=options.normalization,
+        )
+
+    def _need(
+        self, network: GraphSight, largest: Stage, styles: Sequence[FloatArray], tile: int | None, folder: Path
+    ) -> Need:
+        del network
+        long_side = max(largest.width, largest.height)
+        return plan(
+            largest.width,
+            largest.height,
+            [self._fitting(style, long_side * self._options.stroke_size) for style in styles],
+            Appetite(_PASS_BYTES, _CONTENT_BYTES, HALO),
+            optimizer=self._options.optimizer,
+            tile=tile,
+            folder=folder,
+        )
+
+
+def needs_pytorch(options: GatysOptions) -> str:
+    """Name what of ``options`` graphs cannot do; empty if they can do it all."""
+    if options.device not in ("auto", "cpu"):
+        return f"device {options.device!r}"
+    if options.pooling != "max":
+        return f"pooling {options.pooling!r}"
+    if options.rescale_activations:
+        return "scaling the descriptor's filters"
+    for layer in layer_weights(options.content_layers):
+        if layer != CONTENT_LAYER:
+            return f"content layer {layer}"
+    for layer in layer_weights(options.style_layers):
+        if layer not in STYLE_LAYERS:
+            return f"style layer {layer}"
+    return ""
