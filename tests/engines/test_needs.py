@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import resource
 import tempfile
 from pathlib import Path
@@ -13,8 +14,9 @@ import torch
 
 from impasto.descriptors.compact import load_compact
 from impasto.engines import needs
+from impasto.engines.appetite import appetite
 from impasto.engines.memory import free_memory
-from impasto.engines.needs import TILES, appetite, plan
+from impasto.engines.needs import TILES, plan
 from impasto.errors import OutOfMemoryError
 
 CPU = torch.device("cpu")
@@ -70,6 +72,17 @@ def test_a_disk_that_is_full_is_said(hunger, free, monkeypatch):
     monkeypatch.setattr(needs.shutil, "disk_usage", lambda folder: SimpleNamespace(free=GB))
     with pytest.raises(OutOfMemoryError, match=r"pixels need \d+\.\d GB on the disk of .*, and 1\.0 GB are free"):
         planned(hunger, 4096)
+
+
+@pytest.mark.skipif(not torch.backends.nnpack.is_available(), reason="no NNPACK, whose operations are counted here")
+def test_what_was_tried_is_freed():
+    def kept():
+        gc.collect()
+        return sum(type(each).__name__ == "_WinogradConvolutionBackward" for each in gc.get_objects())
+
+    network, before = load_compact(), kept()
+    appetite(network, ["relu4_2"], ["relu1_1", "relu5_1"], CPU)
+    assert kept() == before
 
 
 def test_the_limits_of_a_process_count():

@@ -32,7 +32,7 @@ def appetite(network: Descriptor, content: Iterable[str], style: Iterable[str], 
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
             sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # with its graph, which holds it, it would never be freed
 
     image = torch.zeros(1, 3, side, side, device=device, requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):

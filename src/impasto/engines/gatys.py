@@ -12,7 +12,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from impasto.descriptors.base import check_size
 from impasto.engines.base import Forecast
@@ -96,7 +96,10 @@ class GatysEngine(ABC, Generic[SightT]):
 
     Attributes:
         network: what sees pictures, which other engines of this kind may share.
+        without_vgg19: why descriptor 'auto' did not find VGG19.
     """
+
+    without_vgg19: ClassVar[str]
 
     def __init__(self, options: GatysOptions, network: SightT) -> None:
         """Take what sees pictures.
@@ -276,7 +279,7 @@ class GatysEngine(ABC, Generic[SightT]):
         """Say at the first step if 'auto' did not find VGG19, and if the whole does not fit into the memory."""
         notes = []
         if self._options.descriptor == "auto" and self._descriptor.name == "compact":
-            notes.append("VGG19 is not on this machine and cannot be fetched; painting with the compact descriptor")
+            notes.append(f"{self.without_vgg19}; painting with the compact descriptor")
         if need.tile and self._options.tile is None:
             notes.append(f"the memory does not suffice for the whole; looking at tiles of {need.tile} pixels")
         if need.disk:

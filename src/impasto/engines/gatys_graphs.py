@@ -66,6 +66,8 @@ class GraphSight(DescriptorGraphs):
 class GraphEngine(GatysEngine[GraphSight]):
     """The engine of those who have no PyTorch: the layers of Gatys et al. (2016), on the processor."""
 
+    without_vgg19 = "VGG19 needs PyTorch, which is not installed"
+
     def __init__(self, options: GatysOptions, *, network: GraphSight | None = None) -> None:
         """Find the graphs.
 

@@ -41,6 +41,8 @@ _WHOLE = 2**30
 class OptimizationEngine(GatysEngine[Descriptor]):
     """The engine that PyTorch computes, with every descriptor, layer and device."""
 
+    without_vgg19 = "VGG19 is not on this machine and cannot be fetched"
+
     def __init__(
         self,
         options: GatysOptions,
