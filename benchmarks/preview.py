@@ -1,11 +1,12 @@
 """Whether a small run predicts a large one: how far the large result, reduced, is from the small one.
 
-    python benchmarks/preview.py --photos FOLDER --styles FOLDER [--pairs 10] [--output preview.json]
+    python benchmarks/preview.py --photos FOLDER --styles FOLDER [--pairs 10] [--large 4096] [--output preview.json]
 
 The distance is like LPIPS with equal weights (Zhang et al. 2018): features of VGG19, each position scaled to length 1,
 mean squared differences, summed over channels, averaged over positions and layers. Ways of painting:
 
-fast: 512 against 4096 pixels, with the statistics of the whole picture for every tile, as impasto paints.
+nnst: 512 against 4096 pixels, or what --large says.
+fast: the same, with the statistics of the whole picture for every tile, as impasto paints.
 fast, strokes in pixels: as frames of films are painted.
 fast, tiles: the same network, where each tile of 512x768 has the statistics of its own.
 gatys: 192 against 768 pixels, coarse to fine, with losses relative to the picture, as impasto paints.
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from impasto.descriptors.base import Descriptor
 
 LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
-SMALL, LARGE = 512, 4096
+SMALL = 512
 SMALL_RUN, LARGE_RUN = 192, 768
 TILE = (512, 768)
 
@@ -83,12 +84,15 @@ def painted_in_tiles(content: Picture, style: Picture) -> Picture:
     return Picture(result)
 
 
-def measure(network: Descriptor, content: Picture, style: Picture) -> dict[str, float]:
+def measure(network: Descriptor, content: Picture, style: Picture, long_side: int) -> dict[str, float]:
     """Return the distances of all ways of painting."""
-    small, large = sized(content, SMALL), sized(content, LARGE)
-    preview = painted(small, style, "fast")
+    small, large = sized(content, SMALL), sized(content, long_side)
+    preview = painted(small, style, "nnst")
     width, height = preview.width, preview.height
-    found = {
+    final = resize_picture(painted(large, style, "nnst", size=long_side), width, height)
+    found = {"nnst": distance(network, preview, final)}
+    preview = painted(small, style, "fast")
+    found |= {
         "fast": distance(network, preview, resize_picture(painted(large, style, "fast"), width, height)),
         "fast, strokes in pixels": distance(network, preview, resize_picture(as_frame(large, style), width, height)),
         "fast, tiles": distance(network, preview, resize_picture(painted_in_tiles(large, style), width, height)),
@@ -107,6 +111,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--styles", type=Path, required=True)
     parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--large", type=int, default=4096, help="long side of the large picture, in pixels")
     parser.add_argument("--output", type=Path, help="also write the distances as JSON")
     arguments = parser.parse_args()
     network = load_descriptor_of(DescentOptions.parse({"precision": "float32"}))
@@ -114,7 +119,7 @@ def main() -> None:
     rows = []
     for index in range(arguments.pairs):
         photo, style = photos[index * len(photos) // arguments.pairs], styles[index * len(styles) // arguments.pairs]
-        rows.append(measure(network, read_picture(photo), read_picture(style)))
+        rows.append(measure(network, read_picture(photo), read_picture(style), arguments.large))
         if index == 0:
             print(f"| | {' | '.join(rows[0])} |\n|{'---|' * (1 + len(rows[0]))}")
         print(

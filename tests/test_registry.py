@@ -76,9 +76,10 @@ def test_engine_without_pytorch_says_how_to_get_it() -> None:
     # None in sys.modules is how Python itself marks a package that must not be imported.
     program = (
         "import sys; sys.modules['torch'] = None\n"
-        "from impasto.engines.create import ENGINES\n"
         "from impasto.errors import MissingDependencyError\n"
-        "try: ENGINES.load('gatys')\n"
+        "from impasto.registry import Registry\n"
+        "engines = Registry('engine', [('gatys', 'impasto.engines.optimization:OptimizationEngine')])\n"
+        "try: engines.load('gatys')\n"
         "except MissingDependencyError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -100,9 +100,25 @@ def test_the_wheel_serves_the_page_of_the_tree(installed):
 
 
 def test_what_needs_more_says_so(installed, photo, painting):
-    done = installed("-m", "impasto", "stylize", photo, "-s", painting, "-o", "out.png", "--engine", "gatys")
+    gatys = (
+        "-m",
+        "impasto",
+        "stylize",
+        photo,
+        "-s",
+        painting,
+        "-o",
+        "out.png",
+        "--engine",
+        "gatys",
+        "--size",
+        "64",
+        "-q",
+    )
+    assert installed(*gatys, "--steps", "2").returncode == 0
+    done = installed(*gatys, "--style-layers", "relu3_3")
     assert done.returncode == 2
-    assert done.stderr == "error: engine 'gatys' needs PyTorch: pip install 'impasto[torch]'\n"
+    assert done.stderr == "error: style layer relu3_3 needs PyTorch: pip install 'impasto[torch]'\n"
 
 
 @pytest.mark.skipif(sys.version_info[:2] > (3, 11), reason="the lowest versions have no wheels for newer Pythons")

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 import impasto
-from impasto.engines import nnst
+from impasto.engines import neighbor_stages, nnst
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.descriptor_graphs import DescriptorGraphs
 from impasto.engines.feature_distance import Features, Look, add_total_variation
-from impasto.engines.nnst import NnstEngine, plan_stages
+from impasto.engines.neighbor_stages import plan_stages
+from impasto.engines.nnst import NnstEngine
 from impasto.errors import CheckpointError, Interrupted, OutOfMemoryError, UsageError
 from impasto.images import LazyPicture, fit_size, read_picture, resize_picture
 from impasto.optimization.checkpoint import Checkpoint
@@ -60,6 +61,7 @@ def test_what_is_large_is_enlarged_and_painted_over(size, long_sides):
     stages = [stage for stage in plan_stages(*size, None) if max(stage.width, stage.height) >= 1024]
     assert sorted({max(stage.width, stage.height) for stage in stages}) == long_sides
     assert [stage.optimizer for stage in stages if stage.is_large] == ["damped-adam"] * (len(long_sides) - 1)
+    assert not any(stage.keeps_best for stage in stages if stage.is_large)
     assert not any(stage.is_large and not stage.by_layer for stage in stages)
     assert plan_stages(*size, None)[: -len(long_sides) + 1 or None] == plan_stages(*fit_size(*size, 1024), None)
 
@@ -263,7 +265,7 @@ def test_tiles_leave_no_trace(content, styles, monkeypatch):
 
 @pytest.fixture
 def large_from_64(monkeypatch):
-    monkeypatch.setattr(nnst, "_WHOLE", 64)
+    monkeypatch.setattr(neighbor_stages, "WHOLE", 64)
 
 
 @pytest.mark.usefixtures("large_from_64")
@@ -281,7 +283,7 @@ def test_painting_over_is_near_to_painting_the_whole(content, painting, monkeypa
     whole = paint(content, style, steps=None).pixels
     half = fit_size(content.width, content.height, max(content.width, content.height) // 2)
     small = resize_picture(paint(content, style, steps=None, size=max(half)), content.width, content.height).pixels
-    monkeypatch.setattr(nnst, "_WHOLE", max(half))
+    monkeypatch.setattr(neighbor_stages, "WHOLE", max(half))
     over = paint(content, style, steps=None, size=301).pixels
     assert np.abs(over - whole).mean() < np.abs(content.pixels - whole).mean()
     fine = [np.abs(np.diff(pixels, axis=1)).mean() for pixels in (whole, small, over)]

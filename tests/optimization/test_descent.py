@@ -217,6 +217,17 @@ def test_keeps_the_best_picture_of_a_course_that_overshoots():
     assert loss_at(bowl(0.6), descent.best) == pytest.approx(lowest)
 
 
+def test_without_the_best_the_last_counts():
+    descents = [Descent(grey(0.5), of(bowl(0.9)), optimizer="adam", keeps_best=kept) for kept in (True, False)]
+    for descent in descents:
+        for _ in range(3):
+            descent.step()
+    kept, last = descents
+    np.testing.assert_array_equal(kept.image, last.image)
+    np.testing.assert_array_equal(last.best, last.image)
+    assert np.abs(kept.best - kept.image).max() > 0, "the last move has not been evaluated"
+
+
 def test_the_start_is_not_changed():
     start = grey(0.5)
     descent = Descent(start, of(bowl(0.9)), optimizer="adam")

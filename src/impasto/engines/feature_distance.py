@@ -31,6 +31,8 @@ TILE_PIXELS = 330_000
 """Of a tile at most, about."""
 _LONGEST_SIDE = 1024
 """Of a tile, in pixels."""
+_LARGE_TILE_PIXELS, _LARGE_TILE_SIDE = 180_000, 512
+"""The same of a picture with a longer side: what is as large as the picture needs the memory."""
 _DISTANCE_SHARE = 0.3
 """Weight of the relative squared distance beside the cosine distance, of hypercolumns."""
 _SAMPLE = 16384
@@ -180,7 +182,10 @@ class Gathered:
 def _tiles(height: int, width: int, most: int) -> Iterator[Tile]:
     """Divide a picture of ``height`` x ``width`` pixels into tiles of about ``most`` pixels."""
     height, width = padded_size(height, width)
-    across = -(-width // _LONGEST_SIDE) if height * width > most else 1
+    longest = _LONGEST_SIDE
+    if max(height, width) > _LONGEST_SIDE:
+        most, longest = min(most, _LARGE_TILE_PIXELS), _LARGE_TILE_SIDE
+    across = -(-width // longest) if height * width > most else 1
     down = -(-height * width // (most * across)) if height * width > most else 1
     for rows in _parts(height, down):
         for columns in _parts(width, across):

@@ -9,13 +9,13 @@ features of the whole would be far too large. `docs/nnst.md` has the formulas an
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from math import ceil, log2
+from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from impasto.engines import neighbor_stages
 from impasto.engines.base import Forecast
 from impasto.engines.descriptor_graphs import DescriptorGraphs
 from impasto.engines.facts import facts
@@ -23,13 +23,13 @@ from impasto.engines.feature_distance import STRIDE, TILE_PIXELS, Features, Look
 from impasto.engines.initialization import initial_pixels
 from impasto.engines.masks import painted_through_masks
 from impasto.engines.memory import PIXEL_BYTES, free_memory, freed_blocks_returned, resident_memory
+from impasto.engines.neighbor_stages import NeighborStage, plan_stages
 from impasto.engines.neighbors import NeighborSearch, confidence_mix
 from impasto.errors import Interrupted, OutOfMemoryError
 from impasto.images.color import Palette, prepare_style, restore_colors
 from impasto.images.lazy import resize_picture
 from impasto.images.scale import crop_margin, fit_size, resize_pixels
 from impasto.optimization.checkpoint import fingerprint_run
-from impasto.optimization.scales import Stage
 from impasto.optimization.stages import Run
 
 if TYPE_CHECKING:
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from impasto.types import FloatArray, OnStep, Picture, Step
 
 _TV_WEIGHT = 0.3
-_COARSEST = 48
-"""No size has a shorter long side, unless the result has."""
 _DIMENSIONS = 96
 """Principal components by which hypercolumns are compared."""
 _HYPERCOLUMN_POSITIONS = 16384
@@ -61,63 +59,15 @@ _GRAPH_BYTES = 1_250
 """That a graph takes for a pixel of a tile. Measured."""
 _STATE_BYTES = 550
 """That targets, their search and the optimisation take for a pixel. Measured."""
-_WHOLE = 1024
-"""Long side in pixels up to which features of the whole are held. What is larger is painted only if a size is asked
-for: the time grows with the area."""
-_OVERPAINTING_STEPS = 5
-_OVERPAINTING_RATE = 0.015
-
-
-@dataclass(frozen=True)
-class NeighborStage(Stage):
-    """Some steps towards neighbours found once."""
-
-    by_layer: bool = True
-    """Whether neighbours are found for each layer alone, and not for hypercolumns."""
-
-    @property
-    def is_large(self) -> bool:
-        """Whether the picture of the stage before is only painted over."""
-        return max(self.width, self.height) > _WHOLE
-
-
-def plan_stages(width: int, height: int, steps: int | None, strength: float = 1.0) -> list[NeighborStage]:
-    """Plan sizes that at most double up to ``width`` x ``height``, and what is done at each.
-
-    Args:
-        width: of the result, in pixels.
-        height: of the result, in pixels.
-        steps: in all; None for as many as pay.
-        strength: of the style; large pictures are painted over as gently.
-    """
-    long_side = max(width, height)
-    whole = min(long_side, _WHOLE)
-    columns, rows = fit_size(width, height, whole)
-    halvings = 0
-    while whole / 2 ** (halvings + 1) >= _COARSEST:
-        halvings += 1
-    stages = []
-    for level in range(halvings, -1, -1):
-        size = fit_size(columns, rows, max(1, round(whole / 2**level)))
-        side = max(size)
-        first, *rounds = (30,) if side <= 160 else (24, 12) if side <= 320 else (10, 6, 6) if side <= 640 else (4, 4)
-        stages.append(NeighborStage(*size, first, by_layer=False))
-        stages += [NeighborStage(*size, count) for count in rounds]
-    enlargements = ceil(log2(long_side / whole))
-    for level in range(1, enlargements + 1):
-        size = fit_size(width, height, round(whole * (long_side / whole) ** (level / enlargements)))
-        stages.append(NeighborStage(*size, _OVERPAINTING_STEPS, "damped-adam", _OVERPAINTING_RATE * strength))
-    if steps is None:
-        return stages
-    usual = sum(stage.steps for stage in stages)
-    ends = np.rint(np.cumsum([stage.steps for stage in stages]) * steps / usual).astype(int)
-    counts = np.diff(ends, prepend=0)
-    return [replace(stage, steps=int(count)) for stage, count in zip(stages, counts, strict=True)]
+_LARGE_STATE_BYTES = 84
+"""The same where the picture is painted over. Measured."""
 
 
 def needed_memory(width: int, height: int) -> int:
     """Return how many bytes painting ``width`` x ``height`` pixels takes beyond what a process has already."""
-    return _GRAPH_BYTES * min(width * height, TILE_PIXELS) + _STATE_BYTES * width * height
+    pixels = width * height
+    whole = min(pixels, neighbor_stages.WHOLE**2)
+    return _GRAPH_BYTES * min(whole, TILE_PIXELS) + max(_STATE_BYTES * whole, _LARGE_STATE_BYTES * pixels)
 
 
 class NnstEngine:
@@ -236,8 +186,8 @@ class NnstEngine:
 
     def _painted_size(self, width: int, height: int) -> tuple[int, int]:
         """Return the size in which a result of this width and height is painted."""
-        unasked = self._options.size is None and max(width, height) > _WHOLE
-        return fit_size(width, height, _WHOLE) if unasked else (width, height)
+        unasked = self._options.size is None and max(width, height) > neighbor_stages.WHOLE
+        return fit_size(width, height, neighbor_stages.WHOLE) if unasked else (width, height)
 
     def _finished(self, pixels: FloatArray, result: Picture) -> Picture:
         """Give ``pixels``, of any size, the alpha, colours and file properties of ``result``."""
@@ -276,7 +226,7 @@ class _Method:
         own = Palette.of([content])
         self._palette = own.towards(Palette.of(styles, shares), options.strength)
         self._recolor = own.map_to(self._palette)
-        width, height = fit_size(content.shape[1], content.shape[0], min(_WHOLE, max(content.shape[:2])))
+        width, height = fit_size(content.shape[1], content.shape[0], min(neighbor_stages.WHOLE, max(content.shape[:2])))
         self.recolored = self._recolor(resize_pixels(content, height, width))
         self._mix: FloatArray | None = None
         """Share of the content that each position of the hypercolumns keeps, (H / 4, W / 4)."""
@@ -341,7 +291,7 @@ class _Method:
         styles = []
         for style in self._styles:
             # A style that is enlarged for a large picture has nothing sharp to be painted with.
-            sharp = max(_WHOLE * stroke_size, *style.shape[:2])
+            sharp = max(neighbor_stages.WHOLE * stroke_size, *style.shape[:2])
             side = max(1, round(min(sharp, max(stage.width, stage.height) * stroke_size)))
             styles.append(resize_pixels(style, *reversed(fit_size(style.shape[1], style.shape[0], side))))
         return styles

@@ -49,7 +49,7 @@ class Descent:
 
     Attributes:
         image: (1, 3, H, W) in [0, 1], as it stands.
-        best: the image with the lowest loss so far.
+        best: the image with the lowest loss so far, or the last one where no other is kept.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Descent:
         optimizer: str = "lbfgs",
         learning_rate: float | None = None,
         steps: int | None = None,
+        keeps_best: bool = True,
         memory: Memory | None = None,
     ) -> None:
         """Start from ``start`` (1, 3, H, W), float32.
@@ -70,10 +71,12 @@ class Descent:
             optimizer: by name: 'lbfgs', 'adam' or 'sgd'.
             learning_rate: in the optimizer's own unit; its default if None.
             steps: how many will be taken, if that is known: L-BFGS then reserves no more memory than it can use.
+            keeps_best: whether the best image is kept beside the last one; else that counts as the best.
             memory: where everything as large as the image is kept.
         """
         self._memory = memory or Memory()
-        self.image, self.best = (self._memory.copied(start) for _ in range(2))
+        self.image = self._memory.copied(start)
+        self.best = self._memory.copied(start) if keeps_best else self.image
         self._objective = objective
         self._steps = steps
         self._course = _Course(optimizer, learning_rate or DEFAULT_LEARNING_RATE[optimizer])

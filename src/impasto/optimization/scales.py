@@ -23,6 +23,8 @@ class Stage:
     """By name: see `impasto.optimization.optimizers.build_optimizer`."""
     learning_rate: float | None = None
     """In the optimizer's own unit; None is its default."""
+    keeps_best: bool = True
+    """See `impasto.optimization.descent.Descent`."""
 
     @property
     def work(self) -> int:

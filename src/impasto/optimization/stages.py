@@ -153,6 +153,7 @@ class Run(Generic[StageT]):
             optimizer=stage.optimizer,
             learning_rate=stage.learning_rate,
             steps=stage.steps,
+            keeps_best=stage.keeps_best,
             memory=self.memory,
         )
 
