@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 
@@ -9,10 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from impasto.descriptors.compact import load_compact
+from impasto.descriptors.compact import BUNDLED, load_compact
+from impasto.descriptors.weights.location import stored_identity
+from impasto.descriptors.weights.store import REMOTE_WEIGHTS
+from impasto.engines import descriptor_graphs
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.descriptor_graphs import DescriptorGraphs
 from impasto.engines.gatys_graphs import GraphEngine
+from impasto.engines.network_graphs import cache_folder
 from impasto.engines.optimization import OptimizationEngine
 from impasto.engines.statistics_objective import STYLE_LAYERS, StatisticsLook, StatisticsObjective, statistics
 from impasto.errors import MissingDependencyError, UnknownNameError
@@ -24,6 +29,7 @@ from impasto.optimization.checkpoint import Checkpoint
 from impasto.optimization.memory import Memory, OnDisk
 from impasto.optimization.stages import to_image
 from impasto.options import GatysOptions, RuntimeOptions, shares_of_layers
+from impasto.runtimes.descriptor_folder import graphs_folder
 
 STYLE = {"relu1_1": 1.0, "relu2_1": 0.5, "relu4_1": 2.0, "relu5_1": 1.0}
 
@@ -173,6 +179,29 @@ def test_without_pytorch_gatys_paints_through_graphs(photo, painting, tmp_path):
     done = subprocess.run([*map(str, command), "--pooling", "average"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.endswith("error: pooling 'average' needs PyTorch: pip install 'impasto[torch]'\n")
+
+
+def test_graphs_that_were_made_once_need_no_pytorch(stored_weights):
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'onnx'): sys.modules[name] = None\n"
+        "import numpy as np\n"
+        "from impasto.engines.descriptor_graphs import DescriptorGraphs\n"
+        "from impasto.options import RuntimeOptions\n"
+        "graphs = DescriptorGraphs('vgg19', RuntimeOptions(precision='float32'))\n"
+        "print(graphs.run('see_layers', image=np.zeros((1, 3, 16, 16), np.float32))['relu4_1'].shape[2:])"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "descriptor 'vgg19', when it is first used, needs PyTorch" in done.stderr
+    made = cache_folder() / "descriptors" / graphs_folder(stored_identity("vgg19"), "neighbors")
+    shutil.copytree(BUNDLED.parent, made)  # in place of those of VGG19, which take a minute
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout == "(2, 2)\n", done.stderr
+
+
+def test_weights_that_can_be_fetched_have_the_names_that_graphs_know():
+    assert set(descriptor_graphs._FETCHED) == set(REMOTE_WEIGHTS)
 
 
 def test_the_layers_are_those_of_the_graphs():

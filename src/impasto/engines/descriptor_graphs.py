@@ -8,22 +8,26 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from impasto.descriptors.weights.location import stored_identity, stored_names
 from impasto.engines.memory import return_freed_blocks
 from impasto.engines.network_graphs import cache_folder, check_addresses
-from impasto.errors import needs_extra
+from impasto.errors import UnknownNameError, needs_extra
 from impasto.runtimes.catalog import RUNTIMES
+from impasto.runtimes.descriptor_folder import graphs_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from impasto.options import RuntimeOptions
     from impasto.runtimes.base import Runtime
-    from impasto.runtimes.descriptor_export import GraphsOf
+    from impasto.runtimes.descriptor_folder import GraphsOf
     from impasto.types import FloatArray
 
 _FLEXIBLE = 300_000
 """Pixels up to which one compiled graph serves all sizes; for more, it takes half of the memory if it serves one."""
 _FIRST: dict[GraphsOf, str] = {"neighbors": "see_layers", "statistics": "sum_statistics"}
+_FETCHED = ("vgg19", "vgg16")
+"""Names of `impasto.descriptors.weights.store.REMOTE_WEIGHTS`, without PyTorch."""
 _BUNDLED = Path(str(files("impasto.bundled"))) / "descriptors"
 
 
@@ -57,12 +61,19 @@ class DescriptorGraphs:
         self._device = device
         self._runtimes: dict[tuple[str, tuple[int, ...]], Runtime] = {}
         self._last: Runtime | None = None
+        bundled = [folder.name for folder in _BUNDLED.iterdir()]
+        known = {*bundled, *_FETCHED, *stored_names()}
+        if descriptor not in known and not Path(descriptor).is_file():
+            raise UnknownNameError("descriptor", descriptor, known)
         self._folder = _BUNDLED / descriptor
-        bundled = descriptor in (folder.name for folder in _BUNDLED.iterdir())
-        if not bundled or not (self._folder / f"{_FIRST[graphs]}.onnx").exists():
+        if descriptor in bundled and (self._folder / f"{_FIRST[graphs]}.onnx").exists():
+            return
+        cache, identity = cache_folder() / "descriptors", stored_identity(descriptor)
+        self._folder = cache / graphs_folder(identity, graphs)
+        if not identity or not self._folder.is_dir():
             with needs_extra(f"descriptor {descriptor!r}, when it is first used,", "torch"):
                 from impasto.runtimes.descriptor_export import stored_graphs
-            self._folder = stored_graphs(descriptor, graphs, cache_folder() / "descriptors", on_download)
+            self._folder = stored_graphs(descriptor, graphs, cache, on_download)
 
     def run(self, graph: str, **inputs: FloatArray) -> dict[str, FloatArray]:
         """Compute the outputs of ``graph``, by name.

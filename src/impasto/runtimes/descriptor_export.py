@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import save_file
@@ -16,6 +16,7 @@ from impasto.descriptors.vgg import VGG
 from impasto.descriptors.weights.safetensors_file import open_safetensors
 from impasto.errors import UsageError, WeightsError
 from impasto.losses.gradients import NeighborGraphs, StatisticsGraphs
+from impasto.runtimes.descriptor_folder import graphs_folder
 from impasto.runtimes.export import export
 from impasto.runtimes.torch_runtime import TorchRuntime
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from impasto.runtimes.base import Runtime
+    from impasto.runtimes.descriptor_folder import GraphsOf
 
-GraphsOf: TypeAlias = Literal["neighbors", "statistics"]
 _WEIGHTS = "weights.safetensors"
 _CARD = "card.json"
 _FUNCTIONS: dict[GraphsOf, tuple[type[NeighborGraphs | StatisticsGraphs], str]] = {
@@ -52,7 +53,7 @@ def stored_graphs(
     """
     network = load_encoder(name, on_download=on_download)
     functions, deepest = _FUNCTIONS[graphs]
-    folder = cache / f"{network.identity[:32]}-{graphs}"
+    folder = cache / graphs_folder(network.identity, graphs)
     if folder.is_dir():
         return folder
     if f"{deepest}.weight" not in (tensors := network.tensors()):

@@ -8,17 +8,16 @@ import os
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import platformdirs
 from filelock import FileLock
 from safetensors import SafetensorError
 
 from impasto.descriptors.weights.canonical import DescriptorWeights, PreprocessingName
 from impasto.descriptors.weights.download import download
 from impasto.descriptors.weights.formats import read_weights
+from impasto.descriptors.weights.location import SUFFIX, weights_folder
 from impasto.descriptors.weights.safetensors_file import (
     describe,
     open_safetensors,
@@ -31,6 +30,7 @@ from impasto.options import PLAIN_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     import torch
 
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 _RESERVED = ("auto", "compact")
 """Names that mean other descriptors, whatever is stored."""
-_SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ class WeightsStore:
 
     def entries(self) -> list[StoredWeights]:
         """List what is stored, by name; reads headers only."""
-        return [self._entry(path) for path in sorted(self.folder.glob(f"*{_SUFFIX}")) if path.name[0] != "."]
+        return [self._entry(path) for path in sorted(self.folder.glob(f"*{SUFFIX}")) if path.name[0] != "."]
 
     def add(
         self,
@@ -241,7 +240,7 @@ class WeightsStore:
             raise UsageError(f"weights {name!r} are stored already; choose another name{remedy}")
 
     def _path(self, name: str) -> Path:
-        return self.folder / f"{name}{_SUFFIX}"
+        return self.folder / f"{name}{SUFFIX}"
 
     def _stored(self, name: str) -> Path:
         names = [entry.name for entry in self.entries()]
@@ -269,7 +268,7 @@ class WeightsStore:
         return self._entry(path)
 
     def _entry(self, path: Path) -> StoredWeights:
-        name, size = path.name.removesuffix(_SUFFIX), path.stat().st_size
+        name, size = path.name.removesuffix(SUFFIX), path.stat().st_size
         try:
             metadata = read_metadata(path)
             preprocessing = stated_preprocessing(path.name, metadata)
@@ -291,14 +290,13 @@ class WeightsStore:
 
 
 def default_store() -> WeightsStore:
-    """Return the user's store: ``IMPASTO_WEIGHTS_DIR``, else the platform's folder for data.
+    """Return the user's store, in `weights_folder`.
 
     ``IMPASTO_WEIGHTS_MIRRORS`` lists base addresses, separated by commas, that downloads try first.
     """
-    folder = os.environ.get("IMPASTO_WEIGHTS_DIR", "")
     mirrors = os.environ.get("IMPASTO_WEIGHTS_MIRRORS", "").split(",")
     return WeightsStore(
-        Path(folder) if folder else platformdirs.user_data_path("impasto") / "weights",
+        weights_folder(),
         mirrors=[mirror.strip() for mirror in mirrors if mirror.strip()],
     )
 

@@ -1,0 +1,12 @@
+"""How the folders of descriptors' graphs are called: without PyTorch."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+GraphsOf: TypeAlias = Literal["neighbors", "statistics"]
+
+
+def graphs_folder(identity: str, graphs: GraphsOf) -> str:
+    """Name the folder of the ``graphs`` that were made of weights with the sha256 ``identity``."""
+    return f"{identity[:32]}-{graphs}"
