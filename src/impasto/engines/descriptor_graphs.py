@@ -86,10 +86,8 @@ class DescriptorGraphs:
         large = shape[2] * shape[3] > _FLEXIBLE
         key = (graph, shape if large else ())
         runtime = self._runtimes.get(key)
-        if self._last is not None and self._last is not runtime:
-            # One runs many times before the next one is needed: no two have to keep their memory.
-            self._last.release()
-            return_freed_blocks()
+        if self._last is not runtime:
+            self.release()  # one runs many times before the next one is needed: no two have to keep their memory
         if runtime is None:
             check_addresses()
             self._runtimes = {known: kept for known, kept in self._runtimes.items() if known[1] in ((), shape)}
@@ -97,6 +95,12 @@ class DescriptorGraphs:
             runtime = self._runtimes[key] = self._loaded(graph, shapes)
         self._last = runtime
         return runtime.run(inputs)
+
+    def release(self) -> None:
+        """Give back the memory that the last graph keeps for its next run."""
+        if self._last is not None:
+            self._last.release()
+            return_freed_blocks()
 
     @cached_property
     def identity(self) -> str:

@@ -31,7 +31,7 @@ TILE_PIXELS = 330_000
 """Of a tile at most, about."""
 _LONGEST_SIDE = 1024
 """Of a tile, in pixels."""
-_LARGE_TILE_PIXELS, _LARGE_TILE_SIDE = 180_000, 512
+_LARGE_TILE_PIXELS, _LARGE_TILE_SIDE = 140_000, 384
 """The same of a picture with a longer side: what is as large as the picture needs the memory."""
 _DISTANCE_SHARE = 0.3
 """Weight of the relative squared distance beside the cosine distance, of hypercolumns."""

@@ -140,6 +140,7 @@ class NnstEngine:
         except Interrupted as stop:
             pixels = resize_pixels(stop.picture.pixels, result.height, result.width)
             raise Interrupted(self._finished(pixels, result)) from None
+        self.network.release()
         painted = resize_pixels(method.in_palette(painted), result.height, result.width)
         return self._finished(painted, result)
 

@@ -107,7 +107,7 @@ class Run(Generic[StageT]):
         first, done = (state.stage, state.done) if state else (0, 0)
         pixels = state.arrays["start"].astype(np.float32, copy=False) if state else start
         for index in range(first, len(self.stages)):
-            stage, descent = self.stages[index], None
+            stage, best = self.stages[index], None
             continued = state if index == first else None
             try:
                 if continued:
@@ -116,7 +116,10 @@ class Run(Generic[StageT]):
                     pixels = self.method.resized(stage, pixels)
                 pixels = self.memory.kept(pixels)
                 descent = self._descent(stage, pixels)
-                begun = pixels if checkpoint and self.checkpoint_every else None
+                best = descent.best
+                every = self.checkpoint_every
+                will_save = checkpoint and every and done % every + stage.steps >= every
+                begun = pixels if will_save else None
                 del pixels  # of a large picture there is no room for one that nobody needs
                 done_before = done
                 if continued:
@@ -127,15 +130,16 @@ class Run(Generic[StageT]):
                     done += 1
                     on_step(self._progress(index, done, done_before, descent, losses, note))
                     # Last, so that a run killed before this line repeats the step, and on_step misses none.
-                    if checkpoint and begun is not None and done % self.checkpoint_every == 0:
+                    if checkpoint and begun is not None and done % every == 0:
                         arrays, course = descent.state()
                         arrays |= {"start": begun, **self.method.state()}
                         here = RunState(index, done, done - done_before, course, arrays, self.tile)
                         checkpoint.save(here, self.fingerprint, self.memory)
-                pixels = to_pixels(descent.best)
+                del descent  # its state has made room when the next picture is made
+                pixels = to_pixels(best)
             except KeyboardInterrupt:
-                if descent is not None:
-                    pixels = to_pixels(descent.best)
+                if best is not None:
+                    pixels = to_pixels(best)
                 elif continued:
                     pixels = to_pixels(continued.arrays["best"].astype(np.float32, copy=False))
                 elif index == 0:
