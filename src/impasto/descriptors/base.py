@@ -14,16 +14,12 @@ if TYPE_CHECKING:
     from impasto.types import Features
 
 
-class Descriptor(Protocol):
-    """A frozen feature network: images in, activations by layer name out. It has no state but its weights."""
+class Sight(Protocol):
+    """What sees pictures through layers: a descriptor network, or graphs that were made of one."""
 
     @property
     def name(self) -> str:
-        """The name in the catalog, as it is written into results."""
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Every layer that can be asked for, shallow to deep."""
+        """Of the descriptor, as it is written into results."""
 
     @property
     def identity(self) -> str:
@@ -35,18 +31,19 @@ class Descriptor(Protocol):
     def reach(self, layer: str) -> int:
         """How many pixels around those that it stands for a position of ``layer`` sees at most."""
 
+
+class Descriptor(Sight, Protocol):
+    """A frozen feature network: images in, activations by layer name out. It has no state but its weights."""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Every layer that can be asked for, shallow to deep."""
+
     def forward(self, image: torch.Tensor, layers: Iterable[str]) -> Features:
         """Compute ``layers`` for ``image`` (N, 3, H, W), sRGB in [0, 1]; no deeper than asked."""
 
 
-class HasMinimumSize(Protocol):
-    """What has layers that small pictures are too small for."""
-
-    def minimum_size(self, layer: str) -> int:
-        """See `Descriptor.minimum_size`."""
-
-
-def check_size(descriptor: HasMinimumSize, width: int, height: int, layers: Iterable[str], what: str = "image") -> None:
+def check_size(descriptor: Sight, width: int, height: int, layers: Iterable[str], what: str = "image") -> None:
     """Make sure that a picture of ``width`` x ``height`` has 2x2 positions at least in each of ``layers``.
 
     Raises:

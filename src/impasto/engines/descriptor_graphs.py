@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impasto.descriptors.weights.location import stored_identity, stored_names
+from impasto.descriptors.weights.location import stored_files, stored_identity, weights_folder
 from impasto.engines.memory import return_freed_blocks
 from impasto.engines.network_graphs import cache_folder, check_addresses
 from impasto.errors import UnknownNameError, needs_extra
@@ -61,13 +61,13 @@ class DescriptorGraphs:
         self._device = device
         self._runtimes: dict[tuple[str, tuple[int, ...]], Runtime] = {}
         self._last: Runtime | None = None
-        bundled = [folder.name for folder in _BUNDLED.iterdir()]
-        known = {*bundled, *_FETCHED, *stored_names()}
-        if descriptor not in known and not Path(descriptor).is_file():
-            raise UnknownNameError("descriptor", descriptor, known)
         self._folder = _BUNDLED / descriptor
+        bundled = [folder.name for folder in _BUNDLED.iterdir()]
         if descriptor in bundled and (self._folder / f"{_FIRST[graphs]}.onnx").exists():
             return
+        known = {*bundled, *_FETCHED, *(path.stem for path in stored_files(weights_folder()))}
+        if descriptor not in known and not Path(descriptor).is_file():
+            raise UnknownNameError("descriptor", descriptor, known)
         cache, identity = cache_folder() / "descriptors", stored_identity(descriptor)
         self._folder = cache / graphs_folder(identity, graphs)
         if not identity or not self._folder.is_dir():

@@ -12,7 +12,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from impasto.descriptors.base import check_size
 from impasto.engines.base import Forecast
@@ -35,6 +35,7 @@ from impasto.options import layer_weights
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from impasto.descriptors.base import Sight
     from impasto.engines.base import StylizeInputs
     from impasto.engines.needs import Need
     from impasto.images import LazyPicture
@@ -51,25 +52,7 @@ _LARGEST_UNASKED = 1024
 """Long side in pixels beyond which each pixel is painted only if --size asks for it: the time grows with the area."""
 
 
-class Sight(Protocol):
-    """What the engine asks of whatever sees pictures."""
-
-    @property
-    def name(self) -> str:
-        """Of the descriptor, as it is written into results."""
-
-    @property
-    def identity(self) -> str:
-        """The sha256 of the descriptor's weights."""
-
-    def minimum_size(self, layer: str) -> int:
-        """Smallest height and width in pixels for which ``layer`` has 2x2 positions, fewer make no statistics."""
-
-    def reach(self, layer: str) -> int:
-        """How many pixels around those that it stands for a position of ``layer`` sees at most."""
-
-
-SightT = TypeVar("SightT", bound=Sight)
+SightT = TypeVar("SightT", bound="Sight")
 
 
 def gatys_engine(

@@ -34,10 +34,12 @@ if TYPE_CHECKING:
 _WHOLE = 2**30
 _MINIMUM_SIZE = 32
 """Of relu5_1, which is always computed."""
-_PASS_BYTES = 1_400
-"""That the graphs of the compact descriptor take for a pixel of a tile. Measured."""
+_PASS_BYTES = 1_440
+"""That the graphs of the compact descriptor take for a pixel of a tile. Measured; half of it above 300,000 pixels."""
 _CONTENT_BYTES = 8
 """That its activations of relu4_2 take for a pixel."""
+_VGG_WIDTH = 4
+"""Times that all other descriptors are as wide."""
 
 
 class GraphSight(DescriptorGraphs):
@@ -53,12 +55,12 @@ class GraphSight(DescriptorGraphs):
         super().__init__(self.name, RuntimeOptions(precision=options.precision), graphs="statistics")
 
     def minimum_size(self, layer: str) -> int:
-        """See `impasto.engines.gatys.Sight`; the same for all layers, which are computed together."""
+        """See `impasto.descriptors.base.Sight`; the same for all layers, which are computed together."""
         del layer
         return _MINIMUM_SIZE
 
     def reach(self, layer: str) -> int:
-        """See `impasto.engines.gatys.Sight`; the same for all layers."""
+        """See `impasto.descriptors.base.Sight`; the same for all layers."""
         del layer
         return HALO
 
@@ -127,13 +129,13 @@ class GraphEngine(GatysEngine[GraphSight]):
     def _need(
         self, network: GraphSight, largest: Stage, styles: Sequence[FloatArray], tile: int | None, folder: Path
     ) -> Need:
-        del network
+        width = 1 if network.name == "compact" else _VGG_WIDTH
         long_side = max(largest.width, largest.height)
         return plan(
             largest.width,
             largest.height,
             [self._fitting(style, long_side * self._options.stroke_size) for style in styles],
-            Appetite(_PASS_BYTES, _CONTENT_BYTES, HALO),
+            Appetite(width * _PASS_BYTES, width * _CONTENT_BYTES, HALO),
             optimizer=self._options.optimizer,
             tile=tile,
             folder=folder,

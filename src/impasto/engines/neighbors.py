@@ -26,8 +26,6 @@ _MOST_DOUBT = 0.85
 """Share of the content's own features where the doubt is greatest."""
 _BALANCING = 60
 """Rounds in which the shares of several styles are brought to their weights."""
-
-
 _BALANCED = 16384
 """Positions of a picture, at most, by which that is found out."""
 

@@ -19,9 +19,9 @@ def weights_folder() -> Path:
     return Path(folder) if folder else platformdirs.user_data_path("impasto") / "weights"
 
 
-def stored_names() -> list[str]:
-    """List the names of all weights that are stored."""
-    return sorted(path.name.removesuffix(SUFFIX) for path in weights_folder().glob(f"*{SUFFIX}") if path.name[0] != ".")
+def stored_files(folder: Path) -> list[Path]:
+    """List the files of weights in ``folder``, by name."""
+    return [path for path in sorted(folder.glob(f"*{SUFFIX}")) if path.name[0] != "."]
 
 
 def stored_identity(name: str) -> str:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from impasto.descriptors.weights.canonical import DescriptorWeights, PreprocessingName
 from impasto.descriptors.weights.download import download
 from impasto.descriptors.weights.formats import read_weights
-from impasto.descriptors.weights.location import SUFFIX, weights_folder
+from impasto.descriptors.weights.location import SUFFIX, stored_files, weights_folder
 from impasto.descriptors.weights.safetensors_file import (
     describe,
     open_safetensors,
@@ -108,7 +108,7 @@ class WeightsStore:
 
     def entries(self) -> list[StoredWeights]:
         """List what is stored, by name; reads headers only."""
-        return [self._entry(path) for path in sorted(self.folder.glob(f"*{SUFFIX}")) if path.name[0] != "."]
+        return [self._entry(path) for path in stored_files(self.folder)]
 
     def add(
         self,
