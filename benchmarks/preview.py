@@ -1,6 +1,6 @@
 """Whether a small run predicts a large one: how far the large result, reduced, is from the small one.
 
-    python benchmarks/preview.py --photos FOLDER --styles FOLDER [--pairs 10] [--large 4096] [--output preview.json]
+    python benchmarks/preview.py --photos FOLDER --styles FOLDER [--pairs 10] [--large 4096] [--engine nnst,fast,gatys]
 
 The distance is like LPIPS with equal weights (Zhang et al. 2018): features of VGG19, each position scaled to length 1,
 mean squared differences, summed over channels, averaged over positions and layers. Ways of painting:
@@ -16,7 +16,6 @@ gatys, one scale: the same losses and number of steps, from the content at the f
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from itertools import pairwise
 from pathlib import Path
@@ -35,6 +34,8 @@ from impasto.options import DescentOptions, FastOptions
 from impasto.types import Picture
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from impasto.descriptors.base import Descriptor
 
 LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
@@ -84,25 +85,39 @@ def painted_in_tiles(content: Picture, style: Picture) -> Picture:
     return Picture(result)
 
 
-def measure(network: Descriptor, content: Picture, style: Picture, long_side: int) -> dict[str, float]:
-    """Return the distances of all ways of painting."""
-    small, large = sized(content, SMALL), sized(content, long_side)
-    preview = painted(small, style, "nnst")
-    width, height = preview.width, preview.height
-    final = resize_picture(painted(large, style, "nnst", size=long_side), width, height)
-    found = {"nnst": distance(network, preview, final)}
-    preview = painted(small, style, "fast")
-    found |= {
-        "fast": distance(network, preview, resize_picture(painted(large, style, "fast"), width, height)),
-        "fast, strokes in pixels": distance(network, preview, resize_picture(as_frame(large, style), width, height)),
-        "fast, tiles": distance(network, preview, resize_picture(painted_in_tiles(large, style), width, height)),
-    }
-    small, large = sized(content, SMALL_RUN), sized(content, LARGE_RUN)
+def neighbors(content: Picture, style: Picture, large: int) -> Iterator[tuple[str, Picture, Picture]]:
+    """Name the ways of `nnst`, with small and large results."""
+    small = painted(sized(content, SMALL), style, "nnst")
+    yield "nnst", small, painted(sized(content, large), style, "nnst", size=large)
+
+
+def feedforward(content: Picture, style: Picture, large: int) -> Iterator[tuple[str, Picture, Picture]]:
+    """Name the ways of `fast`, with small and large results."""
+    small, enlarged = painted(sized(content, SMALL), style, "fast"), sized(content, large)
+    yield "fast", small, painted(enlarged, style, "fast")
+    yield "fast, strokes in pixels", small, as_frame(enlarged, style)
+    yield "fast, tiles", small, painted_in_tiles(enlarged, style)
+
+
+def gatys(content: Picture, style: Picture, large: int) -> Iterator[tuple[str, Picture, Picture]]:
+    """Name the ways of `gatys`, with small and large results, whose size is always the same."""
+    del large
     for name, scales in (("gatys", 0), ("gatys, one scale", 1)):
         how = {"descriptor": "compact", "scales": scales, "steps": 60}
-        one, other = (painted(each, style, "gatys", **how) for each in (small, large))
-        found[name] = distance(network, one, resize_picture(other, one.width, one.height))
-    return found
+        small, enlarged = (painted(sized(content, side), style, "gatys", **how) for side in (SMALL_RUN, LARGE_RUN))
+        yield name, small, enlarged
+
+
+WAYS = {"nnst": neighbors, "fast": feedforward, "gatys": gatys}
+
+
+def measure(network: Descriptor, content: Picture, style: Picture, large: int, engines: list[str]) -> dict[str, float]:
+    """Return the distances of all ways of painting."""
+    return {
+        name: distance(network, small, resize_picture(enlarged, small.width, small.height))
+        for engine in engines
+        for name, small, enlarged in WAYS[engine](content, style, large)
+    }
 
 
 def main() -> None:
@@ -112,14 +127,16 @@ def main() -> None:
     parser.add_argument("--styles", type=Path, required=True)
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--large", type=int, default=4096, help="long side of the large picture, in pixels")
-    parser.add_argument("--output", type=Path, help="also write the distances as JSON")
+    parser.add_argument("--engine", default=",".join(WAYS), help="of these, with commas between")
     arguments = parser.parse_args()
     network = load_descriptor_of(DescentOptions.parse({"precision": "float32"}))
     photos, styles = (sorted(folder.glob("*.jpg")) for folder in (arguments.photos, arguments.styles))
     rows = []
     for index in range(arguments.pairs):
         photo, style = photos[index * len(photos) // arguments.pairs], styles[index * len(styles) // arguments.pairs]
-        rows.append(measure(network, read_picture(photo), read_picture(style), arguments.large))
+        rows.append(
+            measure(network, read_picture(photo), read_picture(style), arguments.large, arguments.engine.split(","))
+        )
         if index == 0:
             print(f"| | {' | '.join(rows[0])} |\n|{'---|' * (1 + len(rows[0]))}")
         print(
@@ -127,8 +144,6 @@ def main() -> None:
         )
     means = {name: statistics.mean(row[name] for row in rows) for name in rows[0]}
     print(f"| mean | {' | '.join(f'{value:.4f}' for value in means.values())} |")
-    if arguments.output:
-        arguments.output.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

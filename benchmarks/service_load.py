@@ -1,6 +1,6 @@
-"""The service under load, on this machine: real server, real workers, the default engine.
+"""The service under load, on this machine: real server, real workers.
 
-    python benchmarks/service_load.py [PART...] [--seconds 120] [--jobs 2000]
+    python benchmarks/service_load.py [PART...] [--engine fast] [--seconds 120] [--jobs 2000]
 
 Parts: sizes, load, streams, overload, memory, recovery, throughput. Prints one JSON object for each that is named, or
 for all.
@@ -73,9 +73,9 @@ def serving(*flags: str, **settings: str) -> Iterator[tuple[httpx.Client, psutil
                 process.wait(60)
 
 
-def form(size: int) -> dict[str, str]:
+def form(size: int, engine: str) -> dict[str, str]:
     """The fields of a job."""
-    return {"style": "great-wave", "size": str(size)}
+    return {"style": "great-wave", "size": str(size), "engine": engine}
 
 
 def quantile(values: list[float], share: float) -> float:
@@ -83,9 +83,9 @@ def quantile(values: list[float], share: float) -> float:
     return round(1000 * float(np.quantile(values, share)), 1)
 
 
-def request_of(api: httpx.Client, picture: bytes, size: int) -> bytes:
+def request_of(api: httpx.Client, picture: bytes, size: int, engine: str) -> bytes:
     """A whole HTTP request that submits a job: to build it a thousand times would take what is measured."""
-    request = api.build_request("POST", "/v1/jobs", files={"content": picture}, data=form(size))
+    request = api.build_request("POST", "/v1/jobs", files={"content": picture}, data=form(size, engine))
     head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
     return f"POST /v1/jobs HTTP/1.1\r\n{head}\r\n".encode() + request.read()
 
@@ -120,12 +120,14 @@ class Connections:
             writer.close()
 
 
-async def submit_at(api: httpx.Client, rate: float, seconds: float, picture: bytes, size: int) -> dict[str, Any]:
+async def submit_at(
+    api: httpx.Client, rate: float, seconds: float, picture: bytes, size: int, engine: str
+) -> dict[str, Any]:
     """Send jobs at a steady rate, whether or not the earlier ones are answered."""
     latencies: list[float] = []
     answers: Counter[int | str] = Counter()
     retry_after, accepted = 0, []
-    request, connections = request_of(api, picture, size), Connections(api)
+    request, connections = request_of(api, picture, size, engine), Connections(api)
 
     async def send(due: float) -> None:
         nonlocal retry_after
@@ -183,18 +185,18 @@ def memory(process: psutil.Process) -> int:
 def load(arguments: argparse.Namespace) -> dict[str, Any]:
     """100 submits a second while a worker paints."""
     with serving(IMPASTO_QUOTA=str(1 << 40)) as (api, process):
-        warm(api)
+        warm(api, arguments.engine)
         before = memory(process)
         picture = photograph(640, 480)
-        found = asyncio.run(submit_at(api, arguments.rate, arguments.seconds, picture, 256))
+        found = asyncio.run(submit_at(api, arguments.rate, arguments.seconds, picture, 256, arguments.engine))
         painted = states(api)["succeeded"]
         del found["accepted"]
         return found | {"painted meanwhile": painted, "MiB before": before, "MiB after": memory(process)}
 
 
-def warm(api: httpx.Client) -> None:
+def warm(api: httpx.Client, engine: str) -> None:
     """Have one job painted."""
-    answer = api.post("/v1/jobs", files={"content": photograph(640, 480)}, data=form(256))
+    answer = api.post("/v1/jobs", files={"content": photograph(640, 480)}, data=form(256, engine))
     job = answer.json()["id"]
     wait_for(lambda: api.get(f"/v1/jobs/{job}").json()["state"] == "succeeded", what="the first job")
 
@@ -226,7 +228,7 @@ async def watch(api: httpx.Client, jobs: list[str], lags: list[float], begin: Ca
 def streams(arguments: argparse.Namespace) -> dict[str, Any]:
     """200 event streams, each of a job that waits, is painted and ends."""
     with serving() as (api, process):
-        warm(api)
+        warm(api, arguments.engine)
         workers = [child for child in process.children(recursive=True) if child.children()]
 
         def begin() -> None:
@@ -235,7 +237,9 @@ def streams(arguments: argparse.Namespace) -> dict[str, Any]:
 
         for worker in workers:
             worker.suspend()
-        jobs = asyncio.run(submit_at(api, 50, arguments.streams / 50, photograph(320, 240), 128))["accepted"]
+        jobs = asyncio.run(submit_at(api, 50, arguments.streams / 50, photograph(320, 240), 128, arguments.engine))[
+            "accepted"
+        ]
         lags: list[float] = []
         used = sum(process.cpu_times()[:2])
         began = time.perf_counter()
@@ -254,14 +258,16 @@ def streams(arguments: argparse.Namespace) -> dict[str, Any]:
 def overload(arguments: argparse.Namespace) -> dict[str, Any]:
     """Ten times what can be painted, with a short queue."""
     with serving(IMPASTO_BACKLOG="50", IMPASTO_TENANT_BACKLOG="50") as (api, process):
-        warm(api)
+        warm(api, arguments.engine)
         picture = photograph(640, 480)
         began, before = time.perf_counter(), states(api)["succeeded"]
-        asyncio.run(submit_at(api, 10, 10, picture, 1024))
+        asyncio.run(submit_at(api, 10, 10, picture, 1024, arguments.engine))
         finish(api, lambda jobs: jobs["queued"] == 0)
         capacity = (states(api)["succeeded"] - before) / (time.perf_counter() - began)
         first = memory(process)
-        found = asyncio.run(submit_at(api, max(20.0, 10 * capacity), arguments.seconds, picture, 1024))
+        found = asyncio.run(
+            submit_at(api, max(20.0, 10 * capacity), arguments.seconds, picture, 1024, arguments.engine)
+        )
         jobs = found.pop("accepted")
         finish(api, lambda jobs: jobs["queued"] + jobs["running"] == 0)
         ended = Counter(api.get(f"/v1/jobs/{job}").json()["state"] for job in jobs)
@@ -276,10 +282,10 @@ def overload(arguments: argparse.Namespace) -> dict[str, Any]:
 def memory_flat(arguments: argparse.Namespace) -> dict[str, Any]:
     """Memory of server, worker and its child over many jobs."""
     with serving() as (api, process):
-        warm(api)
+        warm(api, arguments.engine)
         picture, samples = photograph(320, 240), []
         for _ in range(10):
-            asyncio.run(submit_at(api, 50, arguments.jobs / 10 / 50, picture, 128))
+            asyncio.run(submit_at(api, 50, arguments.jobs / 10 / 50, picture, 128, arguments.engine))
             finish(api, lambda jobs: jobs["queued"] + jobs["running"] == 0)
             samples.append(memory(process))
         return {
@@ -291,7 +297,6 @@ def memory_flat(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def recovery(arguments: argparse.Namespace) -> dict[str, Any]:
     """What it takes until a job goes on: its worker killed, Redis emptied; and until a canceled one has ended."""
-    del arguments
     lease, restarts, flushed, canceled = 4.0, [], [], []
     slow = {"engine": "gatys", "descriptor": "compact", "size": "256", "steps": "2000"}
     picture = photograph(640, 480)
@@ -304,7 +309,7 @@ def recovery(arguments: argparse.Namespace) -> dict[str, Any]:
         return dict(api.get(f"/v1/jobs/{name}").json())
 
     with serving("--workers", "2", IMPASTO_LEASE=str(lease)) as (api, process):
-        warm(api)
+        warm(api, arguments.engine)
         for _ in range(5):
             name = begin(api, slow)
             wait_for(lambda name=name: job(api, name)["progress"] > 0, what="a start")
@@ -326,11 +331,11 @@ def recovery(arguments: argparse.Namespace) -> dict[str, Any]:
         redis_server(Path(folder)) as redis,
         serving("--workers", "1", IMPASTO_BROKER=redis.url) as (api, _),
     ):
-        warm(api)
+        warm(api, arguments.engine)
         for _ in range(5):
             name = begin(api, slow)
             wait_for(lambda name=name: job(api, name)["progress"] > 0, what="a start")
-            waits = [begin(api, form(128), style=False) for _ in range(3)]
+            waits = [begin(api, form(128, arguments.engine), style=False) for _ in range(3)]
             time.sleep(1.0)  # their hints are sent
             api.post(f"/v1/jobs/{name}/cancel")
             redis.flush()
@@ -347,17 +352,17 @@ def recovery(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def throughput(arguments: argparse.Namespace) -> dict[str, Any]:
     """512x512 jobs a minute: a warm worker against a process for each."""
-    del arguments
     picture, warm_rates, cold_rates = photograph(512, 512), [], []
     with serving() as (api, process), tempfile.TemporaryDirectory() as folder:
-        warm(api)
+        warm(api, arguments.engine)
         file = Path(folder, "photo.jpg")
         file.write_bytes(picture)
         command = [sys.executable, "-m", "impasto", "stylize", str(file), "-s", "great-wave", "-o", f"{folder}/o.jpg"]
+        command += ["--engine", arguments.engine]
         everyone = [process, *process.children(recursive=True)]
         for _ in range(3):
             began = time.perf_counter()
-            asyncio.run(submit_at(api, 100, 0.9, picture, 512))
+            asyncio.run(submit_at(api, 100, 0.9, picture, 512, arguments.engine))
             finish(api, lambda jobs: jobs["queued"] + jobs["running"] == 0)
             warm_rates.append(60 * 90 / (time.perf_counter() - began))
             for each in everyone:
@@ -378,14 +383,13 @@ def throughput(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def sizes(arguments: argparse.Namespace) -> dict[str, Any]:
     """Jobs a minute of one worker, and the memory of everything, by the long side of the pictures."""
-    del arguments
     found = {}
     for side, jobs in ((512, 20), (1024, 8), (2048, 3), (4096, 1)):
         with serving(IMPASTO_MAX_SIZE="4096") as (api, process):
-            warm(api)
+            warm(api, arguments.engine)
             picture = photograph(side, side * 3 // 4)
             before, began, most = states(api)["succeeded"], time.perf_counter(), 0
-            asyncio.run(submit_at(api, 100, jobs / 100, picture, side))
+            asyncio.run(submit_at(api, 100, jobs / 100, picture, side, arguments.engine))
             while states(api)["succeeded"] < before + jobs:
                 most = max(most, memory(process))
                 time.sleep(0.2)
@@ -411,6 +415,7 @@ def main() -> None:
     """Measure what is named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
+    parser.add_argument("--engine", default="fast")
     parser.add_argument("--rate", type=float, default=100.0)
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--streams", type=int, default=200)
