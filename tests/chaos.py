@@ -32,11 +32,11 @@ from aiosmtpd.controller import Controller
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from impasto.api import TERMINAL, JobState
 from impasto.errors import StorageError
 from impasto.images import encode_picture
 from impasto.service import wiring
 from impasto.service.delivery.courier import LEASE as COURIER_LEASE
-from impasto.service.jobs import TERMINAL, JobState
 from impasto.service.settings import Settings
 from impasto.service.stores.audit import audit
 from impasto.types import Picture

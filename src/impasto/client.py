@@ -12,12 +12,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from impasto.api import TERMINAL, JobBody, JobList, StyleBody, StyleList
 from impasto.errors import RequestError, ServiceError, needs_extra
 from impasto.options import DEFAULT_ENGINE
-from impasto.service.jobs import TERMINAL
-from impasto.service.web.bodies import JobBody, JobList, StyleBody, StyleList
 
-with needs_extra("impasto.Client", "serve"):
+with needs_extra("impasto.Client", "client"):
     import httpx
 
 if TYPE_CHECKING:

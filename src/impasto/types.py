@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import torch
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
+
+StyleKinds: TypeAlias = Literal["any", "own"]
+"""Which styles an engine takes: names of the gallery and pictures, or none but that of its network."""
 
 Features: TypeAlias = "Mapping[str, torch.Tensor]"
 """Activations by layer name (``relu4_1``): each float, shape (N, C, H, W)."""

@@ -124,7 +124,9 @@ def test_what_needs_more_says_so(installed, photo, painting):
 @pytest.mark.skipif(sys.version_info[:2] > (3, 11), reason="the lowest versions have no wheels for newer Pythons")
 def test_the_lowest_versions_that_are_named_suffice(wheel, photo, tmp_path):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    named = [*project["dependencies"], *project["optional-dependencies"]["serve"]]
+    extras = project["optional-dependencies"]
+    named = [*project["dependencies"], *extras["client"], *extras["serve"]]
+    named.remove("impasto[client]")
     lowest = [re.sub(r">=([\w.]+)(,<[\w.]+)?", r"==\1", each) for each in named]
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     python = tmp_path / "venv" / "bin" / "python"

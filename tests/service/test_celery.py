@@ -11,9 +11,10 @@ from contextlib import closing, contextmanager
 
 import pytest
 
+from impasto.api import JobState
 from impasto.images import encode_picture, read_picture, resize_picture
 from impasto.service import wiring
-from impasto.service.jobs import JobState, NewJob, new_id
+from impasto.service.jobs import NewJob, new_id
 from impasto.service.settings import Settings
 from service.servers import redis_server, wait_for
 

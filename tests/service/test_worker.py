@@ -12,10 +12,11 @@ from threading import Event, Thread
 import psutil
 import pytest
 
+from impasto.api import TERMINAL, JobState
 from impasto.images import encode_picture, read_picture, resize_picture
 from impasto.service import wiring
 from impasto.service.child import Child
-from impasto.service.jobs import TERMINAL, JobState, NewJob, new_id
+from impasto.service.jobs import NewJob, new_id
 from impasto.service.run import Painted, Progress, Work, is_answer, serve
 from impasto.service.settings import Settings
 from impasto.service.worker import Worker, work

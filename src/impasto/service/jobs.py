@@ -12,26 +12,8 @@ from uuid import UUID
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from impasto.api import JobState
 
-class JobState(StrEnum):
-    """Where a job is; from a terminal state it only goes on to 'expired'."""
-
-    QUEUED = "queued"
-    """It waits for a worker."""
-    RUNNING = "running"
-    """A worker holds it by a lease."""
-    SUCCEEDED = "succeeded"
-    """Its result is stored."""
-    FAILED = "failed"
-    """It has no result; ``error_code`` says why."""
-    CANCELED = "canceled"
-    """Its owner did not want it any more."""
-    EXPIRED = "expired"
-    """It was finished, and what belonged to it has been deleted."""
-
-
-OPEN = frozenset({JobState.QUEUED, JobState.RUNNING})
-TERMINAL = frozenset(JobState) - OPEN
 DEFAULT_QUEUE = "cpu"
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from impasto.service.jobs import Beat, Counts, Delivery, Job, JobState, NewJob
+    from impasto.api import JobState
+    from impasto.service.jobs import Beat, Counts, Delivery, Job, NewJob
 
 
 class Submissions(Protocol):

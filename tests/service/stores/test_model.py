@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from sqlalchemy import select
 
+from impasto.api import OPEN, JobState
 from impasto.errors import ConflictError
-from impasto.service.jobs import OPEN, Beat, Channel, JobState, Limits, NewJob, Retention
+from impasto.service.jobs import Beat, Channel, Limits, NewJob, Retention
 from impasto.service.stores.claims import SQLClaims
 from impasto.service.stores.database import Database
 from impasto.service.stores.migration import migrate

@@ -11,8 +11,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import MetaData, insert, select, text, update
 
+from impasto.api import JobState
 from impasto.errors import BacklogError, ConflictError, StorageError
-from impasto.service.jobs import Beat, Channel, JobState, Limits, NewJob, Retention, new_id
+from impasto.service.jobs import Beat, Channel, Limits, NewJob, Retention, new_id
 from impasto.service.stores.claims import SQLClaims
 from impasto.service.stores.database import Database
 from impasto.service.stores.hints import SQLHints

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -13,6 +15,37 @@ from impasto.errors import RequestError, ServiceError
 from impasto.images import encode_picture, read_picture, resize_picture
 from impasto.types import Picture
 from service.servers import free_port, running_server
+
+ALONE = """
+import importlib.metadata, re, sys
+
+def needs(name, extra):
+    for line in importlib.metadata.requires(name) or ():
+        requirement, _, condition = line.partition(";")
+        if "extra" not in condition or f"'{extra}'" in condition.replace('"', "'"):
+            yield re.match(r"[\\w.-]+", requirement).group()
+
+installed = {}
+for module, names in importlib.metadata.packages_distributions().items():
+    for name in names:
+        installed.setdefault(name.lower().replace("_", "-"), set()).add(module)
+wanted, found = ["impasto"], set()
+while wanted:
+    name = wanted.pop().lower().replace("_", "-")
+    if name in {*installed, "impasto"} - found:
+        found.add(name)
+        wanted += needs(name, "client" if name == "impasto" else "binary")
+allowed = set().union(*(installed.get(name, ()) for name in found))
+for name, modules in installed.items():
+    for module in modules - allowed:
+        sys.modules[module] = None
+assert sys.modules["fastapi"] is sys.modules["limits"] is sys.modules["torch"] is None
+
+import impasto
+with impasto.Client(sys.argv[1]) as client:
+    job = client.submit(sys.argv[2], style="great-wave", engine="fast", size=64)
+    print(client.wait(job.id, timeout=60).state)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +73,12 @@ def test_from_photo_to_result(client, photo, painting):
     with pytest.raises(RequestError) as refused:
         client.wait(job.id)
     assert (refused.value.status, refused.value.code) == (404, "not_found")
+
+
+def test_the_client_needs_nothing_of_the_server(url, photo):
+    """What `pip install 'impasto[client]'` does not bring cannot be imported."""
+    done = subprocess.run([sys.executable, "-c", ALONE, url, photo], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "succeeded\n"), done.stderr
 
 
 def test_masks(client, photo):

@@ -20,9 +20,9 @@ from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
 import impasto.service.web
+from impasto.api import JobState
 from impasto.gallery import StyleCatalog
 from impasto.images import encode_picture, read_picture, resize_picture
-from impasto.service.jobs import JobState
 from service.servers import free_port, missing, running_server
 
 PAGE = Path(impasto.service.web.__file__).parent / "page"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select, text
 
+from impasto.api import OPEN, JobState
 from impasto.errors import BlobMissingError
-from impasto.service.jobs import OPEN, JobState
 from impasto.service.stores.schema import jobs
 
 if TYPE_CHECKING:

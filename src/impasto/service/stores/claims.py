@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, and_, func, not_, select, update
 
-from impasto.service.jobs import Beat, JobState
+from impasto.api import JobState
+from impasto.service.jobs import Beat
 from impasto.service.stores.ending import discard, end, requeue
 from impasto.service.stores.schema import jobs, to_job
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select, update
 
-from impasto.service.jobs import TERMINAL, Channel, JobState
+from impasto.api import TERMINAL, JobState
+from impasto.service.jobs import Channel
 from impasto.service.stores.schema import garbage, jobs, outbox, to_job
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, not_, select, update
 
-from impasto.service.jobs import JobState
+from impasto.api import JobState
 from impasto.service.stores.schema import jobs
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from impasto.service.jobs import Channel, Delivery, Job, JobState
+from impasto.api import JobState
+from impasto.service.jobs import Channel, Delivery, Job
 
 if TYPE_CHECKING:
     from sqlalchemy import Row

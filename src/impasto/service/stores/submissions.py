@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from impasto.api import JobState
 from impasto.errors import BacklogError, ConflictError
-from impasto.service.jobs import JobState
 from impasto.service.stores.ending import end, forget
 from impasto.service.stores.schema import garbage, jobs, outbox, to_job
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from impasto.service.jobs import TERMINAL, Counts, JobState
+from impasto.api import TERMINAL, JobState
+from impasto.service.jobs import Counts
 from impasto.service.stores.ending import end, forget, requeue
 from impasto.service.stores.schema import garbage, jobs, leaders, outbox, to_job
 

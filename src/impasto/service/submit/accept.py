@@ -43,14 +43,13 @@ if TYPE_CHECKING:
     from impasto.service.ports import BlobStore, Submissions
     from impasto.service.settings import Settings
     from impasto.service.submit.checking import PictureCheck
+    from impasto.types import StyleKinds
 
 ROOM_FOR_A_JOB = 256 << 20
 """Bytes, of its pictures and its result."""
 _STARTS = ("content", "noise", "content+noise", "style")
 _NAMED = ("descriptor", "network")
 """Options that elsewhere may also be files: here they are names only."""
-
-StyleKinds = Literal["any", "own"]
 
 
 def style_kinds(engine: str) -> StyleKinds:

@@ -6,11 +6,11 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from impasto.api import EngineBody, EngineList
 from impasto.engines.create import OPTIONS, is_available
 from impasto.options import DEFAULT_ENGINE, FILES_OF_A_RUN, EngineOptions
 from impasto.service.submit.accept import style_kinds
 from impasto.service.web.access import Tenant
-from impasto.service.web.bodies import EngineBody, EngineList
 
 router = APIRouter(prefix="/v1/engines", tags=["engines"])
 

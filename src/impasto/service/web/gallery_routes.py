@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
+from impasto.api import StyleBody, StyleList
 from impasto.errors import UnknownNameError
 from impasto.gallery import StyleCatalog
 from impasto.service.web.access import Tenant
-from impasto.service.web.bodies import StyleBody, StyleList
 from impasto.service.web.problems import Problem
 
 router = APIRouter(prefix="/v1/styles", tags=["styles"])

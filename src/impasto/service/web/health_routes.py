@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request, Response
 
+from impasto.api import Health
 from impasto.errors import StorageError
 from impasto.service.submit.accept import ROOM_FOR_A_JOB
-from impasto.service.web.bodies import Health
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,13 +11,13 @@ from fastapi import APIRouter, Depends, File, Form, Header, Query, Request, Resp
 from fastapi.security import HTTPAuthorizationCredentials
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from impasto.api import TERMINAL, JobBody, JobList, JobState
 from impasto.errors import BlobMissingError
 from impasto.images.encoding import SUFFIXES
 from impasto.options import DEFAULT_ENGINE
-from impasto.service.jobs import TERMINAL, Job, JobState
+from impasto.service.jobs import Job
 from impasto.service.submit import accept
 from impasto.service.web.access import Tenant, known_tenant
-from impasto.service.web.bodies import JobBody, JobList
 from impasto.service.web.problems import Problem
 from impasto.service.web.sending import keep, notices
 

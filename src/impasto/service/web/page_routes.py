@@ -15,11 +15,11 @@ from jinja2 import Environment, PackageLoader
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
+from impasto.api import JobBody
 from impasto.errors import ImpastoError
 from impasto.service.submit import accept
 from impasto.service.submit.checking import CheckLimits
 from impasto.service.web.access import LOCAL_TENANT
-from impasto.service.web.bodies import JobBody
 from impasto.service.web.gallery_routes import gallery
 from impasto.service.web.job_routes import body_of
 from impasto.service.web.problems import Problem, problem_of

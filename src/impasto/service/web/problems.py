@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from impasto.api import ProblemBody
 from impasto.errors import (
     BacklogError,
     BlobMissingError,
@@ -21,7 +22,6 @@ from impasto.errors import (
     StorageError,
     UsageError,
 )
-from impasto.service.web.bodies import ProblemBody
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,16 +1,37 @@
-"""What the API answers."""
+"""What the service and its clients say to each other: states of jobs, and the bodies of answers."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from impasto.service.jobs import JobState
-from impasto.service.submit.accept import StyleKinds
+from impasto.types import StyleKinds
 
 if TYPE_CHECKING:
     from impasto.service.jobs import Job
+
+
+class JobState(StrEnum):
+    """Where a job is; from a terminal state it only goes on to 'expired'."""
+
+    QUEUED = "queued"
+    """It waits for a worker."""
+    RUNNING = "running"
+    """A worker holds it by a lease."""
+    SUCCEEDED = "succeeded"
+    """Its result is stored."""
+    FAILED = "failed"
+    """It has no result; ``error_code`` says why."""
+    CANCELED = "canceled"
+    """Its owner did not want it any more."""
+    EXPIRED = "expired"
+    """It was finished, and what belonged to it has been deleted."""
+
+
+OPEN = frozenset({JobState.QUEUED, JobState.RUNNING})
+TERMINAL = frozenset(JobState) - OPEN
 
 
 class ProblemBody(BaseModel):
