@@ -24,7 +24,7 @@ import pyvips
 from impasto.engines.noise import Noise
 from impasto.images import read_picture, resize_picture, write_picture
 from impasto.images.scale import resize_image
-from impasto.runtimes.network_folder import network_folder
+from impasto.runtimes.network_folder import network_folder, read_description
 from impasto.runtimes.openvino_runtime import OpenVINORuntime
 
 if TYPE_CHECKING:
@@ -81,10 +81,11 @@ def network(size: int, runs: int) -> None:
         nn.ReflectionPad2d(4),
         nn.Conv2d(32, 3, 9),
     ).eval()
+    network = read_description(network_folder(None))
     render = OpenVINORuntime(network_folder(None) / "render.onnx")
     tile = np.random.default_rng(0).random((1, 3, size, size), dtype=np.float32)
     identity = np.ones((1, _code_size()), np.float32)
-    noise = Noise(0).part(0, 0, size // 8, size // 8)
+    noise = Noise(network.noise_channels, 0).part(0, 0, size // network.stride, size // network.stride)
 
     def eager() -> None:
         with torch.inference_mode():

@@ -28,7 +28,7 @@ from impasto.engines.tensors import to_tensor
 from impasto.images import Cell, LazyPicture, read_picture, resize_picture, resize_pixels, sheet, write_picture
 from impasto.images.color import prepare_style
 from impasto.losses.functional import content_distance, style_distance
-from impasto.networks.stylizer import STYLE_LAYERS
+from impasto.networks.conditional import STYLE_LAYERS
 from impasto.options import GatysOptions, StyleImageOptions
 from impasto.training.data import held_out_files
 from impasto.training.loop import STATE_FILE

@@ -18,7 +18,7 @@ from impasto.cli.main import run
 from impasto.descriptors.compact import load_compact
 from impasto.descriptors.weights.canonical import tensor_shapes
 from impasto.descriptors.weights.store import WeightsStore
-from impasto.networks.stylizer import ConditionalStylizer
+from impasto.networks.conditional import ConditionalStylizer
 from impasto.training.saving import save_network
 from random_networks import he_tensors
 

@@ -17,9 +17,9 @@ from impasto.engines.fast import FastEngine
 from impasto.images import LazyPicture, read_picture, resize_picture
 from impasto.losses.functional import grid_share
 from impasto.networks.checkpoint import load_network
-from impasto.networks.stylizer import ConditionalStylizer
+from impasto.networks.conditional import ConditionalStylizer
 from impasto.options import FastOptions
-from impasto.runtimes.network_folder import network_folder, weights_file
+from impasto.runtimes.network_folder import network_folder
 from impasto.types import Picture
 
 SIDE = 384
@@ -172,7 +172,7 @@ def test_no_file_names_of_the_machine_that_made_it():
 
 def test_the_card_tells_the_truth():
     folder = network_folder(None)
-    weights = folder / weights_file("conditional")
+    weights = folder / "conditional.safetensors"
     card = json.loads(weights.with_suffix(".json").read_text())
     assert card["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
     assert card["license"] == "Apache-2.0"

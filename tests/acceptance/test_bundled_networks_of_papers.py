@@ -22,7 +22,7 @@ from impasto.networks.sanet import SANetwork
 from impasto.networks.texture import TextureNetwork
 from impasto.networks.transformer import TransformerNetwork
 from impasto.options import TextureNetSynthesisOptions
-from impasto.runtimes.network_folder import bundled_networks, weights_file
+from impasto.runtimes.network_folder import bundled_networks
 
 KINDS = {"transformer": TransformerNetwork, "texture": TextureNetwork, "adain": AdaINNetwork, "sanet": SANetwork}
 NETWORKS = [(architecture, name) for architecture in KINDS for name in sorted(bundled_networks(architecture))]
@@ -115,7 +115,7 @@ def test_a_tile_goes_on_beyond_its_edge(name):
 @pytest.mark.parametrize(("architecture", "name"), [*NETWORKS, ("transformer", str(EXAMPLE))])
 def test_the_cards_tell_the_truth(architecture, name):
     folder = bundled_networks(architecture).get(name, EXAMPLE)
-    weights = folder / weights_file(architecture)
+    weights = folder / f"{architecture}.safetensors"
     card = json.loads(weights.with_suffix(".json").read_text())
     assert card["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
     assert card["license"] == "Apache-2.0" and card["recipe"]["command"].startswith("impasto train")

@@ -19,7 +19,7 @@ from impasto.errors import StyleError
 from impasto.gallery import StyleCatalog, read_style_file, write_style_file
 from impasto.images import read_picture, resize_picture, write_picture
 from impasto.networks.checkpoint import load_network
-from impasto.networks.stylizer import STYLE_LAYERS, ConditionalStylizer
+from impasto.networks.conditional import STYLE_LAYERS, ConditionalStylizer
 from impasto.training.stylizer import style_distance
 
 

@@ -22,7 +22,7 @@ from impasto.errors import StyleError, UsageError, WeightsError, WeightsFormatEr
 from impasto.gallery import GalleryStyle, read_style_file
 from impasto.images import LazyPicture, read_picture, resize_picture, write_picture
 from impasto.networks.checkpoint import load_network
-from impasto.networks.stylizer import ConditionalStylizer
+from impasto.networks.conditional import NOISE_CHANNELS, ConditionalStylizer
 from impasto.options import FastOptions
 from impasto.types import Picture
 
@@ -102,7 +102,7 @@ def test_painting_with_the_exported_graphs_is_painting_with_the_network(folder, 
     network = load_network(checkpoint, ConditionalStylizer)
     small = resize_picture(content, 96, 64)
     image = torch.from_numpy(small.pixels).permute(2, 0, 1)[None]
-    noise = torch.from_numpy(Noise(0).part(0, 0, 8, 12))
+    noise = torch.from_numpy(Noise(NOISE_CHANNELS, 0).part(0, 0, 8, 12))
     expected = network.transformer(image, network.identity[None], noise)[0].permute(1, 2, 0).detach().numpy()
     identity = read_style_file(folder / "identity.style")
     found = paint(small, identity, precision="float32").pixels
@@ -247,17 +247,9 @@ def test_there_is_nothing_to_resume(folder, photo, painting, capsys):
     assert capsys.readouterr().err == ("error: --resume is for runs of many steps; engine 'fast' paints in one\n")
 
 
-def test_the_constants_are_the_networks():
-    assert impasto.engines.fast.STRIDE == impasto.networks.conditional.STRIDE
-    assert impasto.engines.noise.NOISE_CHANNELS == impasto.networks.conditional.NOISE_CHANNELS
-
-
 def test_what_is_no_network_is_refused(tmp_path, capsys):
     (tmp_path / "predict.onnx").write_bytes(b"")
-    with pytest.raises(
-        UsageError,
-        match=r"conditional\.safetensors, measure\.onnx, render\.onnx, identity\.style; name a",
-    ):
+    with pytest.raises(UsageError, match=r"lacks network\.json; name a folder that 'impasto export' wrote"):
         FastEngine(FastOptions(network=str(tmp_path)))
     bundled = impasto.descriptors.compact.BUNDLED
     with pytest.raises(WeightsFormatError, match=r"compact\.safetensors is no network of 'impasto train'"):

@@ -3,9 +3,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from impasto.networks.conditional import NOISE_CHANNELS, STRIDE, ConditionalTransformer
-from impasto.networks.predictor import StylePredictor
-from impasto.networks.stylizer import ConditionalStylizer
+from impasto.networks.conditional import (
+    NOISE_CHANNELS,
+    STRIDE,
+    ConditionalStylizer,
+    ConditionalTransformer,
+    StylePredictor,
+)
 
 WIDTHS = {"relu1_1": 5, "relu2_1": 7}
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from impasto.descriptors.compact import load_compact
-from impasto.networks.stylizer import ConditionalStylizer
+from impasto.networks.conditional import ConditionalStylizer
 from impasto.runtimes.export import LARGEST_DIFFERENCE, export, largest_difference
 
 

@@ -5,7 +5,7 @@ import torch
 
 from impasto.descriptors.compact import load_compact
 from impasto.losses.functional import content_distance, style_distance
-from impasto.networks.stylizer import ConditionalStylizer
+from impasto.networks.conditional import ConditionalStylizer
 from impasto.training import stylizer
 from impasto.training.data import Crops
 from impasto.training.stylizer import (

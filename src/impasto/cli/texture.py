@@ -16,7 +16,7 @@ from impasto.cli.named_styles import read_style
 from impasto.errors import UnknownNameError, UsageError, needs_extra
 from impasto.images import PictureWriter, output_format
 from impasto.options import Options, TextureNetSynthesisOptions, TextureOptions
-from impasto.runtimes.network_folder import bundled_networks, weights_file
+from impasto.runtimes.network_folder import bundled_networks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,8 +138,4 @@ def _sides(size: str) -> tuple[int, int]:
 def _network(text: str) -> bool:
     """Say whether ``text`` names a texture network."""
     path = Path(text)
-    return (
-        (not path.exists() and text in bundled_networks("texture"))
-        or path.is_dir()
-        or path.name == weights_file("texture")
-    )
+    return (not path.exists() and text in bundled_networks("texture")) or path.is_dir() or path.suffix == ".safetensors"

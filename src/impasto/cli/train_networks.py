@@ -66,7 +66,7 @@ def conditional(
         from impasto.descriptors.catalog import load_vgg
         from impasto.descriptors.compact import load_compact
         from impasto.networks.checkpoint import load_network
-        from impasto.networks.stylizer import ConditionalStylizer
+        from impasto.networks.conditional import ConditionalStylizer
         from impasto.training.stylizer import CONTENT_LAYER, ConditionalTraining
 
         pictures = _pictures(content, style, chosen, smallest_share=_SMALLEST_SHARE)

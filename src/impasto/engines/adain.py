@@ -19,8 +19,6 @@ class AdaINEngine(AnyStyleEngine):
 
     name = "adain"
     architecture = "adain"
-    stride = 8
-    halo = 96
 
     def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Painter:
         graphs, strength = self._graphs, self._options.strength
@@ -31,7 +29,7 @@ class AdaINEngine(AnyStyleEngine):
         mixed: FloatArray = np.stack(codes).sum(axis=0)
 
         def painter(thumbnail: FloatArray) -> Paint:
-            content = to_batch(self._seen(thumbnail), self.stride)
+            content = to_batch(self._seen(thumbnail), self._stride)
             own = graphs.run("predict", style=content)["code"]
 
             def painted_with(code: FloatArray) -> Paint:
@@ -39,7 +37,7 @@ class AdaINEngine(AnyStyleEngine):
 
                 def paint(content: FloatArray, top: int, left: int) -> FloatArray:
                     del top, left
-                    tile = to_batch(content, self.stride)
+                    tile = to_batch(content, self._stride)
                     return from_batch(graphs.run("render", tile=tile, affine=affine)["painted"], content)
 
                 return paint

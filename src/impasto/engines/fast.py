@@ -25,26 +25,22 @@ if TYPE_CHECKING:
     from impasto.options import FastOptions
     from impasto.types import FloatArray
 
-STRIDE = 8
-"""`impasto.networks.conditional.STRIDE`, without PyTorch."""
-
 
 class FastEngine(AnyStyleEngine):
     """Paints in any style, of a picture or of the gallery."""
 
     name = "fast"
     architecture = "conditional"
-    stride = STRIDE
-    halo = 104
     _options: FastOptions
 
     def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Painter:
-        noise, graphs = Noise(self._options.seed), self._graphs_of(inputs.styles)
+        graphs = self._graphs_of(inputs.styles)
+        noise, stride = Noise(graphs.description.noise_channels, self._options.seed), self._stride
         code = self.code(inputs.styles, inputs.shares, thumbnail)
 
         def beside(batch: FloatArray, top: int, left: int) -> dict[str, FloatArray]:
-            rows, columns = (side // STRIDE for side in batch.shape[2:])
-            return {"noise": noise.part(top // STRIDE, left // STRIDE, rows, columns)}
+            rows, columns = (side // stride for side in batch.shape[2:])
+            return {"noise": noise.part(top // stride, left // stride, rows, columns)}
 
         def painter(thumbnail: FloatArray) -> Paint:
             seen = self._seen(thumbnail)

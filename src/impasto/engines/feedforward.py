@@ -85,10 +85,6 @@ class FeedForwardEngine(ABC):
     """In the catalog of engines."""
     architecture: ClassVar[str]
     """Of its networks."""
-    stride: ClassVar[int]
-    """Sides of what the network sees are multiples of this."""
-    halo: ClassVar[int]
-    """Pixels at each edge of a tile that the network looks at: its receptive field, rounded up to the stride."""
 
     def __init__(
         self,
@@ -110,6 +106,8 @@ class FeedForwardEngine(ABC):
         del on_download
         self._options = options
         self.network = self._graphs = network or NetworkGraphs(options, self.architecture)
+        self._stride = self.network.description.stride
+        self._halo = self.network.description.halo
 
     def _measured(self, graphs: NetworkGraphs, thumbnail: FloatArray, beside: Beside, **given: FloatArray) -> Paint:
         """Return what paints with the scales and shifts that the graph ``measure`` finds on ``thumbnail``.
@@ -123,7 +121,7 @@ class FeedForwardEngine(ABC):
         Raises:
             WeightsError: another version of impasto exported the network.
         """
-        seen = to_batch(thumbnail, self.stride)
+        seen = to_batch(thumbnail, self._stride)
         found = graphs.run("measure", image=seen, **given, **beside(seen, 0, 0))
         if "painted" not in found:
             raise WeightsError(f"{graphs.folder.name} was exported by another version of impasto; export it again")
@@ -131,7 +129,7 @@ class FeedForwardEngine(ABC):
         def paint(content: FloatArray, top: int, left: int) -> FloatArray:
             if top == left == 0 and np.array_equal(content, thumbnail):
                 return from_batch(found["painted"], thumbnail)
-            tile = to_batch(content, self.stride)
+            tile = to_batch(content, self._stride)
             rendered = graphs.run("render", tile=tile, affine=found["affine"], **beside(tile, top, left))
             return from_batch(rendered["painted"], content)
 
@@ -238,10 +236,10 @@ class FeedForwardEngine(ABC):
         sizes = [(height, width), *_TILES] if height * width <= _UNDIVIDED else _TILES
         free = SPARE * free_memory()
         for size in sizes:
-            seen = [min(side, part + 2 * self.halo) for side, part in zip((height, width), size, strict=True)]
+            seen = [min(side, part + 2 * self._halo) for side, part in zip((height, width), size, strict=True)]
             if _ACTIVATIONS * seen[0] * seen[1] <= free:
                 break
-        return plan_tiles(height, width, *size, halo=self.halo)
+        return plan_tiles(height, width, *size, halo=self._halo)
 
     def _strip(self, content: LazyPicture, row: list[Tile], paint: Paint, steps: TileSteps) -> Picture:
         first = row[0]
@@ -349,8 +347,8 @@ class AnyStyleEngine(FeedForwardEngine):
         if options.keep_colors == "luminance":
             pixels = prepare_style(pixels, thumbnail, "luminance")
         scale = options.stroke_size * min(thumbnail.shape[:2]) / min(pixels.shape[:2])
-        height, width = (max(4 * self.stride, min(_LARGEST_STYLE, round(side * scale))) for side in pixels.shape[:2])
-        return to_batch(resize_pixels(pixels, height, width), self.stride)
+        height, width = (max(4 * self._stride, min(_LARGEST_STYLE, round(side * scale))) for side in pixels.shape[:2])
+        return to_batch(resize_pixels(pixels, height, width), self._stride)
 
 
 def to_batch(pixels: FloatArray, stride: int) -> FloatArray:

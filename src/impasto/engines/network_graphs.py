@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import platformdirs
@@ -13,7 +11,7 @@ from impasto.engines.memory import free_addresses
 from impasto.errors import OutOfMemoryError
 from impasto.runtimes.catalog import RUNTIMES
 from impasto.runtimes.changed_folder import changed_folder
-from impasto.runtimes.network_folder import network_folder, weights_file
+from impasto.runtimes.network_folder import network_folder, read_description
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +31,7 @@ class NetworkGraphs:
 
     Attributes:
         folder: of the network.
+        description: that it gives of itself.
     """
 
     def __init__(self, options: NetworkOptions, architecture: str) -> None:
@@ -40,10 +39,11 @@ class NetworkGraphs:
 
         Raises:
             UsageError: there is no such network of this ``architecture``.
+            WeightsError: its description is damaged.
         """
         self.folder = network_folder(options.network, architecture)
+        self.description = read_description(self.folder)
         self._options = options
-        self._architecture = architecture
         self._runtimes: dict[str, Runtime] = {}
         self._changed: NetworkGraphs | None = None
 
@@ -74,20 +74,15 @@ class NetworkGraphs:
         Raises:
             StyleError: it has no such layers, or they cannot be kept.
         """
-        folder = changed_folder(self.folder, weights_file(self._architecture), layers, cache_folder() / "networks")
+        folder = changed_folder(self.folder, layers, cache_folder() / "networks")
         if self._changed is None or self._changed.folder != folder:
             named = self._options.model_copy(update={"network": str(folder)})
-            self._changed = NetworkGraphs(named, self._architecture)
+            self._changed = NetworkGraphs(named, self.description.architecture)
         return self._changed
 
     def metadata(self, engine: str, options: NetworkOptions) -> dict[str, str]:
         """Return what is written into results of ``engine`` with ``options``."""
-        return facts(engine, options, network=f"sha256:{self.identity}")
-
-    @cached_property
-    def identity(self) -> str:
-        """The sha256 of the network's weights."""
-        return sha256((self.folder / weights_file(self._architecture)).read_bytes()).hexdigest()
+        return facts(engine, options, network=f"sha256:{self.description.sha256}")
 
 
 def check_addresses() -> None:

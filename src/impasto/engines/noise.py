@@ -9,8 +9,6 @@ import numpy as np
 if TYPE_CHECKING:
     from impasto.types import FloatArray
 
-NOISE_CHANNELS = 8
-"""`impasto.networks.conditional.NOISE_CHANNELS`, without PyTorch."""
 _BLOCK = 128
 _MANY = 1 << 30
 """Blocks that may lie before the first row and column: seeds are not negative."""
@@ -21,13 +19,13 @@ _PERIOD = 256
 class Noise:
     """The endless field of random numbers of mean 0 and variance 1 that the conditional network makes strokes of."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, channels: int, seed: int) -> None:
         """Draw the field of ``seed``."""
         random = np.random.default_rng(seed)
-        self._field: FloatArray = random.standard_normal((NOISE_CHANNELS, _PERIOD, _PERIOD), dtype=np.float32)
+        self._field: FloatArray = random.standard_normal((channels, _PERIOD, _PERIOD), dtype=np.float32)
 
     def part(self, top: int, left: int, rows: int, columns: int) -> FloatArray:
-        """Return the part (1, NOISE_CHANNELS, rows, columns) that begins at row ``top`` and column ``left``."""
+        """Return the part (1, channels, rows, columns) that begins at row ``top`` and column ``left``."""
         down = np.arange(top, top + rows) % _PERIOD
         across = np.arange(left, left + columns) % _PERIOD
         return np.ascontiguousarray(self._field[:, down[:, None], across])[None]

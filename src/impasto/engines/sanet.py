@@ -19,8 +19,6 @@ class SANetEngine(AnyStyleEngine):
 
     name = "sanet"
     architecture = "sanet"
-    stride = 16
-    halo = 160
 
     def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Painter:
         graphs, strength = self._graphs, self._options.strength
@@ -30,14 +28,14 @@ class SANetEngine(AnyStyleEngine):
         ]
 
         def painter(thumbnail: FloatArray) -> Paint:
-            content = to_batch(self._seen(thumbnail), self.stride)
+            content = to_batch(self._seen(thumbnail), self._stride)
             affine = graphs.run("measure", image=content)["affine"]
             own = graphs.run("predict", style=content)
 
             def painted_with(memories: list[tuple[float, dict[str, FloatArray]]]) -> Paint:
                 def paint(content: FloatArray, top: int, left: int) -> FloatArray:
                     del top, left
-                    tile = to_batch(content, self.stride)
+                    tile = to_batch(content, self._stride)
                     attended = [
                         share * graphs.run("attend", tile=tile, affine=affine, **memory)["features"]
                         for share, memory in memories

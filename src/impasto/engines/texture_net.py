@@ -23,11 +23,6 @@ if TYPE_CHECKING:
     from impasto.options import TextureNetOptions, TextureNetSynthesisOptions
     from impasto.types import FloatArray, OnStep
 
-STRIDE = 16
-NOISE_CHANNELS = 15
-"""Those of `impasto.networks.texture`, without PyTorch."""
-_HALO = 96
-"""Pixels: 2 + 6 + 12 + 24 + 48 are what two 3x3 convolutions and the enlargement before them see, scale by scale."""
 _SAMPLE = 256
 """Side in pixels of the texture that is measured: as large as those that the network was trained on."""
 _TILE = 512
@@ -38,13 +33,11 @@ class TextureNetEngine(FeedForwardEngine):
 
     name = "texture-net"
     architecture = "texture-stylizer"
-    stride = STRIDE
-    halo = _HALO
     _options: TextureNetOptions
 
     def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Painter:
         refuse_styles(inputs, self.name)
-        noise = UniformNoise(NOISE_CHANNELS, self._options.seed)
+        noise = UniformNoise(self._graphs.description.noise_channels, self._options.seed)
 
         def beside(batch: FloatArray, top: int, left: int) -> dict[str, FloatArray]:
             return {"noise": noise.part(top, left, *batch.shape[2:])}
@@ -63,6 +56,7 @@ class TextureNetSynthesizer:
         """
         self._options = options
         self._graphs = NetworkGraphs(options, "texture")
+        self._network = self._graphs.description
 
     def synthesize(self, width: int, height: int, *, tileable: bool, on_step: OnStep) -> Iterator[Picture]:
         """Make a texture; give it from top to bottom in pictures of full width.
@@ -76,12 +70,13 @@ class TextureNetSynthesizer:
         Raises:
             UsageError: a tileable texture whose sides are no multiples of 16.
         """
-        if tileable and (width % STRIDE or height % STRIDE):
+        stride = self._network.stride
+        if tileable and (width % stride or height % stride):
             raise UsageError(
-                f"a tileable texture of a network has sides that are multiples of {STRIDE}, and {width}x{height} has "
-                f"not; choose {-(-width // STRIDE) * STRIDE}x{-(-height // STRIDE) * STRIDE}"
+                f"a tileable texture of a network has sides that are multiples of {stride}, and {width}x{height} has "
+                f"not; choose {-(-width // stride) * stride}x{-(-height // stride) * stride}"
             )
-        noise = UniformNoise(NOISE_CHANNELS, self._options.seed, (height, width) if tileable else None)
+        noise = self._noise((height, width) if tileable else None)
         affine = self._affine
         metadata = self._graphs.metadata("texture-net", self._options)
         rows = plan_tiles(height, width, _TILE, _TILE, halo=0)
@@ -97,14 +92,18 @@ class TextureNetSynthesizer:
     @cached_property
     def _affine(self) -> FloatArray:
         """The scales and shifts of a sample."""
-        sample = UniformNoise(NOISE_CHANNELS, self._options.seed).part(0, 0, _SAMPLE, _SAMPLE)
+        sample = self._noise().part(0, 0, _SAMPLE, _SAMPLE)
         return self._graphs.run("measure", noise=sample)["affine"]
+
+    def _noise(self, period: tuple[int, int] | None = None) -> UniformNoise:
+        return UniformNoise(self._network.noise_channels, self._options.seed, period)
 
     def _made(self, noise: UniformNoise, affine: FloatArray, tile: Tile) -> FloatArray:
         """Make one tile; there is noise beyond every edge, so that no edge can be seen."""
         height, width = tile.bottom - tile.top, tile.right - tile.left
-        sides = (side + -side % STRIDE + 2 * _HALO for side in (height, width))
-        part = noise.part(tile.top - _HALO, tile.left - _HALO, *sides)
+        stride, halo = self._network.stride, self._network.halo
+        sides = (side + -side % stride + 2 * halo for side in (height, width))
+        part = noise.part(tile.top - halo, tile.left - halo, *sides)
         made = self._graphs.run("render", noise=part, affine=affine)["painted"]
-        pixels: FloatArray = made[0, :, _HALO : _HALO + height, _HALO : _HALO + width].transpose(1, 2, 0)
+        pixels: FloatArray = made[0, :, halo : halo + height, halo : halo + width].transpose(1, 2, 0)
         return pixels

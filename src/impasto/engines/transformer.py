@@ -17,8 +17,6 @@ class TransformerEngine(FeedForwardEngine):
 
     name = "transformer"
     architecture = "transformer"
-    stride = 4
-    halo = 104
 
     def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Painter:
         refuse_styles(inputs, self.name)

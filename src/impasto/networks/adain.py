@@ -21,6 +21,8 @@ class AdaINNetwork(EncodedNetwork):
     """Gives the activations of the content the means and deviations of the style's, channel by channel."""
 
     architecture = "adain"
+    stride = STRIDE
+    halo = 96
     encoded_layers = (LAYER,)
 
     def forward(self, image: Tensor, code: Tensor) -> Tensor:

@@ -18,11 +18,22 @@ class PaintingNetwork(nn.Module, ABC):
 
     Attributes:
         architecture: its name in the catalog.
+        stride: sides in pixels of what it sees are multiples of this.
+        halo: pixels around a tile that change what is painted in it: the receptive field, a multiple of the stride.
+        noise_channels: of the noise that it is fed with; 0 if there is none.
         arguments: of its constructor; JSON can hold them.
     """
 
     architecture: ClassVar[str]
+    stride: ClassVar[int]
+    halo: ClassVar[int]
+    noise_channels: ClassVar[int] = 0
     arguments: Mapping[str, Any]
+
+    @property
+    def file_name(self) -> str:
+        """Name of the file that its weights are kept in."""
+        return f"{self.architecture}.safetensors"
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that a file has to hold."""

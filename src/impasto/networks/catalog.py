@@ -7,7 +7,7 @@ from impasto.registry import Registry
 NETWORKS = Registry(
     "network",
     [
-        ("conditional", "impasto.networks.stylizer:ConditionalStylizer"),
+        ("conditional", "impasto.networks.conditional:ConditionalStylizer"),
         ("transformer", "impasto.networks.transformer:TransformerNetwork"),
         ("texture", "impasto.networks.texture:TextureNetwork"),
         ("texture-stylizer", "impasto.networks.texture:StylizingTextureNetwork"),

@@ -1,32 +1,47 @@
-"""One transformer network for all styles: its instance normalisations take scale and shift from a style code.
+"""Any painting's style in one pass: a transformer network that takes style codes, and a network that predicts them.
 
-Dumoulin et al. (2017), "A Learned Representation For Artistic Style"; the shape of the network is ours: work is done at
-an eighth of the resolution, where strokes are made, and little of it at the full one.
+`ConditionalTransformer`, Dumoulin et al. (2017), "A Learned Representation For Artistic Style": one network for all
+styles, whose instance normalisations take scale and shift from a style code. Its shape is ours: work is done at an
+eighth of the resolution, where strokes are made, and little of it at the full one. Where the picture is flat, a network
+that works at an eighth of the resolution can only repeat itself every 8 pixels: it sees the same everywhere. Noise,
+added at that resolution, is what it makes irregular strokes of (as in Ulyanov et al. 2016, section 3).
 
-Where the picture is flat, a network that works at an eighth of the resolution can only repeat itself every 8 pixels: it
-sees the same everywhere. Noise, added at that resolution, is what it makes irregular strokes of (as in Ulyanov et al.
-2016, section 3).
+`StylePredictor`, Ghiasi et al. (2017), "Exploring the structure of a real-time, arbitrary neural artistic stylization
+network": from what a descriptor sees of a style image to its code. Differs from the paper in what it looks at: not the
+mean activations of a classifier, but means, deviations and correlations of the activations of the descriptor that the
+style loss is made of.
+
+`ConditionalStylizer` is both, with the code that changes nothing.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
 
+from impasto.descriptors.compact import load_compact
+from impasto.errors import UsageError
+from impasto.networks.base import Graph, PaintingNetwork, picture_sides
 from impasto.networks.blocks import EdgeConvolution, enlarge
 from impasto.networks.normalized import NormalizedNetwork
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from impasto.descriptors.compact import CompactDescriptor
     from impasto.networks.normalized import Normalize
 
 STRIDE = 8
 """Sides of the pictures are multiples of this."""
 NOISE_CHANNELS = 8
 """Of the noise that the network is fed with, one number of each for every ``STRIDE`` x ``STRIDE`` pixels."""
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+"""What the predictor looks at, and what the style loss is made of."""
+LAST_LAYERS = ("transformer.up.1.weight", "transformer.up.2.weight", "transformer.detail.weight")
+"""Convolutions at half and full resolution, 24,576 numbers: a small part of the network, which a style may learn. Their
+biases are undone by the normalisations that follow."""
 _NOISE_SHARE = 0.1
 _DEEPEST = 2
 
@@ -121,3 +136,147 @@ class ConditionalTransformer(NormalizedNetwork):
         x = normalize(self.up[1](enlarge(x)) + self.detail(detail)).relu()
         x = normalize(self.up[2](enlarge(x))).relu()
         return torch.sigmoid(self.last(x).float())
+
+
+class StylePredictor(nn.Module):
+    """Maps the activations of a style image to a style code."""
+
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        code_size: int,
+        *,
+        correlated: int = 20,
+        hidden: int = 320,
+        embedding: int = 128,
+    ) -> None:
+        """Build the predictor.
+
+        Args:
+            widths: channels of each layer of the descriptor that it looks at.
+            code_size: numbers of a code.
+            correlated: channels that a layer's activations are projected to before they are correlated.
+            hidden: width of the hidden layer.
+            embedding: numbers that a style is squeezed through; styles that are close there look alike (section 3.2).
+        """
+        super().__init__()
+        self.layers = tuple(widths)
+        self.projections = nn.ModuleList(nn.Conv2d(width, correlated, 1, bias=False) for width in widths.values())
+        upper = torch.triu_indices(correlated, correlated)
+        self.register_buffer("_upper", upper[0] * correlated + upper[1], persistent=False)
+        statistics = sum(2 * width + 1 + upper.shape[1] for width in widths.values())
+        self.head = nn.Sequential(
+            nn.Linear(statistics, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, embedding),
+            nn.ReLU(),
+            nn.Linear(embedding, code_size),
+        )
+        with torch.no_grad():
+            last = self.head[-1]
+            last.weight.mul_(0.1)  # type: ignore[operator]
+            # Scales begin at one and shifts at zero.
+            last.bias.copy_(torch.cat([torch.ones(code_size // 2), torch.zeros(code_size // 2)]))  # type: ignore[operator]
+
+    def forward(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Predict codes (N, code_size) from each layer's activations (N, C, H, W) of N style images."""
+        parts = []
+        for layer, projection in zip(self.layers, self.projections, strict=True):
+            x = features[layer]
+            mean = x.mean((2, 3))
+            centred = x - mean[:, :, None, None]
+            deviation = (centred.square().mean((2, 3)) + 1e-6).sqrt()
+            size = deviation.square().sum(1, keepdim=True).sqrt() + 1e-6
+            projected = projection(centred / size[:, :, None, None]).flatten(2)
+            correlations = projected @ projected.transpose(1, 2) / projected.shape[2] * x.shape[1]
+            parts += [mean / size, deviation / size, correlations.flatten(1)[:, self._upper], size.log()]
+        return self.head(torch.cat(parts, dim=1))  # type: ignore[no-any-return]
+
+
+class ConditionalStylizer(PaintingNetwork):
+    """Ghiasi et al. (2017): a conditional transformer whose codes are predicted from style images.
+
+    Attributes:
+        descriptor: identity of the compact descriptor that the predictor sees style images with.
+        identity: the code (code_size) with which the transformer gives back the content image.
+    """
+
+    architecture = "conditional"
+    stride = STRIDE
+    halo = 104
+    noise_channels = NOISE_CHANNELS
+
+    def __init__(self, widths: Mapping[str, int], *, descriptor: str = "", seed: int = 0) -> None:
+        """Build both networks with weights from ``seed``; the predictor looks at layers with these ``widths``."""
+        super().__init__()
+        self.arguments = {"widths": dict(widths), "descriptor": descriptor}
+        self.descriptor = descriptor
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._build(widths)
+
+    @classmethod
+    def seeing_with(cls, descriptor: CompactDescriptor, *, seed: int = 0) -> Self:
+        """Build networks whose predictor sees style images with ``descriptor``."""
+        widths = {layer: descriptor.channels(layer) for layer in STYLE_LAYERS}
+        return cls(widths, descriptor=descriptor.identity, seed=seed)
+
+    def _build(self, widths: Mapping[str, int]) -> None:
+        self.transformer = ConditionalTransformer()
+        self.predictor = StylePredictor(widths, self.transformer.code_size)
+        self.identity = nn.Parameter(self.transformer.plain_code())
+
+    def codes(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Predict the codes (N, code_size) of N style images from their activations by layer."""
+        codes: Tensor = self.predictor(features)
+        return codes
+
+    def graphs(self) -> list[Graph]:
+        """Return the three graphs of the engine 'fast'.
+
+        - ``predict``: ``style`` (1, 3, H, W) to ``code`` (1, code_size);
+        - ``measure``: ``image`` (1, 3, H, W), ``code`` and ``noise`` (1, C, H / 8, W / 8) to ``affine`` (1, code_size)
+          and ``painted`` (1, 3, H, W);
+        - ``render``: ``tile`` (1, 3, H, W), ``affine`` and ``noise`` to ``painted`` (1, 3, H, W).
+
+        Raises:
+            UsageError: it was trained with another descriptor than the bundled one.
+        """
+        descriptor = load_compact()
+        if descriptor.identity != self.descriptor:
+            raise UsageError("this network was trained with another version of the compact descriptor; train it again")
+        layers, transformer = self.predictor.layers, self.transformer
+
+        def predict(style: Tensor) -> Tensor:
+            return self.codes(descriptor.forward(style, layers))
+
+        image, noise = torch.rand(1, 3, 8 * STRIDE, 12 * STRIDE), torch.randn(1, NOISE_CHANNELS, 8, 12)
+        with torch.no_grad():
+            code = predict(image)
+            affine, _ = transformer.measure(image, code, noise)
+        return [
+            Graph(
+                "predict",
+                predict,
+                [self.predictor, descriptor],
+                {"style": image},
+                ("code",),
+                {"style": picture_sides(STRIDE)},
+            ),
+            Graph(
+                "measure",
+                transformer.measure,
+                [transformer],
+                {"image": image, "code": code, "noise": noise},
+                ("affine", "painted"),
+                {"image": picture_sides(STRIDE), "noise": picture_sides(1)},
+            ),
+            Graph(
+                "render",
+                transformer.render,
+                [transformer],
+                {"tile": image, "affine": affine, "noise": noise},
+                ("painted",),
+                {"tile": picture_sides(STRIDE), "noise": picture_sides(1)},
+            ),
+        ]

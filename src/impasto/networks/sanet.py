@@ -55,6 +55,8 @@ class SANetwork(EncodedNetwork):
     """Two style attentions, at relu4_1 and relu5_1, between encoder and decoder."""
 
     architecture = "sanet"
+    stride = STRIDE
+    halo = 160
     encoded_layers = LAYERS
 
     def _build(self, widths: Mapping[str, int]) -> None:

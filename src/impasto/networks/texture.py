@@ -36,6 +36,10 @@ class TextureNetwork(NormalizedNetwork, PaintingNetwork):
     """Makes a texture of noise."""
 
     architecture = "texture"
+    stride = STRIDE
+    # 2 + 6 + 12 + 24 + 48 are what two 3x3 convolutions and the enlargement before them see, scale by scale.
+    halo = 96
+    noise_channels = NOISE_CHANNELS
     _given = _PER_SCALE
     """Channels that each scale sees."""
 

@@ -30,6 +30,8 @@ class TransformerNetwork(NormalizedNetwork, PaintingNetwork):
     """Paints a picture in the one style that it was trained for."""
 
     architecture = "transformer"
+    stride = STRIDE
+    halo = 104
     statistics: Tensor
 
     def __init__(

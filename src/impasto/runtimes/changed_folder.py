@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impasto.errors import StyleError
+from impasto.runtimes.network_folder import DESCRIPTION_FILE, read_description
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,19 +18,19 @@ if TYPE_CHECKING:
     from impasto.types import FloatArray
 
 
-def changed_folder(folder: Path, weights: str, layers: Mapping[str, FloatArray], cache: Path) -> Path:
+def changed_folder(folder: Path, layers: Mapping[str, FloatArray], cache: Path) -> Path:
     """Return a folder like that of an exported network, but with ``layers``; it is made once, and kept.
 
     Args:
         folder: of the network.
-        weights: name of the file there that its graphs share; it holds float16.
-        layers: other weights, by their names in that file.
+        layers: other weights, by their names in its file of weights, which holds float16.
         cache: where such folders are kept.
 
     Raises:
         StyleError: the network has no such layers, or the folder cannot be written.
     """
-    content = bytearray((folder / weights).read_bytes())
+    description = read_description(folder)
+    content = bytearray((folder / description.weights).read_bytes())
     begin = 8 + int.from_bytes(content[:8], "little")
     entries = json.loads(content[8:begin])
     for name, changed in layers.items():
@@ -38,7 +39,8 @@ def changed_folder(folder: Path, weights: str, layers: Mapping[str, FloatArray],
             raise StyleError(f"the style changes {name!r}, which the network does not have so; learn the style anew")
         first, last = entry["data_offsets"]
         content[begin + first : begin + last] = changed.astype("<f2").tobytes()
-    found = cache / sha256(content).hexdigest()[:32]
+    identity = sha256(content).hexdigest()
+    found = cache / identity[:32]
     if found.is_dir():
         return found
     try:
@@ -46,7 +48,9 @@ def changed_folder(folder: Path, weights: str, layers: Mapping[str, FloatArray],
         made = Path(tempfile.mkdtemp(dir=cache))
         try:
             shutil.copytree(folder, made, dirs_exist_ok=True)
-            (made / weights).write_bytes(content)
+            (made / description.weights).write_bytes(content)
+            described = description.model_copy(update={"sha256": identity})
+            (made / DESCRIPTION_FILE).write_text(described.model_dump_json(indent=1) + "\n")
             made.replace(found)
         finally:
             shutil.rmtree(made, ignore_errors=True)

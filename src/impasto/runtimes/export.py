@@ -16,15 +16,15 @@ from impasto.errors import WeightsError
 from impasto.gallery.style_file import GalleryStyle, write_style_file
 from impasto.images.atomic import write_whole
 from impasto.networks.checkpoint import load_any_network
-from impasto.networks.stylizer import ConditionalStylizer
-from impasto.runtimes.network_folder import IDENTITY_FILE, weights_file
+from impasto.networks.conditional import ConditionalStylizer
+from impasto.runtimes.network_folder import DESCRIPTION_FILE, IDENTITY_FILE, GraphPorts, NetworkDescription
 from impasto.runtimes.openvino_runtime import OpenVINORuntime
 from impasto.runtimes.torch_runtime import TorchRuntime
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from impasto.networks.base import Graph
+    from impasto.networks.base import Graph, PaintingNetwork
     from impasto.types import FloatArray
 
 LARGEST_DIFFERENCE = 2 / 255
@@ -126,7 +126,7 @@ def export_all(checkpoint: Path, folder: Path) -> dict[str, float]:
     """Write everything that painting needs into ``folder``; return how far the graphs are from the network.
 
     That is the weights of ``checkpoint`` with their card; an ONNX file for each graph of the network, which share the
-    weights; and for a conditional stylizer `IDENTITY_FILE`, whose code changes nothing.
+    weights; what describes them; and for a conditional stylizer `IDENTITY_FILE`, whose code changes nothing.
 
     Raises:
         WeightsFormatError: ``checkpoint`` holds no network.
@@ -136,8 +136,7 @@ def export_all(checkpoint: Path, folder: Path) -> dict[str, float]:
     network = load_any_network(checkpoint)
     graphs = network.graphs()
     folder.mkdir(parents=True, exist_ok=True)
-    weights = folder / weights_file(network.architecture)
-    content = checkpoint.read_bytes()
+    weights = folder / network.file_name
     for source, target in ((checkpoint, weights), (checkpoint.with_suffix(".json"), weights.with_suffix(".json"))):
         if source.exists() and source.resolve() != target.resolve():
             write_whole(target, source.read_bytes())
@@ -149,8 +148,27 @@ def export_all(checkpoint: Path, folder: Path) -> dict[str, float]:
         if graph.name == "render" and differences[graph.name] > LARGEST_DIFFERENCE:
             path.unlink()
             raise WeightsError(f"{path.name} differs from the network by {differences[graph.name]:.4f}; it is not kept")
+    described = describe(network, weights)
+    write_whole(folder / DESCRIPTION_FILE, described.model_dump_json(indent=1).encode() + b"\n")
     if isinstance(network, ConditionalStylizer):
-        identity = network.identity.detach().numpy()
-        style = GalleryStyle("identity", identity, hashlib.sha256(content).hexdigest(), title="Identity")
+        style = GalleryStyle("identity", network.identity.detach().numpy(), described.sha256, title="Identity")
         write_style_file(style, folder / IDENTITY_FILE)
     return differences
+
+
+def describe(network: PaintingNetwork, weights: Path) -> NetworkDescription:
+    """Describe the export of ``network``, whose file is ``weights``, with the licence that the card beside it names."""
+    card = weights.with_suffix(".json")
+    return NetworkDescription(
+        architecture=network.architecture,
+        weights=weights.name,
+        sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
+        license=json.loads(card.read_text()).get("license") if card.exists() else None,
+        stride=network.stride,
+        halo=network.halo,
+        noise_channels=network.noise_channels,
+        graphs={
+            graph.name: GraphPorts(inputs=tuple(graph.example), outputs=tuple(graph.outputs))
+            for graph in network.graphs()
+        },
+    )

@@ -1,27 +1,72 @@
-"""The folder of an exported network."""
+"""The folder of an exported network: graphs, the weights that they share, and a file that describes them."""
 
 from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
 
-from impasto.errors import UnknownNameError, UsageError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from impasto.errors import UnknownNameError, UsageError, WeightsError
+
+DESCRIPTION_FILE = "network.json"
 IDENTITY_FILE = "identity.style"
-GRAPHS: dict[str, tuple[str, ...]] = {
-    "conditional": ("predict", "measure", "render"),
-    "transformer": ("measure", "render"),
-    "texture": ("measure", "render"),
-    "texture-stylizer": ("measure", "render"),
-    "adain": ("predict", "measure", "render"),
-    "sanet": ("predict", "measure", "attend", "render"),
-}
-"""By architecture, what is exported of it."""
+"""Of a conditional network: the code that changes nothing."""
+_ADVICE = "name a folder that 'impasto export' wrote"
 
 
-def weights_file(architecture: str) -> str:
-    """Return the name of the file with the weights that the graphs share."""
-    return f"{architecture}.safetensors"
+class GraphPorts(BaseModel):
+    """What a graph takes and gives, by name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+class NetworkDescription(BaseModel):
+    """What `DESCRIPTION_FILE` says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    architecture: str
+    """In the catalog of networks."""
+    weights: str
+    """Name of the safetensors file."""
+    sha256: str
+    """Of that file."""
+    license: str | None
+    """Of the weights, if their card has one."""
+    stride: int = Field(ge=1)
+    """Sides in pixels of what the network sees are multiples of it."""
+    halo: int = Field(ge=0)
+    """Pixels around a tile that change what is painted in it: the receptive field, a multiple of the stride."""
+    noise_channels: int = Field(ge=0)
+    """Of the noise that it is fed with; 0 if there is none."""
+    graphs: dict[str, GraphPorts]
+    """By name; each is a file with the suffix .onnx."""
+
+
+def read_description(folder: Path) -> NetworkDescription:
+    """Read what the exported network in ``folder`` says of itself.
+
+    Raises:
+        UsageError: files of it are missing.
+        WeightsError: its description is damaged.
+    """
+    try:
+        text = (folder / DESCRIPTION_FILE).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{folder.name} lacks {DESCRIPTION_FILE}; {_ADVICE}") from error
+    try:
+        description = NetworkDescription.model_validate_json(text)
+    except ValidationError as error:
+        raise WeightsError(f"{DESCRIPTION_FILE} in {folder.name} is damaged; {_ADVICE}") from error
+    needed = [description.weights, *(f"{graph}.onnx" for graph in description.graphs)]
+    missing = [name for name in needed if not (folder / name).is_file()]
+    if missing:
+        raise UsageError(f"{folder.name} lacks {', '.join(missing)}; {_ADVICE}")
+    return description
 
 
 def network_folder(name: str | None, architecture: str = "conditional") -> Path:
@@ -35,6 +80,7 @@ def network_folder(name: str | None, architecture: str = "conditional") -> Path:
     Raises:
         UsageError: there is no such network.
         UnknownNameError: no network of this name is bundled.
+        WeightsError: its description is damaged.
     """
     bundled = bundled_networks(architecture)
     if name is None:
@@ -47,12 +93,11 @@ def network_folder(name: str | None, architecture: str = "conditional") -> Path:
     if not path.exists() and path.name == name:
         raise UnknownNameError(f"{architecture} network", name, bundled)
     folder = path.parent if path.is_file() else path
-    needed = [weights_file(architecture), *(f"{graph}.onnx" for graph in GRAPHS[architecture])]
-    if architecture == "conditional":
-        needed.append(IDENTITY_FILE)
-    missing = [file for file in needed if not (folder / file).is_file()]
-    if missing:
-        raise UsageError(f"{name} lacks {', '.join(missing)}; name a folder that 'impasto export' wrote")
+    found = read_description(folder).architecture
+    if found != architecture:
+        raise UsageError(
+            f"{name} is a network of {found!r}, and one of {architecture!r} is needed; choose another folder"
+        )
     return folder
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from impasto.runtimes.export import export_all
-from impasto.runtimes.network_folder import weights_file
 from impasto.training.loop import chosen_precision
 from impasto.training.processes import rank
 from impasto.training.saving import save_network
@@ -44,7 +43,7 @@ def finish(
         return
     folder.mkdir(parents=True, exist_ok=True)
     data = {name: _described(crops) for name, crops in pictures.items()}
-    path = folder / weights_file(network.architecture)
+    path = folder / network.file_name
     card = {"title": title, "recipe": recipe(command, options), "data": data, **(facts or {})}
     save_network(path, network, card=card)
     export_all(path, folder)

@@ -17,8 +17,8 @@ from impasto.errors import StyleError
 from impasto.gallery import GalleryStyle, encode_style_image, read_style_file
 from impasto.losses.functional import content_distance, style_distance, total_variation
 from impasto.networks.checkpoint import load_network
-from impasto.networks.stylizer import LAST_LAYERS, STYLE_LAYERS, ConditionalStylizer
-from impasto.runtimes.network_folder import IDENTITY_FILE, network_folder, weights_file
+from impasto.networks.conditional import LAST_LAYERS, STYLE_LAYERS, ConditionalStylizer
+from impasto.runtimes.network_folder import IDENTITY_FILE, network_folder, read_description
 from impasto.training.data import at_short_side
 from impasto.training.stylizer import CONTENT_LAYER, noise_for
 from impasto.types import Picture, Step
@@ -66,7 +66,7 @@ def learn_style(
         StyleError: the network belongs to another version of impasto.
     """
     folder = network_folder(options.network)
-    network = load_network(folder / weights_file(ConditionalStylizer.architecture), ConditionalStylizer)
+    network = load_network(folder / read_description(folder).weights, ConditionalStylizer)
     descriptor = load_compact(full=[CONTENT_LAYER])
     if network.descriptor != descriptor.identity:
         raise StyleError(f"{folder.name} was exported by another version of impasto; export it again")

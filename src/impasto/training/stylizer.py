@@ -16,8 +16,7 @@ from impasto.losses.functional import (
     total_variation,
     usual_grids,
 )
-from impasto.networks.conditional import NOISE_CHANNELS, STRIDE
-from impasto.networks.stylizer import STYLE_LAYERS
+from impasto.networks.conditional import NOISE_CHANNELS, STRIDE, STYLE_LAYERS
 from impasto.training.data import OTHER_STEPS, fingerprint, inside
 from impasto.training.painting import as_picture
 from impasto.training.processes import rank, world_size
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from impasto.descriptors.base import Descriptor
-    from impasto.networks.stylizer import ConditionalStylizer
+    from impasto.networks.conditional import ConditionalStylizer
     from impasto.training.data import Crops
     from impasto.types import Picture
 
