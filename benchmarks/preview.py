@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from impasto.engines.base import Style, StylizeInputs
-from impasto.engines.create import OPTIONS, create_engine, parse_options
+from impasto.engines.catalog import OPTIONS, create_engine, parse_options
 from impasto.engines.descriptor import load_descriptor_of
 from impasto.engines.fast import FastEngine
 from impasto.engines.tensors import to_tensor

@@ -23,13 +23,12 @@ from safetensors import safe_open
 
 from impasto.descriptors.catalog import load_vgg
 from impasto.engines.base import Style, StylizeInputs
-from impasto.engines.create import OPTIONS, create_engine
+from impasto.engines.catalog import create_engine, engine_row
 from impasto.engines.tensors import to_tensor
 from impasto.images import Cell, LazyPicture, read_picture, resize_picture, resize_pixels, sheet, write_picture
 from impasto.images.color import prepare_style
 from impasto.losses.functional import content_distance, style_distance
 from impasto.networks.conditional import STYLE_LAYERS
-from impasto.options import GatysOptions, StyleImageOptions
 from impasto.training.data import held_out_files
 from impasto.training.loop import STATE_FILE
 from impasto.training.stylizer import CONTENT_LAYER
@@ -71,14 +70,14 @@ class Way:
 
     def __init__(self, text: str, gatys_steps: int) -> None:
         self.name, _, network = text.partition(":")
-        model = OPTIONS[self.name]
-        self._takes_styles = issubclass(model, StyleImageOptions)
+        row = engine_row(self.name)
+        self._takes_styles = row.styles == "any"
         values: dict[str, object] = {"network": network} if network else {}
         if self._takes_styles:
             values["style_margin"] = 0.0
-        if model is GatysOptions:
+        if self.name == "gatys":
             values |= {"steps": gatys_steps, "descriptor": "vgg19"}
-        self._engine: Engine = create_engine(self.name, model.parse(values))
+        self._engine: Engine = create_engine(self.name, row.options.parse(values))
 
     def __call__(self, content: Picture, style: Picture) -> Picture:
         """Paint."""

@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 
 import impasto.errors
 from impasto.cli.main import app
-from impasto.engines.create import OPTIONS
+from impasto.engines.catalog import OPTIONS
 from impasto.errors import ImpastoError
 from impasto.service import wiring
 from impasto.service.settings import Settings

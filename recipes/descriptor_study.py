@@ -31,8 +31,8 @@ from impasto.descriptors.similarity import linear_cka
 from impasto.descriptors.vgg import VGG
 from impasto.descriptors.weights.canonical import TORCHVISION
 from impasto.engines.base import Style, StylizeInputs
+from impasto.engines.catalog import create_engine
 from impasto.engines.comparison import DistanceMeasure
-from impasto.engines.create import create_engine
 from impasto.engines.reconstruction import reconstruct
 from impasto.engines.tensors import to_tensor
 from impasto.images import (

@@ -9,7 +9,7 @@ from importlib.resources import files
 import pytest
 
 from impasto.cli.main import run
-from impasto.engines.create import OPTIONS
+from impasto.engines.catalog import OPTIONS
 from impasto.gallery import StyleCatalog, write_style_file
 
 

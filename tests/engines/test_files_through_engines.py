@@ -10,7 +10,7 @@ import pytest
 from engines.test_every_engine import ENGINES, OWN_STYLE
 from images.test_odd_files import ODD_FILES
 from impasto.engines.base import Style, StylizeInputs
-from impasto.engines.create import OPTIONS, create_engine
+from impasto.engines.catalog import OPTIONS, create_engine
 from impasto.images import LazyPicture, encode_picture, open_picture, read_picture, resize_picture
 from impasto.types import Picture
 

@@ -16,8 +16,8 @@ import pytest
 from impasto.cli.main import run
 from impasto.engines import feedforward, needs
 from impasto.engines.base import Style, StylizeInputs
-from impasto.engines.create import OPTIONS as ENGINE_OPTIONS
-from impasto.engines.create import create_engine, parse_options
+from impasto.engines.catalog import OPTIONS as ENGINE_OPTIONS
+from impasto.engines.catalog import create_engine, parse_options
 from impasto.engines.fast import FastEngine
 from impasto.images import LazyPicture, read_picture
 from impasto.options import FastOptions

@@ -11,7 +11,7 @@ import pytest
 
 import impasto
 import impasto.engines.descriptor
-from impasto.engines.create import ENGINES, OPTIONS, create_engine
+from impasto.engines.catalog import create_engine
 from impasto.errors import ImageReadError, ImageSizeError, ImpastoError, UnknownNameError, UsageError
 from impasto.images import encode_picture, resize_picture
 
@@ -172,10 +172,6 @@ def test_no_style_is_refused(content, styles):
 def test_a_style_without_weight_is_refused(content, style):
     with pytest.raises(UsageError, match="style weight is 0; it must be positive"):
         impasto.stylize(content, (style, 0), **QUICK)
-
-
-def test_every_engine_has_its_options():
-    assert tuple(OPTIONS) == ENGINES.names
 
 
 def test_an_unknown_engine_is_refused():

@@ -20,11 +20,10 @@ from cyclopts import App, Parameter
 from impasto.cli.console import RunDisplay
 from impasto.cli.named_styles import read_style
 from impasto.engines.base import StylizeInputs
-from impasto.engines.create import OPTIONS, is_available
-from impasto.errors import ImpastoError, UnknownNameError, UsageError
+from impasto.engines.catalog import ENGINES, engine_row
+from impasto.errors import ImpastoError, UsageError
 from impasto.images import open_picture, read_picture
 from impasto.images.atomic import check_folder, write_whole
-from impasto.options import StyleImageOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -99,10 +98,13 @@ def bench(
     """
     if runs < 1:
         raise UsageError(f"--runs is {runs}; it should be at least 1")
-    names = [name.strip() for name in engine.split(",")] if engine else [name for name in OPTIONS if is_available(name)]
+    names = (
+        [name.strip() for name in engine.split(",")]
+        if engine
+        else [row.name for row in ENGINES.values() if row.is_available]
+    )
     for name in names:
-        if name not in OPTIONS:
-            raise UnknownNameError("engine", name, OPTIONS)
+        engine_row(name)
     if output:
         check_folder(output)
     looked_at = read_style(style)
@@ -129,7 +131,7 @@ def bench(
 
 
 def _command(content: Path, style: str, engine: str, size: int, result: Path) -> list[str]:
-    styles = ["-s", style] if issubclass(OPTIONS[engine], StyleImageOptions) else []
+    styles = ["-s", style] if ENGINES[engine].styles == "any" else []
     options = ["--engine", engine, "--size", str(size), "-o", str(result), "--quiet"]
     return [sys.executable, "-m", "impasto", "stylize", str(content), *styles, *options]
 

@@ -14,11 +14,11 @@ from impasto.cli.console import SOME_FAILED, RunDisplay, fail
 from impasto.cli.engine_flags import EngineFlags  # noqa: TC001 - cyclopts reads the annotations
 from impasto.cli.named_styles import read_style
 from impasto.engines.base import StylizeInputs
+from impasto.engines.catalog import ENGINES
 from impasto.engines.sweeps import Recipe, combine, engine_sweep, parse_sweep, read_recipe
 from impasto.errors import ImpastoError, Interrupted, needs_extra
 from impasto.images import Cell, open_picture, output_format, sheet, write_picture
 from impasto.images.atomic import write_whole
-from impasto.options import GatysOptions, StyleImageOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,14 +135,13 @@ def compare(
 
 def stylize_command(content: str, styles: Sequence[str], variant: Variant, output: str) -> str:
     """Return the command line that paints one picture of a comparison."""
-    options, model = variant.options, type(variant.options)
+    options, assumed = variant.options, variant.options.defaults()
     words = ["impasto", "stylize", content, "--engine", variant.engine]
-    if isinstance(options, StyleImageOptions):
+    if ENGINES[variant.engine].styles == "any":
         for style in styles:
             words += ["-s", style]
     words += ["-o", output]
-    assumed = GatysOptions(preset=options.preset) if isinstance(options, GatysOptions) else model()
-    for name in model.model_fields:
+    for name in type(options).model_fields:
         value = getattr(options, name)
         flag = name.replace("_", "-")
         if name == "preset":

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from pydantic import create_model
 from pydantic.fields import FieldInfo
 
-from impasto.engines.create import OPTIONS, parse_options
+from impasto.engines.catalog import ENGINES, OPTIONS, parse_options
 from impasto.errors import UsageError
-from impasto.options import EngineOptions, GatysOptions, Options, StepwiseOptions
+from impasto.options import EngineOptions, GatysOptions, Options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -93,14 +93,13 @@ def check_run_flags(engine: str, options: EngineOptions, films: bool, given: Map
         raise UsageError("--plan is for a whole run; leave --resume")
     if given["--steady"] and not films:
         raise UsageError("--steady is for films; leave it")
-    saves = isinstance(options, StepwiseOptions) and options.save_every > 0
-    for flag, is_given in {**given, "--save-every": saves}.items():
+    for flag, is_given in {**given, "--save-every": options.saved_every > 0}.items():
         if films and is_given and flag in _OF_PICTURES:
             raise UsageError(f"{flag} is for pictures; leave it")
     if films:
         return
     for flag in ("--resume", "--animation", "--losses"):
-        if given[flag] and not isinstance(options, StepwiseOptions):
+        if given[flag] and not ENGINES[engine].steps:
             raise UsageError(f"{flag} is for runs of many steps; engine {engine!r} paints in one")
 
 

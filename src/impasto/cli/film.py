@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from impasto.engines.catalog import ENGINES
 from impasto.engines.facts import facts
 from impasto.errors import UsageError
 from impasto.films import FILM_FORMATS, FILM_SUFFIXES
 from impasto.images import fit_size
 from impasto.images.atomic import check_folder
-from impasto.options import StepwiseOptions
 
 if TYPE_CHECKING:
     from impasto.cli.console import RunDisplay
@@ -90,7 +90,7 @@ class Film:
         )
         made = facts(name, options, network=engine.network.identity, steady=str(self.steady))
         run = {**made, **self.provenance.metadata}
-        frames_of_a_part = _SLOW_PART if isinstance(options, StepwiseOptions) else _PART
+        frames_of_a_part = _SLOW_PART if ENGINES[name].steps else _PART
         parts = Parts(target.with_name(f"{target.name}.parts"), json.dumps(run), frames_of_a_part)
         frames = PaintedFrames(clip, engine, self.styles, Steady(self.steady), display.step, display.note)
         paint_film(frames, clip, encoding, target, parts, resume=self.resume)

@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 
 from impasto.cli.console import RunDisplay, fail
 from impasto.engines.base import Style, StylizeInputs
-from impasto.engines.create import create_engine
+from impasto.engines.catalog import create_engine
 from impasto.errors import StyleError, UsageError, needs_extra
 from impasto.gallery import GalleryStyle, StyleCatalog, read_style_file, write_style_file
 from impasto.gallery.catalog import check_name, name_from

@@ -23,12 +23,12 @@ from impasto.cli.plan import Plan
 from impasto.cli.provenance import Painted, Provenance, Source, named
 from impasto.cli.run_files import RunFiles
 from impasto.engines.base import StreamingEngine, Style, StylizeInputs
-from impasto.engines.create import create_engine
+from impasto.engines.catalog import ENGINES, create_engine
 from impasto.engines.masks import alpha_mask
 from impasto.errors import ImageWriteError, ImpastoError, Interrupted, UnknownNameError, UsageError
 from impasto.gallery import as_style_source
 from impasto.images import PICTURE_SUFFIXES, PictureWriter, fit_size, open_picture, output_format
-from impasto.options import DEFAULT_ENGINE, FILM_ENGINE, StepwiseOptions
+from impasto.options import DEFAULT_ENGINE, FILM_ENGINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -136,7 +136,7 @@ def stylize(
         if file is not None and len(pairs) > 1:
             raise UsageError(f"{flag} names one file and {len(pairs)} pictures are given; paint them one by one")
     styles = tuple(Style(as_style_source(each.where), each.weight) for each in chosen_styles)
-    if isinstance(chosen, StepwiseOptions):
+    if ENGINES[engine].steps:
         require_pictures(styles)
     failed: list[str] = []
     painter: Engine | None = None
@@ -156,7 +156,7 @@ def stylize(
                 else:
                     files = RunFiles(
                         target,
-                        save_every=chosen.save_every if isinstance(chosen, StepwiseOptions) else 0,
+                        save_every=chosen.saved_every,
                         animation=animation,
                         losses=losses,
                         resume=resume,

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from impasto.engines.create import create_engine
+from impasto.engines.catalog import ENGINES, create_engine
 from impasto.engines.descriptor import choose_device, load_descriptor_of
 from impasto.engines.memory import PeakMemory
-from impasto.engines.optimization import OptimizationEngine
 from impasto.engines.progress import as_part
 from impasto.engines.tensors import to_tensor
 from impasto.errors import ImpastoError, Interrupted
@@ -21,7 +20,7 @@ from impasto.losses.functional import content_distance
 from impasto.losses.objective import LayerLosses
 from impasto.losses.style import GramLoss, style_losses
 from impasto.optimization.scales import fit_layers
-from impasto.options import DescentOptions, GatysOptions, StyleImageOptions
+from impasto.options import DescentOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -84,8 +83,7 @@ def compare(
         values = {"descriptor": descriptor, "pooling": pooling, "precision": precision, "device": device}
         return load(DescentOptions.parse(values))
 
-    optimized = (variant.options for variant in variants if isinstance(variant.options, GatysOptions))
-    first = next(optimized, GatysOptions())
+    first = _descent_options(variants)
     measure = DistanceMeasure(
         inputs, network(first.descriptor, "max", "float32", first.device), choose_device(first.device)
     )
@@ -94,17 +92,21 @@ def compare(
         options = variant.options
         part = as_part(on_step, variant.label, steps, index)
         try:
-            engine: Engine
-            if isinstance(options, GatysOptions):
-                descriptor = network(options.descriptor, options.pooling, options.precision, options.device)
-                engine = OptimizationEngine(options, network=descriptor)
-            else:
-                engine = create_engine(variant.engine, options)
+            seen = network(*options.network_key) if isinstance(options, DescentOptions) else None
+            engine = create_engine(variant.engine, options, network=seen)
             yield _paint(inputs, variant, engine, measure, part)
         except Interrupted:
             raise
         except ImpastoError as error:
             yield Result(variant, error=str(error))
+
+
+def _descent_options(variants: Sequence[Variant]) -> DescentOptions:
+    """Return the options of the first variant that paints through a descriptor network in PyTorch, or the default."""
+    for variant in variants:
+        if isinstance(variant.options, DescentOptions):
+            return variant.options
+    return DescentOptions()
 
 
 class DistanceMeasure:
@@ -155,7 +157,7 @@ def _paint(
         losses = step.losses
         on_step(step)
 
-    if not isinstance(variant.options, StyleImageOptions):
+    if ENGINES[variant.engine].styles == "own":
         inputs = replace(inputs, styles=())  # the network has its own
     started = time.monotonic()
     with PeakMemory() as memory:

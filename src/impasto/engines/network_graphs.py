@@ -82,7 +82,12 @@ class NetworkGraphs:
 
     def metadata(self, engine: str, options: NetworkOptions) -> dict[str, str]:
         """Return what is written into results of ``engine`` with ``options``."""
-        return facts(engine, options, network=f"sha256:{self.description.sha256}")
+        return facts(engine, options, network=f"sha256:{self.identity}")
+
+    @property
+    def identity(self) -> str:
+        """The sha256 of the network's weights."""
+        return self.description.sha256
 
 
 def check_addresses() -> None:

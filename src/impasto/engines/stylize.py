@@ -6,7 +6,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from impasto.engines.base import Style, StylizeInputs
-from impasto.engines.create import OPTIONS, create_engine, parse_options
+from impasto.engines.catalog import OPTIONS, create_engine, parse_options
 from impasto.engines.masks import alpha_mask
 from impasto.gallery import StyleSource, as_style_source
 from impasto.images import LazyPicture, PictureSource, as_picture

@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from impasto.engines.create import OPTIONS
+from impasto.engines.catalog import OPTIONS, engine_row
 from impasto.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -175,9 +175,7 @@ def _joined(column: Mapping[str, Any], row: Sequence[Mapping[str, Any]]) -> dict
 
 def _engine(values: Mapping[str, Any]) -> str:
     engine = str(values.get("engine", "gatys"))
-    if engine not in OPTIONS:
-        raise UnknownNameError("engine", engine, OPTIONS)
-    return engine
+    return engine_row(engine).name
 
 
 def _parsed(base: Mapping[str, Any], swept: Mapping[str, Any]) -> tuple[str, EngineOptions]:

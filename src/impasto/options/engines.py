@@ -67,6 +67,15 @@ class EngineOptions(Options):
         """Steps of a usual run."""
         return 1
 
+    @property
+    def saved_every(self) -> int:
+        """Steps after each of which the picture is saved; 0 is never."""
+        return 0
+
+    def defaults(self) -> Self:
+        """Return what these options are if nothing but a preset is given."""
+        return type(self)()
+
 
 class StyleImageOptions(Options):
     """What every engine understands that looks at a style image."""
@@ -91,6 +100,11 @@ class StepwiseOptions(Options):
     checkpoint_every: int = Field(
         50, ge=0, description="Keep the state for --resume after every so many steps; 0 is never."
     )
+
+    @property
+    def saved_every(self) -> int:
+        """See `EngineOptions.saved_every`."""
+        return self.save_every
 
 
 class PerceptualOptions(Options):
@@ -219,6 +233,10 @@ class GatysOptions(PerceptualOptions, DescentOptions, StepwiseOptions, StyleImag
     def expected_steps(self) -> int:
         """See `EngineOptions.expected_steps`."""
         return self.steps
+
+    def defaults(self) -> Self:
+        """See `EngineOptions.defaults`."""
+        return type(self)(preset=self.preset)
 
     @model_validator(mode="before")
     @classmethod

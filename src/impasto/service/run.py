@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from impasto.engines.base import Style, StylizeInputs
-from impasto.engines.create import OPTIONS, create_engine
+from impasto.engines.catalog import OPTIONS, create_engine
 from impasto.engines.masks import alpha_mask
 from impasto.errors import DownloadError, ImpastoError, OutOfMemoryError
 from impasto.gallery import StyleCatalog

@@ -12,7 +12,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from impasto.engines.base import check_masks
-from impasto.engines.create import OPTIONS, parse_options
+from impasto.engines.catalog import ENGINES, OPTIONS, engine_row, parse_options
 from impasto.errors import (
     BacklogError,
     ConflictError,
@@ -29,9 +29,6 @@ from impasto.options import (
     FILES_OF_A_RUN,
     PLAIN_NAME,
     EngineOptions,
-    FastOptions,
-    StepwiseOptions,
-    StyleImageOptions,
 )
 from impasto.service.jobs import DEFAULT_QUEUE, Channel, NewJob, new_id
 from impasto.service.submit.checking import Checked, Rejected
@@ -43,18 +40,12 @@ if TYPE_CHECKING:
     from impasto.service.ports import BlobStore, Submissions
     from impasto.service.settings import Settings
     from impasto.service.submit.checking import PictureCheck
-    from impasto.types import StyleKinds
 
 ROOM_FOR_A_JOB = 256 << 20
 """Bytes, of its pictures and its result."""
 _STARTS = ("content", "noise", "content+noise", "style")
 _NAMED = ("descriptor", "network")
 """Options that elsewhere may also be files: here they are names only."""
-
-
-def style_kinds(engine: str) -> StyleKinds:
-    """Say which styles ``engine`` takes: names of the gallery and pictures, or none but its own."""
-    return "any" if issubclass(OPTIONS[engine], StyleImageOptions) else "own"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +98,7 @@ class Acceptance:
             UnknownNameError: ``settings`` name an engine that there is not.
         """
         for name in settings.engine_queues:
-            if name not in OPTIONS:
-                raise UnknownNameError("engine", name, OPTIONS)
+            engine_row(name)
         self._rates = Rates(settings.per_minute, settings.mails_per_hour)
         self._submissions = submissions
         self._blobs = blobs
@@ -206,15 +196,15 @@ class Acceptance:
                 raise UsageError(f"{name} is {value!r}; it has to be a name here, not a file")
         if options.size is not None and options.size > self._settings.max_size:
             raise UsageError(f"size is {options.size}; at most {self._settings.max_size} pixels are painted here")
-        if isinstance(options, StepwiseOptions) and options.init not in _STARTS:
-            raise UsageError(f"init is {options.init!r}; here it is one of {', '.join(_STARTS)}")
+        if (start := getattr(options, "init", "content")) not in _STARTS:
+            raise UsageError(f"init is {start!r}; here it is one of {', '.join(_STARTS)}")
         if options.expected_steps > self._settings.max_steps:
             raise UsageError(f"steps is {options.expected_steps}; at most {self._settings.max_steps} are done here")
         return options
 
     def _styles(self, request: Request) -> Sequence[tuple[str | bytes, float]]:
-        kinds = style_kinds(request.engine)
-        if kinds == "own":
+        row = ENGINES[request.engine]
+        if row.styles == "own":
             if request.styles:
                 raise UsageError(f"a network of engine {request.engine!r} has one style of its own; name none")
         elif not request.styles:
@@ -229,7 +219,7 @@ class Acceptance:
                 raise UsageError(f"style weight is {weight:g}; it must be positive")
             if isinstance(source, str):
                 style = catalog.get(source)
-                if not (style.image or issubclass(OPTIONS[request.engine], FastOptions)):
+                if not (style.image or row.codes):
                     raise UsageError(
                         f"style {source!r} is only a code for engine 'fast'; engine {request.engine!r} needs a picture"
                     )

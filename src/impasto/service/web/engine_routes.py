@@ -7,9 +7,8 @@ from typing import Any
 from fastapi import APIRouter
 
 from impasto.api import EngineBody, EngineList
-from impasto.engines.create import OPTIONS, is_available
+from impasto.engines.catalog import ENGINES
 from impasto.options import DEFAULT_ENGINE, FILES_OF_A_RUN, EngineOptions
-from impasto.service.submit.accept import style_kinds
 from impasto.service.web.access import Tenant
 
 router = APIRouter(prefix="/v1/engines", tags=["engines"])
@@ -26,12 +25,12 @@ def list_engines(_tenant: Tenant) -> EngineList:
     """List the engines with the schemas of their options, of which forms can be made."""
     found = [
         EngineBody(
-            name=name,
-            summary=(options.__doc__ or "").strip().partition("\n")[0],
-            available=is_available(name),
-            styles=style_kinds(name),
-            options=_schema(options),
+            name=row.name,
+            summary=(row.options.__doc__ or "").strip().partition("\n")[0],
+            available=row.is_available,
+            styles=row.styles,
+            options=_schema(row.options),
         )
-        for name, options in sorted(OPTIONS.items(), key=lambda row: row[0] != DEFAULT_ENGINE)
+        for row in sorted(ENGINES.values(), key=lambda row: row.name != DEFAULT_ENGINE)
     ]
     return EngineList(engines=found)
