@@ -209,7 +209,7 @@ def models() -> str:
     parts = [_MODELS_HEAD]
     for path in sorted((SOURCE / "bundled").rglob("*.json")):
         card = json.loads(path.read_text())
-        if "sha256" not in card:
+        if "recipe" not in card:
             continue
         recipe = card["recipe"]
         facts = [

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from impasto.client import Client
-    from impasto.engines.stylize import stylize
     from impasto.errors import ImpastoError, Interrupted
     from impasto.images import read_picture, write_picture
     from impasto.options import FastOptions, GatysOptions, NnstOptions
+    from impasto.painting import stylize
     from impasto.types import Picture, Step
 
 _HOMES = {
@@ -28,7 +28,7 @@ _HOMES = {
     "Picture": "impasto.types",
     "Step": "impasto.types",
     "read_picture": "impasto.images",
-    "stylize": "impasto.engines.stylize",
+    "stylize": "impasto.painting",
     "write_picture": "impasto.images",
 }
 

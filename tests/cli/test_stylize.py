@@ -501,7 +501,7 @@ def test_a_device_that_is_not_there_is_refused(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["photo.png", "-o", "out.png"], "no style is given; name at least one style image"),
+        (["photo.png", "-o", "out.png"], "no style is given; name one of the gallery, or give a picture"),
         (["photo.png", "-s", "painting.jpg"], "--output requires an argument"),
         (["photo.png", "-s", "painting.jpg", "-o"], "-o requires an argument"),
         (

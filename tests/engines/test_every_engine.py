@@ -195,7 +195,7 @@ def test_the_seed_changes_what_is_random(paint, content, engine):
 
 @pytest.mark.parametrize("engine", OWN_STYLE)
 def test_a_network_with_its_own_style_refuses_others(paint, content, styles, engine):
-    with pytest.raises(UsageError, match="has one style, which it was trained for; leave -s, or choose --engine fast"):
+    with pytest.raises(UsageError, match="has one style, which it was trained for; name none, or choose engine 'nnst'"):
         paint(engine, content, styles[0])
 
 
@@ -220,7 +220,7 @@ def test_the_command_line_names_a_folder_or_a_checkpoint(networks, photo, tmp_pa
     assert run([*arguments, "-o", "out.png", "--stroke-size", "2"]) == 2
     assert "engine 'transformer' has no option --stroke-size; nnst or gatys or fast or adain" in capsys.readouterr().err
     with pytest.raises(UnknownNameError):
-        impasto.stylize(photo, engine="adain", network="nowhere")
+        impasto.stylize(photo, photo, engine="adain", network="nowhere")
 
 
 def synthesize(folder, width, height, *, tileable=False, **options):

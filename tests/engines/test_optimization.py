@@ -279,7 +279,7 @@ def test_a_style_needs_a_positive_weight(content, style, weight):
 def test_a_picture_needs_a_style(content):
     with pytest.raises(UsageError) as caught:
         paint(content)
-    assert str(caught.value) == "no style is given; name at least one style image"
+    assert str(caught.value) == "no style is given; name one of the gallery, or give a picture"
 
 
 def test_the_stroke_size_changes_the_result(content, other_style):

@@ -165,7 +165,7 @@ def test_what_is_no_picture_is_refused(content, style, wrong):
 
 @pytest.mark.parametrize("styles", [[], ()])
 def test_no_style_is_refused(content, styles):
-    with pytest.raises(UsageError, match="no style is given; name at least one style image"):
+    with pytest.raises(UsageError, match="no style is given; name one of the gallery, or give a picture"):
         impasto.stylize(content, styles, **QUICK)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from impasto.engines.base import Style, mixture
+from impasto.engines.base import Style
 from impasto.errors import UsageError
 from impasto.gallery import as_style_source
 
@@ -13,13 +13,6 @@ def read_style(text: str) -> Style:
     """Read ``STYLE`` or ``STYLE:WEIGHT``, where STYLE is a picture, a .style file, or a name in the gallery."""
     name, weight = split_weight(text)
     return Style(as_style_source(name), weight)
-
-
-def require_pictures(styles: tuple[Style, ...]) -> None:
-    """Refuse no styles, and styles without a picture, before weights are fetched that could not be used."""
-    mixture(styles)
-    for style in styles:
-        _ = style.picture
 
 
 def split_weight(text: str) -> tuple[str, float]:

@@ -18,22 +18,20 @@ from cyclopts import App, Parameter
 from impasto.cli.console import SOME_FAILED, RunDisplay, fail
 from impasto.cli.engine_flags import EngineFlags, check_run_flags, engine_options
 from impasto.cli.film import STEADY, Film, is_film
-from impasto.cli.named_styles import require_pictures, split_weight
+from impasto.cli.named_styles import split_weight
 from impasto.cli.plan import Plan
 from impasto.cli.provenance import Painted, Provenance, Source, named
 from impasto.cli.run_files import RunFiles
-from impasto.engines.base import StreamingEngine, Style, StylizeInputs
-from impasto.engines.catalog import ENGINES, create_engine
-from impasto.engines.masks import alpha_mask
+from impasto.engines.base import StreamingEngine
 from impasto.errors import ImageWriteError, ImpastoError, Interrupted, UnknownNameError, UsageError
-from impasto.gallery import as_style_source
-from impasto.images import PICTURE_SUFFIXES, PictureWriter, fit_size, open_picture, output_format
+from impasto.images import PICTURE_SUFFIXES, PictureWriter, fit_size, output_format
 from impasto.options import DEFAULT_ENGINE, FILM_ENGINE
+from impasto.painting import CONTENT, arrange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from impasto.engines.base import Engine
+    from impasto.engines.base import Engine, StylizeInputs
     from impasto.types import Picture, Step
 
 app = App(name="stylize")
@@ -135,9 +133,9 @@ def stylize(
     for flag, file in (("--animation", animation), ("--losses", losses)):
         if file is not None and len(pairs) > 1:
             raise UsageError(f"{flag} names one file and {len(pairs)} pictures are given; paint them one by one")
-    styles = tuple(Style(as_style_source(each.where), each.weight) for each in chosen_styles)
-    if ENGINES[engine].steps:
-        require_pictures(styles)
+    weighted = [(each.where, each.weight) for each in chosen_styles]
+    painting, sources = arrange(engine, chosen, "", weighted, [each.where for each in chosen_masks])
+    styles = painting.read_styles(sources)
     failed: list[str] = []
     painter: Engine | None = None
     for source, target in pairs:
@@ -151,7 +149,7 @@ def stylize(
                 if is_film(source.path):
                     film = Film(provenance, target, styles, STEADY if steady is None else steady, resume)
                     checked = film.check()
-                    painter = painter or create_engine(engine, chosen, on_download=display.download)
+                    painter = painter or painting.create_engine(on_download=display.download)
                     report = film.paint(checked, engine, painter, chosen, display)
                 else:
                     files = RunFiles(
@@ -161,14 +159,10 @@ def stylize(
                         losses=losses,
                         resume=resume,
                     )
-                    picture = open_picture(source.path or sys.stdin.buffer.read())
-                    masks = tuple(
-                        open_picture(each.path) if each.path else alpha_mask(picture) for each in chosen_masks
-                    )
-                    inputs = StylizeInputs(picture, styles, masks)
+                    inputs = painting.read({**sources, CONTENT: source.path or sys.stdin.buffer.read()}, styles)
                     size = fit_size(inputs.content.width, inputs.content.height, chosen.size)
                     result = _Result(inputs.content.outline, target, size, provenance)
-                    painter = painter or create_engine(engine, chosen, on_download=display.download)
+                    painter = painter or painting.create_engine(on_download=display.download)
                     run = _Run(inputs, files, result, display, resume)
                     started = time.monotonic()
                     if plan:

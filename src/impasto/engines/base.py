@@ -32,8 +32,7 @@ class Style:
         Raises:
             UsageError: it is not positive.
         """
-        if not 0 < self.weight < float("inf"):
-            raise UsageError(f"style weight is {self.weight:g}; it must be positive")
+        check_weight(self.weight)
 
     @property
     def picture(self) -> Picture:
@@ -43,15 +42,22 @@ class Style:
             UsageError: this is a style of the gallery whose file has no picture.
             StyleError: the picture in its file is damaged.
         """
-        if isinstance(self.source, Picture):
-            return visible_colors(self.source)
-        picture = self.source.picture
-        if picture is None:
+        self.require_picture()
+        picture = self.source if isinstance(self.source, Picture) else self.source.picture
+        assert picture is not None
+        return visible_colors(picture)
+
+    def require_picture(self) -> None:
+        """Refuse a style of the gallery whose file has no picture.
+
+        Raises:
+            UsageError: this is one.
+        """
+        if not isinstance(self.source, Picture) and not self.source.image:
             raise UsageError(
                 f"style {self.source.name!r} is only a code for engine 'fast'; choose that engine, or give the picture "
                 "of the style"
             )
-        return picture
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,24 @@ class StylizeInputs:
         return mixture(self.styles)
 
 
+class Weighted(Protocol):
+    """What has a share in a mixture."""
+
+    @property
+    def weight(self) -> float:
+        """Its share, in proportion to the others'."""
+
+
+def check_weight(weight: float) -> None:
+    """Refuse a weight of a style that means nothing.
+
+    Raises:
+        UsageError: it is not positive.
+    """
+    if not 0 < weight < float("inf"):
+        raise UsageError(f"style weight is {weight:g}; it must be positive")
+
+
 def check_masks(masks: int, styles: int) -> None:
     """Refuse masks of which nobody knows what they belong to; a network with a style of its own takes one.
 
@@ -91,14 +115,14 @@ def check_masks(masks: int, styles: int) -> None:
         raise UsageError(f"{masks} masks are given for {styles} styles; give one for each, in their order")
 
 
-def mixture(styles: Sequence[Style]) -> list[float]:
+def mixture(styles: Sequence[Weighted]) -> list[float]:
     """Return the weights of ``styles``, scaled to sum 1.
 
     Raises:
         UsageError: there is no style.
     """
     if not styles:
-        raise UsageError("no style is given; name at least one style image")
+        raise UsageError("no style is given; name one of the gallery, or give a picture")
     total = sum(style.weight for style in styles)
     return [style.weight / total for style in styles]
 

@@ -18,7 +18,7 @@ from impasto.engines.base import Forecast
 from impasto.engines.masks import masked_strips
 from impasto.engines.memory import PIXEL_BYTES, SPARE, PeakMemory, free_memory, resident_memory
 from impasto.engines.network_graphs import NetworkGraphs
-from impasto.errors import UsageError, WeightsError
+from impasto.errors import WeightsError
 from impasto.images.color import color_map, prepare_style, restore_colors
 from impasto.images.scale import crop_margin, enlarge, fit_size, resize_pixels
 from impasto.images.tiles import plan_tiles
@@ -363,16 +363,3 @@ def from_batch(image: FloatArray, like: FloatArray) -> FloatArray:
     """Turn an image (1, 3, H', W') into pixels as large as ``like`` (H, W, 3): undoes `to_batch`."""
     pixels: FloatArray = image[0, :, : like.shape[0], : like.shape[1]].transpose(1, 2, 0)
     return pixels
-
-
-def refuse_styles(inputs: StylizeInputs, engine: str) -> None:
-    """Refuse style images where the network has its own style.
-
-    Raises:
-        UsageError: there is one.
-    """
-    if inputs.styles:
-        raise UsageError(
-            f"a network of engine {engine!r} has one style, which it was trained for; leave -s, or choose --engine "
-            "fast or gatys"
-        )

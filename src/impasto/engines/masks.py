@@ -35,7 +35,7 @@ def alpha_mask(content: LazyPicture) -> LazyPicture:
         UsageError: all of it is opaque.
     """
     if content.alpha is None:
-        raise UsageError("the content has no transparency that could be its mask; give a picture: --mask FILE")
+        raise UsageError("the content has no transparency that could be its mask; give a picture")
     return replace(content, pixels=content.alpha, white=content.opaque, alpha=None)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impasto.engines.feedforward import FeedForwardEngine, TileSteps, refuse_styles
+from impasto.engines.feedforward import FeedForwardEngine, TileSteps
 from impasto.engines.network_graphs import NetworkGraphs
 from impasto.engines.noise import UniformNoise
 from impasto.errors import UsageError
@@ -36,7 +36,7 @@ class TextureNetEngine(FeedForwardEngine):
     _options: TextureNetOptions
 
     def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Painter:
-        refuse_styles(inputs, self.name)
+        del inputs
         noise = UniformNoise(self._graphs.description.noise_channels, self._options.seed)
 
         def beside(batch: FloatArray, top: int, left: int) -> dict[str, FloatArray]:

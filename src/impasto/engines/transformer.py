@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from impasto.engines.feedforward import FeedForwardEngine, refuse_styles
+from impasto.engines.feedforward import FeedForwardEngine
 
 if TYPE_CHECKING:
     from impasto.engines.base import StylizeInputs
@@ -19,7 +19,7 @@ class TransformerEngine(FeedForwardEngine):
     architecture = "transformer"
 
     def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Painter:
-        refuse_styles(inputs, self.name)
+        del inputs
         return lambda thumbnail: self._faded(
             self._measured(self._graphs, self._seen(thumbnail), lambda batch, top, left: {})
         )

@@ -11,12 +11,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from impasto.engines.base import Style, StylizeInputs
-from impasto.engines.catalog import OPTIONS, create_engine
-from impasto.engines.masks import alpha_mask
 from impasto.errors import DownloadError, ImpastoError, OutOfMemoryError
-from impasto.gallery import StyleCatalog
-from impasto.images import encode_picture, fit_size, open_picture, read_picture, resize_picture
+from impasto.images import encode_picture, fit_size, resize_picture
+from impasto.painting import Painting, paint
 from impasto.service.confinement import confine
 
 if TYPE_CHECKING:
@@ -37,11 +34,10 @@ _NICE = 10
 class Work:
     """What to paint."""
 
-    params: Mapping[str, Any]
-    """'engine', its 'options', 'styles' (each a 'name' of the gallery or an 'input', and 'weight'), 'masks' (names of
-    inputs, or 'alpha'), 'format'."""
+    painting: Mapping[str, Any]
+    """What `impasto.painting.Painting.as_json` returned."""
     inputs: Mapping[str, bytes]
-    """Picture files by the names that ``params`` use; 'content' is the content image."""
+    """Picture files by the keys that it has for them."""
 
 
 @dataclass(frozen=True)
@@ -93,22 +89,14 @@ class Painter:
             return Failure(OutOfMemoryError.code, "there is not enough memory; choose a smaller size", True)
 
     def _paint(self, work: Work, send: Any) -> Painted:
-        params = work.params
-        content = open_picture(work.inputs["content"])
-        styles = tuple(_style(given, work.inputs) for given in params["styles"])
-        watch = _Watch(send)
-        engine = self._engine(params["engine"], params["options"])
-        masks = tuple(
-            alpha_mask(content) if name == "alpha" else open_picture(work.inputs[name])
-            for name in params.get("masks", ())
-        )
-        picture = engine.stylize(StylizeInputs(content, styles, masks), on_step=watch.step)
-        return Painted(encode_picture(picture, params["format"]))
+        painting = Painting.of_json(work.painting)
+        watch, engine = _Watch(send), self._engine(painting)
+        picture = paint(painting, work.inputs, on_step=watch.step, engine=engine)
+        return Painted(encode_picture(picture, painting.format or "png"))
 
-    def _engine(self, name: str, options: Mapping[str, Any]) -> Engine:
-        chosen = OPTIONS[name].parse(dict(options))
-        key = (name, *chosen.network_key)
-        engine = create_engine(name, chosen, network=self._networks.get(key))
+    def _engine(self, painting: Painting) -> Engine:
+        key = (painting.engine, *painting.options.network_key)
+        engine = painting.create_engine(network=self._networks.get(key))
         self._networks[key] = engine.network
         self._networks.move_to_end(key)
         while len(self._networks) > self._most:
@@ -138,11 +126,6 @@ class _Watch:
 def _small(picture: Picture) -> bytes:
     size = fit_size(picture.width, picture.height, min(_PREVIEW_SIDE, max(picture.width, picture.height)))
     return encode_picture(resize_picture(picture, *size), "jpeg", keep_profile=False, quality=80)
-
-
-def _style(given: Mapping[str, Any], inputs: Mapping[str, bytes]) -> Style:
-    source = StyleCatalog().get(given["name"]) if "name" in given else read_picture(inputs[given["input"]])
-    return Style(source, given.get("weight", 1.0))
 
 
 def serve(connection: Connection, warm_networks: int) -> None:

@@ -4,37 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from limits import RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
-from impasto.engines.base import check_masks
-from impasto.engines.catalog import ENGINES, OPTIONS, engine_row, parse_options
+from impasto.engines.catalog import engine_row
 from impasto.errors import (
     BacklogError,
     ConflictError,
     QuotaError,
     RateError,
     RejectedError,
-    UnknownNameError,
     UsageError,
 )
-from impasto.gallery import StyleCatalog
-from impasto.images.encoding import SUFFIXES
-from impasto.options import (
-    DEFAULT_ENGINE,
-    FILES_OF_A_RUN,
-    PLAIN_NAME,
-    EngineOptions,
-)
+from impasto.options import FILES_OF_A_RUN, PLAIN_NAME, EngineOptions
+from impasto.painting import ALPHA, CONTENT, Painting
 from impasto.service.jobs import DEFAULT_QUEUE, Channel, NewJob, new_id
 from impasto.service.submit.checking import Checked, Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from impasto.service.jobs import Job
     from impasto.service.ports import BlobStore, Submissions
@@ -53,15 +45,9 @@ class Request:
     """What somebody wants to have painted."""
 
     tenant: str
-    content: bytes
-    engine: str = DEFAULT_ENGINE
-    styles: Sequence[tuple[str | bytes, float]] = ()
-    """Names of the gallery or picture files, each with its weight."""
-    masks: Sequence[bytes | Literal["alpha"]] = ()
-    """One for each style, or none: picture files, or what is not transparent in the content."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    format: str | None = None
-    """Of the result, such as 'png'; None is the content's."""
+    painting: Painting
+    pictures: Mapping[str, bytes]
+    """Files, by the keys that ``painting`` has for them."""
     priority: int = 0
     notify: Mapping[Channel, str] = field(default_factory=dict)
     idempotency_key: str | None = None
@@ -120,47 +106,35 @@ class Acceptance:
         self._rates.check(request)
         if self._blobs.room() < ROOM_FOR_A_JOB:
             raise QuotaError("there is no room for more pictures; try again when older ones are deleted")
-        options = self._options(request)
-        job, pictures = new_id(), {"content": request.content}
-        styles: list[dict[str, object]] = []
-        for index, (source, weight) in enumerate(self._styles(request)):
-            if isinstance(source, bytes):
-                pictures[f"style{index}"] = source
-                styles.append({"input": f"style{index}", "weight": weight})
-            else:
-                styles.append({"name": source, "weight": weight})
-        check_masks(len(request.masks), len(styles))
-        masks = ["alpha" if mask == "alpha" else f"mask{index}" for index, mask in enumerate(request.masks)]
-        pictures |= {name: mask for name, mask in zip(masks, request.masks, strict=True) if isinstance(mask, bytes)}
-        checked = {name: self._checked(data) for name, data in pictures.items()}
-        largest = max(checked["content"].width, checked["content"].height)
-        if options.size is None and largest > self._settings.max_size:
+        painting = request.painting
+        self._check_options(painting.options)
+        self._check_styles(painting)
+        if not -2 <= request.priority <= 2:
+            raise UsageError(f"priority is {request.priority}; it is from -2, first, to 2, last")
+        checked = {key: self._checked(data) for key, data in request.pictures.items()}
+        content, job = checked[CONTENT], new_id()
+        largest = max(content.width, content.height)
+        if painting.options.size is None and largest > self._settings.max_size:
             raise UsageError(
                 f"the picture has {largest} pixels on its long side, and no size is given; at most "
                 f"{self._settings.max_size} are painted here"
             )
-        if "alpha" in masks and not checked["content"].alpha:
+        if ALPHA in painting.masks and not content.alpha:
             raise UsageError("the content has no transparency that could be its mask; send a picture as mask")
-        params = {
-            "engine": request.engine,
-            "options": options.model_dump(mode="json", exclude_unset=True),
-            "styles": styles,
-            "masks": masks,
-            "format": request.format or checked["content"].format,
-        }
-        inputs = {name: f"inputs/{job}/{name}" for name in pictures}
-        for name, data in pictures.items():
+        params = replace(painting, format=painting.format or content.format).as_json()
+        inputs = {name: f"inputs/{job}/{name}" for name in request.pictures}
+        for name, data in request.pictures.items():
             self._blobs.put(inputs[name], data)
         new = NewJob(
             id=job,
             tenant=request.tenant,
             params=params,
             inputs=inputs,
-            request_sha256=_fingerprint(request, params, pictures),
+            request_sha256=_fingerprint(request, params),
             idempotency_key=request.idempotency_key,
             priority=request.priority,
-            queue=self._settings.engine_queues.get(request.engine, DEFAULT_QUEUE),
-            group=" ".join([request.engine, *options.network_key])[:128],
+            queue=self._settings.engine_queues.get(painting.engine, DEFAULT_QUEUE),
+            group=" ".join([painting.engine, *painting.options.network_key])[:128],
             notify=request.notify,
         )
         try:
@@ -182,14 +156,9 @@ class Acceptance:
         for key in inputs.values():
             self._blobs.delete(key)
 
-    def _options(self, request: Request) -> EngineOptions:
-        if request.format is not None and request.format not in SUFFIXES:
-            raise UnknownNameError("format", request.format, SUFFIXES)
-        if not -2 <= request.priority <= 2:
-            raise UsageError(f"priority is {request.priority}; it is from -2, first, to 2, last")
-        for name in sorted(FILES_OF_A_RUN.intersection(request.options)):
+    def _check_options(self, options: EngineOptions) -> None:
+        for name in sorted(FILES_OF_A_RUN & options.model_fields_set):
             raise UsageError(f"{name} is of the command line; a job leaves its result and previews only")
-        options = parse_options(request.engine, request.options, OPTIONS)
         for name in _NAMED:
             value = getattr(options, name, None)
             if value is not None and not PLAIN_NAME.fullmatch(value):
@@ -200,33 +169,16 @@ class Acceptance:
             raise UsageError(f"init is {start!r}; here it is one of {', '.join(_STARTS)}")
         if options.expected_steps > self._settings.max_steps:
             raise UsageError(f"steps is {options.expected_steps}; at most {self._settings.max_steps} are done here")
-        return options
 
-    def _styles(self, request: Request) -> Sequence[tuple[str | bytes, float]]:
-        row = ENGINES[request.engine]
-        if row.styles == "own":
-            if request.styles:
-                raise UsageError(f"a network of engine {request.engine!r} has one style of its own; name none")
-        elif not request.styles:
-            raise UsageError("no style is given; name one of the gallery, or send a picture")
-        if len(request.styles) > self._settings.max_styles:
+    def _check_styles(self, painting: Painting) -> None:
+        if len(painting.styles) > self._settings.max_styles:
             raise UsageError(
-                f"{len(request.styles)} styles are given; at most {self._settings.max_styles} are mixed here"
+                f"{len(painting.styles)} styles are given; at most {self._settings.max_styles} are mixed here"
             )
-        catalog = StyleCatalog()
-        for source, weight in request.styles:
-            if not 0 < weight < float("inf"):
-                raise UsageError(f"style weight is {weight:g}; it must be positive")
-            if isinstance(source, str):
-                style = catalog.get(source)
-                if not (style.image or row.codes):
-                    raise UsageError(
-                        f"style {source!r} is only a code for engine 'fast'; engine {request.engine!r} needs a picture"
-                    )
-        return request.styles
+        painting.check_gallery()
 
 
-def _fingerprint(request: Request, params: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
-    shas = {name: hashlib.sha256(data).hexdigest() for name, data in pictures.items()}
+def _fingerprint(request: Request, params: Mapping[str, Any]) -> str:
+    shas = {name: hashlib.sha256(data).hexdigest() for name, data in request.pictures.items()}
     everything = [request.tenant, params, shas, request.priority, dict(request.notify)]
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()

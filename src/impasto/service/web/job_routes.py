@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, File, Form, Header, Query, Request, Response, UploadFile
@@ -15,8 +16,8 @@ from impasto.api import TERMINAL, JobBody, JobList, JobState
 from impasto.errors import BlobMissingError
 from impasto.images.encoding import SUFFIXES
 from impasto.options import DEFAULT_ENGINE
+from impasto.painting import StyleChoice
 from impasto.service.jobs import Job
-from impasto.service.submit import accept
 from impasto.service.web.access import Tenant, known_tenant
 from impasto.service.web.problems import Problem
 from impasto.service.web.sending import keep, notices
@@ -67,20 +68,24 @@ async def submit(
         raise Problem(422, "bad_option", "masks are given as pictures and by transparency; choose one of the two")
     notify = notices(_parts(request).settings, email, webhook)
     async with request.app.state.at_once:  # so many requests are in memory; the others wait on disk
-        sources: list[str | bytes] = [*style, *[await image.read() for image in style_image]]
-        asked = accept.Request(
+        images = [await image.read() for image in style_image]
+        weights = weight or [1.0] * styles
+        keeping = partial(
+            _keep,
+            request,
             tenant=tenant,
             content=await content.read(),
-            engine=engine,
+            names=list(zip(style, weights, strict=False)),
+            images=list(zip(images, weights[len(style) :], strict=True)),
             masks=["alpha"] * max(1, styles) if mask_alpha else [await picture.read() for picture in mask],
-            styles=list(zip(sources, weight or [1.0] * styles, strict=True)),
+            engine=engine,
             options=options,
             format=format,
             priority=priority,
             notify=notify,
             idempotency_key=idempotency_key,
         )
-        body, is_new = await to_thread.run_sync(_keep, request, asked)
+        body, is_new = await to_thread.run_sync(keeping)
     if not is_new:
         response.status_code = 200
     response.headers["Location"] = f"/v1/jobs/{body.id}"
@@ -191,8 +196,11 @@ def _event(request: Request, job: Job) -> ServerSentEvent:
     return ServerSentEvent(data=body_of(request, job).model_dump(mode="json"), event="job", id=str(job.revision))
 
 
-def _keep(request: Request, asked: accept.Request) -> tuple[JobBody, bool]:
-    job, is_new = keep(request, asked)
+def _keep(
+    request: Request, *, names: list[tuple[str, float]], images: list[tuple[bytes, float]], **asked: Any
+) -> tuple[JobBody, bool]:
+    choices = [StyleChoice(name=name, weight=weight) for name, weight in names]
+    job, is_new = keep(request, styles=[*choices, *images], **asked)
     return body_of(request, job), is_new
 
 

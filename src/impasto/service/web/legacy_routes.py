@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from functools import partial
 
 from anyio import to_thread
 from fastapi import APIRouter, Request
@@ -12,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from impasto.gallery import StyleCatalog
 from impasto.images.encoding import SUFFIXES
-from impasto.service.submit import accept
+from impasto.painting import StyleChoice
 from impasto.service.web.access import Tenant
 from impasto.service.web.problems import Problem
 from impasto.service.web.sending import keep, notices
@@ -84,13 +85,8 @@ async def transform(request: Request, tenant: Tenant, body: Transform) -> Transf
         content = base64.b64decode(body.image.partition(";base64,")[2] or body.image, validate=True)
     except (binascii.Error, ValueError) as error:
         raise Problem(422, "bad_request", "image is not base64") from error
-    asked = accept.Request(
-        tenant=tenant,
-        content=content,
-        styles=[(body.model, 1.0)],
-        format=form,
-        notify=notify,
-    )
+    styles = [StyleChoice(name=body.model)]
+    keeping = partial(keep, request, tenant=tenant, content=content, styles=styles, format=form, notify=notify)
     async with request.app.state.at_once:
-        job, _ = await to_thread.run_sync(keep, request, asked)
+        job, _ = await to_thread.run_sync(keeping)
     return Transformed(id=job.id, status="accepted", job=f"/v1/jobs/{job.id}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 from impasto.api import JobBody
 from impasto.errors import ImpastoError
-from impasto.service.submit import accept
+from impasto.painting import StyleChoice
 from impasto.service.submit.checking import CheckLimits
 from impasto.service.web.access import LOCAL_TENANT
 from impasto.service.web.gallery_routes import gallery
@@ -142,14 +142,16 @@ async def paint(request: Request) -> Response:
         content, email = form.get("content"), str(form.get("email") or "") or None
         notify = notices(settings, email)
         async with request.app.state.at_once:
-            asked = accept.Request(
+            keeping = partial(
+                keep,
+                request,
                 tenant=LOCAL_TENANT,
                 content=await content.read() if isinstance(content, UploadFile) else b"",
-                styles=[(str(form.get("style")), 1.0)],
+                styles=[StyleChoice(name=str(form.get("style")))],
                 options={name: form[name] for name in _OPTIONS if form.get(name)},
                 notify=notify,
             )
-            job, _ = await to_thread.run_sync(keep, request, asked)
+            job, _ = await to_thread.run_sync(keeping)
     except (ImpastoError, HTTPException, Problem) as error:
         problem, styles = problem_of(error), await to_thread.run_sync(gallery)
         return _pages(request).page(

@@ -2,28 +2,61 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
 
 from email_validator import EmailNotValidError, validate_email
 
+from impasto.engines.catalog import OPTIONS, parse_options
+from impasto.options import DEFAULT_ENGINE
+from impasto.painting import arrange
 from impasto.service.delivery.webhook import check_url
 from impasto.service.jobs import Channel
+from impasto.service.submit import accept
 from impasto.service.web.problems import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from fastapi import Request
 
+    from impasto.painting import StyleChoice
     from impasto.service.jobs import Job
     from impasto.service.settings import Settings
-    from impasto.service.submit import accept
 
 
-def keep(request: Request, asked: accept.Request) -> tuple[Job, bool]:
-    """Keep what was ``asked`` for as a job, and count it; return it and whether it is new. This takes a while."""
+def keep(
+    request: Request,
+    *,
+    tenant: str,
+    content: bytes,
+    styles: Sequence[StyleChoice | tuple[bytes, float]],
+    masks: Sequence[bytes | Literal["alpha"]] = (),
+    engine: str = DEFAULT_ENGINE,
+    options: Mapping[str, Any] = MappingProxyType({}),
+    format: str | None = None,
+    priority: int = 0,
+    notify: Mapping[Channel, str],
+    idempotency_key: str | None = None,
+) -> tuple[Job, bool]:
+    """Keep what was asked for as a job, and count it; return it and whether it is new. This takes a while.
+
+    Raises:
+        ImpastoError: it is not accepted; see `impasto.service.submit.accept.Acceptance.accept`.
+    """
     state = request.app.state
+    painting, pictures = arrange(engine, parse_options(engine, options, OPTIONS), content, styles, masks, format)
+    asked = accept.Request(
+        tenant=tenant,
+        painting=painting,
+        pictures=pictures,
+        priority=priority,
+        notify=notify,
+        idempotency_key=idempotency_key,
+    )
     job, is_new = state.acceptance.accept(asked)
     if is_new:
-        state.metrics.accepted.labels(asked.engine).inc()
+        state.metrics.accepted.labels(engine).inc()
     return job, is_new
 
 

@@ -1,0 +1,271 @@
+"""The request: what is to be painted, and how. Command line, Python, jobs and their workers all make a `Painting`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from numbers import Real
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
+
+from impasto.engines.base import Style, StylizeInputs, check_masks, check_weight, mixture
+from impasto.engines.catalog import OPTIONS, EngineRow, create_engine, engine_row, parse_options
+from impasto.engines.masks import alpha_mask
+from impasto.errors import UnknownNameError, UsageError
+from impasto.gallery import StyleCatalog, StyleSource, as_style_source
+from impasto.images import LazyPicture, PictureSource, as_picture, open_picture
+from impasto.images.encoding import SUFFIXES
+from impasto.options import DEFAULT_ENGINE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from impasto.engines.base import Engine
+    from impasto.optimization.checkpoint import Checkpoint
+    from impasto.options import EngineOptions
+    from impasto.types import OnStep, Picture
+
+MaskSource: TypeAlias = "PictureSource | Literal['alpha']"
+WeightedStyle: TypeAlias = "StyleSource | tuple[StyleSource, float]"
+Sources: TypeAlias = "Mapping[str, StyleSource]"
+"""Pictures by the keys that a `Painting` has for them, and 'content'."""
+
+SourceT = TypeVar("SourceT")
+
+CONTENT = "content"
+ALPHA = "alpha"
+"""The mask that is no picture: what is not transparent in the content."""
+
+
+@dataclass(frozen=True)
+class StyleChoice:
+    """A style: its ``name`` in the gallery, or the key of a source."""
+
+    name: str | None = None
+    source: str | None = None
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse a weight that means nothing."""
+        check_weight(self.weight)
+
+    def read(self, sources: Sources) -> Style:
+        """Look up the style."""
+        if self.name is not None:
+            return Style(StyleCatalog().get(self.name), self.weight)
+        assert self.source is not None
+        return Style(as_style_source(sources[self.source]), self.weight)
+
+
+@dataclass(frozen=True)
+class Painting:
+    """What is to be painted, and how; pictures are named by keys, so that it can be stored and sent without them.
+
+    Raises:
+        UnknownNameError: there is no such engine or format.
+        UsageError: the engine does not take these styles or masks.
+    """
+
+    engine: str
+    options: EngineOptions
+    styles: tuple[StyleChoice, ...] = ()
+    masks: tuple[str, ...] = ()
+    """Where each style applies: keys of sources, or `ALPHA`; one for each style, or none."""
+    format: str | None = None
+    """Of the result, such as 'png'; None is the content's."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be painted before anything is read."""
+        if self.format is not None and self.format not in SUFFIXES:
+            raise UnknownNameError("format", self.format, SUFFIXES)
+        if self.row.styles == "any":
+            mixture(self.styles)
+        elif self.styles:
+            raise UsageError(
+                f"a network of engine {self.engine!r} has one style, which it was trained for; name none, or choose "
+                "engine 'nnst'"
+            )
+        check_masks(len(self.masks), len(self.styles))
+
+    @classmethod
+    def of_json(cls, values: Mapping[str, Any]) -> Painting:
+        """Read what `as_json` returned.
+
+        Raises:
+            UnknownNameError, UsageError: another version of impasto knows what this one does not.
+        """
+        return cls(
+            values["engine"],
+            parse_options(values["engine"], values["options"], OPTIONS),
+            tuple(
+                StyleChoice(style.get("name"), style.get("input"), style.get("weight", 1.0))
+                for style in values["styles"]
+            ),
+            tuple(values.get("masks", ())),
+            values.get("format"),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return this as JSON values, options only as far as they were given."""
+        return {
+            "engine": self.engine,
+            "options": self.options.model_dump(mode="json", exclude_unset=True),
+            "styles": [
+                {"name": style.name, "weight": style.weight}
+                if style.name is not None
+                else {"input": style.source, "weight": style.weight}
+                for style in self.styles
+            ],
+            "masks": list(self.masks),
+            "format": self.format,
+        }
+
+    @property
+    def row(self) -> EngineRow:
+        """What is known of the engine."""
+        return engine_row(self.engine)
+
+    def check_gallery(self) -> None:
+        """Refuse names that are not in the gallery, or have no picture there where the engine needs one.
+
+        Raises:
+            UnknownNameError, UsageError, StyleError: see `read_styles`.
+        """
+        named = tuple(choice for choice in self.styles if choice.name is not None)
+        if named:
+            replace(self, styles=named, masks=()).read_styles({})
+
+    def read_styles(self, sources: Sources) -> tuple[Style, ...]:
+        """Look up the styles.
+
+        Raises:
+            ImageError, StyleError: one cannot be read.
+            UnknownNameError: the gallery has none of this name.
+            UsageError: it is a code without a picture, and the engine needs the picture.
+        """
+        styles = tuple(choice.read(sources) for choice in self.styles)
+        if not self.row.codes:
+            for style in styles:
+                style.require_picture()
+        return styles
+
+    def read(self, sources: Sources, styles: tuple[Style, ...] | None = None) -> StylizeInputs:
+        """Open the content and the masks, and the styles unless they are given: see `read_styles`.
+
+        Raises:
+            ImageError: a picture cannot be read.
+            UsageError: the content is to be its own mask, and is opaque.
+        """
+        content = _opened(sources[CONTENT])
+        masks = tuple(alpha_mask(content) if mask == ALPHA else _opened(sources[mask]) for mask in self.masks)
+        return StylizeInputs(content, self.read_styles(sources) if styles is None else styles, masks)
+
+    def create_engine(
+        self, *, on_download: Callable[[int, int | None], None] | None = None, network: Any = None
+    ) -> Engine:
+        """Make the engine with the options: see `impasto.engines.catalog.create_engine`."""
+        return create_engine(self.engine, self.options, on_download=on_download, network=network)
+
+
+def arrange(
+    engine: str,
+    options: EngineOptions,
+    content: SourceT,
+    styles: Sequence[StyleChoice | tuple[SourceT, float]],
+    masks: Sequence[SourceT | Literal["alpha"]] = (),
+    format: str | None = None,
+) -> tuple[Painting, dict[str, SourceT]]:
+    """Give each picture a key; return the painting, and its sources by key.
+
+    Styles are choices by name, or sources with their weights.
+
+    Raises:
+        UnknownNameError, UsageError: see `Painting`.
+    """
+    sources = {CONTENT: content}
+    choices: list[StyleChoice] = []
+    keys: list[str] = []
+    for index, style in enumerate(styles):
+        if not isinstance(style, StyleChoice):
+            sources[key := f"style{index}"], weight = style
+            style = StyleChoice(source=key, weight=weight)
+        choices.append(style)
+    for index, mask in enumerate(masks):
+        if isinstance(mask, str) and mask == ALPHA:
+            keys.append(ALPHA)
+        else:
+            sources[key := f"mask{index}"] = cast("SourceT", mask)
+            keys.append(key)
+    return Painting(engine, options, tuple(choices), tuple(keys), format), sources
+
+
+def paint(
+    painting: Painting,
+    sources: Sources,
+    *,
+    on_step: OnStep,
+    engine: Engine | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> Picture:
+    """Paint.
+
+    Args:
+        painting: what, and how.
+        sources: its pictures.
+        on_step: called after every step; an exception from it stops the run.
+        engine: that of the painting, if there is one already.
+        checkpoint: where to keep the state of the run.
+
+    Raises:
+        ImpastoError: with one sentence about what is wrong.
+    """
+    made = engine or painting.create_engine()
+    return made.stylize(painting.read(sources), on_step=on_step, checkpoint=checkpoint)
+
+
+def stylize(
+    content: PictureSource,
+    style: WeightedStyle | Sequence[WeightedStyle] = (),
+    *,
+    engine: str = DEFAULT_ENGINE,
+    mask: MaskSource | Sequence[MaskSource] = (),
+    on_step: OnStep | None = None,
+    **options: Any,
+) -> Picture:
+    """Paint ``content`` in the style of ``style``.
+
+    Args:
+        content: the content image: a path, the bytes of a file, a PIL image, an array (H, W[, 3 or 4]) or a Picture.
+        style: the style image, in the same forms, or a style of the gallery by its name; or ``(style, weight)``; or a
+            list or tuple of these, to be mixed. Networks that were trained for one style need none.
+        engine: how: 'nnst', optimisation by nearest neighbours; 'fast', one pass through a trained network; 'gatys',
+            optimisation of Gram matrices; or one of the networks that 'impasto train' trains: 'adain', 'sanet',
+            'transformer', 'texture-net'.
+        mask: where the style applies, white, and where the content stays, black or transparent: a picture in the same
+            forms, of any size, or 'alpha', what is not transparent in the content; with several styles a list or tuple
+            of one for each. Where masks overlap, styles are mixed by their weights.
+        on_step: called after every step with an `impasto.Step`.
+        **options: of the engine, by the names of its options model (`impasto.NnstOptions`, `impasto.FastOptions`, ...);
+            unknown ones are refused.
+
+    Returns:
+        The stylized image, as large as the content image unless ``size`` says otherwise.
+
+    Raises:
+        ImpastoError: with one sentence about what is wrong; `impasto.errors` lists the kinds.
+
+    Example:
+        ``impasto.write_picture(impasto.stylize("photo.jpg", "painting.jpg", size=512), "out.png")``
+    """
+    styles: Sequence[Any] = style if isinstance(style, (list, tuple)) and not _is_weighted(style) else [style]
+    masks: Sequence[Any] = mask if isinstance(mask, (list, tuple)) else [mask]
+    weighted = [(each[0], float(each[1])) if _is_weighted(each) else (each, 1.0) for each in styles]
+    painting, sources = arrange(engine, parse_options(engine, options, OPTIONS), content, weighted, masks)
+    return paint(painting, sources, on_step=on_step or (lambda step: None))
+
+
+def _opened(source: Any) -> LazyPicture:
+    return open_picture(source) if isinstance(source, (str, Path, bytes)) else LazyPicture.of(as_picture(source))
+
+
+def _is_weighted(source: Any) -> bool:
+    return isinstance(source, tuple) and len(source) == 2 and isinstance(source[1], Real)
