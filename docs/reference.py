@@ -156,6 +156,7 @@ def errors() -> str:
 
 _OTHER_CODES = {
     "bad_request": "The form or the JSON lacks a field, or has a wrong one.",
+    "cannot_write": "The service cannot keep a file that it needs: its disk is full, or not writable.",
     "conflict": "Contradicts what is known: another request has the idempotency key, or the job cannot be tried again.",
     "cross_site": "Another site's page sent this in the name of a visitor.",
     "expired": "The result, or the link to it, has expired.",

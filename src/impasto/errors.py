@@ -8,7 +8,7 @@
     + ImageReadError           broken, truncated, or not a picture at all
     + ImageLimitError          more bytes or pixels than we agree to open
     + ImageSizeError           too small for the layers that were asked for
-    + ImageWriteError          the format cannot be written, or the disk refused
+    + FileWriteError          the format cannot be written, or the disk refused
     + RejectedError            a picture of a request is not taken by the service
   x WeightsError               weights cannot be found, recognised or trusted
     + WeightsFormatError       the content matches none of the formats we know
@@ -96,8 +96,14 @@ def needs_extra(feature: str, extra: str) -> Iterator[None]:
         raise MissingDependencyError(feature, "PyTorch" if package == "torch" else package, extra) from error
 
 
+class FileWriteError(ImpastoError):
+    """A file cannot be written where, or in the format, that was asked for."""
+
+    code = "cannot_write"
+
+
 class ImageError(ImpastoError):
-    """A picture cannot be read, used or written."""
+    """A picture cannot be read or used."""
 
     code = "bad_image"
 
@@ -116,10 +122,6 @@ class ImageSizeError(ImageError):
     """A picture is too small for the layers that were asked for."""
 
     code = "image_too_small"
-
-
-class ImageWriteError(ImageError):
-    """A picture cannot be written where, or in the format, that was asked for."""
 
 
 class RejectedError(ImageError):

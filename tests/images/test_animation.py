@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from impasto.errors import ImageWriteError, UsageError
+from impasto.errors import FileWriteError, UsageError
 from impasto.images import read_picture, write_animation
 from impasto.types import Picture
 
@@ -54,12 +54,12 @@ def test_refuses(tmp_path: Path) -> None:
     other = Picture(np.zeros((20, 32, 3), dtype=np.float32))
     wide = Picture(np.zeros((1, 70_000, 3), dtype=np.float32))
     for frames, name, seconds, kind, words in (
-        (FRAMES, "a.mp4", 1, ImageWriteError, "as an animation; name it .gif or .webp"),
+        (FRAMES, "a.mp4", 1, FileWriteError, "as an animation; name it .gif or .webp"),
         ([], "a.gif", 1, UsageError, "an animation of 0 frames of 1 s; give at least one, above 0 s"),
         (FRAMES, "a.gif", 0, UsageError, "an animation of 4 frames of 0 s"),
-        ([*FRAMES, other], "a.gif", 1, ImageWriteError, "frames have sizes 32x20, 32x24; resize them to one"),
-        ([wide], "a.gif", 1, ImageWriteError, "70000x1 is too large for gif; resize the frames"),
-        (FRAMES, "none/a.gif", 1, ImageWriteError, "does not exist; create it first"),
+        ([*FRAMES, other], "a.gif", 1, FileWriteError, "frames have sizes 32x20, 32x24; resize them to one"),
+        ([wide], "a.gif", 1, FileWriteError, "70000x1 is too large for gif; resize the frames"),
+        (FRAMES, "none/a.gif", 1, FileWriteError, "does not exist; create it first"),
     ):
         with pytest.raises(kind) as caught:
             write_animation(frames, tmp_path / name, frame_seconds=seconds)

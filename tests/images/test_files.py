@@ -17,7 +17,7 @@ from PIL import Image
 
 import impasto.images.decoding
 import impasto.images.encoding
-from impasto.errors import ImageWriteError, UsageError
+from impasto.errors import FileWriteError, UsageError
 from impasto.images import encode_picture, output_format, read_picture, write_picture
 from impasto.types import Picture
 
@@ -212,21 +212,21 @@ def test_suffix_chooses_the_format(tmp_path: Path) -> None:
         ("none/a.png", f"folder {tmp_path / 'none'} does not exist; create it first"),
     ):
         for function in (output_format, lambda path: write_picture(Picture(smooth()), path)):
-            with pytest.raises(ImageWriteError) as caught:
+            with pytest.raises(FileWriteError) as caught:
                 function(tmp_path / name)
             assert str(caught.value).startswith(f"cannot write {tmp_path / name}: ")
             assert words in str(caught.value)
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(ImageWriteError, match="it is a folder; add a file name"):
+    with pytest.raises(FileWriteError, match="it is a folder; add a file name"):
         write_picture(Picture(smooth()), tmp_path / "folder.png")
-    with pytest.raises(ImageWriteError, match="'psd' is no format that impasto writes"):
+    with pytest.raises(FileWriteError, match="'psd' is no format that impasto writes"):
         encode_picture(Picture(smooth()), "psd")
 
 
 @pytest.mark.parametrize(("form", "side"), [("jpeg", 65500), ("webp", 16383), ("avif", 16384), ("gif", 65535)])
 def test_a_format_that_is_too_small_says_so(form: str, side: int) -> None:
     for height, width in ((1, side + 1), (side + 1, 1)):
-        with pytest.raises(ImageWriteError) as caught:
+        with pytest.raises(FileWriteError) as caught:
             encode_picture(Picture(np.zeros((height, width, 3), dtype=np.float32)), form)
         expected = f"picture is {width}x{height}; {form} holds at most {side} pixels a side; choose png or tiff"
         assert expected in str(caught.value)
@@ -262,7 +262,7 @@ import resource, signal, sys
 import numpy as np
 import impasto.images.decoding
 import impasto.images.encoding
-from impasto.errors import ImageWriteError
+from impasto.errors import FileWriteError
 from impasto.images import write_picture
 from impasto.types import Picture
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -270,7 +270,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 noise = np.random.default_rng(0).random((64, 64, 3)).astype(np.float32)
 try:
     write_picture(Picture(noise), sys.argv[1])
-except ImageWriteError as error:
+except FileWriteError as error:
     sys.exit(str(error))
 """
 

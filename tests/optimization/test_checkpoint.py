@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from impasto.errors import CheckpointError, ImageWriteError
+from impasto.errors import CheckpointError, FileWriteError
 from impasto.optimization.checkpoint import Checkpoint, RunState, fingerprint_run
 
 
@@ -84,7 +84,7 @@ def test_a_full_disk_leaves_the_old_state(tmp_path):
     limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))  # a disk that takes no more than this
     try:
-        with pytest.raises(ImageWriteError, match=r"cannot write .*run\.checkpoint: file too large; free space"):
+        with pytest.raises(FileWriteError, match=r"cannot write .*run\.checkpoint: file too large; free space"):
             checkpoint.save(a_state(side=64), "print")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -22,8 +22,8 @@ from impasto.cli.named_styles import read_style
 from impasto.engines.base import StylizeInputs
 from impasto.engines.catalog import ENGINES, engine_row
 from impasto.errors import ImpastoError, UsageError
+from impasto.files import check_folder, write_whole
 from impasto.images import open_picture, read_picture
-from impasto.images.atomic import check_folder, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -17,8 +17,8 @@ from impasto.engines.base import StylizeInputs
 from impasto.engines.catalog import ENGINES
 from impasto.engines.sweeps import Recipe, combine, engine_sweep, parse_sweep, read_recipe
 from impasto.errors import ImpastoError, Interrupted, needs_extra
+from impasto.files import write_whole
 from impasto.images import Cell, open_picture, output_format, sheet, write_picture
-from impasto.images.atomic import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

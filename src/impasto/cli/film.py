@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from impasto.engines.catalog import ENGINES
 from impasto.engines.facts import facts
 from impasto.errors import UsageError
+from impasto.files import check_folder
 from impasto.films import FILM_FORMATS, FILM_SUFFIXES
 from impasto.images import fit_size
-from impasto.images.atomic import check_folder
 
 if TYPE_CHECKING:
     from impasto.cli.console import RunDisplay
@@ -46,7 +46,7 @@ class Film:
 
         Raises:
             UsageError: there are masks, or the result would be no film.
-            ImageWriteError: the folder of the result is missing.
+            FileWriteError: the folder of the result is missing.
         """
         if self.output is None or self.output.suffix.lower() not in FILM_FORMATS:
             suffixes = ", ".join(FILM_FORMATS)
@@ -72,7 +72,7 @@ class Film:
 
         Raises:
             ImageReadError: the source is no film, or is damaged.
-            ImageWriteError: the result cannot be written.
+            FileWriteError: the result cannot be written.
             CheckpointError: ``--resume`` finds parts of another run.
         """
         from impasto.films.clips import Clip, Encoding

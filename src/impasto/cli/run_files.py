@@ -7,8 +7,8 @@ import itertools
 from typing import TYPE_CHECKING
 
 from impasto.errors import UsageError
+from impasto.files import check_folder
 from impasto.images import plot_losses, resize_picture, write_animation, write_picture
-from impasto.images.atomic import check_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ class RunFiles:
 
         Raises:
             UsageError: a name without the right suffix, or pictures on the way beside nothing.
-            ImageWriteError: a folder that does not exist.
+            FileWriteError: a folder that does not exist.
         """
         if save_every and output is None:
             raise UsageError("--save-every needs an output file to put its pictures beside; -o - has none")

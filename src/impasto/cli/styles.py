@@ -14,11 +14,11 @@ from impasto.cli.console import RunDisplay, fail
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.catalog import create_engine
 from impasto.errors import StyleError, UsageError, needs_extra
+from impasto.files import check_folder
 from impasto.gallery import GalleryStyle, StyleCatalog, read_style_file, write_style_file
 from impasto.gallery.catalog import check_name, name_from
 from impasto.gallery.style_file import SUFFIX
 from impasto.images import LazyPicture, encode_picture, read_picture, resize_picture, write_picture
-from impasto.images.atomic import check_folder
 from impasto.options import FastOptions, LearnOptions
 
 app = App(name="styles", help="List, show, learn and share styles of the gallery.")

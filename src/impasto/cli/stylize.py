@@ -23,7 +23,7 @@ from impasto.cli.plan import Plan
 from impasto.cli.provenance import Painted, Provenance, Source, named
 from impasto.cli.run_files import RunFiles
 from impasto.engines.base import StreamingEngine
-from impasto.errors import ImageWriteError, ImpastoError, Interrupted, UnknownNameError, UsageError
+from impasto.errors import FileWriteError, ImpastoError, Interrupted, UnknownNameError, UsageError
 from impasto.images import PICTURE_SUFFIXES, PictureWriter, fit_size, output_format
 from impasto.options import DEFAULT_ENGINE, FILM_ENGINE
 from impasto.painting import CONTENT, arrange
@@ -366,7 +366,7 @@ def _made(folder: Path, *, stays: bool) -> Iterator[None]:
         folder.mkdir(exist_ok=True)  # another run may be making it, too
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise ImageWriteError(f"cannot make the folder {folder}: {reason}") from error
+        raise FileWriteError(f"cannot make the folder {folder}: {reason}") from error
     try:
         yield
     finally:

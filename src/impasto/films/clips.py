@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from impasto.errors import ImageReadError, ImageWriteError, needs_extra
+from impasto.errors import FileWriteError, ImageReadError, needs_extra
 
 with needs_extra("a film", "film"):
     import av
@@ -140,7 +140,7 @@ class Encoding:
         """Encode ``frames``, at the times and in the colours of ``like``, into a part of a film.
 
         Raises:
-            ImageWriteError: the codec or the disk refuses.
+            FileWriteError: the codec or the disk refuses.
         """
         with _written(path, _PART_FORMAT, {}) as container:
             stream = container.add_stream(_CODECS.get(self.form, _COMMON_CODEC), rate=like.rate)
@@ -177,7 +177,7 @@ def join(parts: Sequence[Path], clip: Clip, target: Path, form: str, facts: str)
     ``facts`` is kept as a comment.
 
     Raises:
-        ImageWriteError: the container cannot hold the sound, or the disk refuses.
+        FileWriteError: the container cannot hold the sound, or the disk refuses.
     """
     with _written(target, form, _CONTAINER_OPTIONS.get(form, {})) as container, av.open(str(clip.path)) as source:
         container.metadata.update({**source.metadata, "comment": facts})
@@ -233,4 +233,4 @@ def _written(path: Path, form: str, options: dict[str, str]) -> Iterator[Any]:
             yield container
     except (av.FFmpegError, OSError) as error:
         reason = (error.strerror or str(error)).lower()
-        raise ImageWriteError(f"the film cannot be written: {reason}; free space, or try another container") from error
+        raise FileWriteError(f"the film cannot be written: {reason}; free space, or try another container") from error

@@ -15,10 +15,10 @@ import numpy as np
 
 from impasto.engines.base import StylizeInputs
 from impasto.errors import CheckpointError
+from impasto.files import whole_file
 from impasto.films.clips import Frame, join
 from impasto.films.shots import Shots
 from impasto.images import LazyPicture
-from impasto.images.atomic import whole_file
 from impasto.types import Picture, Step
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def paint_film(
 
     Raises:
         ImageReadError: the film is damaged.
-        ImageWriteError: the codec or the disk refuses.
+        FileWriteError: the codec or the disk refuses.
         CheckpointError: the parts are of another run.
     """
     done = parts.found() if resume else []

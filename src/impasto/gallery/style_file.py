@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from impasto.errors import ImageError, StyleError
+from impasto.files import write_whole
 from impasto.images import encode_picture, fit_size, read_picture, resize_picture
-from impasto.images.atomic import write_whole
 from impasto.types import Picture
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def write_style_file(style: GalleryStyle, path: Path) -> None:
 
     Raises:
         StyleError: it has numbers that float16 cannot hold.
-        ImageWriteError: the folder is missing, or the disk refuses.
+        FileWriteError: the folder is missing, or the disk refuses.
     """
     with np.errstate(over="ignore"):
         code = style.code.astype("<f2")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyvips
 
-from impasto.errors import ImageWriteError, UsageError
-from impasto.images.atomic import write_whole
+from impasto.errors import FileWriteError, UsageError
+from impasto.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,18 +29,18 @@ def write_animation(frames: Sequence[Picture], path: str | Path, *, frame_second
 
     Raises:
         UsageError: no frames, or a time of zero or less.
-        ImageWriteError: a suffix other than .gif and .webp, frames of several sizes, or the disk refused.
+        FileWriteError: a suffix other than .gif and .webp, frames of several sizes, or the disk refused.
     """
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in _SAVERS:
-        raise ImageWriteError(f"cannot write {path} as an animation; name it .gif or .webp")
+        raise FileWriteError(f"cannot write {path} as an animation; name it .gif or .webp")
     if not frames or frame_seconds <= 0:
         raise UsageError(f"an animation of {len(frames)} frames of {frame_seconds} s; give at least one, above 0 s")
     sizes = sorted({(frame.width, frame.height) for frame in frames})
     if len(sizes) > 1:
         listed = ", ".join(f"{width}x{height}" for width, height in sizes)
-        raise ImageWriteError(f"cannot write {path}: frames have sizes {listed}; resize them to one")
+        raise FileWriteError(f"cannot write {path}: frames have sizes {listed}; resize them to one")
     strip = pyvips.Image.new_from_array(np.concatenate([_opaque_bytes(frame) for frame in frames]))
     strip = strip.copy(interpretation="srgb")
     strip.set_type(pyvips.GValue.gint_type, "page-height", frames[0].height)
@@ -50,7 +50,7 @@ def write_animation(frames: Sequence[Picture], path: str | Path, *, frame_second
         function, options = _SAVERS[suffix]
         data: bytes = getattr(strip, function)(**options)
     except pyvips.Error as error:
-        raise ImageWriteError(
+        raise FileWriteError(
             f"cannot write {path}: {frames[0].width}x{frames[0].height} is too large for {suffix[1:]}; "
             "resize the frames"
         ) from error

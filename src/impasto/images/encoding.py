@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import pyvips
 
-from impasto.errors import ImageWriteError, UsageError
+from impasto.errors import FileWriteError, UsageError
+from impasto.files import check_folder, whole_file, write_whole
 from impasto.images import profiles, xmp
-from impasto.images.atomic import check_folder, whole_file, write_whole
 from impasto.images.decoding import LARGE_PICTURE, cause
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class PictureWriter:
             quality: 1 to 100, for JPEG (95 if None), WebP (90) and AVIF (80).
 
         Raises:
-            ImageWriteError: an unknown format, or a picture larger than the format can hold.
+            FileWriteError: an unknown format, or a picture larger than the format can hold.
             UsageError: a quality out of range or for a lossless format.
         """
         self._form = _known_format(format, format)
@@ -83,7 +83,7 @@ class PictureWriter:
         if saver.quality is not None:
             options["Q"] = quality or saver.quality
         if max(width, height) > saver.longest_side:
-            raise ImageWriteError(
+            raise FileWriteError(
                 f"picture is {width}x{height}; {self._form} holds at most "
                 f"{saver.longest_side} pixels a side; choose png or tiff, or a smaller size"
             )
@@ -127,7 +127,7 @@ class PictureWriter:
         """Take the next rows.
 
         Raises:
-            ImageWriteError: the disk for temporary files is full.
+            FileWriteError: the disk for temporary files is full.
         """
         for top in range(0, strip.height, _ROWS):
             rows = slice(top, top + _ROWS)
@@ -139,7 +139,7 @@ class PictureWriter:
             except OSError as error:
                 reason = (error.strerror or str(error)).lower()
                 folder = tempfile.gettempdir()
-                raise ImageWriteError(f"cannot keep the picture in {folder}: {reason}; free space") from error
+                raise FileWriteError(f"cannot keep the picture in {folder}: {reason}; free space") from error
 
     def encode(self, metadata: Mapping[str, str]) -> bytes:
         """Return the bytes of the file. JPEG has no room for ``metadata`` beyond 50 kB, and GIF for none."""
@@ -151,7 +151,7 @@ class PictureWriter:
         """Write the file whole or not at all; ``metadata`` that it has no room for go beside it, as NAME.xmp.
 
         Raises:
-            ImageWriteError: missing folder, or a full or read-only disk.
+            FileWriteError: missing folder, or a full or read-only disk.
         """
         with whole_file(path) as temporary, temporary.open("w+b", buffering=0) as file:
             self._encode(file, metadata)
@@ -185,7 +185,7 @@ class PictureWriter:
         except pyvips.Error as error:
             if refused:
                 raise refused[0] from None
-            raise ImageWriteError(f"libvips cannot encode {self._form}: {cause(error)}; choose png") from error
+            raise FileWriteError(f"libvips cannot encode {self._form}: {cause(error)}; choose png") from error
         if refused:
             raise refused[0]
 
@@ -205,7 +205,7 @@ def encode_picture(picture: Picture, format: str, *, keep_profile: bool = True, 
     """Return the bytes of a file in ``format`` (a suffix or name of a format): see `PictureWriter`.
 
     Raises:
-        ImageWriteError: an unknown format, or a picture larger than the format can hold.
+        FileWriteError: an unknown format, or a picture larger than the format can hold.
         UsageError: a quality out of range or for a lossless format.
     """
     with _written(picture, format, keep_profile, quality) as writer:
@@ -216,7 +216,7 @@ def write_picture(picture: Picture, path: str | Path, *, keep_profile: bool = Tr
     """Write a file whole or not at all; the suffix chooses the format. Options as in `PictureWriter`.
 
     Raises:
-        ImageWriteError: unknown suffix, missing folder, a full or read-only disk, or a picture too large.
+        FileWriteError: unknown suffix, missing folder, a full or read-only disk, or a picture too large.
         UsageError: a quality out of range or for a lossless format.
     """
     form = output_format(path)
@@ -228,7 +228,7 @@ def output_format(path: str | Path) -> str:
     """Return the format that ``path`` will be written in; call it before long work, to fail early.
 
     Raises:
-        ImageWriteError: the suffix is unknown, or the folder does not exist.
+        FileWriteError: the suffix is unknown, or the folder does not exist.
     """
     path = Path(path)
     form = _known_format(path.suffix.removeprefix("."), str(path))
@@ -245,7 +245,7 @@ def _written(picture: Picture, format: str, keep_profile: bool, quality: int | N
 def _known_format(suffix: str, name: str) -> str:
     if suffix.lower() not in SUFFIXES:
         kind = f"{suffix!r} is no format" if suffix else "no suffix"
-        raise ImageWriteError(f"cannot write {name}: {kind} that impasto writes; use one of {', '.join(SUFFIXES)}")
+        raise FileWriteError(f"cannot write {name}: {kind} that impasto writes; use one of {', '.join(SUFFIXES)}")
     return SUFFIXES[suffix.lower()]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from impasto.errors import CheckpointError
-from impasto.images.atomic import whole_file
+from impasto.files import whole_file
 from impasto.optimization.memory import Memory
 
 if TYPE_CHECKING:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impasto.errors import StyleError
+from impasto.files import whole_folder
 from impasto.runtimes.network_folder import DESCRIPTION_FILE, read_description
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from impasto.types import FloatArray
 
@@ -27,7 +27,8 @@ def changed_folder(folder: Path, layers: Mapping[str, FloatArray], cache: Path) 
         cache: where such folders are kept.
 
     Raises:
-        StyleError: the network has no such layers, or the folder cannot be written.
+        StyleError: the network has no such layers.
+        FileWriteError: the folder cannot be written.
     """
     description = read_description(folder)
     content = bytearray((folder / description.weights).read_bytes())
@@ -43,19 +44,9 @@ def changed_folder(folder: Path, layers: Mapping[str, FloatArray], cache: Path) 
     found = cache / identity[:32]
     if found.is_dir():
         return found
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=cache))
-        try:
-            shutil.copytree(folder, made, dirs_exist_ok=True)
-            (made / description.weights).write_bytes(content)
-            described = description.model_copy(update={"sha256": identity})
-            (made / DESCRIPTION_FILE).write_text(described.model_dump_json(indent=1) + "\n")
-            made.replace(found)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
-    except OSError as error:
-        if not found.is_dir():  # nobody else was quicker
-            reason = (error.strerror or str(error)).lower()
-            raise StyleError(f"the network of the style cannot be kept in {cache}: {reason}; free space") from error
+    with whole_folder(found) as made:
+        shutil.copytree(folder, made, dirs_exist_ok=True)
+        (made / description.weights).write_bytes(content)
+        described = description.model_copy(update={"sha256": identity})
+        (made / DESCRIPTION_FILE).write_text(described.model_dump_json(indent=1) + "\n")
     return found

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,7 +11,8 @@ from safetensors.torch import save_file
 from impasto.descriptors.catalog import load_encoder
 from impasto.descriptors.vgg import VGG
 from impasto.descriptors.weights.safetensors_file import open_safetensors
-from impasto.errors import UsageError, WeightsError
+from impasto.errors import UsageError
+from impasto.files import whole_folder
 from impasto.losses.gradients import NeighborGraphs, StatisticsGraphs
 from impasto.runtimes.descriptor_folder import graphs_folder
 from impasto.runtimes.export import export
@@ -22,6 +20,7 @@ from impasto.runtimes.torch_runtime import TorchRuntime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from impasto.runtimes.base import Runtime
     from impasto.runtimes.descriptor_folder import GraphsOf
@@ -48,7 +47,8 @@ def stored_graphs(
 
     Raises:
         UnknownNameError: there is no such descriptor.
-        WeightsError: its weights cannot be fetched or read, or the graphs cannot be written.
+        WeightsError: its weights cannot be fetched or read.
+        FileWriteError: the graphs cannot be kept.
         UsageError: it has not all layers that the graphs need.
     """
     network = load_encoder(name, on_download=on_download)
@@ -59,22 +59,12 @@ def stored_graphs(
     if f"{deepest}.weight" not in (tensors := network.tensors()):
         raise UsageError(f"descriptor {name!r} ends before {deepest}; choose a deeper one")
     needed = list(tensors)[: list(tensors).index(f"{deepest}.bias") + 1]
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=cache))
-        try:
-            preprocessing = {name: json.dumps(getattr(network, name).flatten().tolist()) for name in ("mean", "std")}
-            halved = {key: tensors[key].to(torch.float16).contiguous() for key in needed}
-            save_file(halved, made / _WEIGHTS, preprocessing)
-            write_graphs(functions(network), made, made / _WEIGHTS)
-            (made / _CARD).write_text(json.dumps({"name": name, "sha256": network.identity}))
-            made.replace(folder)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
-    except OSError as error:
-        if not folder.is_dir():  # no other process was faster
-            reason = (error.strerror or str(error)).lower()
-            raise WeightsError(f"the graphs of {name!r} cannot be kept in {cache}: {reason}; free space") from error
+    with whole_folder(folder) as made:
+        preprocessing = {name: json.dumps(getattr(network, name).flatten().tolist()) for name in ("mean", "std")}
+        halved = {key: tensors[key].to(torch.float16).contiguous() for key in needed}
+        save_file(halved, made / _WEIGHTS, preprocessing)
+        write_graphs(functions(network), made, made / _WEIGHTS)
+        (made / _CARD).write_text(json.dumps({"name": name, "sha256": network.identity}))
     return folder
 
 

@@ -13,8 +13,8 @@ import onnx
 import torch
 
 from impasto.errors import WeightsError
+from impasto.files import write_whole
 from impasto.gallery.style_file import GalleryStyle, write_style_file
-from impasto.images.atomic import write_whole
 from impasto.networks.checkpoint import load_any_network
 from impasto.networks.conditional import ConditionalStylizer
 from impasto.runtimes.network_folder import DESCRIPTION_FILE, IDENTITY_FILE, GraphPorts, NetworkDescription

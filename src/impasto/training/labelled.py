@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from impasto.errors import ImageError, UsageError
+from impasto.files import write_whole
 from impasto.images import PICTURE_SUFFIXES, open_picture
-from impasto.images.atomic import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

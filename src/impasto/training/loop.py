@@ -16,8 +16,8 @@ from torch import nn
 
 from impasto.descriptors.convolution import native_precision
 from impasto.errors import CheckpointError, DivergedError
+from impasto.files import write_whole
 from impasto.images import plot_losses, write_picture
-from impasto.images.atomic import write_whole
 from impasto.training.processes import average_gradients, rank, shared
 from impasto.types import Step
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from impasto.files import whole_file, write_whole
 from impasto.images import open_picture, resize_pixels
-from impasto.images.atomic import whole_file, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors.torch import save
 
-from impasto.images.atomic import write_whole
+from impasto.files import write_whole
 from impasto.networks.checkpoint import describe_network
 
 if TYPE_CHECKING:
