@@ -20,13 +20,13 @@ import torch
 from torch.nn import functional
 
 from impasto.descriptors.convolution import native_precision
-from impasto.descriptors.weights.canonical import TORCHVISION
 from impasto.images import read_picture, resize_picture
 from impasto.networks.classifier import VGGClassifier
 from impasto.training.batches import Augmentation, LabelledBatches
 from impasto.training.classification import Classification
 from impasto.training.labelled import survey
 from impasto.training.packing import PackedPictures
+from impasto.weights.canonical import TORCHVISION
 
 if TYPE_CHECKING:
     from collections.abc import Callable

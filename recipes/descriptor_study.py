@@ -25,15 +25,14 @@ import torch
 from skimage.metrics import structural_similarity
 
 from impasto.cli.main import run
+from impasto.comparison.compare import DistanceMeasure
+from impasto.comparison.reconstruct import reconstruct
 from impasto.descriptors.catalog import load_vgg
 from impasto.descriptors.rescaling import rescale_activations
 from impasto.descriptors.similarity import linear_cka
 from impasto.descriptors.vgg import VGG
-from impasto.descriptors.weights.canonical import TORCHVISION
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.catalog import create_engine
-from impasto.engines.comparison import DistanceMeasure
-from impasto.engines.reconstruction import reconstruct
 from impasto.engines.tensors import to_tensor
 from impasto.images import (
     PICTURE_SUFFIXES,
@@ -47,6 +46,7 @@ from impasto.images import (
 from impasto.networks.classifier import VGGClassifier
 from impasto.options import GatysOptions, ReconstructOptions
 from impasto.training.saving import save_weights
+from impasto.weights.canonical import TORCHVISION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

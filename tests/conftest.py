@@ -16,10 +16,10 @@ from safetensors.torch import save_file
 
 from impasto.cli.main import run
 from impasto.descriptors.compact import load_compact
-from impasto.descriptors.weights.canonical import tensor_shapes
-from impasto.descriptors.weights.store import WeightsStore
 from impasto.networks.conditional import ConditionalStylizer
 from impasto.training.saving import save_network
+from impasto.weights.canonical import tensor_shapes
+from impasto.weights.store import WeightsStore
 from random_networks import he_tensors
 
 # Tests press Ctrl-C; what a script starts in the background would be deaf to it, and so would be all its children.

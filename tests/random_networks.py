@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from impasto.descriptors.vgg import VGG, layer_names
-from impasto.descriptors.weights.canonical import TORCHVISION
+from impasto.weights.canonical import TORCHVISION
 
 
 def he_tensors(shapes: dict[str, tuple[int, ...]], seed: int = 0) -> dict[str, torch.Tensor]:

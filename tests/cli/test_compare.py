@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from impasto.cli.compare import draw_sheet, stylize_command
-from impasto.cli.comparison_page import Entry, Page, comparison_page
 from impasto.cli.main import run
-from impasto.engines.comparison import Result
-from impasto.engines.sweeps import Variant
+from impasto.comparison.compare import Result
+from impasto.comparison.page import Entry, Page, comparison_page
+from impasto.comparison.sweeps import Variant
 from impasto.images import Cell, read_picture, sheet
 from impasto.options import GatysOptions
 from impasto.types import Picture

@@ -19,9 +19,9 @@ import torch
 
 from impasto.cli.models import app
 from impasto.descriptors.vgg import layer_names
-from impasto.descriptors.weights.canonical import tensor_shapes
-from impasto.descriptors.weights.store import RemoteWeights, WeightsStore
 from impasto.errors import UnknownNameError, UsageError, WeightsFormatError
+from impasto.weights.canonical import tensor_shapes
+from impasto.weights.store import RemoteWeights, WeightsStore
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def server(pth):
 def test_fetch_writes_lines_into_a_pipe(weights_dir, server, capsys, monkeypatch):
     remote = {"vgg16": RemoteWeights(*server, origin="made up", license="CC0-1.0")}
     store = WeightsStore(weights_dir, remote=remote)
-    monkeypatch.setattr("impasto.descriptors.weights.store.default_store", lambda: store)
+    monkeypatch.setattr("impasto.weights.store.default_store", lambda: store)
     run("fetch", "vgg16")
     said = capsys.readouterr()
     assert set(said.err.splitlines()) == {"vgg16: fetching weights: 0 of 0 MiB"}
@@ -179,7 +179,7 @@ def test_fetch_draws_a_bar_on_a_terminal(weights_dir, server):
     code = (
         "import sys, pathlib\n"
         "from impasto.cli.models import app\n"
-        "from impasto.descriptors.weights import store\n"
+        "from impasto.weights import store\n"
         "url, sha256, folder = sys.argv[1:]\n"
         "remote = {'vgg16': store.RemoteWeights(url, sha256, '', '')}\n"
         "own = store.WeightsStore(pathlib.Path(folder), remote=remote)\n"

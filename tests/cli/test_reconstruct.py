@@ -10,7 +10,7 @@ import pytest
 
 from impasto.cli.main import run
 from impasto.cli.reconstruct import draw_sheet
-from impasto.engines.reconstruction import Reconstruction
+from impasto.comparison.reconstruct import Reconstruction
 from impasto.images import Cell, read_picture, resize_picture, sheet
 from impasto.options import ReconstructOptions
 from impasto.types import Picture

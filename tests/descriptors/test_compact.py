@@ -11,12 +11,12 @@ import torch
 import impasto.descriptors.catalog
 from impasto.descriptors.catalog import load_descriptor
 from impasto.descriptors.compact import COMPACT_LAYERS, COMPACT_WIDTHS, load_compact
-from impasto.descriptors.weights.store import RemoteWeights, WeightsStore
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.optimization import OptimizationEngine
 from impasto.errors import DownloadError, ImageSizeError, UnknownNameError, UsageError
 from impasto.images import LazyPicture, read_picture, resize_picture
 from impasto.options import GatysOptions
+from impasto.weights.store import RemoteWeights, WeightsStore
 
 BUNDLED = Path(str(files("impasto.bundled"))) / "descriptors" / "compact"
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from impasto.descriptors.base import check_size
 from impasto.descriptors.catalog import load_descriptor
 from impasto.descriptors.vgg import VGG, layer_names
-from impasto.descriptors.weights.canonical import TORCHVISION
 from impasto.errors import ImageSizeError, UnknownNameError, WeightsFormatError
 from impasto.images import read_picture
 from impasto.images.scale import resize_pixels
+from impasto.weights.canonical import TORCHVISION
 from random_networks import he_tensors, narrow_vgg
 
 if TYPE_CHECKING:

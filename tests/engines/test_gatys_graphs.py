@@ -11,8 +11,6 @@ import pytest
 import torch
 
 from impasto.descriptors.compact import BUNDLED, load_compact
-from impasto.descriptors.weights.location import stored_identity
-from impasto.descriptors.weights.store import REMOTE_WEIGHTS
 from impasto.engines import descriptor_graphs
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.descriptor_graphs import DescriptorGraphs
@@ -30,6 +28,8 @@ from impasto.optimization.memory import Memory, OnDisk
 from impasto.optimization.stages import to_image
 from impasto.options import GatysOptions, RuntimeOptions, shares_of_layers
 from impasto.runtimes.descriptor_folder import graphs_folder
+from impasto.weights.location import stored_identity
+from impasto.weights.store import REMOTE_WEIGHTS
 
 STYLE = {"relu1_1": 1.0, "relu2_1": 0.5, "relu4_1": 2.0, "relu5_1": 1.0}
 

@@ -7,7 +7,6 @@ import torch
 
 from impasto.descriptors.compact import COMPACT_LAYERS, COMPACT_WIDTHS, CompactDescriptor
 from impasto.descriptors.vgg import VGG
-from impasto.descriptors.weights.canonical import TORCHVISION
 from impasto.images import read_picture, resize_pixels
 from impasto.losses.functional import gram_matrix
 from impasto.training.data import Crops
@@ -19,6 +18,7 @@ from impasto.training.distillation import (
     prune_teacher,
     refit_heads,
 )
+from impasto.weights.canonical import TORCHVISION
 from random_networks import he_tensors
 
 

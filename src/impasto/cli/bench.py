@@ -2,68 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import statistics
-import subprocess
-import sys
-import tempfile
-from dataclasses import asdict, dataclass
-from importlib.resources import files
-from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path  # noqa: TC003 - cyclopts reads the annotations
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from impasto.cli.console import RunDisplay
 from impasto.cli.named_styles import read_style
-from impasto.engines.base import StylizeInputs
+from impasto.comparison.bench import as_table, measure_engines, write_figures
 from impasto.engines.catalog import ENGINES, engine_row
-from impasto.errors import ImpastoError, UsageError
-from impasto.files import check_folder, write_whole
-from impasto.images import open_picture, read_picture
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from impasto.engines.base import Style
+from impasto.errors import UsageError
+from impasto.files import check_folder
 
 app = App(name="bench")
-
-# A process begins with the peak of the one that starts it; this one is small.
-_LAUNCHER = """
-import json, subprocess, sys, time
-started = time.monotonic()
-code = subprocess.call(sys.argv[1:])
-seconds = time.monotonic() - started
-try:
-    import resource
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-except ImportError:
-    memory = None
-print(json.dumps([seconds, memory]))
-sys.exit(code)
-"""
-_COMMITTED = files("impasto.bundled") / "bench.json"
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What one engine takes for one size, as a command of its own."""
-
-    engine: str
-    size: int
-    """Long side in pixels."""
-    seconds: float
-    """From the start of the command to its end, the median of the runs."""
-    memory: int | None
-    """Bytes that the command had resident at most; None where the system does not say."""
-    content: float | None
-    """Distance from the content, as `impasto compare` measures; None without PyTorch."""
-    style: float | None
-    """Distance from the style, likewise."""
 
 
 @app.default
@@ -109,91 +60,8 @@ def bench(
         check_folder(output)
     looked_at = read_style(style)
     _ = looked_at.picture  # a style of the gallery has none, and gatys and the distances need it
-    cells = [(name, side) for side in size for name in names]
-    measured: dict[tuple[str, int], list[tuple[float, int | None]]] = {cell: [] for cell in cells}
-    with tempfile.TemporaryDirectory() as folder, RunDisplay("bench", quiet=quiet) as display:
-        for run in range(runs):
-            for name, side in cells:
-                result = Path(folder) / f"{name}-{side}.png"
-                measured[name, side].append(_timed(_command(content, style, name, side, result)))
-                display.note(f"run {run + 1} of {runs}: {name} at {side}: {measured[name, side][-1][0]:.1f} s")
-        measure = _measure(content, looked_at)
-        distances = {(name, side): measure(Path(folder) / f"{name}-{side}.png") for name, side in cells}
-    figures = []
-    for (name, side), found in measured.items():
-        peaks = [memory for _, memory in found if memory]
-        median = statistics.median(seconds for seconds, _ in found)
-        figures.append(Figures(name, side, median, max(peaks, default=None), *distances[name, side]))
-    print(_table(figures, _committed()))
+    with RunDisplay("bench", quiet=quiet) as display:
+        figures = measure_engines(content, style, looked_at, names, size, runs, display.note)
+    print(as_table(figures))
     if output:
-        facts = {"machine": _machine(), "runs": runs, "figures": [asdict(each) for each in figures]}
-        write_whole(output, json.dumps(facts, indent=1).encode() + b"\n")
-
-
-def _command(content: Path, style: str, engine: str, size: int, result: Path) -> list[str]:
-    styles = ["-s", style] if ENGINES[engine].styles == "any" else []
-    options = ["--engine", engine, "--size", str(size), "-o", str(result), "--quiet"]
-    return [sys.executable, "-m", "impasto", "stylize", str(content), *styles, *options]
-
-
-def _timed(command: Sequence[str]) -> tuple[float, int | None]:
-    """Run ``command``; return its seconds and its largest resident memory in bytes.
-
-    Raises:
-        ImpastoError: it failed; with what it said.
-    """
-    done = subprocess.run([sys.executable, "-c", _LAUNCHER, *command], capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = done.stderr.strip().removeprefix("error: ")
-        raise ImpastoError(said or f"the command ended with code {done.returncode}")
-    seconds, memory = json.loads(done.stdout)
-    return seconds, memory * (1 if sys.platform == "darwin" else 1024) if memory else None
-
-
-def _measure(content: Path, style: Style) -> Callable[[Path], tuple[float | None, float | None]]:
-    """Return what measures the distances of a result from content and style."""
-    if find_spec("torch") is None:
-        return lambda result: (None, None)
-    from impasto.engines.comparison import DistanceMeasure
-    from impasto.engines.descriptor import choose_device, load_descriptor_of
-    from impasto.options import DescentOptions
-
-    options = DescentOptions.parse({"precision": "float32"})
-    inputs = StylizeInputs(open_picture(content), (style,))
-    measure = DistanceMeasure(inputs, load_descriptor_of(options), choose_device(options.device))
-
-    def distances(result: Path) -> tuple[float, float]:
-        found = measure(read_picture(result))
-        return found["content"], found["style"]
-
-    return distances
-
-
-def _committed() -> dict[tuple[str, int], float]:
-    """Return the seconds of the machine that impasto was released from, by engine and size."""
-    figures = json.loads(_COMMITTED.read_text())["figures"]
-    return {(each["engine"], each["size"]): each["seconds"] for each in figures}
-
-
-def _machine() -> str:
-    return f"{os.cpu_count()} processors, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
-
-
-def _table(figures: Sequence[Figures], committed: dict[tuple[str, int], float]) -> str:
-    lines = [
-        "| engine | size | seconds | of the committed | memory, MB | content | style |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for each in figures:
-        reference = committed.get((each.engine, each.size))
-        cells = [
-            each.engine,
-            str(each.size),
-            f"{each.seconds:.2f}",
-            f"{each.seconds / reference:.2f}" if reference else "–",
-            f"{each.memory / 1e6:.0f}" if each.memory else "–",
-            f"{each.content:.2f}" if each.content is not None else "–",
-            f"{each.style:.3f}" if each.style is not None else "–",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        write_figures(figures, runs, output)

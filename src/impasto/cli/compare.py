@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from impasto.cli.comparison_page import Entry, Page, comparison_page
 from impasto.cli.console import SOME_FAILED, RunDisplay, fail
 from impasto.cli.engine_flags import EngineFlags  # noqa: TC001 - cyclopts reads the annotations
 from impasto.cli.named_styles import read_style
+from impasto.comparison.page import Entry, Page, comparison_page
+from impasto.comparison.sweeps import Recipe, combine, engine_sweep, parse_sweep, read_recipe
 from impasto.engines.base import StylizeInputs
 from impasto.engines.catalog import ENGINES
-from impasto.engines.sweeps import Recipe, combine, engine_sweep, parse_sweep, read_recipe
 from impasto.errors import ImpastoError, Interrupted, needs_extra
 from impasto.files import write_whole
 from impasto.images import Cell, open_picture, output_format, sheet, write_picture
@@ -23,8 +23,8 @@ from impasto.images import Cell, open_picture, output_format, sheet, write_pictu
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from impasto.engines.comparison import Result
-    from impasto.engines.sweeps import Variant
+    from impasto.comparison.compare import Result
+    from impasto.comparison.sweeps import Variant
     from impasto.types import Picture
 
 app = App(name="compare")
@@ -91,7 +91,7 @@ def compare(
     if separate is not None:
         separate.mkdir(parents=True, exist_ok=True)
     with needs_extra("impasto compare", "torch"):
-        from impasto.engines import comparison
+        from impasto.comparison import compare as comparison
         from impasto.engines.descriptor import load_descriptor_of
 
     names = " and ".join(Path(text).name for text in style)

@@ -14,7 +14,7 @@ from impasto.cli.console import RunDisplay
 from impasto.errors import WeightsError, needs_extra
 
 if TYPE_CHECKING:
-    from impasto.descriptors.weights.store import StoredWeights, WeightsStore
+    from impasto.weights.store import StoredWeights, WeightsStore
 
 app = App(name="models", help="List, fetch, add and check the weights of descriptor networks.")
 
@@ -128,7 +128,7 @@ def remove(name: str) -> None:
 
 def _store() -> WeightsStore:
     with needs_extra("impasto models", "torch"):
-        from impasto.descriptors.weights.store import default_store
+        from impasto.weights.store import default_store
     return default_store()
 
 

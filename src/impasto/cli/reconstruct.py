@@ -16,7 +16,7 @@ from impasto.options import ReconstructOptions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from impasto.engines.reconstruction import Reconstruction
+    from impasto.comparison.reconstruct import Reconstruction
     from impasto.types import Picture
 
 app = App(name="reconstruct")
@@ -60,7 +60,7 @@ def reconstruct(
     if separate is not None:
         separate.mkdir(parents=True, exist_ok=True)
     with needs_extra("impasto reconstruct", "torch"):
-        from impasto.engines import reconstruction
+        from impasto.comparison import reconstruct as reconstruction
         from impasto.engines.descriptor import load_descriptor_of
     made: list[Reconstruction] = []
     with RunDisplay(output.name, quiet=quiet) as display:

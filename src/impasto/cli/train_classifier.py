@@ -66,7 +66,7 @@ def classifier(
 
 def _check_free(name: str) -> None:
     """Refuse a name that is taken now, not after the training."""
-    from impasto.descriptors.weights.store import default_store
+    from impasto.weights.store import default_store
 
     store = default_store()
     if name in store.remote:

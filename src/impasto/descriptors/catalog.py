@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from impasto.descriptors.compact import CompactDescriptor, load_compact
 from impasto.descriptors.vgg import VGG, Pooling
-from impasto.descriptors.weights.formats import read_weights
-from impasto.descriptors.weights.store import default_store
 from impasto.errors import DownloadError, UsageError
+from impasto.weights.formats import read_weights
+from impasto.weights.store import default_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable

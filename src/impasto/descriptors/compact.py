@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from impasto.descriptors.vgg import VGG, Pooling
-from impasto.descriptors.weights.safetensors_file import open_safetensors
 from impasto.errors import UnknownNameError
+from impasto.weights.safetensors_file import open_safetensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from impasto.descriptors.base import check_size
 from impasto.descriptors.convolution import Edges, FrozenConvolution, Precision
 from impasto.errors import UnknownNameError, WeightsFormatError
+from impasto.weights.canonical import CONVOLUTIONS_PER_BLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from impasto.types import Features
 
 Pooling = Literal["max", "average"]
-
-CONVOLUTIONS_PER_BLOCK = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 
 
 def layer_names(architecture: str) -> tuple[str, ...]:

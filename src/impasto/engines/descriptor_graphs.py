@@ -8,12 +8,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impasto.descriptors.weights.location import stored_files, stored_identity, weights_folder
 from impasto.engines.memory import return_freed_blocks
 from impasto.engines.network_graphs import cache_folder, check_addresses
 from impasto.errors import UnknownNameError, needs_extra
 from impasto.runtimes.catalog import RUNTIMES
 from impasto.runtimes.descriptor_folder import graphs_folder
+from impasto.weights.location import stored_files, stored_identity, weights_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ _FLEXIBLE = 300_000
 """Pixels up to which one compiled graph serves all sizes; for more, it takes half of the memory if it serves one."""
 _FIRST: dict[GraphsOf, str] = {"neighbors": "see_layers", "statistics": "sum_statistics"}
 _FETCHED = ("vgg19", "vgg16")
-"""Names of `impasto.descriptors.weights.store.REMOTE_WEIGHTS`, without PyTorch."""
+"""Names of `impasto.weights.store.REMOTE_WEIGHTS`, without PyTorch."""
 _BUNDLED = Path(str(files("impasto.bundled"))) / "descriptors"
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, TypeVar
 
-from impasto.descriptors.weights.safetensors_file import open_safetensors
 from impasto.errors import WeightsFormatError
 from impasto.networks.base import PaintingNetwork
 from impasto.networks.catalog import NETWORKS
+from impasto.weights.safetensors_file import open_safetensors
 
 if TYPE_CHECKING:
     from pathlib import Path

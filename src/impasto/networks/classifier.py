@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from impasto.descriptors.vgg import CONVOLUTIONS_PER_BLOCK
-from impasto.descriptors.weights.canonical import convolution_names, tensor_shapes
 from impasto.errors import UsageError
+from impasto.weights.canonical import CONVOLUTIONS_PER_BLOCK, convolution_names, tensor_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

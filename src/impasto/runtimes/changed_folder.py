@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from impasto.errors import StyleError
 from impasto.files import whole_folder
 from impasto.runtimes.network_folder import DESCRIPTION_FILE, read_description
+from impasto.weights.safetensors_header import tensor_places
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,14 +32,12 @@ def changed_folder(folder: Path, layers: Mapping[str, FloatArray], cache: Path) 
     """
     description = read_description(folder)
     content = bytearray((folder / description.weights).read_bytes())
-    begin = 8 + int.from_bytes(content[:8], "little")
-    entries = json.loads(content[8:begin])
+    places = tensor_places(content)
     for name, changed in layers.items():
-        entry = entries.get(name)
-        if entry is None or (entry["dtype"], entry["shape"]) != ("F16", list(changed.shape)):
+        place = places.get(name)
+        if place is None or (place.dtype, place.shape) != ("F16", changed.shape):
             raise StyleError(f"the style changes {name!r}, which the network does not have so; learn the style anew")
-        first, last = entry["data_offsets"]
-        content[begin + first : begin + last] = changed.astype("<f2").tobytes()
+        content[place.begin : place.end] = changed.astype("<f2").tobytes()
     identity = sha256(content).hexdigest()
     found = cache / identity[:32]
     if found.is_dir():

@@ -10,13 +10,13 @@ from safetensors.torch import save_file
 
 from impasto.descriptors.catalog import load_encoder
 from impasto.descriptors.vgg import VGG
-from impasto.descriptors.weights.safetensors_file import open_safetensors
 from impasto.errors import UsageError
 from impasto.files import whole_folder
 from impasto.losses.gradients import NeighborGraphs, StatisticsGraphs
 from impasto.runtimes.descriptor_folder import graphs_folder
 from impasto.runtimes.export import export
 from impasto.runtimes.torch_runtime import TorchRuntime
+from impasto.weights.safetensors_file import open_safetensors
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,6 +20,7 @@ from impasto.networks.conditional import ConditionalStylizer
 from impasto.runtimes.network_folder import DESCRIPTION_FILE, IDENTITY_FILE, GraphPorts, NetworkDescription
 from impasto.runtimes.openvino_runtime import OpenVINORuntime
 from impasto.runtimes.torch_runtime import TorchRuntime
+from impasto.weights.safetensors_header import tensor_places
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,12 +93,7 @@ def _halve_weights(model: onnx.ModelProto) -> None:
 def _share_weights(model: onnx.ModelProto, weights: Path) -> None:
     """Let tensors whose bytes stand in ``weights`` be read from there."""
     content = weights.read_bytes()
-    begin = 8 + int.from_bytes(content[:8], "little")
-    places = {}
-    for name, entry in json.loads(content[8:begin]).items():
-        if name != "__metadata__":
-            first, last = entry["data_offsets"]
-            places[content[begin + first : begin + last]] = begin + first
+    places = {content[place.begin : place.end]: place.begin for place in tensor_places(content).values()}
     for tensor in model.graph.initializer:
         if (offset := places.get(tensor.raw_data)) is not None and tensor.data_type == onnx.TensorProto.FLOAT16:
             onnx.external_data_helper.set_external_data(tensor, weights.name, offset, len(tensor.raw_data))

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 from impasto.descriptors.catalog import load_vgg
 from impasto.descriptors.rescaling import rescale_activations
 from impasto.descriptors.vgg import VGG
-from impasto.descriptors.weights.canonical import TORCHVISION
-from impasto.descriptors.weights.store import default_store
 from impasto.images import write_picture
 from impasto.networks.classifier import VGGClassifier
 from impasto.training.batches import Augmentation, LabelledBatches, middles
@@ -24,6 +22,8 @@ from impasto.training.loop import LOG_FILE, VALIDATION_FILE, Schedule, Training
 from impasto.training.packing import PackedPictures
 from impasto.training.processes import check_batch, rank
 from impasto.training.saving import save_weights
+from impasto.weights.canonical import TORCHVISION
+from impasto.weights.store import default_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable

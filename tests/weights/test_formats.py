@@ -14,10 +14,10 @@ from safetensors.torch import save_file
 from scipy.io import savemat
 
 from impasto.descriptors.vgg import VGG
-from impasto.descriptors.weights import formats
-from impasto.descriptors.weights.canonical import CAFFE, TORCHVISION, tensor_shapes
-from impasto.descriptors.weights.formats import read_weights
 from impasto.errors import MissingDependencyError, UnknownNameError, WeightsError, WeightsFormatError
+from impasto.weights import formats
+from impasto.weights.canonical import CAFFE, TORCHVISION, tensor_shapes
+from impasto.weights.formats import read_weights
 
 LAYERS = ("conv1_1", "relu2_1", "pool3", "relu5_1")
 
@@ -159,7 +159,7 @@ def test_safetensors_of_canonical_keys(folder, image, plain, folded):
 
 
 def test_the_shared_file_itself(request, image):
-    path = request.path.parents[4] / "shared" / "weights" / "vgg19-imagenet.safetensors"
+    path = request.path.parents[3] / "shared" / "weights" / "vgg19-imagenet.safetensors"
     if not path.exists():
         pytest.skip("no shared weights here")
     weights = read_weights(path)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from impasto.descriptors.weights.canonical import FileContents, Preprocessing
 from impasto.errors import WeightsFormatError, needs_extra
+from impasto.weights.canonical import FileContents, Preprocessing
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,9 +12,9 @@ import torch.nn.functional as F  # noqa: N812
 from safetensors.torch import load_file
 
 from impasto.descriptors.vgg import layer_names
-from impasto.descriptors.weights.canonical import tensor_shapes
+from impasto.weights.canonical import tensor_shapes
 
-REAL = Path(__file__).resolve().parents[4] / "shared" / "weights" / "vgg19-imagenet.safetensors"
+REAL = Path(__file__).resolve().parents[3] / "shared" / "weights" / "vgg19-imagenet.safetensors"
 
 # Standard deviations of the published weights, per block, as (filters, biases).
 TORCHVISION = {

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from impasto.comparison.compare import DistanceMeasure, Result, compare
+from impasto.comparison.sweeps import Variant, combine, parse_sweep
 from impasto.engines.base import Style, StylizeInputs
-from impasto.engines.comparison import DistanceMeasure, Result, compare
 from impasto.engines.optimization import OptimizationEngine
-from impasto.engines.sweeps import Variant, combine, parse_sweep
 from impasto.errors import Interrupted, UnknownNameError
 from impasto.images import open_picture, read_picture, resize_picture
 from impasto.types import Picture

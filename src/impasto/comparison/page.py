@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from impasto.images import encode_picture
 
 if TYPE_CHECKING:
-    from impasto.engines.comparison import Result
+    from impasto.comparison.compare import Result
     from impasto.types import Picture
 
 _QUALITY = 90

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from impasto.descriptors.weights.canonical import TORCHVISION, DescriptorWeights, FileContents, Preprocessing
-from impasto.descriptors.weights.torch_file import canonical_tensors
 from impasto.errors import WeightsFormatError
+from impasto.weights.canonical import TORCHVISION, DescriptorWeights, FileContents, Preprocessing
+from impasto.weights.torch_file import canonical_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from impasto.descriptors.weights.canonical import (
+from impasto.errors import UnknownNameError, WeightsError, WeightsFormatError
+from impasto.weights.canonical import (
     CAFFE,
     PREPROCESSINGS,
     TORCHVISION,
@@ -18,12 +19,11 @@ from impasto.descriptors.weights.canonical import (
     architecture_of,
     check_tensors,
 )
-from impasto.descriptors.weights.evidence import deep_filter_ratio, recognise_preprocessing
-from impasto.descriptors.weights.keras_file import read_keras
-from impasto.descriptors.weights.matconvnet_file import read_matconvnet
-from impasto.descriptors.weights.safetensors_file import read_safetensors
-from impasto.descriptors.weights.torch_file import read_torch
-from impasto.errors import UnknownNameError, WeightsError, WeightsFormatError
+from impasto.weights.evidence import deep_filter_ratio, recognise_preprocessing
+from impasto.weights.keras_file import read_keras
+from impasto.weights.matconvnet_file import read_matconvnet
+from impasto.weights.safetensors_file import read_safetensors
+from impasto.weights.torch_file import read_torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from impasto.comparison.sweeps import Variant
     from impasto.descriptors.base import Descriptor
     from impasto.engines.base import Engine, StylizeInputs
-    from impasto.engines.sweeps import Variant
     from impasto.types import OnStep, Picture, Step
 
 CONTENT_LAYERS = ("relu4_2",)

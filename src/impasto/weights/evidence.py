@@ -26,7 +26,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from impasto.descriptors.weights.canonical import CAFFE, TORCHVISION, Preprocessing
+from impasto.weights.canonical import CAFFE, TORCHVISION, Preprocessing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from impasto.descriptors.weights.download import download
 from impasto.errors import DownloadError
+from impasto.weights.download import download
 
 CONTENT = random.Random(0).randbytes(1_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -373,7 +373,7 @@ def test_two_processes_at_once(serve, tmp_path):
     target = tmp_path / "weights.pth"
     code = (
         "import sys, pathlib\n"
-        "from impasto.descriptors.weights.download import download\n"
+        "from impasto.weights.download import download\n"
         "print('ready', flush=True)\n"
         "download([sys.argv[1]], pathlib.Path(sys.argv[2]), sha256=sys.argv[3])\n"
     )

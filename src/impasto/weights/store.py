@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 from safetensors import SafetensorError
 
-from impasto.descriptors.weights.canonical import DescriptorWeights, PreprocessingName
-from impasto.descriptors.weights.download import download
-from impasto.descriptors.weights.formats import read_weights
-from impasto.descriptors.weights.location import SUFFIX, stored_files, weights_folder
-from impasto.descriptors.weights.safetensors_file import (
+from impasto.errors import UnknownNameError, UsageError, WeightsError, WeightsFormatError
+from impasto.options import PLAIN_NAME
+from impasto.weights.canonical import DescriptorWeights, PreprocessingName
+from impasto.weights.download import download
+from impasto.weights.formats import read_weights
+from impasto.weights.location import SUFFIX, stored_files, weights_folder
+from impasto.weights.safetensors_file import (
     describe,
     open_safetensors,
     read_metadata,
     stated_preprocessing,
     write_safetensors,
 )
-from impasto.errors import UnknownNameError, UsageError, WeightsError, WeightsFormatError
-from impasto.options import PLAIN_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from impasto.descriptors.weights.download import OnProgress
+    from impasto.weights.download import OnProgress
 
 _RESERVED = ("auto", "compact")
 """Names that mean other descriptors, whatever is stored."""

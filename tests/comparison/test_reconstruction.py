@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from impasto.engines.reconstruction import Reconstruction, reconstruct
+from impasto.comparison.reconstruct import Reconstruction, reconstruct
 from impasto.engines.tensors import to_tensor
 from impasto.errors import ImageSizeError, Interrupted, UnknownNameError, UsageError
 from impasto.images import read_picture, resize_pixels

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from impasto.descriptors.vgg import CONVOLUTIONS_PER_BLOCK
 from impasto.errors import WeightsFormatError
 
 if TYPE_CHECKING:
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
 PreprocessingName = Literal["torchvision", "caffe"]
 
+CONVOLUTIONS_PER_BLOCK = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 _CHANNELS_PER_BLOCK = (64, 128, 256, 512, 512)
 
 

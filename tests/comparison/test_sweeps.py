@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from impasto.engines.sweeps import Sweep, combine, engine_sweep, parse_sweep, read_recipe
+from impasto.comparison.sweeps import Sweep, combine, engine_sweep, parse_sweep, read_recipe
 from impasto.errors import UnknownNameError, UsageError
 from impasto.options import GatysOptions, layer_weights
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from impasto.descriptors.weights.canonical import CAFFE, TORCHVISION
-from impasto.descriptors.weights.store import REMOTE_WEIGHTS, RemoteWeights, WeightsStore, default_store
 from impasto.errors import DownloadError, UnknownNameError, UsageError, WeightsError, WeightsFormatError
+from impasto.weights.canonical import CAFFE, TORCHVISION
+from impasto.weights.store import REMOTE_WEIGHTS, RemoteWeights, WeightsStore, default_store
 
 
 @pytest.fixture(scope="module")

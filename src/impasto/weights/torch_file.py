@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from impasto.descriptors.weights.canonical import CAFFE, FileContents, convolution_names
 from impasto.errors import WeightsFormatError
+from impasto.weights.canonical import CAFFE, FileContents, convolution_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

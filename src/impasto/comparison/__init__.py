@@ -1,0 +1,1 @@
+"""One pair of pictures under many options, and what layers know of one picture."""
