@@ -192,7 +192,7 @@ def test_interrupt_shows_what_is_ready(stored_weights: Path, photo: Path, painti
     [
         (
             [],
-            "error: there is nothing to compare; give a recipe, or --sweep: write OPTION=VALUE,VALUE, or OPTION:OPTION",
+            "error: there is nothing to compare; give a recipe, or a sweep: write OPTION=VALUE,VALUE, or OPTION:OPTION",
         ),
         (["--sweep", "style-wieght=1,2"], "error: unknown option 'style-wieght'; did you mean 'style-weight'?"),
         (["--sweep", "steps="], "error: sweep 'steps=' lacks a value; write OPTION=VALUE,VALUE"),

@@ -122,10 +122,10 @@ def test_list_shows_what_is_unusable(weights_dir, capsys):
 
 def test_errors_reach_the_caller(weights_dir, pth):
     unclear = pth(0.55)
-    with pytest.raises(WeightsFormatError, match="state it with --preprocessing torchvision or"):
+    with pytest.raises(WeightsFormatError, match="state its preprocessing: torchvision or"):
         run("add", unclear)
     run("add", unclear, "--preprocessing", "torchvision")
-    with pytest.raises(UsageError, match="stored already; choose another name with --name, or --replace"):
+    with pytest.raises(UsageError, match="stored already; choose another name, or replace them"):
         run("add", unclear, "--preprocessing", "torchvision")
     run("add", unclear, "--preprocessing", "torchvision", "--replace")
     with pytest.raises(UnknownNameError, match="unknown descriptor 'vgg20'; did you mean 'vgg1"):

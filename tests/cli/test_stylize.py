@@ -494,7 +494,7 @@ def test_a_weighted_style_that_is_missing_is_named_without_its_weight(capsys):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_device_that_is_not_there_is_refused(capsys):
     assert fails(capsys, 2, "photo.png", "--device", "cuda") == (
-        "device 'cuda' cannot be used by this PyTorch; choose --device auto or cpu"
+        "device 'cuda' cannot be used by this PyTorch; choose auto or cpu"
     )
 
 

@@ -93,7 +93,7 @@ def test_engines_make_columns_and_get_the_options_they_have() -> None:
 @pytest.mark.parametrize(
     ("sweeps", "base", "kind", "message"),
     [
-        ([], {}, UsageError, "there is nothing to compare; give a recipe, or --sweep: write OPTION="),
+        ([], {}, UsageError, "there is nothing to compare; give a recipe, or a sweep: write OPTION="),
         (["style-wight=1,2"], {}, UnknownNameError, "unknown option 'style-wight'; did you mean 'style-weight'"),
         (["steps=1"], {"pool": "max"}, UnknownNameError, "unknown option 'pool'; did you mean 'pooling'"),
         (["steps=1,0"], {}, UsageError, "steps is '0'; it should be greater than or equal to 1"),

@@ -97,5 +97,5 @@ def test_a_layer_that_compact_lacks_is_refused(photo, painting):
 
 
 def test_filters_of_compact_are_not_rescaled(photo, painting):
-    with pytest.raises(UsageError, match="--rescale-activations needs VGG19 or VGG16; compact is neither"):
+    with pytest.raises(UsageError, match="rescaled activations need VGG19 or VGG16; compact is neither"):
         paint(photo, painting, descriptor="compact", rescale_activations=True)

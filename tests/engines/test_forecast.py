@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 from impasto.cli.main import run
-from impasto.engines import feedforward, needs
+from impasto.engines import feedforward
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.catalog import OPTIONS as ENGINE_OPTIONS
 from impasto.engines.catalog import create_engine, parse_options
 from impasto.engines.fast import FastEngine
 from impasto.images import LazyPicture, read_picture
+from impasto.optimization.memory import needs
 from impasto.options import FastOptions
 
 LAUNCHER = (
@@ -61,7 +62,7 @@ def test_what_fits_nowhere_has_no_plan(photo, painting, tmp_path, capsys, monkey
     monkeypatch.setattr(needs, "free_memory", lambda: 10**8)
     paint = ["stylize", str(photo), "-s", str(painting), "-o", str(tmp_path / "out.png"), "--plan"]
     assert run([*paint, "--engine", "gatys", "--descriptor", "compact"]) == 1
-    assert "GB of memory, and 0.1 GB are free; choose a smaller --size" in capsys.readouterr().err
+    assert "GB of memory, and 0.1 GB are free; choose a smaller size" in capsys.readouterr().err
 
 
 def test_a_film_has_no_plan(tmp_path, capsys):

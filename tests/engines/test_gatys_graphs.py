@@ -24,7 +24,7 @@ from impasto.losses.content import content_losses
 from impasto.losses.objective import LayerLosses, Objective
 from impasto.losses.style import GramLoss, MeanStdLoss, style_losses
 from impasto.optimization.checkpoint import Checkpoint
-from impasto.optimization.memory import Memory, OnDisk
+from impasto.optimization.memory.arrays import Memory, OnDisk
 from impasto.optimization.stages import to_image
 from impasto.options import GatysOptions, RuntimeOptions, shares_of_layers
 from impasto.runtimes.descriptor_folder import graphs_folder

@@ -390,7 +390,7 @@ def test_an_unknown_layer_is_named(content, style, options, message):
 def test_a_device_that_is_not_there_is_named():
     with pytest.raises(UsageError) as caught:
         OptimizationEngine(GatysOptions(device="cuda"))
-    assert str(caught.value) == "device 'cuda' cannot be used by this PyTorch; choose --device auto or cpu"
+    assert str(caught.value) == "device 'cuda' cannot be used by this PyTorch; choose auto or cpu"
 
 
 # --- progress, interruption, resumption -------------------------------------------------------------------------------

@@ -12,10 +12,10 @@ import pytest
 
 from impasto.engines import optimization
 from impasto.engines.base import Style, StylizeInputs
-from impasto.engines.needs import TILES, Need
 from impasto.engines.optimization import OptimizationEngine
 from impasto.images import LazyPicture, read_picture, resize_picture
 from impasto.optimization.checkpoint import Checkpoint
+from impasto.optimization.memory.needs import TILES, Need
 from impasto.options import GatysOptions
 
 

@@ -11,7 +11,7 @@ from impasto.engines.tiled_objective import TiledObjective, Tiling
 from impasto.losses.content import content_losses
 from impasto.losses.objective import LayerLosses, Objective
 from impasto.losses.style import GramLoss, MeanStdLoss, style_losses
-from impasto.optimization.memory import Memory, OnDisk
+from impasto.optimization.memory.arrays import Memory, OnDisk
 from impasto.options import shares_of_layers
 
 CPU = torch.device("cpu")

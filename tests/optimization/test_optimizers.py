@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from impasto.optimization.memory import Memory, OnDisk
+from impasto.optimization.memory.arrays import Memory, OnDisk
 from impasto.optimization.optimizers import DEFAULT_LEARNING_RATE, build_optimizer
 
 NAMES = sorted(DEFAULT_LEARNING_RATE)
@@ -129,8 +129,8 @@ def test_a_gradient_of_zero_moves_nothing(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_moves_alike_on_disk_and_for_any_layout_of_the_gradient(name, tmp_path, monkeypatch):
-    monkeypatch.setattr("impasto.optimization.memory._BLOCK", 40)
-    monkeypatch.setattr("impasto.optimization.memory._BLOCKS_HELD", 2)
+    monkeypatch.setattr("impasto.optimization.memory.arrays._BLOCK", 40)
+    monkeypatch.setattr("impasto.optimization.memory.arrays._BLOCKS_HELD", 2)
     images = []
     for memory in (Memory(), OnDisk(tmp_path)):
         images.append(memory.copied(grey()))

@@ -10,7 +10,7 @@ import pytest
 from impasto.errors import CheckpointError, Interrupted
 from impasto.images import resize_pixels
 from impasto.optimization.checkpoint import Checkpoint
-from impasto.optimization.memory import OnDisk
+from impasto.optimization.memory.arrays import OnDisk
 from impasto.optimization.objective import Evaluation
 from impasto.optimization.optimizers import DEFAULT_LEARNING_RATE
 from impasto.optimization.scales import Stage

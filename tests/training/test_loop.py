@@ -102,7 +102,7 @@ def test_the_state_of_another_training_is_refused(tmp_path):
 
 def test_a_damaged_state_is_refused(tmp_path):
     (tmp_path / "state.safetensors").write_bytes(b"not a state")
-    with pytest.raises(CheckpointError, match=r"state\.safetensors is damaged .*; begin again without --resume"):
+    with pytest.raises(CheckpointError, match=r"state\.safetensors is damaged .*; begin the training anew"):
         Training(Line(), SCHEDULE, tmp_path, resume=True)
 
 

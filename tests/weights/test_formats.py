@@ -115,7 +115,7 @@ def test_ambiguous_numbers_ask_for_a_statement(ratio, first, folder, constant, s
     path = folder / "unclear.pth"
     torch.save(with_classifier(sequential(constant("vgg19", ratio=ratio, first=first)), 0, 3, 6), path)
     with pytest.raises(
-        WeightsFormatError, match=rf"numbers in unclear\.pth .* {ratio:.2f} .*--preprocessing torchvision or"
+        WeightsFormatError, match=rf"numbers in unclear\.pth .* {ratio:.2f} .*state its preprocessing: torchvision or"
     ):
         read_weights(path)
     assert read_weights(path, "torchvision").mean == TORCHVISION.mean

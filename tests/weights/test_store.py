@@ -103,7 +103,7 @@ def test_metadata_is_kept(store, folder, constant):
 
 def test_names_are_taken_once(store, pth):
     store.add(pth)
-    with pytest.raises(UsageError, match="'vgg16' are stored already; choose another name with --name, or --rep"):
+    with pytest.raises(UsageError, match="'vgg16' are stored already; choose another name, or rep"):
         store.add(pth)
     store.add(pth, "caffe-like", preprocessing="caffe")
     with pytest.raises(UsageError, match="'caffe-like' are stored already"):

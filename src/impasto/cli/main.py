@@ -57,7 +57,7 @@ def run(arguments: Sequence[str]) -> int:
     except ImpastoError as error:
         return fail(error, FAILED)
     except MemoryError:
-        return fail("the memory does not suffice; choose a smaller --size, or close other programs", FAILED)
+        return fail("the memory does not suffice; choose a smaller size, or close other programs", FAILED)
     except BrokenPipeError:
         return FAILED
     except OSError as error:

@@ -11,7 +11,6 @@ import torch
 
 from impasto.engines.catalog import ENGINES, create_engine
 from impasto.engines.descriptor import choose_device, load_descriptor_of
-from impasto.engines.memory import PeakMemory
 from impasto.engines.progress import as_part
 from impasto.engines.tensors import to_tensor
 from impasto.errors import ImpastoError, Interrupted
@@ -19,6 +18,7 @@ from impasto.images.scale import resize_pixels
 from impasto.losses.functional import content_distance
 from impasto.losses.objective import LayerLosses
 from impasto.losses.style import GramLoss, style_losses
+from impasto.optimization.memory.process import PeakMemory
 from impasto.optimization.scales import fit_layers
 from impasto.options import DescentOptions
 

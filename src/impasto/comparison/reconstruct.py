@@ -15,7 +15,6 @@ import torch
 from impasto.descriptors.base import check_size
 from impasto.engines.descriptor import choose_device, load_descriptor_of
 from impasto.engines.initialization import initial_pixels
-from impasto.engines.memory import freed_blocks_kept
 from impasto.engines.progress import as_part
 from impasto.engines.tensors import to_tensor
 from impasto.engines.torch_objective import TorchObjective
@@ -24,6 +23,7 @@ from impasto.losses.catalog import STYLE_LOSSES
 from impasto.losses.content import content_losses
 from impasto.losses.objective import LayerLosses, Objective
 from impasto.losses.style import style_losses
+from impasto.optimization.memory.process import freed_blocks_kept
 from impasto.optimization.scales import Stage
 from impasto.optimization.stages import CoarseToFine, Run
 from impasto.options import layer_names

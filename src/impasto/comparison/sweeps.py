@@ -147,7 +147,7 @@ def combine(sweeps: Sequence[Sweep], base: Mapping[str, Any]) -> list[list[Varia
         UsageError: no sweep, an option in two of them, or a value that its option does not take.
     """
     if not sweeps:
-        raise UsageError(f"there is nothing to compare; give a recipe, or --sweep: {_SYNTAX}")
+        raise UsageError(f"there is nothing to compare; give a recipe, or a sweep: {_SYNTAX}")
     names = [name for sweep in sweeps for name in sweep.names]
     for name in names:
         if names.count(name) > 1:

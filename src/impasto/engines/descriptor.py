@@ -46,5 +46,5 @@ def choose_device(name: str) -> torch.device:
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device {name!r} cannot be used by this PyTorch; choose --device auto or cpu") from error
+        raise UsageError(f"device {name!r} cannot be used by this PyTorch; choose auto or cpu") from error
     return torch.device(name)

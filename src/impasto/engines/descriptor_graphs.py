@@ -8,9 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impasto.engines.memory import return_freed_blocks
 from impasto.engines.network_graphs import cache_folder, check_addresses
 from impasto.errors import UnknownNameError, needs_extra
+from impasto.optimization.memory.process import return_freed_blocks
 from impasto.runtimes.catalog import RUNTIMES
 from impasto.runtimes.descriptor_folder import graphs_folder
 from impasto.weights.location import stored_files, stored_identity, weights_folder

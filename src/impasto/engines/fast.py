@@ -81,7 +81,7 @@ class FastEngine(AnyStyleEngine):
                 if len(styles) > 1:
                     raise UsageError(
                         f"style {style.source.name!r} has layers of its own, and cannot be mixed; give each style its "
-                        "place with --mask, or learn it without --last-layers"
+                        "place with a mask, or learn it without the last layers"
                     )
                 self._check_network(style.source)
                 return self._graphs.with_layers(style.source.layers)
@@ -107,7 +107,7 @@ class FastEngine(AnyStyleEngine):
             )
         if self._options.stroke_size != 1:
             raise UsageError(
-                f"stroke size needs the picture of the style; {style.name!r} is a code without one: leave --stroke-size"
+                f"stroke size needs the picture of the style; {style.name!r} is a code without one; leave it"
             )
         return style.code[None]
 

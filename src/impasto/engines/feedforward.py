@@ -16,12 +16,12 @@ import numpy as np
 
 from impasto.engines.base import Forecast
 from impasto.engines.masks import masked_strips
-from impasto.engines.memory import PIXEL_BYTES, SPARE, PeakMemory, free_memory, resident_memory
 from impasto.engines.network_graphs import NetworkGraphs
 from impasto.errors import WeightsError
 from impasto.images.color import color_map, prepare_style, restore_colors
 from impasto.images.scale import crop_margin, enlarge, fit_size, resize_pixels
 from impasto.images.tiles import plan_tiles
+from impasto.optimization.memory.process import PIXEL_BYTES, SPARE, PeakMemory, free_memory, resident_memory
 from impasto.types import Picture, Step
 
 if TYPE_CHECKING:

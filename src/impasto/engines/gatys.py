@@ -19,15 +19,15 @@ from impasto.engines.base import Forecast
 from impasto.engines.facts import facts
 from impasto.engines.initialization import initial_pixels
 from impasto.engines.masks import painted_through_masks
-from impasto.engines.memory import PeakMemory, freed_blocks_kept, resident_memory
-from impasto.engines.shortage import shortage_explained
 from impasto.errors import Interrupted
 from impasto.images.color import prepare_style, restore_colors
 from impasto.images.lazy import resize_picture
 from impasto.images.scale import crop_margin, fit_size, resize_pixels
 from impasto.optimization.checkpoint import fingerprint_run
 from impasto.optimization.descent import Descent
-from impasto.optimization.memory import Memory
+from impasto.optimization.memory.arrays import Memory
+from impasto.optimization.memory.process import PeakMemory, freed_blocks_kept, resident_memory
+from impasto.optimization.memory.shortage import shortage_explained
 from impasto.optimization.scales import Stage, fit_layers, plan_scales
 from impasto.optimization.stages import CoarseToFine, Run, to_image
 from impasto.options import layer_weights
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
     from impasto.descriptors.base import Sight
     from impasto.engines.base import StylizeInputs
-    from impasto.engines.needs import Need
     from impasto.images import LazyPicture
     from impasto.optimization.checkpoint import Checkpoint
+    from impasto.optimization.memory.needs import Need
     from impasto.optimization.objective import Objective
     from impasto.options import GatysOptions
     from impasto.types import FloatArray, OnStep, Picture, Step

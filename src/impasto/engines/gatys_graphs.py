@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from impasto.engines.descriptor_graphs import DescriptorGraphs
 from impasto.engines.gatys import GatysEngine
-from impasto.engines.needs import Appetite, plan
 from impasto.engines.statistics_objective import (
     CONTENT_LAYER,
     HALO,
@@ -19,14 +18,15 @@ from impasto.engines.statistics_objective import (
 )
 from impasto.errors import MissingDependencyError
 from impasto.images.scale import resize_pixels
+from impasto.optimization.memory.needs import DescriptorMemory, plan
 from impasto.options import RuntimeOptions, layer_weights, shares_of_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from impasto.engines.needs import Need
-    from impasto.optimization.memory import Memory
+    from impasto.optimization.memory.arrays import Memory
+    from impasto.optimization.memory.needs import Need
     from impasto.optimization.scales import Stage
     from impasto.options import GatysOptions
     from impasto.types import FloatArray
@@ -135,7 +135,7 @@ class GraphEngine(GatysEngine[GraphSight]):
             largest.width,
             largest.height,
             [self._fitting(style, long_side * self._options.stroke_size) for style in styles],
-            Appetite(width * _PASS_BYTES, width * _CONTENT_BYTES, HALO),
+            DescriptorMemory(width * _PASS_BYTES, width * _CONTENT_BYTES, HALO),
             optimizer=self._options.optimizer,
             tile=tile,
             folder=folder,

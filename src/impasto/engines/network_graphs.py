@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from impasto.engines.facts import facts
-from impasto.engines.memory import free_addresses
 from impasto.errors import OutOfMemoryError
+from impasto.optimization.memory.process import free_addresses
 from impasto.runtimes.catalog import RUNTIMES
 from impasto.runtimes.changed_folder import changed_folder
 from impasto.runtimes.network_folder import network_folder, read_description

@@ -22,7 +22,6 @@ from impasto.engines.facts import facts
 from impasto.engines.feature_distance import STRIDE, TILE_PIXELS, Features, Look, flat, padded_size
 from impasto.engines.initialization import initial_pixels
 from impasto.engines.masks import painted_through_masks
-from impasto.engines.memory import PIXEL_BYTES, free_memory, freed_blocks_returned, resident_memory
 from impasto.engines.neighbor_stages import NeighborStage, plan_stages
 from impasto.engines.neighbors import NeighborSearch, confidence_mix
 from impasto.errors import Interrupted, OutOfMemoryError
@@ -30,6 +29,7 @@ from impasto.images.color import Palette, prepare_style, restore_colors
 from impasto.images.lazy import resize_picture
 from impasto.images.scale import crop_margin, fit_size, resize_pixels
 from impasto.optimization.checkpoint import fingerprint_run
+from impasto.optimization.memory.process import PIXEL_BYTES, free_memory, freed_blocks_returned, resident_memory
 from impasto.optimization.stages import Run
 
 if TYPE_CHECKING:

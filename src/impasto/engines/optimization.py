@@ -9,10 +9,9 @@ import torch
 from impasto.descriptors.base import Descriptor
 from impasto.descriptors.rescaling import rescale_activations
 from impasto.descriptors.vgg import VGG
-from impasto.engines.appetite import appetite
 from impasto.engines.descriptor import choose_device, load_descriptor_of
+from impasto.engines.descriptor_memory import descriptor_memory
 from impasto.engines.gatys import GatysEngine
-from impasto.engines.needs import plan
 from impasto.engines.tensors import to_tensor
 from impasto.engines.tiled_objective import TiledObjective, Tiling
 from impasto.engines.torch_objective import TorchObjective
@@ -22,15 +21,16 @@ from impasto.losses.catalog import STYLE_LOSSES
 from impasto.losses.content import content_losses
 from impasto.losses.objective import LayerLosses, Objective
 from impasto.losses.style import blended_losses
+from impasto.optimization.memory.needs import plan
 from impasto.options import shares_of_layers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from impasto.engines.needs import Need
     from impasto.losses.style import StyleLoss
-    from impasto.optimization.memory import Memory
+    from impasto.optimization.memory.arrays import Memory
+    from impasto.optimization.memory.needs import Need
     from impasto.optimization.scales import Stage
     from impasto.options import GatysOptions
     from impasto.types import FloatArray
@@ -68,7 +68,7 @@ class OptimizationEngine(GatysEngine[Descriptor]):
         if not self._options.rescale_activations:
             return self._descriptor
         if not isinstance(self._descriptor, VGG):
-            raise UsageError(f"--rescale-activations needs VGG19 or VGG16; {self._descriptor.name} is neither")
+            raise UsageError(f"rescaled activations need VGG19 or VGG16; {self._descriptor.name} is neither")
         side = max(self._minimum, 256)
         samples = []
         for pixels in (content, *styles):
@@ -136,7 +136,7 @@ class OptimizationEngine(GatysEngine[Descriptor]):
             largest.width,
             largest.height,
             [self._fitting(style, long_side * options.stroke_size) for style in styles],
-            appetite(network, self._content_weights, self._style_weights, self._device),
+            descriptor_memory(network, self._content_weights, self._style_weights, self._device),
             optimizer=options.optimizer,
             tile=tile,
             device=self._device,

@@ -14,14 +14,14 @@ from impasto.descriptors.base import check_size
 from impasto.engines.descriptor import choose_device, load_descriptor_of
 from impasto.engines.facts import facts
 from impasto.engines.initialization import white_noise
-from impasto.engines.memory import freed_blocks_kept
-from impasto.engines.shortage import shortage_explained
 from impasto.engines.tensors import to_tensor
 from impasto.engines.torch_objective import TorchObjective
 from impasto.images.scale import crop_margin, resize_pixels
 from impasto.losses.catalog import STYLE_LOSSES
 from impasto.losses.objective import LayerLosses, Objective
 from impasto.losses.style import style_losses
+from impasto.optimization.memory.process import freed_blocks_kept
+from impasto.optimization.memory.shortage import shortage_explained
 from impasto.optimization.scales import fit_layers, plan_scales
 from impasto.optimization.stages import CoarseToFine, Run
 from impasto.options import layer_weights

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from impasto.images.tiles import Tile
     from impasto.losses.functional import Normalization
     from impasto.losses.style import StyleLoss
-    from impasto.optimization.memory import Memory
+    from impasto.optimization.memory.arrays import Memory
     from impasto.types import Features, FloatArray
 
 

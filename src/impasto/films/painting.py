@@ -57,7 +57,7 @@ class Parts:
         if note.read_text() != self.facts:
             raise CheckpointError(
                 f"{self.folder.name} belongs to a run with another film or options; repeat its command exactly, or "
-                "run without --resume"
+                "begin it anew"
             )
         return sorted(self.folder.glob("[0-9]*.part"))
 

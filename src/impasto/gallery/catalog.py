@@ -110,5 +110,5 @@ def name_from(path: Path) -> str:
     """
     name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")
     if not name:
-        raise UsageError(f"{path.name} has no letters to name a style by; choose a --name")
+        raise UsageError(f"{path.name} has no letters to name a style by; choose a name")
     return name

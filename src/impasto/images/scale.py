@@ -65,7 +65,7 @@ def computed(image: Any, top: int, left: int, rows: int, columns: int) -> npt.ND
         if "out of memory" not in str(error):
             raise
         raise OutOfMemoryError(
-            f"the memory does not suffice for {rows} rows of {columns} pixels; choose a smaller --size"
+            f"the memory does not suffice for {rows} rows of {columns} pixels; choose a smaller size"
         ) from error
     return part.reshape(rows, columns, image.bands)
 

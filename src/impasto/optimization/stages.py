@@ -11,7 +11,7 @@ from impasto.errors import Interrupted
 from impasto.images.scale import resize_pixels
 from impasto.optimization.checkpoint import RunState
 from impasto.optimization.descent import Descent
-from impasto.optimization.memory import Memory
+from impasto.optimization.memory.arrays import Memory
 from impasto.types import Step
 
 if TYPE_CHECKING:

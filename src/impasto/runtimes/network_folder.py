@@ -85,7 +85,7 @@ def network_folder(name: str | None, architecture: str = "conditional") -> Path:
     bundled = bundled_networks(architecture)
     if name is None:
         if not bundled:
-            raise UsageError(f"no {architecture} network is bundled; train one, and name its folder by --network")
+            raise UsageError(f"no {architecture} network is bundled; train one, and name its folder")
         return next(iter(bundled.values()))
     if name in bundled and not Path(name).exists():
         return bundled[name]

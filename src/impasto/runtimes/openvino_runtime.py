@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from impasto.types import FloatArray
 
 
-_SHORTAGE = "the memory does not suffice for the network; choose a smaller --size, or close other programs"
+_SHORTAGE = "the memory does not suffice for the network; choose a smaller size, or close other programs"
 
 _UNTOUCHED = np.float32(-1e30)
 """What no network computes."""
@@ -87,7 +87,7 @@ class OpenVINORuntime:
             found = self._request.infer(arrays, share_inputs=True)
         except RuntimeError as error:  # the shapes have been checked
             raise OutOfMemoryError(
-                f"OpenVINO cannot run the network here ({str(error).splitlines()[0][:80]}); choose a smaller --size"
+                f"OpenVINO cannot run the network here ({str(error).splitlines()[0][:80]}); choose a smaller size"
             ) from error
         outputs = {port.any_name: np.array(array) for port, array in found.items()}
         if any(array.size == 0 or array.flat[0] == _UNTOUCHED for array in outputs.values()):

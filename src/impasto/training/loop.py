@@ -253,7 +253,7 @@ class Training(Generic[NetworkT]):
         if not torch.isfinite(total):
             raise DivergedError(
                 f"the loss is {float(total.detach())} at step {self.step}; go on from the last checkpoint with "
-                "--resume and a lower --learning-rate"
+                "a lower learning rate"
             )
         self._optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
@@ -314,11 +314,11 @@ class Training(Generic[NetworkT]):
                 metadata = json.loads((file.metadata() or {}).get("training", "{}"))
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError, ValueError) as error:
-            raise CheckpointError(f"{path.name} is damaged ({error}); begin again without --resume") from error
+            raise CheckpointError(f"{path.name} is damaged ({error}); begin the training anew") from error
         if metadata.get("fingerprint") != self._task.fingerprint:
             raise CheckpointError(
                 f"{path.name} belongs to a training with other data or options; repeat its command exactly, or begin "
-                "again without --resume"
+                "the training anew"
             )
         self._task.network.load_state_dict(_part(tensors, "network."))
         self.average.load_state_dict(_part(tensors, "average."))

@@ -124,6 +124,6 @@ def _deduce(path: Path, sha256: str, contents: FileContents) -> Preprocessing:
         raise WeightsFormatError(
             f"the numbers in {path.name} do not tell its preprocessing (its deep filters have {ratio:.2f} "
             "of He's initial size; torchvision's have 0.8, Caffe's 0.4): "
-            "state it with --preprocessing torchvision or --preprocessing caffe (preprocessing= in Python)"
+            "state its preprocessing: torchvision or caffe"
         )
     return seen

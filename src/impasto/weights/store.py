@@ -236,7 +236,7 @@ class WeightsStore:
         if self._path(name).exists() and not replace:
             remedy = f", or remove them first with 'impasto models remove {name}'"
             if replace is not None:
-                remedy = " with --name, or --replace them"
+                remedy = ", or replace them"
             raise UsageError(f"weights {name!r} are stored already; choose another name{remedy}")
 
     def _path(self, name: str) -> Path:

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from impasto.engines.base import Style, StylizeInputs
-from impasto.engines.memory import freed_blocks_kept
 from impasto.engines.optimization import OptimizationEngine
-from impasto.engines.shortage import shortage_explained
 from impasto.errors import OutOfMemoryError
 from impasto.images import LazyPicture, read_picture, resize_picture
+from impasto.optimization.memory.process import freed_blocks_kept
+from impasto.optimization.memory.shortage import shortage_explained
 from impasto.options import GatysOptions
 
 MIB = 2**20
@@ -136,7 +136,7 @@ def test_memory_does_not_grow_over_the_steps(libc, stored_weights, photo, painti
 def test_a_shortage_is_explained(allocate):
     with pytest.raises(OutOfMemoryError) as caught, shortage_explained(8000, 6000):
         allocate()
-    assert str(caught.value) == "the memory does not suffice for 8000x6000 pixels; choose a smaller --size"
+    assert str(caught.value) == "the memory does not suffice for 8000x6000 pixels; choose a smaller size"
 
 
 def test_other_errors_are_no_shortage():

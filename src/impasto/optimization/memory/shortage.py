@@ -24,6 +24,6 @@ def shortage_explained(width: int, height: int) -> Iterator[None]:
         # PyTorch has a class of its own on GPUs alone, and may not be there at all.
         on_gpu = type(error).__name__ == "OutOfMemoryError"
         if isinstance(error, MemoryError) or on_gpu or "can't allocate memory" in str(error):
-            message = f"the memory does not suffice for {width}x{height} pixels; choose a smaller --size"
+            message = f"the memory does not suffice for {width}x{height} pixels; choose a smaller size"
             raise OutOfMemoryError(message) from error
         raise

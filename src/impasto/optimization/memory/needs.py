@@ -6,10 +6,10 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from impasto.engines.memory import PIXEL_BYTES, SPARE, free_memory
 from impasto.errors import OutOfMemoryError
 from impasto.optimization.lbfgs import LBFGS
-from impasto.optimization.memory import Memory, OnDisk
+from impasto.optimization.memory.arrays import Memory, OnDisk
+from impasto.optimization.memory.process import PIXEL_BYTES, SPARE, free_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,10 +31,10 @@ _FIXED = 100_000_000
 
 
 @dataclass(frozen=True)
-class Appetite:
+class DescriptorMemory:
     """What a descriptor takes for a picture, in bytes per pixel."""
 
-    pass_: float
+    evaluation: float
     """For one pass forth and back."""
     content: float
     """For the activations that are compared with the content's."""
@@ -73,7 +73,7 @@ def plan(
     width: int,
     height: int,
     styles: Sequence[tuple[int, int]],
-    hunger: Appetite,
+    descriptor: DescriptorMemory,
     *,
     optimizer: str,
     tile: int | None,
@@ -86,7 +86,7 @@ def plan(
         width: of the largest scale.
         height: of the largest scale.
         styles: width and height at which each style image is seen.
-        hunger: of the descriptor.
+        descriptor: what it takes.
         optimizer: by name.
         tile: side of the tiles, if it is given; 0 is the whole.
         device: that computes; None is the processor.
@@ -98,7 +98,7 @@ def plan(
     free, free_on_device = int(SPARE * free_memory()), int(SPARE * _free_memory(device))
     sides = [0, *TILES] if tile is None else [tile]
     needs = [
-        _need(width, height, styles, hunger, optimizer, side, on_disk, device)
+        _need(width, height, styles, descriptor, optimizer, side, on_disk, device)
         for on_disk in ([False, True] if device is None or device.type == "cpu" else [False])
         for side in sides
     ]
@@ -107,7 +107,7 @@ def plan(
         if need.memory <= free and need.disk <= room and need.on_device <= free_on_device:
             return need
     least = min(needs, key=lambda need: (need.memory, need.on_device))
-    remedy = "choose a smaller --size" if tile is None else "choose a smaller --size, or leave --tile to impasto"
+    remedy = "choose a smaller size" if tile is None else "choose a smaller size, or leave the tile to impasto"
     needed, there, where = next(
         each
         for each in (
@@ -135,7 +135,7 @@ def _need(
     width: int,
     height: int,
     styles: Sequence[tuple[int, int]],
-    hunger: Appetite,
+    descriptor: DescriptorMemory,
     optimizer: str,
     tile: int,
     on_disk: bool,
@@ -143,12 +143,12 @@ def _need(
 ) -> Need:
     pixels = width * height
     largest = max([pixels, *(columns * rows for columns, rows in styles)])
-    side = tile + 2 * hunger.reach
+    side = tile + 2 * descriptor.reach
     seen = min(largest, side * side) if tile else largest
-    compared = int(hunger.content * pixels)
+    compared = int(descriptor.content * pixels)
     state = _STATE[optimizer] * PIXEL_BYTES * pixels
     style = max((columns * rows for columns, rows in styles), default=0)
-    arrays, styled, looked = PIXEL_BYTES * _ARRAYS * pixels, PIXEL_BYTES * 2 * style, int(hunger.pass_ * seen)
+    arrays, styled, looked = PIXEL_BYTES * _ARRAYS * pixels, PIXEL_BYTES * 2 * style, int(descriptor.evaluation * seen)
     if device is not None and device.type == "cuda":
         # The GPU has the part of the picture that it looks at, and its gradient; the processor has the rest.
         return Need(tile, 0, arrays + styled + state, _FIXED + 2 * PIXEL_BYTES * seen + looked + compared)

@@ -13,19 +13,19 @@ import pytest
 import torch
 
 from impasto.descriptors.compact import load_compact
-from impasto.engines import needs
-from impasto.engines.appetite import appetite
-from impasto.engines.memory import free_memory
-from impasto.engines.needs import TILES, plan
+from impasto.engines.descriptor_memory import descriptor_memory
 from impasto.errors import OutOfMemoryError
+from impasto.optimization.memory import needs
+from impasto.optimization.memory.needs import TILES, plan
+from impasto.optimization.memory.process import free_memory
 
 CPU = torch.device("cpu")
 GB = 10**9
 
 
 @pytest.fixture(scope="module")
-def hunger():
-    return appetite(load_compact(), ["relu4_2"], ["relu1_1", "relu5_1"], CPU)
+def descriptor():
+    return descriptor_memory(load_compact(), ["relu4_2"], ["relu1_1", "relu5_1"], CPU)
 
 
 @pytest.fixture
@@ -36,16 +36,16 @@ def free(monkeypatch):
     return have
 
 
-def planned(hunger, side, **options):
+def planned(descriptor, side, **options):
     given = {"optimizer": "lbfgs", "tile": None, "device": CPU, "folder": Path(tempfile.gettempdir()), **options}
-    return plan(side, side, [(256, 256)], hunger, **given)
+    return plan(side, side, [(256, 256)], descriptor, **given)
 
 
-def test_the_less_memory_the_smaller_the_pieces(hunger, free):
+def test_the_less_memory_the_smaller_the_pieces(descriptor, free):
     found = []
     for size in (64 * GB, 9 * GB, 5 * GB, 3 * GB, GB):
         free(size)
-        need = planned(hunger, 2048 + 1024)
+        need = planned(descriptor, 2048 + 1024)
         assert need.memory <= size
         found.append((need.tile, need.disk > 0))
     assert found[0] == (0, False)
@@ -54,24 +54,24 @@ def test_the_less_memory_the_smaller_the_pieces(hunger, free):
     assert sides == sorted(sides, reverse=True) and len(set(found)) >= 4
 
 
-def test_a_tile_that_was_asked_for_is_kept(hunger, free):
+def test_a_tile_that_was_asked_for_is_kept(descriptor, free):
     free(2 * GB)
-    assert planned(hunger, 2048, tile=384).tile == 384
-    with pytest.raises(OutOfMemoryError, match=r"or leave --tile to impasto"):
-        planned(hunger, 4096, tile=0)
+    assert planned(descriptor, 2048, tile=384).tile == 384
+    with pytest.raises(OutOfMemoryError, match=r"or leave the tile to impasto"):
+        planned(descriptor, 4096, tile=0)
 
 
-def test_what_fits_nowhere_is_refused_with_the_numbers(hunger, free):
+def test_what_fits_nowhere_is_refused_with_the_numbers(descriptor, free):
     free(GB // 10)
     with pytest.raises(OutOfMemoryError, match=r"1000x1000 pixels need 0\.\d GB of memory, and 0\.1 GB are free"):
-        planned(hunger, 1000)
+        planned(descriptor, 1000)
 
 
-def test_a_disk_that_is_full_is_said(hunger, free, monkeypatch):
+def test_a_disk_that_is_full_is_said(descriptor, free, monkeypatch):
     free(3 * GB // 2)
     monkeypatch.setattr(needs.shutil, "disk_usage", lambda folder: SimpleNamespace(free=GB))
     with pytest.raises(OutOfMemoryError, match=r"pixels need \d+\.\d GB on the disk of .*, and 1\.0 GB are free"):
-        planned(hunger, 4096)
+        planned(descriptor, 4096)
 
 
 @pytest.mark.skipif(not torch.backends.nnpack.is_available(), reason="no NNPACK, whose operations are counted here")
@@ -81,7 +81,7 @@ def test_what_was_tried_is_freed():
         return sum(type(each).__name__ == "_WinogradConvolutionBackward" for each in gc.get_objects())
 
     network, before = load_compact(), kept()
-    appetite(network, ["relu4_2"], ["relu1_1", "relu5_1"], CPU)
+    descriptor_memory(network, ["relu4_2"], ["relu1_1", "relu5_1"], CPU)
     assert kept() == before
 
 

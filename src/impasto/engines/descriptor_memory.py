@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from impasto.engines.needs import Appetite
+from impasto.optimization.memory.needs import DescriptorMemory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +20,9 @@ _TRANSIENT = 4.4
 _PROBE = 128
 
 
-def appetite(network: Descriptor, content: Iterable[str], style: Iterable[str], device: torch.device) -> Appetite:
+def descriptor_memory(
+    network: Descriptor, content: Iterable[str], style: Iterable[str], device: torch.device
+) -> DescriptorMemory:
     """Try ``network`` with a small picture on the layers of both kinds."""
     content = list(content)
     layers = sorted({*content, *style})
@@ -40,7 +42,7 @@ def appetite(network: Descriptor, content: Iterable[str], style: Iterable[str], 
     area = side * side
     kept = sum(sizes.values()) + _TRANSIENT * max(sizes.values())
     compared = sum(4 * features[layer].numel() for layer in content)
-    return Appetite(kept / area, compared / area, max(network.reach(layer) for layer in layers))
+    return DescriptorMemory(kept / area, compared / area, max(network.reach(layer) for layer in layers))
 
 
 def _constants(network: Descriptor) -> Iterable[Tensor]:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from impasto.errors import OutOfMemoryError
-from impasto.optimization import memory as module
-from impasto.optimization.memory import Memory, OnDisk, dot, l1_norm
+from impasto.optimization.memory import arrays as module
+from impasto.optimization.memory.arrays import Memory, OnDisk, dot, l1_norm
 
 VALUES = np.random.default_rng(0).standard_normal((1, 3, 70, 500)).astype(np.float32)
 
