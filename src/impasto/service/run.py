@@ -11,10 +11,11 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from impasto.errors import DownloadError, ImpastoError, OutOfMemoryError
+from impasto.errors import ImpastoError, OutOfMemoryError
 from impasto.images import encode_picture, fit_size, resize_picture
 from impasto.painting import Painting, paint
 from impasto.service.confinement import confine
+from impasto.service.retry import may_go_better
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,7 +85,7 @@ class Painter:
         try:
             return self._paint(work, send)
         except ImpastoError as error:
-            return Failure(error.code, str(error), isinstance(error, (DownloadError, OutOfMemoryError)))
+            return Failure(error.code, str(error), may_go_better(error))
         except MemoryError:
             return Failure(OutOfMemoryError.code, "there is not enough memory; choose a smaller size", True)
 

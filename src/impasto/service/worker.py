@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import random
 import secrets
 import socket
 import time
@@ -22,6 +21,7 @@ from impasto.service.child import Child, ChildDiedError
 from impasto.service.delivery.courier import Courier
 from impasto.service.jobs import Beat
 from impasto.service.logs import about
+from impasto.service.retry import job_delay
 from impasto.service.run import Failure, Painted, Progress, Work, is_answer, serve
 from impasto.service.wiring import dispatcher, senders
 
@@ -38,7 +38,6 @@ _log = logging.getLogger(__name__)
 _BEATS_PER_LEASE = 4
 _SLOWEST_BEAT = 1.0
 """Seconds: what somebody cancels should end soon."""
-_LONGEST_DELAY = 300.0
 _UPKEEP_EVERY = 1.0
 _SWEEP_EVERY = 60.0
 _STRANGE_AFTER = 24 * 3600.0
@@ -304,6 +303,5 @@ class _Attempt:
         _log.info("%s: %s", failure.code, failure.text)
         if failure.again:
             self._child.kill()
-        delay = min(_LONGEST_DELAY, 5.0 * 2**job.attempt) * random.uniform(0.5, 1.5)
-        if not (failure.again and claims.put_back(job, delay=delay, counts=True)):
+        if not (failure.again and claims.put_back(job, delay=job_delay(job.attempt), counts=True)):
             claims.fail(job, failure.code, failure.text)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from impasto.errors import BlobMissingError
 from impasto.service.logs import about
+from impasto.service.retry import delay_without_sender, message_delay
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,8 +19,6 @@ _log = logging.getLogger(__name__)
 
 LEASE = 120.0
 """Seconds; more than any sender takes."""
-DELAYS = (60.0, 300.0, 900.0, 3600.0, 7200.0, 21600.0, 43200.0)
-"""Seconds after which another attempt is made: eight in about a day."""
 
 
 class NotDeliveredError(Exception):
@@ -74,7 +73,7 @@ class Courier:
         sender = self._senders.get(delivery.channel)
         if sender is None:
             reason = f"no {delivery.channel} is set up"
-            self._outbox.refused(delivery, self._name, reason, again_in=DELAYS[-1] if delivery.attempt < 2 else None)
+            self._outbox.refused(delivery, self._name, reason, again_in=delay_without_sender(delivery.attempt))
             return
         picture = self._picture(delivery)
         try:
@@ -89,8 +88,7 @@ class Courier:
             _log.info("%s is delivered", delivery.channel)
 
     def _refused(self, delivery: Delivery, error: NotDeliveredError) -> None:
-        last = error.permanent or delivery.attempt > len(DELAYS)
-        again_in = None if last else DELAYS[delivery.attempt - 1]
+        again_in = None if error.permanent else message_delay(delivery.attempt)
         _log.warning("%s is not delivered, attempt %d: %s", delivery.channel, delivery.attempt, error.kind)
         self._outbox.refused(delivery, self._name, str(error), again_in=again_in)
 

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from impasto.api import JobState
 from impasto.errors import BacklogError, ConflictError
+from impasto.service.retry import ATTEMPTS
 from impasto.service.stores.ending import end, forget
 from impasto.service.stores.schema import garbage, jobs, outbox, to_job
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from impasto.service.jobs import Job, Limits, NewJob, Retention
     from impasto.service.stores.database import Database, Transaction
 
-_ATTEMPTS = 3
 _SOON = 60.0
 _PRIORITY_SECONDS = 600.0
 _TENANT_SECONDS = 2.0
@@ -99,7 +99,7 @@ class SQLSubmissions:
                 "notify": dict(new.notify),
                 "request_sha256": new.request_sha256,
                 "idempotency_key": new.idempotency_key,
-                "max_attempts": _ATTEMPTS,
+                "max_attempts": ATTEMPTS,
                 "not_before": now,
                 "created": now,
             }
@@ -201,7 +201,7 @@ class SQLSubmissions:
                 .where(jobs.c.id == job)
                 .values(
                     state=JobState.QUEUED,
-                    max_attempts=jobs.c.attempt + _ATTEMPTS,
+                    max_attempts=jobs.c.attempt + ATTEMPTS,
                     rank=now + _PRIORITY_SECONDS * row.priority,
                     not_before=now,
                     dispatched=None,

@@ -1,0 +1,34 @@
+"""What is tried again, how often and when: jobs that workers could not paint, and messages that nobody took."""
+
+from __future__ import annotations
+
+import random
+
+from impasto.errors import DownloadError, ImpastoError, OutOfMemoryError
+
+ATTEMPTS = 3
+"""Of a job, and again as many after its owner asks for another try."""
+_FIRST_DELAY, _LONGEST_DELAY = 10.0, 300.0
+"""Seconds before a job's second attempt, which double with each, and at most."""
+_MESSAGE_DELAYS = (60.0, 300.0, 900.0, 3600.0, 7200.0, 21600.0, 43200.0)
+"""Seconds before each further attempt at a message: eight attempts in about a day."""
+
+
+def may_go_better(error: ImpastoError) -> bool:
+    """Say whether a job that failed with ``error`` may succeed another time, or on another machine."""
+    return isinstance(error, (DownloadError, OutOfMemoryError))
+
+
+def job_delay(attempt: int) -> float:
+    """Return the seconds to wait after this ``attempt`` at a job, the first being 1; chance spreads jobs apart."""
+    return min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** (attempt - 1)) * random.uniform(0.5, 1.5)
+
+
+def message_delay(attempt: int) -> float | None:
+    """Return the seconds to wait after this ``attempt`` at a message, the first being 1; None after the last."""
+    return _MESSAGE_DELAYS[attempt - 1] if attempt <= len(_MESSAGE_DELAYS) else None
+
+
+def delay_without_sender(attempt: int) -> float | None:
+    """Return the same where no way to send the message is set up: it may be, until tomorrow."""
+    return _MESSAGE_DELAYS[-1] if attempt < 2 else None
