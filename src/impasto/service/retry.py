@@ -21,7 +21,7 @@ def may_go_better(error: ImpastoError) -> bool:
 
 def job_delay(attempt: int) -> float:
     """Return the seconds to wait after this ``attempt`` at a job, the first being 1; chance spreads jobs apart."""
-    return min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** (attempt - 1)) * random.uniform(0.5, 1.5)
+    return min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** (attempt - 1)) * random.uniform(0.5, 1.5)
 
 
 def message_delay(attempt: int) -> float | None:
