@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from impasto.images import encode_picture, read_picture, resize_picture
-from impasto.service.run import Failure, Painted, Painter, Work
+from impasto.service.painter import Failure, Painted, Painter, PaintTask
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def paint(photo):
     def one(engine="fast", style="great-wave", **options):
         styles = [{"name": style}] if engine == "fast" else [{"input": "content"}]
         params = {"engine": engine, "options": options, "styles": styles, "format": "png"}
-        return painter.paint(Work(params, {"content": content}), lambda progress: None)
+        return painter.paint(PaintTask(params, {"content": content}), lambda progress: None)
 
     one.painter = painter
     return one

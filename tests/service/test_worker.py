@@ -17,7 +17,7 @@ from impasto.images import encode_picture, read_picture, resize_picture
 from impasto.service import wiring
 from impasto.service.child import Child
 from impasto.service.jobs import NewJob, new_id
-from impasto.service.run import Painted, Progress, Work, is_answer, serve
+from impasto.service.painter import Painted, PaintTask, Progress, is_answer, serve
 from impasto.service.settings import Settings
 from impasto.service.worker import Worker, work
 from service.servers import wait_for
@@ -172,16 +172,16 @@ def test_a_worker_that_is_killed_and_one_that_is_asked_to_stop(parts, settings, 
 
 def test_a_child_that_stops_in_the_middle_of_a_message(small):
     child = Child(serve, 1)
-    child.begin(Work(FAST, {"content": small, "never used": bytes(1 << 24)}), is_answer)
+    child.begin(PaintTask(FAST, {"content": small, "never used": bytes(1 << 24)}), is_answer)
     process = next(each for each in psutil.Process().children() if "spawn_main" in " ".join(each.cmdline()))
     process.suspend()
     assert child.receive(0.1) is None, "whoever waits for it can still beat"
     child.kill()
-    child.begin(Work(FAST, {"content": small}), is_answer)
+    child.begin(PaintTask(FAST, {"content": small}), is_answer)
     while isinstance(said := child.receive(60), Progress):
         pass
     assert isinstance(said, Painted)
-    child.begin(Work(FAST, {"content": small}), is_answer)
+    child.begin(PaintTask(FAST, {"content": small}), is_answer)
     child.kill()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impasto.engines.catalog import ENGINES
-from impasto.engines.facts import facts
+from impasto.engines.metadata import result_metadata
 from impasto.errors import UsageError
 from impasto.files import check_folder
 from impasto.films import FILM_FORMATS, FILM_SUFFIXES
@@ -88,7 +88,7 @@ class Film:
             FILM_FORMATS[target.suffix.lower()],
             self.quality,
         )
-        made = facts(name, options, network=engine.network.identity, steady=str(self.steady))
+        made = result_metadata(name, options, network=engine.network.identity, steady=str(self.steady))
         run = {**made, **self.provenance.metadata}
         frames_of_a_part = _SLOW_PART if ENGINES[name].steps else _PART
         parts = Parts(target.with_name(f"{target.name}.parts"), json.dumps(run), frames_of_a_part)

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from impasto.descriptors.base import check_size
 from impasto.engines.base import Forecast
-from impasto.engines.facts import facts
 from impasto.engines.initialization import initial_pixels
 from impasto.engines.masks import painted_through_masks
+from impasto.engines.metadata import result_metadata
 from impasto.errors import Interrupted
 from impasto.images.color import prepare_style, restore_colors
 from impasto.images.lazy import resize_picture
@@ -292,7 +292,9 @@ class GatysEngine(ABC, Generic[SightT]):
     def _metadata(self, tile: int | None) -> dict[str, str]:
         # Where there was room for the whole, there may be none next time; and tiles are rounded otherwise.
         options = self._options.model_copy(update={"tile": tile})
-        return facts("gatys", options, descriptor=f"{self._descriptor.name} sha256:{self._descriptor.identity}")
+        return result_metadata(
+            "gatys", options, descriptor=f"{self._descriptor.name} sha256:{self._descriptor.identity}"
+        )
 
     def _fingerprint(self, arrays: Sequence[FloatArray], shares: Sequence[float]) -> str:
         return fingerprint_run({**self._metadata(self._options.tile), "shares": list(shares)}, arrays)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
-from impasto.engines.facts import facts
+from impasto.engines.metadata import result_metadata
 from impasto.errors import OutOfMemoryError
 from impasto.optimization.memory.process import free_addresses
 from impasto.runtimes.catalog import RUNTIMES
@@ -82,7 +82,7 @@ class NetworkGraphs:
 
     def metadata(self, engine: str, options: NetworkOptions) -> dict[str, str]:
         """Return what is written into results of ``engine`` with ``options``."""
-        return facts(engine, options, network=f"sha256:{self.identity}")
+        return result_metadata(engine, options, network=f"sha256:{self.identity}")
 
     @property
     def identity(self) -> str:

@@ -18,10 +18,10 @@ import numpy as np
 from impasto.engines import neighbor_stages
 from impasto.engines.base import Forecast
 from impasto.engines.descriptor_graphs import DescriptorGraphs
-from impasto.engines.facts import facts
 from impasto.engines.feature_distance import STRIDE, TILE_PIXELS, Features, Look, flat, padded_size
 from impasto.engines.initialization import initial_pixels
 from impasto.engines.masks import painted_through_masks
+from impasto.engines.metadata import result_metadata
 from impasto.engines.neighbor_stages import NeighborStage, plan_stages
 from impasto.engines.neighbors import NeighborSearch, confidence_mix
 from impasto.errors import Interrupted, OutOfMemoryError
@@ -199,7 +199,7 @@ class NnstEngine:
 
     def _metadata(self) -> dict[str, str]:
         descriptor = f"{self._options.descriptor} sha256:{self.network.identity}"
-        return facts("nnst", self._options, descriptor=descriptor)
+        return result_metadata("nnst", self._options, descriptor=descriptor)
 
 
 class _Method:

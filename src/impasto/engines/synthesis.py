@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from impasto.descriptors.base import check_size
 from impasto.engines.descriptor import choose_device, load_descriptor_of
-from impasto.engines.facts import facts
 from impasto.engines.initialization import white_noise
+from impasto.engines.metadata import result_metadata
 from impasto.engines.tensors import to_tensor
 from impasto.engines.torch_objective import TorchObjective
 from impasto.images.scale import crop_margin, resize_pixels
@@ -101,7 +101,7 @@ def synthesize(
 
         return TorchObjective(wrapped if tileable else objective, device)
 
-    metadata = facts("gatys", options, descriptor=f"{descriptor.name} sha256:{descriptor.identity}")
+    metadata = result_metadata("gatys", options, descriptor=f"{descriptor.name} sha256:{descriptor.identity}")
 
     def finish(made: FloatArray) -> Picture:
         return Picture(made, metadata=metadata)

@@ -109,7 +109,7 @@ class Upkeep(Protocol):
     def counts(self) -> Counts:
         """Return what operators want to know."""
 
-    def strangers(self, keys: Sequence[str]) -> set[str]:
+    def unreferenced(self, keys: Sequence[str]) -> set[str]:
         """Return those of ``keys`` of blobs, 'inputs/JOB/...' and the like, that no job needs."""
 
     def garbage(self) -> Sequence[str]:

@@ -21,8 +21,8 @@ from impasto.service.child import Child, ChildDiedError
 from impasto.service.delivery.courier import Courier
 from impasto.service.jobs import Beat
 from impasto.service.logs import about
+from impasto.service.painter import Failure, Painted, PaintTask, Progress, is_answer, serve
 from impasto.service.retry import job_delay
-from impasto.service.run import Failure, Painted, Progress, Work, is_answer, serve
 from impasto.service.wiring import dispatcher, senders
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ _UNREACHABLE_DELAY = 1.0
 
 
 def work(parts: Parts, stop: Event) -> None:
-    """Work, and look after the job table in turn with other workers, until ``stop`` is set."""
+    """PaintTask, and look after the job table in turn with other workers, until ``stop`` is set."""
     worker = Worker(parts, stop)
     courier = Courier(parts.outbox, parts.blobs, senders(parts.settings), worker.name)
     beside = [
@@ -100,12 +100,12 @@ def _deliver(courier: Courier, stop: Event) -> None:
                 pass
 
 
-def _sweep_strangers(parts: Parts) -> None:
+def _sweep_unreferenced(parts: Parts) -> None:
     """Delete pictures that no job needs: their request was never answered, or their worker was lost."""
     old = [key for key, changed in parts.blobs.entries() if time.time() - changed > _STRANGE_AFTER]
     ours = [key for key in old if key.count("/") == 2]
     for first in range(0, len(ours), _AT_ONCE):
-        for key in parts.upkeep.strangers(ours[first : first + _AT_ONCE]):
+        for key in parts.upkeep.unreferenced(ours[first : first + _AT_ONCE]):
             parts.blobs.delete(key)
 
 
@@ -118,7 +118,7 @@ def _look_after(parts: Parts, name: str, stop: Event) -> None:
             upkeep.reap()
             if time.monotonic() - swept > _SWEEP_EVERY:
                 upkeep.expire()
-                _sweep_strangers(parts)
+                _sweep_unreferenced(parts)
                 swept = time.monotonic()
             while keys := upkeep.garbage():
                 for key in keys:
@@ -130,7 +130,7 @@ class Worker:
     """Works until it is told to stop."""
 
     def __init__(self, parts: Parts, stop: Event) -> None:
-        """Work with ``parts`` until ``stop`` is set; a job in hand is finished or put back then."""
+        """PaintTask with ``parts`` until ``stop`` is set; a job in hand is finished or put back then."""
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._parts = parts
         self._stop = stop
@@ -228,7 +228,7 @@ class _Attempt:
         except BlobMissingError:
             return Failure("input_missing", "a picture of the job has been deleted; send it again", again=False)
         try:
-            self._child.begin(Work(job.params, inputs), is_answer)
+            self._child.begin(PaintTask(job.params, inputs), is_answer)
             while True:
                 message = self._child.receive(min(self._beat_every, settings.lease) / 2)
                 if isinstance(message, Painted | Failure):

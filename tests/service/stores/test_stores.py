@@ -412,14 +412,14 @@ def test_what_a_lost_worker_stored_is_deleted(submissions, claims, upkeep, clock
     assert submissions.erase(made.id, "one") and set(upkeep.garbage()) == attempt_keys(made, 1, 2)
 
 
-def test_strangers_are_what_no_job_needs(submissions, claims, upkeep):
+def test_unreferenced_blobs_are_what_no_job_needs(submissions, claims, upkeep):
     name = new_id()
     content = f"inputs/{name}/content"
     submissions.submit(new(id=name, inputs={"content": content}))
     job = claim(claims)
     claims.finish(job, job.own_result_key, "1" * 64)
     strange = {f"results/{name}/7.png", f"inputs/{new_id()}/content"}
-    assert upkeep.strangers([content, job.own_result_key, *strange]) == strange
+    assert upkeep.unreferenced([content, job.own_result_key, *strange]) == strange
 
 
 def test_what_a_job_refers_to_is_wanted(submissions, claims, upkeep):

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from impasto.images import encode_picture, read_picture, resize_picture
-from impasto.service.web.crowd import MOST_SENDING
+from impasto.service.web.request_limit import MOST_SENDING
 from service.servers import running_server, wait_for
 
 STATES = {"queued", "running", "succeeded", "failed", "canceled", "expired"}
@@ -307,12 +307,12 @@ def test_a_queue_for_an_engine_that_there_is_not(tmp_path, monkeypatch):
 
 
 def test_too_many_requests_at_once(tmp_path, photo_bytes):
-    with running_server(tmp_path / "data", "--workers", "0") as server, ExitStack() as crowd:
+    with running_server(tmp_path / "data", "--workers", "0") as server, ExitStack() as connections:
         head = f"POST /v1/jobs HTTP/1.1\r\nHost: {server.base_url.host}\r\nContent-Length: 1000\r\n"
         head += "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
 
         def send_slowly():
-            sender = crowd.enter_context(socket.create_connection((server.base_url.host, server.base_url.port)))
+            sender = connections.enter_context(socket.create_connection((server.base_url.host, server.base_url.port)))
             sender.sendall(head.encode())
 
         def is_full():  # one more each time: the request that looks may have had the place of one that was refused
@@ -321,10 +321,10 @@ def test_too_many_requests_at_once(tmp_path, photo_bytes):
 
         for _ in range(MOST_SENDING - 1):
             send_slowly()
-        wait_for(is_full, what="a crowd")
+        wait_for(is_full, what="many requests")
         refused = send(server, photo_bytes, style="great-wave")
         assert_problem(refused, 503, "busy", "too many requests at once")
         assert refused.headers["retry-after"] and refused.headers["x-content-type-options"] == "nosniff"
         assert server.get("/healthz").status_code == 200
-        crowd.close()
+        connections.close()
         wait_for(lambda: send(server, photo_bytes, style="great-wave").status_code == 202, what="room")

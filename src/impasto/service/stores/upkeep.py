@@ -113,8 +113,8 @@ class SQLUpkeep:
                 retried=connection.scalar(select(func.count()).where(jobs.c.attempt > 1)) or 0,
             )
 
-    def strangers(self, keys: Sequence[str]) -> set[str]:
-        """See `impasto.service.ports.Upkeep.strangers`."""
+    def unreferenced(self, keys: Sequence[str]) -> set[str]:
+        """See `impasto.service.ports.Upkeep.unreferenced`."""
         owners = {key.split("/")[1] for key in keys}
         with self._database.read() as (connection, _):
             rows = connection.execute(select(jobs).where(jobs.c.id.in_(owners))).all()

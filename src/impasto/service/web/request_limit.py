@@ -18,7 +18,7 @@ MOST_SENDING = 256
 """Requests that send something: about three seconds of work for one process."""
 
 
-class Crowd:
+class RequestLimit:
     """Refuses requests to an application that answers too many already."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,6 +1,7 @@
 """Painting jobs in a process of its own, which may be killed at any time: it holds nothing that matters.
 
-The parent sends `Work` and gets `Progress` and then a `Painted` or a `Failure`. Networks stay in memory between jobs.
+The parent sends a `PaintTask`, and gets `Progress` and then a `Painted` or a `Failure`. Networks stay in memory between
+jobs.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _NICE = 10
 
 
 @dataclass(frozen=True)
-class Work:
+class PaintTask:
     """What to paint."""
 
     painting: Mapping[str, Any]
@@ -80,19 +81,19 @@ class Painter:
         self._most = warm_networks
         self._networks: OrderedDict[tuple[str, ...], Any] = OrderedDict()
 
-    def paint(self, work: Work, send: Any) -> Painted | Failure:
-        """Do ``work``; give every `Progress` to ``send``."""
+    def paint(self, task: PaintTask, send: Any) -> Painted | Failure:
+        """Do ``task``; give every `Progress` to ``send``."""
         try:
-            return self._paint(work, send)
+            return self._paint(task, send)
         except ImpastoError as error:
             return Failure(error.code, str(error), may_go_better(error))
         except MemoryError:
             return Failure(OutOfMemoryError.code, "there is not enough memory; choose a smaller size", True)
 
-    def _paint(self, work: Work, send: Any) -> Painted:
-        painting = Painting.of_json(work.painting)
+    def _paint(self, task: PaintTask, send: Any) -> Painted:
+        painting = Painting.of_json(task.painting)
         watch, engine = _Watch(send), self._engine(painting)
-        picture = paint(painting, work.inputs, on_step=watch.step, engine=engine)
+        picture = paint(painting, task.inputs, on_step=watch.step, engine=engine)
         return Painted(encode_picture(picture, painting.format or "png"))
 
     def _engine(self, painting: Painting) -> Engine:
@@ -136,7 +137,7 @@ def serve(connection: Connection, warm_networks: int) -> None:
     painter = Painter(warm_networks)
     while True:
         try:
-            work = connection.recv()
+            task = connection.recv()
         except (EOFError, OSError):  # the worker is gone
             return
-        connection.send(painter.paint(work, connection.send))
+        connection.send(painter.paint(task, connection.send))

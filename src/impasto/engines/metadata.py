@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from impasto.options import Options
 
 
-def facts(engine: str, options: Options, **more: str) -> dict[str, str]:
+def result_metadata(engine: str, options: Options, **more: str) -> dict[str, str]:
     """Return what is written into a result of ``engine``; ``more`` is, above all, which networks saw or made it."""
     return {
         "software": f"impasto {version('impasto')}",
