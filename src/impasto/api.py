@@ -1,4 +1,4 @@
-"""What the service and its clients say to each other: states of jobs, and the bodies of answers."""
+"""States of jobs and bodies of HTTP answers, shared by the service and its clients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class JobState(StrEnum):
-    """Where a job is; from a terminal state it only goes on to 'expired'."""
+    """The state of a job; from a terminal state it only goes on to 'expired'."""
 
     QUEUED = "queued"
     """It waits for a worker."""
@@ -35,7 +35,7 @@ TERMINAL = frozenset(JobState) - OPEN
 
 
 class ProblemBody(BaseModel):
-    """What went wrong (RFC 9457)."""
+    """An error, as RFC 9457 describes it."""
 
     type: str = Field(description="urn:impasto:problem: and the code.")
     title: str
@@ -150,7 +150,7 @@ class EngineList(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether the service can do its work."""
+    """The health of the service."""
 
     status: str = Field(description="ok; degraded: jobs are taken and may wait for long; or unavailable.")
     checks: dict[str, str]

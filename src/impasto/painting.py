@@ -58,7 +58,7 @@ class StyleChoice:
 
 @dataclass(frozen=True)
 class Painting:
-    """What is to be painted, and how; pictures are named by keys, so that it can be stored and sent without them.
+    """A request to paint; it names pictures by keys, so that it can be stored and sent without them.
 
     Raises:
         UnknownNameError: there is no such engine or format.
@@ -121,7 +121,7 @@ class Painting:
 
     @property
     def row(self) -> EngineRow:
-        """What is known of the engine."""
+        """The engine's row in the catalog."""
         return engine_row(self.engine)
 
     def check_gallery(self) -> None:

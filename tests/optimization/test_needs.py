@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from impasto.descriptors.compact import load_compact
-from impasto.engines.descriptor_memory import descriptor_memory
+from impasto.engines.footprint import descriptor_footprint
 from impasto.errors import OutOfMemoryError
 from impasto.optimization.memory import needs
 from impasto.optimization.memory.needs import TILES, plan
@@ -25,7 +25,7 @@ GB = 10**9
 
 @pytest.fixture(scope="module")
 def descriptor():
-    return descriptor_memory(load_compact(), ["relu4_2"], ["relu1_1", "relu5_1"], CPU)
+    return descriptor_footprint(load_compact(), ["relu4_2"], ["relu1_1", "relu5_1"], CPU)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_what_was_tried_is_freed():
         return sum(type(each).__name__ == "_WinogradConvolutionBackward" for each in gc.get_objects())
 
     network, before = load_compact(), kept()
-    descriptor_memory(network, ["relu4_2"], ["relu1_1", "relu5_1"], CPU)
+    descriptor_footprint(network, ["relu4_2"], ["relu1_1", "relu5_1"], CPU)
     assert kept() == before
 
 

@@ -1,4 +1,4 @@
-"""What the user sees while a command runs: bars on a terminal, plain lines elsewhere, and errors."""
+"""Output of a running command: progress bars on a terminal, plain lines elsewhere, and errors."""
 
 from __future__ import annotations
 

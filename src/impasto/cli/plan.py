@@ -26,7 +26,7 @@ class Plan:
 
     @property
     def report(self) -> dict[str, object]:
-        """What ``--json`` says."""
+        """The fields for ``--json``."""
         return {"plan": {**asdict(self.forecast), "memory": self.memory, "available": _available()}}
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What a result says of how it was painted, so that it can be painted again: ``impasto stylize --from RESULT``."""
+"""The record in a result of how it was painted, from which ``impasto stylize --from RESULT`` paints it again."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What was painted, and how it was written."""
+    """The pictures of a run, and the settings of its file."""
 
     content: Source
     styles: tuple[Source, ...]
@@ -60,7 +60,7 @@ class Provenance:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What is written into the result, beside what the engine says."""
+        """Metadata for the result, beside the engine's own."""
         facts = {
             "content": _fact(self.content),
             "styles": [_fact(style) for style in self.styles],
@@ -108,7 +108,7 @@ class Painted:
 
     @property
     def keep_profile(self) -> bool:
-        """Whether the content's profile was kept."""
+        """True if the content's profile was kept."""
         return self._run.keep_profile
 
     @property

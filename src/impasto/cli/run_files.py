@@ -1,4 +1,4 @@
-"""What a run writes beside its picture: pictures on the way, an animation of them, and the curves of the losses."""
+"""Files that a run writes beside its picture: intermediate pictures, an animation of them, and curves of the losses."""
 
 from __future__ import annotations
 

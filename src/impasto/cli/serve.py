@@ -48,9 +48,9 @@ def serve(
         "impasto serve", host=host, port=port, workers=workers, data_dir=data_dir, database=database, auth=auth
     ) as parts:
         from impasto.service import logs
+        from impasto.service.supervisor import supervised_workers
         from impasto.service.web.app import create_app
         from impasto.service.web.server import listen
-        from impasto.service.worker_processes import worker_processes
 
         settings = parts.settings
         logs.set_up(settings.log_format)
@@ -62,5 +62,5 @@ def serve(
         app = create_app(parts)  # before there are workers: it refuses settings that cannot be
         # The server stops by itself, and then raises the signal again: the workers have to be stopped all the same.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        with worker_processes(settings):
+        with supervised_workers(settings):
             listen(app, settings)

@@ -1,4 +1,4 @@
-"""What the commands of the service share: its settings, and its data."""
+"""Settings and data of the service, for the commands that work on them."""
 
 from __future__ import annotations
 

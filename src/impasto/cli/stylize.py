@@ -191,7 +191,7 @@ def stylize(
 
 
 class _Result:
-    """Where one result goes, and how; what cannot be written is refused now, not after the work."""
+    """The destination of one result, which is checked before anything is painted."""
 
     def __init__(self, outline: Picture, target: Path | None, size: tuple[int, int], provenance: Provenance) -> None:
         self.target = target
@@ -222,7 +222,7 @@ class _Result:
 
     @property
     def report(self) -> dict[str, object]:
-        """What ``--json`` says."""
+        """The fields for ``--json``."""
         width, height = self.size
         return {"output": str(self.target) if self.target else "-", "width": width, "height": height}
 
@@ -243,7 +243,7 @@ class _Run:
 
     @property
     def report(self) -> dict[str, object]:
-        """What ``--json`` says."""
+        """The fields for ``--json``."""
         if self._plan:
             return self._plan.report
         last = self._last

@@ -1,4 +1,4 @@
-"""What all training commands share: where they work, how they run, and which pictures they see."""
+"""Flags, folders and pictures that all training commands share."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class TrainingFlags:
-    """Where a training happens."""
+    """Flags for the folder and the state of a training."""
 
     output: Annotated[Path, Parameter(name=("--output", "-o"))]
     """The folder for everything that comes out: weights and their card, the state, losses, sheets of samples."""

@@ -35,7 +35,7 @@ def worker(
     """
     settings = service_settings("impasto worker", data_dir=data_dir, database=database, queues=queue or None)
     from impasto.service import logs
-    from impasto.service.worker_processes import run_worker
+    from impasto.service.supervisor import run_worker
 
     logs.set_up(settings.log_format)
     run_worker(settings)

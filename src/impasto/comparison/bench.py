@@ -1,4 +1,4 @@
-"""How fast, how large and how good every engine is on this machine: whole commands, in turn."""
+"""Seconds, memory and distances of every engine on this machine, measured as whole commands in turn."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _COMMITTED = files("impasto.bundled") / "bench.json"
 
 @dataclass(frozen=True)
 class Figures:
-    """What one engine takes for one size, as a command of its own."""
+    """Measurements of one engine at one size, run as a command of its own."""
 
     engine: str
     size: int

@@ -38,7 +38,7 @@ STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one variant."""
+    """The result of one variant."""
 
     variant: Variant
     picture: Picture | None = None
@@ -110,7 +110,7 @@ def _descent_options(variants: Sequence[Variant]) -> DescentOptions:
 
 
 class DistanceMeasure:
-    """How far pictures are from a content image and from style images, whatever they were made with.
+    """Distances of pictures from a content image and from style images, the same measure for every engine.
 
     At the size of the picture, 0 for the same: content as the mean squared difference of relu4_2, each channel scaled
     to mean 0 and variance 1; style as the relative squared distance of Gram matrices, mean over relu1_1 to relu5_1.

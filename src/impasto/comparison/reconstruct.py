@@ -1,4 +1,4 @@
-"""What a layer knows of an image: Gatys, Ecker and Bethge (2016), figure 1.
+"""Reconstructions of an image from single layers: Gatys, Ecker and Bethge (2016), figure 1.
 
 From white noise, each picture is changed until the descriptor network sees in it what it saw in the image: the
 activations of one layer (content), or only their statistics on some layers (style).

@@ -1,4 +1,4 @@
-"""What a comparison varies: options, the values they take, and every combination of them."""
+"""Options that a comparison varies, with their values and all combinations of these."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Variant:
 
     @property
     def label(self) -> str:
-        """What sets it apart from all others."""
+        """Column and row in words, which tell it from the others."""
         return ", ".join(filter(None, [self.column, self.row]))
 
 

@@ -1,4 +1,4 @@
-"""What every descriptor network can do, and how layers are named."""
+"""The protocol of descriptor networks, and the names of layers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Sight(Protocol):
-    """What sees pictures through layers: a descriptor network, or graphs that were made of one."""
+    """A descriptor network, or graphs that were made of one."""
 
     @property
     def name(self) -> str:
@@ -29,7 +29,7 @@ class Sight(Protocol):
         """Smallest height and width in pixels for which ``layer`` has 2x2 positions, fewer make no statistics."""
 
     def reach(self, layer: str) -> int:
-        """How many pixels around those that it stands for a position of ``layer`` sees at most."""
+        """Receptive field of ``layer``, as a margin in pixels."""
 
 
 class Descriptor(Sight, Protocol):

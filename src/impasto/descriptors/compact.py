@@ -83,7 +83,7 @@ class CompactDescriptor(nn.Module):
             self._heads[layer] = head.to(next(self.narrow.convolutions.buffers()).dtype).requires_grad_(False)
 
     def channels(self, layer: str) -> int:
-        """How many channels the activations of ``layer`` have."""
+        """Number of channels of ``layer``."""
         return int(self.get_parameter(f"_heads.{layer}.weight").shape[0])
 
     def map(self, layer: str) -> nn.Conv2d:
@@ -102,7 +102,7 @@ class CompactDescriptor(nn.Module):
         return self.narrow.minimum_size(layer)
 
     def reach(self, layer: str) -> int:
-        """How many pixels around those that it stands for a position of ``layer`` sees at most."""
+        """Receptive field of ``layer``, as a margin in pixels."""
         self._check(layer)
         return self.narrow.reach(layer)
 

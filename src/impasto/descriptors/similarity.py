@@ -1,4 +1,4 @@
-"""How alike what two networks see is."""
+"""Similarity of two networks' features."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ class VGG(nn.Module):
         return int(2 ** (poolings + 1))
 
     def reach(self, layer: str) -> int:
-        """How many pixels around those that it stands for a position of ``layer`` sees at most."""
+        """Receptive field of ``layer``, as a margin in pixels."""
         reach, stride = 0, 1
         for name in self.layers[: self._depth([layer])]:
             if name.startswith("conv"):
@@ -154,7 +154,7 @@ class VGG(nn.Module):
         return features
 
     def _depth(self, layers: Iterable[str]) -> int:
-        """How many of ``self.layers`` have to be computed for ``layers``."""
+        """Number of ``self.layers`` that have to be computed for ``layers``."""
         for layer in layers:
             if layer not in self.layers:
                 raise UnknownNameError(f"layer of {self.name}", layer, self.layers)

@@ -1,4 +1,4 @@
-"""What every engine takes and gives."""
+"""Inputs and protocol of engines."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class StylizeInputs:
 
 
 class Weighted(Protocol):
-    """What has a share in a mixture."""
+    """A part of a mixture."""
 
     @property
     def weight(self) -> float:
@@ -129,7 +129,7 @@ def mixture(styles: Sequence[Weighted]) -> list[float]:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What painting a picture will take."""
+    """Memory and time that painting a picture will take."""
 
     memory: int
     """Bytes that the process will have resident at most, without what the file of the result takes."""

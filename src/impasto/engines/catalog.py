@@ -55,7 +55,7 @@ class EngineRow:
 
     @property
     def is_available(self) -> bool:
-        """Whether it can paint as impasto is installed: by a descriptor, or a bundled network."""
+        """True if it can paint as impasto is installed, by a descriptor or a bundled network."""
         architecture = getattr(self.load(), "architecture", None)
         return architecture is None or bool(bundled_networks(architecture))
 

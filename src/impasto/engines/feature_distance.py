@@ -119,7 +119,7 @@ class Tile:
 
 
 class Target(Protocol):
-    """What features at each position should be."""
+    """The features that each position should have."""
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""What engines that paint in one pass share: tiles, strips, strength and colours, around one network.
+"""Tiles, strips, strength and colours of the engines that paint in one pass through a network.
 
 What is measured on a thumbnail is applied tile by tile: what a tile looks like does not depend on how the picture was
 divided, and of a picture that is read from a file and written to one, no more than a strip is ever in memory.

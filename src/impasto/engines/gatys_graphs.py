@@ -18,7 +18,7 @@ from impasto.engines.statistics_objective import (
 )
 from impasto.errors import MissingDependencyError
 from impasto.images.scale import resize_pixels
-from impasto.optimization.memory.needs import DescriptorMemory, plan
+from impasto.optimization.memory.needs import Footprint, plan
 from impasto.options import RuntimeOptions, layer_weights, shares_of_layers
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _VGG_WIDTH = 4
 
 
 class GraphSight(DescriptorGraphs):
-    """What a descriptor sees, through its graphs.
+    """A descriptor's statistics, computed by its graphs.
 
     Attributes:
         name: of the descriptor.
@@ -135,7 +135,7 @@ class GraphEngine(GatysEngine[GraphSight]):
             largest.width,
             largest.height,
             [self._fitting(style, long_side * self._options.stroke_size) for style in styles],
-            DescriptorMemory(width * _PASS_BYTES, width * _CONTENT_BYTES, HALO),
+            Footprint(width * _PASS_BYTES, width * _CONTENT_BYTES, HALO),
             optimizer=self._options.optimizer,
             tile=tile,
             folder=folder,

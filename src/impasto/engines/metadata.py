@@ -1,4 +1,4 @@
-"""What every result says of how it was made: enough to make it again."""
+"""Metadata of results: enough to paint them again."""
 
 from __future__ import annotations
 

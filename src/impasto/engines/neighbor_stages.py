@@ -28,7 +28,7 @@ class NeighborStage(Stage):
 
     @property
     def is_large(self) -> bool:
-        """Whether the picture of the stage before is only painted over."""
+        """True if the picture of the stage before is only painted over."""
         return max(self.width, self.height) > WHOLE
 
 

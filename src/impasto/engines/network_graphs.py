@@ -27,7 +27,7 @@ _ADDRESSES = 550_000_000
 
 
 class NetworkGraphs:
-    """What an engine calls.
+    """The graphs of one network, called by name.
 
     Attributes:
         folder: of the network.

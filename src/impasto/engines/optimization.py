@@ -10,7 +10,7 @@ from impasto.descriptors.base import Descriptor
 from impasto.descriptors.rescaling import rescale_activations
 from impasto.descriptors.vgg import VGG
 from impasto.engines.descriptor import choose_device, load_descriptor_of
-from impasto.engines.descriptor_memory import descriptor_memory
+from impasto.engines.footprint import descriptor_footprint
 from impasto.engines.gatys import GatysEngine
 from impasto.engines.tensors import to_tensor
 from impasto.engines.tiled_objective import TiledObjective, Tiling
@@ -136,7 +136,7 @@ class OptimizationEngine(GatysEngine[Descriptor]):
             largest.width,
             largest.height,
             [self._fitting(style, long_side * options.stroke_size) for style in styles],
-            descriptor_memory(network, self._content_weights, self._style_weights, self._device),
+            descriptor_footprint(network, self._content_weights, self._style_weights, self._device),
             optimizer=options.optimizer,
             tile=tile,
             device=self._device,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tiling:
-    """How a descriptor looks at pictures tile by tile."""
+    """The division of pictures into tiles for a descriptor."""
 
     descriptor: Descriptor
     side: int
@@ -68,11 +68,11 @@ class Tiling:
         return own
 
     def stride(self, layer: str) -> int:
-        """How many pixels a position of ``layer`` stands for in each direction."""
+        """Stride of ``layer`` in pixels."""
         return self.descriptor.minimum_size(layer) // 2
 
     def positions(self, image: FloatArray, layer: str) -> int:
-        """How many positions ``layer`` has for ``image``."""
+        """Number of positions of ``layer`` for ``image``."""
         height, width = image.shape[2:]
         return int(height // self.stride(layer)) * int(width // self.stride(layer))
 
@@ -112,7 +112,7 @@ def seen(image: FloatArray, tile: Tile) -> FloatArray:
 
 @dataclass(frozen=True)
 class ContentTiles:
-    """What a picture should share with its content, tile by tile."""
+    """The content loss, tile by tile."""
 
     targets: list[dict[str, Tensor]]
     """Of each tile, by layer: (1, C, rows, columns)."""

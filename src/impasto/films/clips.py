@@ -125,7 +125,7 @@ def whole_times(given: Iterable[int | None], step: int) -> Iterator[int]:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How frames are written."""
+    """Settings of the encoder."""
 
     width: int
     """In pixels; even."""

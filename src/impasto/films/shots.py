@@ -1,4 +1,4 @@
-"""Where one shot of a film ends and the next begins."""
+"""Detection of cuts between the shots of a film."""
 
 from __future__ import annotations
 

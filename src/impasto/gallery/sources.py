@@ -1,4 +1,4 @@
-"""Whatever people name a style by: a picture, a file, or a name in the gallery."""
+"""Conversion of styles given as picture, file or name in the gallery."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of a picture we agree to open."""
+"""Limits on the pictures that are opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever people hold in their hands, as a Picture."""
+"""Conversion of paths, bytes, arrays and PIL images to a Picture."""
 
 from __future__ import annotations
 

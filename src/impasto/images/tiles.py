@@ -20,7 +20,7 @@ class Tile:
 
     @property
     def seen_pixels(self) -> int:
-        """How many there are."""
+        """Number of pixels that are seen."""
         return (self.seen_bottom - self.seen_top) * (self.seen_right - self.seen_left)
 
 

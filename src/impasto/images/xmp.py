@@ -1,4 +1,4 @@
-"""What made a picture, as the XMP packet of its file.
+"""Metadata of a picture as the XMP packet of its file.
 
 The mapping stands as one JSON text in one property, because XML cannot hold every character that a value may.
 """

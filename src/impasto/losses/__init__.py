@@ -1,1 +1,1 @@
-"""What an optimisation or a training makes small."""
+"""Losses of optimisations and trainings."""

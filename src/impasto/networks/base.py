@@ -1,4 +1,4 @@
-"""What every network that paints can do, whatever its kind."""
+"""The base class of the networks that paint."""
 
 from __future__ import annotations
 

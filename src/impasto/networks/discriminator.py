@@ -1,4 +1,4 @@
-"""What tells real pictures from painted ones, patch by patch."""
+"""The discriminator of CycleGAN, which tells real pictures from painted ones patch by patch."""
 
 from __future__ import annotations
 

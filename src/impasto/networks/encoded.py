@@ -1,4 +1,4 @@
-"""What networks between a frozen VGG network and a decoder share: their file holds the encoder, too."""
+"""Networks between a frozen VGG encoder and a decoder; their file holds the encoder, too."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class EncodedNetwork(PaintingNetwork):
         """Make what is between encoder and decoder; ``widths`` are those of the encoded layers."""
 
     def channels(self, layer: str) -> int:
-        """How many channels the activations of ``layer`` have."""
+        """Number of channels of ``layer``."""
         return int(self.encoder.convolutions[layer.replace("relu", "conv")].get_buffer("weight").shape[0])
 
     def encoded(self, image: Tensor) -> dict[str, Tensor]:

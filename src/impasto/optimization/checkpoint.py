@@ -27,7 +27,7 @@ _TYPES = {"float32": "F32", "float64": "F64", "int64": "I64"}
 
 @dataclass(frozen=True)
 class RunState:
-    """Where a run stands, at the end of a step."""
+    """The state of a run at the end of a step."""
 
     stage: int
     """Index of the stage."""

@@ -31,7 +31,7 @@ _PROGRESS = 1e-4  # of the loss, within the patience
 
 @dataclass
 class _Course:
-    """Where a descent stands, apart from arrays."""
+    """The state of a descent, apart from arrays."""
 
     optimizer: str
     learning_rate: float
@@ -84,7 +84,7 @@ class Descent:
 
     @property
     def converged(self) -> bool:
-        """Whether no further step can make anything better."""
+        """True if no further step can make anything better."""
         return self._course.converged
 
     def step(self) -> tuple[dict[str, float], str]:

@@ -1,4 +1,4 @@
-"""What an optimisation minimises."""
+"""The protocol of the objective that an optimisation minimises."""
 
 from __future__ import annotations
 

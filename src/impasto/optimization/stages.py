@@ -30,7 +30,7 @@ StageT_contra = TypeVar("StageT_contra", bound="Stage", contravariant=True)
 
 
 class Method(Protocol[StageT_contra]):
-    """What happens at a stage, apart from the descent itself."""
+    """The part of a stage that belongs to the method: its objective and its picture."""
 
     def objective(self, stage: StageT_contra, pixels: FloatArray) -> Objective:
         """Build what ``stage`` minimises, which starts from ``pixels`` (H, W, 3) of its size."""

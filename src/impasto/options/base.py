@@ -1,4 +1,4 @@
-"""What every model of options can do, and how lists of layers are written."""
+"""The base class of options, and the notation of lists of layers."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ LayerNames = Annotated[str, BeforeValidator(_canonical_layer_names)]
 
 
 class Options(BaseModel):
-    """What every run understands."""
+    """Options of every run."""
 
     # defer_build: a command checks one of two dozen models, and each takes milliseconds to build.
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
@@ -104,7 +104,7 @@ class Options(BaseModel):
 
 
 class SeedOptions(Options):
-    """What every run understands in which something is random."""
+    """Options of every run in which something is random."""
 
     seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same processor: same picture, to the byte.")
 

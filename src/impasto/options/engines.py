@@ -40,7 +40,7 @@ StepsOverScales = Annotated[
 
 
 class EngineOptions(Options):
-    """What every engine understands."""
+    """Options of every engine."""
 
     size: int | None = Field(
         None,
@@ -78,7 +78,7 @@ class EngineOptions(Options):
 
 
 class StyleImageOptions(Options):
-    """What every engine understands that looks at a style image."""
+    """Options of engines that look at a style image."""
 
     stroke_size: float = Field(
         1.0,
@@ -90,7 +90,7 @@ class StyleImageOptions(Options):
 
 
 class StepwiseOptions(Options):
-    """What every engine understands that paints in many steps."""
+    """Options of engines that paint in many steps."""
 
     init: Literal["content", "noise", "content+noise", "style"] | str = Field(
         "content", description="Picture to start from; also a file."
@@ -108,7 +108,7 @@ class StepwiseOptions(Options):
 
 
 class PerceptualOptions(Options):
-    """What a painted picture should share with the content and with the style, in the eyes of a descriptor."""
+    """Layers and weights of the content loss and the style loss."""
 
     content_layers: LayerWeights = Field(
         "relu4_2:1",
@@ -124,7 +124,7 @@ class PerceptualOptions(Options):
 
 
 class DescentOptions(SeedOptions):
-    """What it takes to change pixels until a descriptor network sees what it should."""
+    """Options of an optimisation through a descriptor network."""
 
     descriptor: str = Field(
         "auto",
@@ -267,7 +267,7 @@ class TextureOptions(DescentOptions, StyleImageOptions):
 
 
 class RuntimeOptions(Options):
-    """Who runs a network, and how."""
+    """Options of the runtime of a network."""
 
     runtime: Literal["openvino", "onnxruntime"] = Field("openvino", description="Who runs the network.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
@@ -277,7 +277,7 @@ class RuntimeOptions(Options):
 
 
 class NetworkOptions(RuntimeOptions):
-    """Which trained network, and who runs it."""
+    """Options of a trained network and its runtime."""
 
     network: str | None = Field(
         None, description="A bundled network, or a folder that 'impasto export' wrote; the first bundled if not given."

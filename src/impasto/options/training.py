@@ -23,7 +23,7 @@ CLASSIFIER_PRESETS: Mapping[str, Mapping[str, Any]] = {
 
 
 class TrainingOptions(SeedOptions):
-    """What every training understands."""
+    """Options of every training."""
 
     steps: int = Field(..., ge=1, le=100_000_000, description="Steps in all.")
     batch: int = Field(..., ge=1, le=1024, description="Pictures per step.")

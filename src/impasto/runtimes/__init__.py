@@ -1,1 +1,1 @@
-"""Who runs a trained network: ONNX files through OpenVINO or ONNX Runtime, or the network itself through PyTorch."""
+"""Runtimes of trained networks: OpenVINO or ONNX Runtime for ONNX files, PyTorch for the network itself."""

@@ -1,4 +1,4 @@
-"""What every runtime can do."""
+"""The protocol of runtimes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the folders of descriptors' graphs are called: without PyTorch."""
+"""Names of the folders of descriptors' graphs, without PyTorch."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _ADVICE = "name a folder that 'impasto export' wrote"
 
 
 class GraphPorts(BaseModel):
-    """What a graph takes and gives, by name."""
+    """Inputs and outputs of a graph, by name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -25,7 +25,7 @@ class GraphPorts(BaseModel):
 
 
 class NetworkDescription(BaseModel):
-    """What `DESCRIPTION_FILE` says."""
+    """The content of `DESCRIPTION_FILE`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

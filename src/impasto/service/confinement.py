@@ -1,4 +1,4 @@
-"""What a process gives up that handles pictures of strangers."""
+"""Rights that a process gives up before it handles pictures from unknown senders."""
 
 from __future__ import annotations
 

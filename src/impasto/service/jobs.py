@@ -1,4 +1,4 @@
-"""What the service keeps about a job, and the words for it."""
+"""The record of a job."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEFAULT_QUEUE = "cpu"
 
 
 class Beat(StrEnum):
-    """What a worker learns when it renews its lease."""
+    """The answer to a worker that renews its lease."""
 
     GO_ON = "go on"
     CANCEL = "cancel"
@@ -28,7 +28,7 @@ class Beat(StrEnum):
 
 
 class Channel(StrEnum):
-    """How somebody is told that a job has ended."""
+    """A way to tell somebody that a job has ended."""
 
     EMAIL = "email"
     WEBHOOK = "webhook"
@@ -104,7 +104,7 @@ class Job:
 
     @property
     def file_name(self) -> str:
-        """What the result is called when it is saved: the end of an id differs between jobs of one minute."""
+        """The name for saving the result; it ends like the id, as the ends of ids differ between jobs of one minute."""
         form = (self.result_key or "").rpartition(".")[2]
         return f"impasto-{self.id[-8:]}.{'jpg' if form == 'jpeg' else form}"
 
@@ -115,12 +115,12 @@ class Job:
 
     @property
     def own_preview_key(self) -> str:
-        """Where this attempt stores its preview."""
+        """The key for the preview of this attempt."""
         return self._key("previews", self.attempt, "jpg")
 
     @property
     def own_result_key(self) -> str:
-        """Where this attempt stores its result."""
+        """The key for the result of this attempt."""
         return self._key("results", self.attempt, self.params["format"])
 
     @property
@@ -153,7 +153,7 @@ class Delivery:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much may wait at once."""
+    """Limits on the jobs that wait or run at once."""
 
     backlog: int
     """Queued jobs in all."""
@@ -165,7 +165,7 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Retention:
-    """How long things are kept after a job has ended, in seconds."""
+    """Seconds for which things are kept after a job has ended."""
 
     inputs: float
     results: float
@@ -175,7 +175,7 @@ class Retention:
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """What the job table says about itself."""
+    """Counts of the job table, for operators."""
 
     jobs: Mapping[str, int]
     """By state."""

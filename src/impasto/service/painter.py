@@ -34,7 +34,7 @@ _NICE = 10
 
 @dataclass(frozen=True)
 class PaintTask:
-    """What to paint."""
+    """A painting, with its pictures."""
 
     painting: Mapping[str, Any]
     """What `impasto.painting.Painting.as_json` returned."""
@@ -44,7 +44,7 @@ class PaintTask:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far it is."""
+    """The progress of a task."""
 
     fraction: float
     preview: bytes | None

@@ -1,4 +1,4 @@
-"""What the parts of the service need from each other: protocols of few methods."""
+"""Protocols between the parts of the service."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Submissions(Protocol):
 
 
 class Revocations(Protocol):
-    """How those who sent jobs take them back, or try again."""
+    """Cancelling, retrying and erasing jobs, for those who sent them."""
 
     def cancel(self, job: str, tenant: str) -> Job | None:
         """Cancel: at once if the job waits, else at its worker's next heartbeat. A finished job stays as it is."""
@@ -92,7 +92,7 @@ class Claims(Protocol):
 
 
 class Upkeep(Protocol):
-    """What has to be done now and then, by one process at a time."""
+    """Periodic work, done by one process at a time."""
 
     def lead(self, role: str, owner: str, lease: float) -> bool:
         """Return whether ``owner`` is the one process with this ``role`` for the next ``lease`` seconds."""
@@ -109,7 +109,7 @@ class Upkeep(Protocol):
     def counts(self) -> Counts:
         """Return what operators want to know."""
 
-    def unreferenced(self, keys: Sequence[str]) -> set[str]:
+    def orphaned(self, keys: Sequence[str]) -> set[str]:
         """Return those of ``keys`` of blobs, 'inputs/JOB/...' and the like, that no job needs."""
 
     def garbage(self) -> Sequence[str]:
@@ -120,7 +120,7 @@ class Upkeep(Protocol):
 
 
 class Hints(Protocol):
-    """Which jobs workers elsewhere are told about."""
+    """Hints to workers on other machines about waiting jobs."""
 
     def due(self, window: int, again_after: float) -> Sequence[tuple[str, str]]:
         """Return ids and queues of the next jobs that nobody was told about for so many seconds.
@@ -146,7 +146,7 @@ class Outbox(Protocol):
 
 
 class Keys(Protocol):
-    """Who may use the API."""
+    """Keys of the API."""
 
     def create(self, tenant: str) -> str:
         """Make a key for ``tenant``; it is shown this once."""
@@ -159,7 +159,7 @@ class Keys(Protocol):
 
 
 class BlobStore(Protocol):
-    """Where pictures are kept. Keys are relative paths of letters, digits, '/', '-', '_' and '.'."""
+    """A store for pictures. Keys are relative paths of letters, digits, '/', '-', '_' and '.'."""
 
     def put(self, key: str, data: bytes) -> None:
         """Keep ``data``, whole and durable when this returns, or not at all.

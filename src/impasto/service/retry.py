@@ -1,4 +1,4 @@
-"""What is tried again, how often and when: jobs that workers could not paint, and messages that nobody took."""
+"""The retry policy for jobs and for messages."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ class Settings(BaseSettings):
 
     @property
     def is_public(self) -> bool:
-        """Whether others than this machine can reach it."""
+        """True if other machines can reach it."""
         return self.host not in ("127.0.0.1", "::1", "localhost")
 
     @property

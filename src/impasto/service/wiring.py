@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Parts:
-    """What one process of the service works with."""
+    """The parts of one process of the service."""
 
     settings: Settings
     database: Database

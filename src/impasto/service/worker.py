@@ -100,12 +100,12 @@ def _deliver(courier: Courier, stop: Event) -> None:
                 pass
 
 
-def _sweep_unreferenced(parts: Parts) -> None:
+def _sweep_orphaned(parts: Parts) -> None:
     """Delete pictures that no job needs: their request was never answered, or their worker was lost."""
     old = [key for key, changed in parts.blobs.entries() if time.time() - changed > _STRANGE_AFTER]
     ours = [key for key in old if key.count("/") == 2]
     for first in range(0, len(ours), _AT_ONCE):
-        for key in parts.upkeep.unreferenced(ours[first : first + _AT_ONCE]):
+        for key in parts.upkeep.orphaned(ours[first : first + _AT_ONCE]):
             parts.blobs.delete(key)
 
 
@@ -118,7 +118,7 @@ def _look_after(parts: Parts, name: str, stop: Event) -> None:
             upkeep.reap()
             if time.monotonic() - swept > _SWEEP_EVERY:
                 upkeep.expire()
-                _sweep_unreferenced(parts)
+                _sweep_orphaned(parts)
                 swept = time.monotonic()
             while keys := upkeep.garbage():
                 for key in keys:

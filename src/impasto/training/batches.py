@@ -25,7 +25,7 @@ _WORKERS = 4
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How a picture is changed before it is learned from."""
+    """Random changes of pictures for a training."""
 
     smallest_share: float = 0.6
     """Of the short side that a crop covers at least."""

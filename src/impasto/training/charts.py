@@ -1,4 +1,4 @@
-"""What a person looks at after the training of a classifier."""
+"""Charts and sheets of a trained classifier."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ class Classification:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What a network took pictures for."""
+    """A classifier's predictions for labelled pictures."""
 
     members: list[int]
     """Numbers of the pictures."""

@@ -167,7 +167,7 @@ class ClassifierRun:
 
 @dataclass(frozen=True, eq=False)
 class ClassifierResult:
-    """What came out of a training."""
+    """The result of a training."""
 
     network: VGGClassifier
     descriptor: VGG

@@ -158,7 +158,10 @@ class CycleTraining:
         return image if self._judge is None else self._judge.forward(image, JUDGED_LAYERS)
 
     def _marked(self, discriminator: nn.Module, painted: Tensor) -> Tensor:
-        """How far the marks of ``painted`` are from those of real pictures; only the generator learns from it."""
+        """Distance of the discriminator's scores for ``painted`` from those of real pictures.
+
+        Only the generator learns from it.
+        """
         constants = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
         return _distance(functional_call(discriminator, constants, (self._seen(painted),)), 1)
 

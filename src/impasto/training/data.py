@@ -104,7 +104,7 @@ class Crops:
 
     @property
     def source(self) -> list[object]:
-        """Which pictures are seen and in which order, as plain values."""
+        """The pictures and their order, as plain values."""
         return [[path.name for path in self.files], self.seed]
 
     def at(self, step: int, *, part: int = 0, parts: int = 1) -> Tensor:

@@ -35,7 +35,7 @@ NetworkT = TypeVar("NetworkT", bound=EncodedNetwork)
 
 
 class EncodedTraining(Generic[NetworkT]):
-    """What the two trainings share: each photograph of a batch is painted in the style of another painting."""
+    """The base of both trainings: each photograph of a batch is painted in the style of another painting."""
 
     def __init__(self, network: NetworkT, contents: Crops, styles: Crops, weights: Mapping[str, float]) -> None:
         """Let ``network`` learn from ``contents`` and as many ``styles``, with these ``weights`` of the losses."""

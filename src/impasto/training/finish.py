@@ -1,4 +1,4 @@
-"""What a training of a network that paints leaves behind: weights, a card, and the graphs that engines run."""
+"""Output of a training: weights, a card, and the graphs that engines run."""
 
 from __future__ import annotations
 

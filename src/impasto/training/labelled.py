@@ -40,7 +40,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Survey:
-    """What was found in a folder of folders."""
+    """Pictures and classes that were found in a folder of folders."""
 
     classes: tuple[str, ...]
     examples: tuple[Example, ...]

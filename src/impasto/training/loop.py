@@ -42,7 +42,7 @@ _LARGEST_GRADIENT = 1.0
 
 
 class Task(Protocol[NetworkT]):
-    """What is trained, and on what."""
+    """A network in training, with its data and losses."""
 
     @property
     def network(self) -> NetworkT:
@@ -215,7 +215,7 @@ class Training(Generic[NetworkT]):
 
     @property
     def _exhausted(self) -> bool:
-        """Whether validations have not become better for too long."""
+        """True if validations have not become better for too long."""
         return 0 < self._schedule.patience <= self._stale
 
     def _score(self) -> None:

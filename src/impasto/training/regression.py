@@ -34,7 +34,7 @@ def fit_convolution(convolution: nn.Conv2d, inputs: Tensor, outputs: Tensor, gen
 
 
 def _wanted(inputs: int) -> int:
-    """How many positions a regression on so many ``inputs`` needs."""
+    """Number of positions that a regression on so many ``inputs`` needs."""
     return 20 * inputs + _SAMPLED_POSITIONS
 
 

@@ -20,7 +20,7 @@ _CHANNELS_PER_BLOCK = (64, 128, 256, 512, 512)
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a network was trained to see: ``(image - mean) / std`` with R, G, B in [0, 1], in some order."""
+    """The input of a network: ``(image - mean) / std`` with R, G, B in [0, 1], in some order."""
 
     mean: tuple[float, float, float]
     """Of R, G, B in [0, 1]."""
@@ -59,7 +59,7 @@ class DescriptorWeights:
 
 @dataclass(frozen=True, eq=False)
 class FileContents:
-    """What a reader found in a file: named and laid out as ours, everything else as it came."""
+    """The content of a file: tensors named and laid out as ours, everything else as it came."""
 
     source_format: str
     tensors: Mapping[str, torch.Tensor]

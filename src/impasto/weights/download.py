@@ -204,7 +204,7 @@ class _Transfer:
             raise _Cut(f"sent {received} of {total} bytes")
 
     def _place(self, response: http.client.HTTPResponse) -> tuple[int, int | None]:
-        """Where in the file the answer starts, and how long the whole file is, if the server says so."""
+        """The offset of the answer in the file, and the length of the whole file, if the server says so."""
         length = response.headers.get("Content-Length", "")
         if response.status != 206:
             return 0, int(length) if length.isdecimal() else None

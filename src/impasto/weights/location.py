@@ -1,4 +1,4 @@
-"""Where weights are kept on this machine, and which are there: without PyTorch."""
+"""The store of weights on this machine: its folder and its files, without PyTorch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where tensors stand in a safetensors file: for whoever shares or changes their bytes."""
+"""The header of a safetensors file, for code that shares or changes the bytes of tensors."""
 
 from __future__ import annotations
 

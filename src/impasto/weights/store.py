@@ -70,7 +70,7 @@ REMOTE_WEIGHTS: Mapping[str, RemoteWeights] = MappingProxyType(
 
 @dataclass(frozen=True)
 class StoredWeights:
-    """What a stored file says of itself, without its tensors."""
+    """The header of a stored file."""
 
     name: str
     path: Path

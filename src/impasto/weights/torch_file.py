@@ -72,5 +72,5 @@ def canonical_tensors(source: str, state: Mapping[str, torch.Tensor]) -> dict[st
 
 
 def _sequential_positions(architecture: str) -> list[int]:
-    """Where the convolutions stand in torchvision's ``features``, between ReLUs and poolings."""
+    """Positions of the convolutions in torchvision's ``features``, between ReLUs and poolings."""
     return [2 * before + int(name[4]) - 1 for before, name in enumerate(convolution_names(architecture))]

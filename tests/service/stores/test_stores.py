@@ -419,7 +419,7 @@ def test_unreferenced_blobs_are_what_no_job_needs(submissions, claims, upkeep):
     job = claim(claims)
     claims.finish(job, job.own_result_key, "1" * 64)
     strange = {f"results/{name}/7.png", f"inputs/{new_id()}/content"}
-    assert upkeep.unreferenced([content, job.own_result_key, *strange]) == strange
+    assert upkeep.orphaned([content, job.own_result_key, *strange]) == strange
 
 
 def test_what_a_job_refers_to_is_wanted(submissions, claims, upkeep):

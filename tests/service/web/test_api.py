@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from impasto.images import encode_picture, read_picture, resize_picture
-from impasto.service.web.request_limit import MOST_SENDING
+from impasto.service.web.admission import MOST_SENDING
 from service.servers import running_server, wait_for
 
 STATES = {"queued", "running", "succeeded", "failed", "canceled", "expired"}

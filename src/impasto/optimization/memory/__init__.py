@@ -1,1 +1,1 @@
-"""What an optimisation takes of the memory, and what is done where that does not suffice."""
+"""Memory of an optimisation: how much it needs, and where its arrays are kept if that is not free."""

@@ -1,4 +1,4 @@
-"""Where an optimization keeps arrays as large as its picture: in memory, or on disk where they do not fit."""
+"""Arrays as large as the picture, kept in memory, or on disk where they do not fit."""
 
 from __future__ import annotations
 

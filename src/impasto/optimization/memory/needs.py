@@ -1,4 +1,4 @@
-"""What an optimisation needs, and into which pieces it is divided where the memory does not suffice."""
+"""The memory that an optimisation needs, and its division into tiles where that is not free."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _FIXED = 100_000_000
 
 
 @dataclass(frozen=True)
-class DescriptorMemory:
-    """What a descriptor takes for a picture, in bytes per pixel."""
+class Footprint:
+    """Memory that a descriptor takes, in bytes per pixel."""
 
     evaluation: float
     """For one pass forth and back."""
@@ -44,7 +44,7 @@ class DescriptorMemory:
 
 @dataclass(frozen=True)
 class Need:
-    """How a picture is worked on."""
+    """Tiles, memory and disk of an optimisation."""
 
     tile: int
     """Side of the tiles in pixels; 0 is the whole."""
@@ -73,7 +73,7 @@ def plan(
     width: int,
     height: int,
     styles: Sequence[tuple[int, int]],
-    descriptor: DescriptorMemory,
+    descriptor: Footprint,
     *,
     optimizer: str,
     tile: int | None,
@@ -135,7 +135,7 @@ def _need(
     width: int,
     height: int,
     styles: Sequence[tuple[int, int]],
-    descriptor: DescriptorMemory,
+    descriptor: Footprint,
     optimizer: str,
     tile: int,
     on_disk: bool,

@@ -1,4 +1,4 @@
-"""What is said where an optimisation gets no memory."""
+"""The error for an optimisation that gets no memory."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where the pictures of jobs are kept."""
+"""Stores for the pictures of jobs."""

@@ -1,4 +1,4 @@
-"""What a blob may be called, in every store."""
+"""The rule for keys of blobs, the same in every store."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How workers learn that there is work: they look, or they are told."""
+"""Queues: workers poll the job table, or a broker tells them about jobs."""

@@ -1,4 +1,4 @@
-"""Whether everything is kept that the service promises."""
+"""An audit of the promises of the service."""
 
 from __future__ import annotations
 

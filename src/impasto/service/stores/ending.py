@@ -1,4 +1,4 @@
-"""What happens to a job when a worker has it no more, whoever says so."""
+"""Transitions of a job whose worker no longer has it."""
 
 from __future__ import annotations
 

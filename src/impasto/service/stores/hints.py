@@ -1,4 +1,4 @@
-"""Which jobs workers are told about: a window over each queue, so that the broker never holds the backlog."""
+"""Hints about waiting jobs: a window over each queue, so that the broker never holds the backlog."""
 
 from __future__ import annotations
 

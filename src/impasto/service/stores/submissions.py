@@ -35,7 +35,7 @@ _KNOWN_TENANTS = 1000
 
 @dataclass
 class _Waiting:
-    """How many jobs wait: counted at a time, and those added that were accepted since then."""
+    """The number of waiting jobs: counted now and then, plus those accepted since."""
 
     at: float
     jobs: int

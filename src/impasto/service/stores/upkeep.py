@@ -1,4 +1,4 @@
-"""What has to be done now and then: lost jobs taken back, old ones forgotten, blobs deleted."""
+"""Periodic work: requeue lost jobs, forget old ones, delete their blobs."""
 
 from __future__ import annotations
 
@@ -113,8 +113,8 @@ class SQLUpkeep:
                 retried=connection.scalar(select(func.count()).where(jobs.c.attempt > 1)) or 0,
             )
 
-    def unreferenced(self, keys: Sequence[str]) -> set[str]:
-        """See `impasto.service.ports.Upkeep.unreferenced`."""
+    def orphaned(self, keys: Sequence[str]) -> set[str]:
+        """See `impasto.service.ports.Upkeep.orphaned`."""
         owners = {key.split("/")[1] for key in keys}
         with self._database.read() as (connection, _):
             rows = connection.execute(select(jobs).where(jobs.c.id.in_(owners))).all()

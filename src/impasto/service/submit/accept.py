@@ -1,4 +1,4 @@
-"""Whether a request can become a job is said now, not after it has waited."""
+"""Acceptance of requests: a request that cannot be painted is refused before it waits."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _NAMED = ("descriptor", "network")
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What somebody wants to have painted."""
+    """A request for a job."""
 
     tenant: str
     painting: Painting
@@ -54,7 +54,7 @@ class Request:
 
 
 class Rates:
-    """How often one may ask, counted by this process."""
+    """Rate limits, counted by this process."""
 
     def __init__(self, per_minute: int, mails_per_hour: int) -> None:
         """Allow so many jobs of one tenant, and so many e-mails to one address."""

@@ -22,7 +22,7 @@ _CHILDREN = 2
 
 @dataclass(frozen=True, kw_only=True)
 class CheckLimits:
-    """How much a picture of a stranger may cost."""
+    """Limits on time and memory for decoding a picture."""
 
     bytes: int
     pixels: int = 40_000_000
@@ -36,7 +36,7 @@ class CheckLimits:
 
 @dataclass(frozen=True)
 class Checked:
-    """What a picture is."""
+    """Properties of a picture that was checked."""
 
     width: int
     height: int

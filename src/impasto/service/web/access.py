@@ -1,4 +1,4 @@
-"""Who asks."""
+"""Authentication of requests."""
 
 from __future__ import annotations
 

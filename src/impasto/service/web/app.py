@@ -24,10 +24,10 @@ from impasto.service.web import (
     metrics,
     page_routes,
 )
+from impasto.service.web.admission import AdmissionLimit
 from impasto.service.web.body_limit import BodyLimit
 from impasto.service.web.guard import Guard
 from impasto.service.web.problems import answer_with_problems
-from impasto.service.web.request_limit import RequestLimit
 from impasto.service.web.watching import Watch
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def create_app(parts: Parts) -> FastAPI:
         largest=settings.max_upload + _BESIDE_PICTURES,
         exceptions={legacy_routes.PATH: settings.max_upload * 4 // 3 + _BESIDE_PICTURES},  # base64: 4 bytes for 3
     )
-    app.add_middleware(RequestLimit)
+    app.add_middleware(AdmissionLimit)
     app.add_middleware(metrics.Observer, metrics=app.state.metrics)
     if settings.cors:
         app.add_middleware(CORSMiddleware, allow_origins=list(settings.cors), allow_methods=["*"], allow_headers=["*"])

@@ -1,4 +1,4 @@
-"""How much a request may send. What is beyond is thrown away as it comes, and answered like any other error."""
+"""A limit on the size of request bodies. The rest of a larger one is discarded, and an error is answered."""
 
 from __future__ import annotations
 

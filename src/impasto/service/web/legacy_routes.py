@@ -36,7 +36,7 @@ class Sample(BaseModel):
 
 
 class Help(BaseModel):
-    """What 'model' of /transform may be."""
+    """The styles that 'model' of /transform can name."""
 
     models: list[Sample]
 

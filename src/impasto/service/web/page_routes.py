@@ -63,7 +63,7 @@ class Pages:
 
     @cached_property
     def version(self) -> str:
-        """What tells these files from those of another version."""
+        """A hash that tells these files from those of another version."""
         return sha256(b"".join(self.static.values())).hexdigest()[:16]
 
     @cached_property

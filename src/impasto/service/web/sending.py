@@ -1,4 +1,4 @@
-"""How a request becomes a job, whichever route it came by."""
+"""Submission of jobs, for all routes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a descriptor in PyTorch takes of the memory, found out with a small picture."""
+"""The memory footprint of a descriptor in PyTorch, measured with a small picture."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from impasto.optimization.memory.needs import DescriptorMemory
+from impasto.optimization.memory.needs import Footprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,9 +20,9 @@ _TRANSIENT = 4.4
 _PROBE = 128
 
 
-def descriptor_memory(
+def descriptor_footprint(
     network: Descriptor, content: Iterable[str], style: Iterable[str], device: torch.device
-) -> DescriptorMemory:
+) -> Footprint:
     """Try ``network`` with a small picture on the layers of both kinds."""
     content = list(content)
     layers = sorted({*content, *style})
@@ -42,7 +42,7 @@ def descriptor_memory(
     area = side * side
     kept = sum(sizes.values()) + _TRANSIENT * max(sizes.values())
     compared = sum(4 * features[layer].numel() for layer in content)
-    return DescriptorMemory(kept / area, compared / area, max(network.reach(layer) for layer in layers))
+    return Footprint(kept / area, compared / area, max(network.reach(layer) for layer in layers))
 
 
 def _constants(network: Descriptor) -> Iterable[Tensor]:

@@ -1,4 +1,4 @@
-"""How many requests are answered at once: who comes when it is too many is told to come again, before sending much.
+"""A limit on concurrent requests: those over it get 503 with Retry-After before they send much.
 
 More would not be answered sooner; each would only wait longer, and take memory meanwhile.
 """
@@ -18,7 +18,7 @@ MOST_SENDING = 256
 """Requests that send something: about three seconds of work for one process."""
 
 
-class RequestLimit:
+class AdmissionLimit:
     """Refuses requests to an application that answers too many already."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -27,7 +27,7 @@ _STOPS_WITHIN = 40.0
 
 
 def run_worker(settings: Settings) -> None:
-    """Paint jobs until SIGTERM, SIGINT or the end of the process that started this one by `worker_processes`.
+    """Paint jobs until SIGTERM, SIGINT or the end of the process that started this one by `supervised_workers`.
 
     Raises:
         StorageError: the job table cannot be reached.
@@ -48,10 +48,10 @@ def _outlive(sentinel: int, stop: Event) -> None:
 
 
 @contextmanager
-def worker_processes(settings: Settings) -> Iterator[None]:
+def supervised_workers(settings: Settings) -> Iterator[None]:
     """Run as many workers as ``settings`` say; one that dies is replaced, and all end with this process."""
     stop = Event()
-    keeper = Thread(target=_keep, args=(settings, stop), name="worker processes")
+    keeper = Thread(target=_keep, args=(settings, stop), name="supervisor")
     keeper.start()
     try:
         yield
