@@ -1,11 +1,11 @@
-"""The first tables."""
+"""The tables of 0.1.0."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0001"
+revision = "0003"
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -35,7 +35,6 @@ def upgrade() -> None:
         sa.Column("lease_until", sa.Double),
         sa.Column("cancel_requested", sa.Boolean, nullable=False),
         sa.Column("progress", sa.Double, nullable=False),
-        sa.Column("stage", sa.String(64), nullable=False),
         sa.Column("revision", sa.Integer, nullable=False),
         sa.Column("preview_key", sa.String(255)),
         sa.Column("result_key", sa.String(255)),
@@ -66,6 +65,8 @@ def upgrade() -> None:
         sa.Column("lease_until", sa.Double),
         sa.Column("error", sa.Text),
         sa.UniqueConstraint("job_id", "channel", name="outbox_once"),
+        # SQLite would give the id of a deleted message to another, and its sender would answer for the wrong one.
+        sqlite_autoincrement=True,
     )
     op.create_index("outbox_next", "outbox", ["state", "not_before"])
     op.create_table(
