@@ -4,11 +4,11 @@
   x UsageError                 an option or argument is wrong; nothing was started
     + UnknownNameError         a name that is not in a catalog, with the nearest that is
     + MissingDependencyError   a feature needs an extra that is not installed
-  x ImageError                 a picture cannot be read, used or written
+  x FileWriteError             the format cannot be written, or the disk refused
+  x ImageError                 a picture cannot be read or used
     + ImageReadError           broken, truncated, or not a picture at all
     + ImageLimitError          more bytes or pixels than we agree to open
     + ImageSizeError           too small for the layers that were asked for
-    + FileWriteError          the format cannot be written, or the disk refused
     + RejectedError            a picture of a request is not taken by the service
   x WeightsError               weights cannot be found, recognised or trusted
     + WeightsFormatError       the content matches none of the formats we know
