@@ -27,14 +27,14 @@ _UNAVAILABLE = frozenset({502, 503, 504})
 
 
 class Client:
-    """Sends jobs to a service, and gets them painted."""
+    """Sends jobs to a service, and fetches their results."""
 
     def __init__(self, url: str, *, key: str | None = None, timeout: float = 60.0) -> None:
-        """Talk to the service at ``url``.
+        """Create a client of the service at ``url``.
 
         Args:
             url: such as 'http://127.0.0.1:8765'.
-            key: that 'impasto keys create' made, if the service asks for one.
+            key: API key, made by 'impasto keys create', if the service requires one.
             timeout: seconds to wait for one answer.
         """
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
@@ -72,19 +72,19 @@ class Client:
             content: the content image: a path, or the bytes of a file.
             style: names of styles of the gallery.
             style_image: style images, like ``content``.
-            mask: where each style applies, names first; like ``content``, or 'alpha' alone: each style applies where
-                the content is not transparent.
-            weight: one for each style, names first.
-            engine: how to paint.
-            format: of the result, such as 'png'; the content's if None.
+            mask: one mask for each style, names first, like ``content``. A style applies where its mask is white.
+                'alpha' alone applies each style where the content is not transparent.
+            weight: one weight for each style, names first.
+            engine: name of the engine.
+            format: file format of the result, such as 'png'; that of the content if None.
             priority: from -2, first, to 2, last.
-            email: where to send the result.
-            webhook: URL to tell when the job has ended.
-            idempotency_key: sent twice, it makes one job: with it, a request can be repeated without harm.
-            **options: of the engine, by their names.
+            email: address to send the result to.
+            webhook: URL to notify when the job has ended.
+            idempotency_key: requests with the same key make one job, so a request can be repeated safely.
+            **options: options of the engine, by name.
 
         Raises:
-            RequestError: the service refused it; nothing was accepted.
+            RequestError: the service refused the request; no job was made.
             ServiceError: the service cannot be reached.
         """
         styles = [style] if isinstance(style, str) else list(style)
@@ -110,16 +110,16 @@ class Client:
         )
 
     def job(self, job: str) -> JobBody:
-        """Return how far a job is.
+        """Return the state and the progress of a job.
 
         Raises:
-            RequestError: there is none.
+            RequestError: there is no such job.
             ServiceError: the service cannot be reached.
         """
         return JobBody.model_validate_json(self._send("GET", f"/v1/jobs/{job}").content)
 
     def jobs(self, *, state: str | None = None) -> Iterator[JobBody]:
-        """Give one's jobs, the latest first."""
+        """Iterate over your jobs, latest first."""
         before: str | None = None
         while True:
             parameters = {name: value for name, value in (("state", state), ("before", before)) if value is not None}
@@ -132,15 +132,15 @@ class Client:
     def wait(
         self, job: str, *, on_change: Callable[[JobBody], None] | None = None, timeout: float | None = None
     ) -> JobBody:
-        """Wait until a job has ended, and return it; a service that is away for a while is waited for, too.
+        """Wait until a job has ended, and return it. If the service is unavailable for a while, keep waiting.
 
         Args:
             job: its id.
             on_change: called with the job whenever it has changed.
-            timeout: seconds.
+            timeout: longest time to wait, in seconds; no limit if None.
 
         Raises:
-            TimeoutError: it has not ended within ``timeout``.
+            TimeoutError: the job has not ended within ``timeout``.
             RequestError: there is no such job.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -153,7 +153,7 @@ class Client:
                         return body
                     if deadline is not None and time.monotonic() > deadline:
                         break
-            except httpx.TransportError:  # it is restarted, perhaps
+            except httpx.TransportError:  # the service may be restarting
                 pass
             except RequestError as error:
                 if error.status not in _UNAVAILABLE:
@@ -166,7 +166,7 @@ class Client:
         """Return the painted picture of a job that has succeeded, as a file.
 
         Raises:
-            RequestError: it has none.
+            RequestError: the job has no result.
             ServiceError: the service cannot be reached.
         """
         return self._send("GET", f"/v1/jobs/{job}/result").content
@@ -188,7 +188,7 @@ class Client:
         return StyleList.model_validate_json(self._send("GET", "/v1/styles").content).styles
 
     def _events(self, job: str, deadline: float | None) -> Iterator[JobBody]:
-        """Give what a job is, and whatever becomes of it."""
+        """Yield the job as it is now, and again after every change."""
         silence = None if deadline is None else max(0.1, deadline - time.monotonic())
         timeout = httpx.Timeout(self._http.timeout.connect, read=silence)
         with self._http.stream("GET", f"/v1/jobs/{job}/events", timeout=timeout) as answer:

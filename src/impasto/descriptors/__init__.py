@@ -1,1 +1,1 @@
-"""Frozen feature networks, and the files their weights come in."""
+"""Descriptor networks, which are frozen feature networks, and the files of their weights."""

@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 class Sight(Protocol):
-    """A descriptor network, or graphs that were made of one."""
+    """A descriptor network, or graphs that were exported from one."""
 
     @property
     def name(self) -> str:
-        """Of the descriptor, as it is written into results."""
+        """Name of the descriptor, as written into results."""
 
     @property
     def identity(self) -> str:
-        """The sha256 of the weights, as it is written into results."""
+        """The sha256 of the weights, as written into results."""
 
     def minimum_size(self, layer: str) -> int:
-        """Smallest height and width in pixels for which ``layer`` has 2x2 positions, fewer make no statistics."""
+        """Smallest height and width in pixels for which ``layer`` has 2x2 positions, the minimum for statistics."""
 
     def reach(self, layer: str) -> int:
         """Receptive field of ``layer``, as a margin in pixels."""
@@ -37,18 +37,18 @@ class Descriptor(Sight, Protocol):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Every layer that can be asked for, shallow to deep."""
+        """All available layers, from shallow to deep."""
 
     def forward(self, image: torch.Tensor, layers: Iterable[str]) -> Features:
-        """Compute ``layers`` for ``image`` (N, 3, H, W), sRGB in [0, 1]; no deeper than asked."""
+        """Compute ``layers`` for ``image`` (N, 3, H, W), sRGB in [0, 1]; deeper layers are not computed."""
 
 
 def check_size(descriptor: Sight, width: int, height: int, layers: Iterable[str], what: str = "image") -> None:
-    """Make sure that a picture of ``width`` x ``height`` has 2x2 positions at least in each of ``layers``.
+    """Check that a picture of ``width`` x ``height`` has at least 2x2 positions in each of ``layers``.
 
     Raises:
-        ImageSizeError: it has not; ``what`` is the picture's name in the message.
-        UnknownNameError: a layer that ``descriptor`` does not have.
+        ImageSizeError: the picture is too small; ``what`` is its name in the message.
+        UnknownNameError: ``descriptor`` does not have one of the layers.
     """
     needed = {layer: descriptor.minimum_size(layer) for layer in layers}
     layer = max(needed, key=needed.__getitem__)

@@ -27,9 +27,9 @@ def load_vgg(
     """Build the VGG network ``name``.
 
     Args:
-        name: what ``impasto models list`` shows, or the path of a weights file in any format we know.
+        name: a name from ``impasto models list``, or the path of a weights file in any supported format.
         pooling: 'max' or 'average'.
-        precision: of the convolutions.
+        precision: precision of the convolutions.
         on_download: called with bytes done and in all if the weights have to be fetched first.
 
     Raises:
@@ -57,7 +57,7 @@ def load_vgg(
 
 
 def load_encoder(name: str, *, on_download: Callable[[int, int | None], None] | None = None) -> VGG:
-    """Build the VGG network of the descriptor ``name``: of 'compact', the narrow one without its maps.
+    """Build the VGG network of the descriptor ``name``; for 'compact', the narrow network without its maps.
 
     Raises:
         UnknownNameError: neither bundled, stored nor known, and no file of that name.
@@ -77,10 +77,10 @@ def load_descriptor(
     """Build the descriptor network ``name``.
 
     Args:
-        name: 'auto' for VGG19, or the compact descriptor if VGG19 is not here and cannot be fetched; 'compact'; or what
-            `load_vgg` knows.
+        name: 'auto', 'compact', or a name for `load_vgg`. 'auto' is VGG19, or the compact descriptor if VGG19 is not
+            stored and cannot be fetched.
         pooling: 'max' or 'average'.
-        precision: of the convolutions.
+        precision: precision of the convolutions.
         on_download: called with bytes done and in all if the weights have to be fetched first.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The compact descriptor: a quarter of VGG19's width, trained by this project to see what VGG19 sees."""
+"""The compact descriptor: a quarter of VGG19's width, trained by this project to predict VGG19's activations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from impasto.descriptors.convolution import Precision
     from impasto.types import Features
 
-# A quarter of VGG19's; twice that where it costs little and all style begins.
+# A quarter of VGG19's widths, and more in some early layers, where the cost is low and all style features begin.
 COMPACT_WIDTHS: Mapping[str, int] = MappingProxyType(
     {
         **{"conv1_1": 32, "conv1_2": 16, "conv2_1": 40, "conv2_2": 32},
@@ -41,8 +41,8 @@ class CompactDescriptor(nn.Module):
         narrow: the network before the maps.
 
     Each layer has a head, an affine map that predicts VGG19's activations (`impasto.training.distillation`). Squared
-    errors and distances of Gram matrices do not see rotations; so what is computed is the prediction rotated into as
-    few channels as it has dimensions (`shortest_map`), and losses and their weights keep their meaning at little cost.
+    errors and distances of Gram matrices are invariant to rotations. So the prediction is rotated into as few channels
+    as it has dimensions (`shortest_map`). This is cheaper and does not change losses or the meaning of their weights.
     """
 
     def __init__(
@@ -64,9 +64,9 @@ class CompactDescriptor(nn.Module):
             mean: of R, G, B in [0, 1].
             std: of R, G, B in [0, 1].
             identity: sha256 of the weights, as written into results.
-            pooling: of the narrow network, which was trained with 'max'.
-            precision: of the convolutions.
-            full: layers to give in VGG19's own channels, where these matter.
+            pooling: pooling of the narrow network, which was trained with 'max'.
+            precision: precision of the convolutions.
+            full: layers to return in VGG19's own channels.
         """
         super().__init__()
         self.name = "compact"
@@ -87,7 +87,7 @@ class CompactDescriptor(nn.Module):
         return int(self.get_parameter(f"_heads.{layer}.weight").shape[0])
 
     def map(self, layer: str) -> nn.Conv2d:
-        """The map of ``layer`` from the narrow network's activations to what is given: a 1x1 convolution."""
+        """The map from the narrow network's activations of ``layer`` to the returned ones: a 1x1 convolution."""
         self._check(layer)
         found: nn.Conv2d = self._heads[layer]  # type: ignore[assignment]
         return found
@@ -127,8 +127,9 @@ class CompactDescriptor(nn.Module):
 def shortest_map(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """Rotate the outputs of an affine map into as few channels as its input has, plus one.
 
-    For ``A f + b`` with ``[A b] = Q R``, where the columns of Q are orthonormal, ``|A d + b e| = |R [d; e]|`` for every
-    difference ``[d; e]`` of augmented inputs, and so for those of Gram matrices: only R is needed.
+    The map is ``A f + b`` with ``[A b] = Q R``, where the columns of Q are orthonormal. Then
+    ``|A d + b e| = |R [d; e]|`` for every difference ``[d; e]`` of augmented inputs. The same holds for differences of
+    Gram matrices, so R suffices.
 
     Args:
         weight: (D, C, 1, 1) with D > C.

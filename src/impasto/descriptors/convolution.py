@@ -1,8 +1,8 @@
-"""3x3 convolution with frozen weights, by the fastest kernel that this processor has.
+"""3x3 convolution with frozen weights, by the fastest kernel of this processor.
 
-An optimisation spends nearly all its time here, and needs no gradient for the weights. So the backward pass with
-respect to the input is itself a plain convolution (with the filters turned by 180 degrees and the channels
-exchanged), and both directions may use kernels that exist for inference only.
+An optimisation spends nearly all its time in these convolutions and needs no gradient for the weights. So the backward
+pass with respect to the input is itself a plain convolution, with the filters turned by 180 degrees and the channels
+exchanged. Both directions may use kernels that exist for inference only.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class FrozenConvolution(nn.Module):
         if self._edges == "replicate":
             return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), self.weight, self.bias)
         positions = x.shape[2] * x.shape[3]
-        # An exported network is run by others, with kernels of their own.
+        # Exported networks are run by other runtimes, which have their own kernels.
         winograd = self.weight_backward is not None and not torch.compiler.is_exporting()
         winograd = winograd and not torch.is_autocast_enabled(x.device.type)
         if winograd and positions >= _WINOGRAD_MIN_POSITIONS:

@@ -22,11 +22,11 @@ _FAINTEST = 0.01  # of the layer's mean activation
 def rescale_activations(network: VGG, images: Sequence[Tensor]) -> VGG:
     """Build a network whose rectified filters have mean 1 over ``images`` and positions.
 
-    Gatys et al. (2016), section 2: with ReLU and pooling, dividing a filter by its mean activation and multiplying the
-    filters that read it by the same leaves the function as it was, up to the scale of each channel. It makes the
-    weights of losses comparable between layers and between networks. Differs from the paper in the images: there the
-    validation set of ImageNet, here ``images``, each (1, 3, H, W); and a filter that they hardly excite is not raised
-    beyond 1/100 of its layer's mean.
+    Gatys et al. (2016), section 2: each filter is divided by its mean activation, and the weights of the next layer for
+    this channel are multiplied by it. With ReLU and pooling, this changes only the scale of each channel. It makes the
+    weights of losses comparable between layers and between networks. Differs from the paper in two points. The images
+    are ``images``, each (1, 3, H, W), in place of ImageNet's validation set. The divisor of a filter with a low mean
+    activation is at least 1/100 of its layer's mean.
     """
     layers = [layer for layer in network.layers if layer.startswith("relu")]
     with torch.no_grad():

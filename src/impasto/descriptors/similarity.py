@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def linear_cka(one: Tensor, other: Tensor) -> float:
-    """Return the linear centred kernel alignment of two sets of activations: 1 is the same but for turns and scale.
+    """Return the linear centred kernel alignment of two sets of activations; 1 means equal up to rotation and scale.
 
     Kornblith et al. (2019), "Similarity of Neural Network Representations Revisited", section 3:
     ``|Y^T X|^2 / (|X^T X| |Y^T Y|)`` in Frobenius norms, of centred columns.
@@ -18,7 +18,7 @@ def linear_cka(one: Tensor, other: Tensor) -> float:
     """
     x, y = ((each.flatten(1) - each.flatten(1).mean(0)).double() for each in (one, other))
     if x.shape[1] > x.shape[0]:
-        # The same numbers from the kernels of the examples, which are smaller.
+        # With fewer examples than channels, the kernels of the examples are smaller and give the same result.
         kernels = x @ x.T, y @ y.T
         shared, norms = (kernels[0] * kernels[1]).sum(), [torch.linalg.norm(kernel) for kernel in kernels]
     else:

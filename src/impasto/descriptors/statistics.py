@@ -1,4 +1,4 @@
-"""Statistics of activations that networks paint with and losses compare."""
+"""Statistics of activations, used by networks and by losses."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def mean_and_std(features: Tensor) -> Tensor:
 
 
 def sums_of_powers(features: Tensor) -> Tensor:
-    """Add up each channel of ``features`` (N, C, H, W), and its squares: (N, 2, C), float32."""
+    """Sum each channel of ``features`` (N, C, H, W) and its squares: (N, 2, C), float32."""
     x = features.float().flatten(2)
     return torch.stack([x.sum(2), x.square().sum(2)], dim=1)
 
 
 def mean_and_std_of(sums: Tensor, positions: int) -> Tensor:
-    """Return what `mean_and_std` does, given the `sums_of_powers` over all ``positions``, (N, 2, C)."""
+    """Return `mean_and_std` given the `sums_of_powers`, (N, 2, C), over all ``positions``."""
     mean, square = (sums / positions).unbind(1)
     return torch.stack([mean, ((square - mean.square()).clamp_min(0) + _FLOOR).sqrt()], dim=1)

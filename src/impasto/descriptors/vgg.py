@@ -34,7 +34,7 @@ def layer_names(architecture: str) -> tuple[str, ...]:
 class VGG(nn.Module):
     """The convolutional part of a VGG network with constant weights.
 
-    Preprocessing lives in here: images are RGB in [0, 1], and ``(image - mean) / std`` is the first thing done.
+    The network includes the preprocessing: images are RGB in [0, 1] and are normalised by ``(image - mean) / std``.
     """
 
     mean: Tensor
@@ -56,18 +56,18 @@ class VGG(nn.Module):
 
         Args:
             architecture: 'vgg16' or 'vgg19'.
-            tensors: ``convB_I.weight`` (C_out, C_in, 3, 3) and ``convB_I.bias`` (C_out), for RGB input. They may end
-                early: then so do the layers.
+            tensors: ``convB_I.weight`` (C_out, C_in, 3, 3) and ``convB_I.bias`` (C_out), for RGB input. The layers end
+                at the last convolution that is given.
             mean: of R, G, B in [0, 1].
             std: of R, G, B in [0, 1].
-            name: as written into results; the architecture if not given.
+            name: name as written into results; by default, the architecture.
             identity: sha256 of the weights, as written into results.
             pooling: Gatys et al. (2016), section 2, prefer 'average'; the networks were trained with 'max'.
-            precision: of the convolutions; the weights are kept in it.
+            precision: precision of the convolutions and of the stored weights.
 
         Raises:
-            UnknownNameError: no such architecture or pooling.
-            WeightsFormatError: not even conv1_1 is there.
+            UnknownNameError: there is no such architecture or pooling.
+            WeightsFormatError: conv1_1 is missing.
         """
         super().__init__()
         if architecture not in CONVOLUTIONS_PER_BLOCK:
@@ -88,8 +88,8 @@ class VGG(nn.Module):
                 if f"{layer}.weight" not in tensors:
                     break
                 weight, bias = tensors[f"{layer}.weight"].float(), tensors[f"{layer}.bias"].float()
-                # Differs from the network as it was trained: zeros around the picture are seen as a line there, and
-                # style transfer paints it as a frame.
+                # Differs from the trained network: zero padding looks like a line at the edge of the picture, which
+                # style transfer paints as a frame.
                 edges: Edges = "replicate" if layer == "conv1_1" else "zeros"
                 self.convolutions[layer] = FrozenConvolution(weight, bias, precision, edges)
             available.append(layer)
@@ -145,7 +145,7 @@ class VGG(nn.Module):
             if layer.startswith("conv"):
                 x = self.convolutions[layer](x)
             elif layer.startswith("relu"):
-                # In place halves the memory, unless the activation before it is wanted too.
+                # In-place rectification halves the memory; it is not possible if the input was requested, too.
                 x = F.relu(x, inplace=layer.replace("relu", "conv") not in wanted)
             else:
                 x = F.max_pool2d(x, 2) if self.pooling == "max" else F.avg_pool2d(x, 2)

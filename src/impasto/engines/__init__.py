@@ -1,1 +1,1 @@
-"""Picture(s) in, picture out."""
+"""The engines, which paint a content image in a style."""

@@ -1,4 +1,4 @@
-"""The engine 'adain': any style by the means and deviations of activations (Huang and Belongie 2017)."""
+"""The engine 'adain': any style by means and standard deviations of activations (Huang and Belongie 2017)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class AdaINEngine(AnyStyleEngine):
-    """Paints in the style of any picture."""
+    """Paints in the style of any style image."""
 
     name = "adain"
     architecture = "adain"
@@ -42,7 +42,7 @@ class AdaINEngine(AnyStyleEngine):
 
                 return paint
 
-            # Section 6.4: to mix activations with those of the content is to mix what they are scaled to.
+            # Section 6.4 mixes the activations with the content's. Mixing the means and deviations has the same result.
             return self._towards_content(painted_with(own + strength * (mixed - own)), painted_with(own))
 
         return painter

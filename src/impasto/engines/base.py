@@ -27,7 +27,7 @@ class Style:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse a weight that means nothing.
+        """Refuse a weight that is not positive.
 
         Raises:
             UsageError: it is not positive.
@@ -36,7 +36,7 @@ class Style:
 
     @property
     def picture(self) -> Picture:
-        """The style image, without transparency; of a style of the gallery, the picture in its file.
+        """The style image, without transparency. For a style of the gallery, this is the picture in its file.
 
         Raises:
             UsageError: this is a style of the gallery whose file has no picture.
@@ -51,7 +51,7 @@ class Style:
         """Refuse a style of the gallery whose file has no picture.
 
         Raises:
-            UsageError: this is one.
+            UsageError: the style's file has no picture.
         """
         if not isinstance(self.source, Picture) and not self.source.image:
             raise UsageError(
@@ -62,24 +62,24 @@ class Style:
 
 @dataclass(frozen=True)
 class StylizeInputs:
-    """A content image and the style images to paint it in; none if the engine's network has its own style."""
+    """A content image and its style images. There are no style images if the engine's network has its own style."""
 
     content: LazyPicture
     styles: tuple[Style, ...]
     masks: tuple[LazyPicture, ...] = ()
-    """Where each style applies: one for each, or none; see `impasto.engines.masks.masked_strips`."""
+    """One mask per style, or none. A mask says where its style applies: see `impasto.engines.masks.masked_strips`."""
 
     def __post_init__(self) -> None:
-        """Refuse masks of which nobody knows what they belong to.
+        """Refuse masks that do not match the styles one to one.
 
         Raises:
-            UsageError: there are not as many as styles.
+            UsageError: the number of masks differs from the number of styles.
         """
         check_masks(len(self.masks), len(self.styles))
 
     @property
     def shares(self) -> list[float]:
-        """The styles' weights, scaled to sum 1.
+        """The styles' weights, scaled to a sum of 1.
 
         Raises:
             UsageError: there is no style.
@@ -92,11 +92,11 @@ class Weighted(Protocol):
 
     @property
     def weight(self) -> float:
-        """Its share, in proportion to the others'."""
+        """The share of the part, relative to the weights of the other parts."""
 
 
 def check_weight(weight: float) -> None:
-    """Refuse a weight of a style that means nothing.
+    """Refuse a style weight that is not positive.
 
     Raises:
         UsageError: it is not positive.
@@ -106,17 +106,17 @@ def check_weight(weight: float) -> None:
 
 
 def check_masks(masks: int, styles: int) -> None:
-    """Refuse masks of which nobody knows what they belong to; a network with a style of its own takes one.
+    """Refuse masks that do not match the styles one to one. A network with its own style takes one mask.
 
     Raises:
-        UsageError: there are not as many as styles.
+        UsageError: the number of masks differs from the number of styles.
     """
     if masks and masks != max(1, styles):
         raise UsageError(f"{masks} masks are given for {styles} styles; give one for each, in their order")
 
 
 def mixture(styles: Sequence[Weighted]) -> list[float]:
-    """Return the weights of ``styles``, scaled to sum 1.
+    """Return the weights of ``styles``, scaled to a sum of 1.
 
     Raises:
         UsageError: there is no style.
@@ -129,18 +129,18 @@ def mixture(styles: Sequence[Weighted]) -> list[float]:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Memory and time that painting a picture will take."""
+    """Estimated memory and time for painting a picture."""
 
     memory: int
-    """Bytes that the process will have resident at most, without what the file of the result takes."""
+    """Peak resident memory of the process in bytes, without the memory for writing the result file."""
     seconds: float
-    """On this machine as busy as it is now; a run that converges early takes less."""
+    """Time on this machine under its current load. A run that converges early takes less."""
     tile: int = 0
-    """Side in pixels of the parts that an optimisation will look at; 0 is the whole."""
+    """Side in pixels of the tiles in which an optimisation evaluates the picture; 0 means no tiles."""
     disk: int = 0
-    """Bytes of state that will be kept on disk meanwhile."""
+    """Bytes of state that the run keeps on disk."""
     accelerator: int = 0
-    """Bytes of its own memory, if one computes."""
+    """Bytes of GPU memory, if a GPU computes."""
 
 
 class Stylize(Protocol):
@@ -151,10 +151,10 @@ class Stylize(Protocol):
 
 
 class Engine(Protocol):
-    """A way to paint.
+    """A method of style transfer.
 
     Attributes:
-        network: what it has loaded, which other engines of its name may share.
+        network: the loaded network, which other engines of the same name may share.
     """
 
     network: Any
@@ -165,7 +165,7 @@ class Engine(Protocol):
         Args:
             inputs: what to paint.
             on_step: called after every step; an exception from it stops the run.
-            checkpoint: where to keep the state of the run, and whether to continue from there.
+            checkpoint: the file for the state of the run, which also says if the run continues from it.
 
         Returns:
             The stylized image: size, alpha, bit depth, profile and format are those of the content image unless the
@@ -176,22 +176,23 @@ class Engine(Protocol):
         """
 
     def forecast(self, inputs: StylizeInputs, folder: Path) -> Forecast:
-        """Say what painting ``inputs`` will take, after a trial of seconds; ``folder`` is where state may be kept.
+        """Estimate memory and time for ``inputs`` by a trial of a few seconds. State may be kept in ``folder``.
 
         Raises:
-            OutOfMemoryError: no way of painting fits into this machine.
+            OutOfMemoryError: the picture does not fit into this machine's memory, not even in tiles.
         """
 
     def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> Callable[[LazyPicture], Iterator[Picture]]:
-        """Return what paints pictures as large as the content of ``inputs``, and with its statistics, as `strips`.
+        """Return a function that paints the frames of a shot, strip by strip like `StreamingEngine.strips`.
 
-        There are no masks. ``on_note`` is told what is out of the ordinary.
+        The frames are as large as the content of ``inputs`` and are painted with its statistics. Masks are not
+        supported. ``on_note`` is called with notes for the user.
         """
 
 
 @runtime_checkable
 class StreamingEngine(Engine, Protocol):
-    """A way to paint that needs no more than a strip of the picture at a time."""
+    """An engine that holds only one strip of the picture in memory at a time."""
 
     def strips(self, inputs: StylizeInputs, *, on_step: OnStep) -> Iterator[Picture]:
-        """Paint as `stylize` does; give the result from top to bottom in pictures of full width."""
+        """Paint as `stylize` does, and yield the result from top to bottom in strips of full width."""

@@ -1,4 +1,4 @@
-"""The engines: one row for each, with everything that others have to know of it."""
+"""The catalog of engines: one row per engine, with everything that other modules need to know about it."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ OptionsT = TypeVar("OptionsT", bound=Options)
 
 @dataclass(frozen=True)
 class EngineRow:
-    """An engine."""
+    """A row of the catalog."""
 
     name: str
     code: str
-    """``module:attribute`` of what makes it, imported on first use."""
+    """``module:attribute`` of the engine's factory, which is imported on first use."""
     options: type[EngineOptions]
     styles: StyleKinds = "any"
     codes: bool = False
-    """Whether a style of the gallery may be a code alone, without a picture."""
+    """True if the engine accepts gallery styles that are a code without a picture."""
     steps: bool = False
-    """Whether it works in many steps, so that there is something to resume, to film and to plot."""
+    """True if the engine works in many steps, so that a run can be resumed, filmed and plotted."""
 
     def load(self) -> Callable[..., Engine]:
-        """Import what makes the engine.
+        """Import the engine's factory.
 
         Raises:
             MissingDependencyError: it needs a package that is not installed.
@@ -55,7 +55,7 @@ class EngineRow:
 
     @property
     def is_available(self) -> bool:
-        """True if it can paint as impasto is installed, by a descriptor or a bundled network."""
+        """True if this installation has all that the engine needs, such as a bundled network."""
         architecture = getattr(self.load(), "architecture", None)
         return architecture is None or bool(bundled_networks(architecture))
 
@@ -79,7 +79,7 @@ def engine_row(name: str) -> EngineRow:
     """Return the row of the engine ``name``.
 
     Raises:
-        UnknownNameError: there is none; the message suggests the nearest.
+        UnknownNameError: there is no such engine; the message suggests the most similar name.
     """
     if name not in ENGINES:
         raise UnknownNameError("engine", name, ENGINES)
@@ -93,9 +93,9 @@ def parse_options(
     *,
     written: Callable[[str], str] = str,
 ) -> OptionsT:
-    """Make the options of ``engine``, one of ``models``, of ``values`` by name.
+    """Build the options of ``engine``, one of ``models``, from ``values`` by name.
 
-    ``written`` says how the names of options are written where they came from.
+    ``written`` turns an option's name into the spelling that the user wrote, for messages.
 
     Raises:
         UnknownNameError: there is no such engine, or no such option.
@@ -120,10 +120,10 @@ def create_engine(
     """Make the engine ``name``.
 
     Args:
-        name: of a row above.
-        options: an instance of the row's options.
+        name: name of a row above.
+        options: an instance of the options class of the row.
         on_download: called with bytes done and in all if weights have to be fetched.
-        network: that of another engine of this name whose options have the same `network_key`; it is not loaded again.
+        network: the network of another engine of the same name and `network_key`, to reuse it.
 
     Raises:
         UnknownNameError: there is no such engine.

@@ -1,4 +1,4 @@
-"""The descriptor network that options name, on the device that they name."""
+"""Loading of the descriptor network that the options name, onto the device that they name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def load_descriptor_of(
 
 
 def choose_device(name: str) -> torch.device:
-    """Take 'auto' as the fastest device there is, and try any other before the work starts.
+    """Return the device ``name``; 'auto' is the fastest available. Any other device is tested before the work starts.
 
     Raises:
         UsageError: PyTorch cannot use the device.

@@ -1,4 +1,4 @@
-"""A descriptor's graphs, loaded when they are first needed, and kept."""
+"""A descriptor's graphs, loaded on first use and kept."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from impasto.types import FloatArray
 
 _FLEXIBLE = 300_000
-"""Pixels up to which one compiled graph serves all sizes; for more, it takes half of the memory if it serves one."""
+"""Pixels up to which one compiled graph serves all sizes. Above, a graph for one size takes half of the memory."""
 _FIRST: dict[GraphsOf, str] = {"neighbors": "see_layers", "statistics": "sum_statistics"}
 _FETCHED = ("vgg19", "vgg16")
 """Names of `impasto.weights.store.REMOTE_WEIGHTS`, without PyTorch."""
@@ -32,7 +32,7 @@ _BUNDLED = Path(str(files("impasto.bundled"))) / "descriptors"
 
 
 class DescriptorGraphs:
-    """Functions of a descriptor network, with their gradients, for an optimisation to call."""
+    """The functions of a descriptor network and their gradients, for use by an optimisation."""
 
     def __init__(
         self,
@@ -43,19 +43,19 @@ class DescriptorGraphs:
         device: str = "auto",
         on_download: Callable[[int, int | None], None] | None = None,
     ) -> None:
-        """Find ``descriptor``; graphs of one that is not bundled are made now, and kept.
+        """Find the graphs of ``descriptor``; if they are not bundled, export them now and keep them.
 
         Args:
-            descriptor: by name.
+            descriptor: name of the descriptor.
             options: who runs the graphs, and how.
-            graphs: what for.
-            device: that computes.
+            graphs: the set of functions that is needed.
+            device: the device that computes.
             on_download: called with bytes done and in all if weights have to be fetched.
 
         Raises:
             UnknownNameError: there is no such descriptor.
             WeightsError: its weights cannot be fetched or read.
-            MissingDependencyError: graphs have to be made, or the device needs it, and PyTorch is not installed.
+            MissingDependencyError: PyTorch is not installed, and the export of the graphs or the device needs it.
         """
         self._options = options
         self._device = device
@@ -87,7 +87,7 @@ class DescriptorGraphs:
         key = (graph, shape if large else ())
         runtime = self._runtimes.get(key)
         if self._last is not runtime:
-            self.release()  # one runs many times before the next one is needed: no two have to keep their memory
+            self.release()  # a graph runs many times before another is needed, so only one keeps its memory
         if runtime is None:
             check_addresses()
             self._runtimes = {known: kept for known, kept in self._runtimes.items() if known[1] in ((), shape)}
@@ -97,7 +97,7 @@ class DescriptorGraphs:
         return runtime.run(inputs)
 
     def release(self) -> None:
-        """Give back the memory that the last graph keeps for its next run."""
+        """Free the memory that the last graph keeps for its next run."""
         if self._last is not None:
             self._last.release()
             return_freed_blocks()

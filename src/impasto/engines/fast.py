@@ -1,8 +1,8 @@
 """The engine 'fast': one pass through a conditional transformer paints any picture in the style of any other.
 
-The style predictor turns each style image into a code; codes are mixed by their weights, and drawn towards the code of
-the identity by the strength. `measure` finds the scales and shifts of this picture on a thumbnail, and `render` paints
-it tile by tile.
+The style predictor turns each style image into a code. Codes are mixed by their weights. The strength interpolates
+between the code of the identity and the mixed code. `measure` finds the picture's scales and shifts on a thumbnail, and
+`render` paints the picture tile by tile.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class FastEngine(AnyStyleEngine):
-    """Paints in any style, of a picture or of the gallery."""
+    """Paints in the style of any style image or of the gallery."""
 
     name = "fast"
     architecture = "conditional"
@@ -55,9 +55,9 @@ class FastEngine(AnyStyleEngine):
         """Mix the codes of ``styles`` by ``shares``, and apply the strength: (1, code_size).
 
         Args:
-            styles: pictures, whose codes are predicted, and styles of the gallery.
-            shares: of the mixture; their sum is 1.
-            thumbnail: of the content image, (H, W, 3).
+            styles: style images, whose codes are predicted, and styles of the gallery.
+            shares: the share of each style in the mixture; their sum is 1.
+            thumbnail: thumbnail of the content image, (H, W, 3).
 
         Raises:
             StyleError: a style of the gallery belongs to another network.
@@ -75,7 +75,7 @@ class FastEngine(AnyStyleEngine):
         return blended
 
     def _graphs_of(self, styles: tuple[Style, ...]) -> NetworkGraphs:
-        """Return the network, with the layers that a style was learned with."""
+        """Return the graphs of the network, with the layers that were learned together with a style, if any."""
         for style in styles:
             if isinstance(style.source, GalleryStyle) and style.source.layers:
                 if len(styles) > 1:

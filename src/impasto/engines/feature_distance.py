@@ -1,7 +1,7 @@
-"""Looking at pictures of any size through a descriptor's graphs, whole or tile by tile.
+"""Features of pictures of any size, and their distance from targets, computed by a descriptor's graphs.
 
-The graphs take sides that are multiples of 8; tiles at the ends of a picture are enlarged to that by repeating its last
-row and column.
+Pictures are processed whole or tile by tile. The graphs take sides that are multiples of 8. Tiles at the right and
+bottom edges of a picture are padded to such sides by repeating the last row and column.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 STRIDE = 8
 """`impasto.losses.gradients.STRIDE`, without PyTorch."""
 _HALO = 40
-"""Pixels around a position of relu4_1 that it sees, and more, as a multiple of `STRIDE`."""
+"""Halo of a tile in pixels: the receptive field of relu4_1 as a margin, rounded up to a multiple of `STRIDE`."""
 TILE_PIXELS = 330_000
-"""Of a tile at most, about."""
+"""Maximum number of pixels of a tile, approximately."""
 _LONGEST_SIDE = 1024
-"""Of a tile, in pixels."""
+"""Longest side of a tile in pixels."""
 _LARGE_TILE_PIXELS, _LARGE_TILE_SIDE = 140_000, 384
-"""The same of a picture with a longer side: what is as large as the picture needs the memory."""
+"""The same two limits for a picture with a longer side, whose arrays leave less memory for a tile."""
 _DISTANCE_SHARE = 0.3
-"""Weight of the relative squared distance beside the cosine distance, of hypercolumns."""
+"""Weight of the relative squared distance of hypercolumns; the cosine distance has weight 1."""
 _SAMPLE = 16384
-"""Positions of a large picture by which the means of its features are estimated."""
+"""Number of positions of a large picture from which the means of its features are estimated."""
 _NOTHING = 1e-12
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A part of one side of a picture: what is its own, and what is seen, in pixels, ends excluded."""
+    """An interval of one side of a picture, without and with its halo, in pixels, ends excluded."""
 
     first: int
     last: int
@@ -51,7 +51,7 @@ class _Part:
 
 
 def _parts(length: int, count: int) -> list[_Part]:
-    """Divide ``length``, a multiple of `STRIDE`, into ``count`` parts that are seen in equal lengths."""
+    """Divide ``length``, a multiple of `STRIDE`, into ``count`` parts whose lengths with halo are equal."""
     own = -(-length // (count * STRIDE)) * STRIDE
     seen = min(length, own + 2 * _HALO)
     parts = []
@@ -63,13 +63,13 @@ def _parts(length: int, count: int) -> list[_Part]:
 
 @dataclass(frozen=True)
 class Tile:
-    """A part of a picture."""
+    """A tile of a picture, with its halo."""
 
     rows: _Part
     columns: _Part
 
     def cut(self, image: FloatArray) -> FloatArray:
-        """Cut what is seen out of ``image`` (1, 3, H, W), whose last row and column are repeated where it ends."""
+        """Cut the tile with its halo out of ``image`` (1, 3, H, W); pad by repeating the last row and column."""
         part = self.seen(image)
         rows, columns = (
             side.seen_last - side.seen_first - there
@@ -80,7 +80,7 @@ class Tile:
         return np.pad(part, ((0, 0), (0, 0), (0, rows), (0, columns)), mode="edge")
 
     def add(self, part: FloatArray, gradient: FloatArray) -> None:
-        """Add the gradient with respect to what `cut` returned to that with respect to the image, (1, 3, H, W)."""
+        """Add ``part``, the gradient with respect to the result of `cut`, to the image's ``gradient`` (1, 3, H, W)."""
         there = self.seen(gradient)
         height, width = there.shape[2:]
         part[:, :, height - 1] += part[:, :, height:].sum(2)
@@ -88,12 +88,12 @@ class Tile:
         there += part[:, :, :height, :width]
 
     def seen(self, array: npt.NDArray[Scalar], step: int = 1) -> npt.NDArray[Scalar]:
-        """Cut what is seen out of ``array`` (1, C, H / step, W / step)."""
+        """Cut the tile with its halo out of ``array`` (1, C, H / step, W / step)."""
         rows, columns = (slice(side.seen_first // step, side.seen_last // step) for side in (self.rows, self.columns))
         return array[:, :, rows, columns]
 
     def kept(self, array: FloatArray, step: int) -> FloatArray:
-        """Cut what is the tile's own out of what it sees, ``array`` (1, C, h, w)."""
+        """Cut the halo off ``array`` (1, C, h, w), which covers the tile with its halo."""
         rows, columns = (
             slice((side.first - side.seen_first) // step, (side.last - side.seen_first) // step)
             for side in (self.rows, self.columns)
@@ -101,17 +101,17 @@ class Tile:
         return array[:, :, rows, columns]
 
     def own(self, array: npt.NDArray[Scalar], step: int) -> npt.NDArray[Scalar]:
-        """Cut the tile's own part out of ``array`` (1, C, H / step, W / step)."""
+        """Cut the tile without its halo out of ``array`` (1, C, H / step, W / step)."""
         rows, columns = (slice(side.first // step, side.last // step) for side in (self.rows, self.columns))
         return array[:, :, rows, columns]
 
     def step(self, features: FloatArray) -> int:
-        """Return how many pixels a row of ``features`` (1, C, h, w), which the tile sees, stands for."""
+        """Return the stride in pixels of ``features`` (1, C, h, w) of the tile with its halo."""
         return int((self.rows.seen_last - self.rows.seen_first) // features.shape[2])
 
     @property
     def mask(self) -> FloatArray:
-        """1 where positions of relu4_1 are the tile's own, else 0: (1, 1, h / 8, w / 8)."""
+        """1 at positions of relu4_1 inside the tile, 0 in its halo: (1, 1, h / 8, w / 8)."""
         shape = [(side.seen_last - side.seen_first) // STRIDE for side in (self.rows, self.columns)]
         mask = np.zeros((1, 1, *shape), np.float32)
         self.kept(mask, STRIDE)[:] = 1
@@ -119,7 +119,7 @@ class Tile:
 
 
 class Target(Protocol):
-    """The features that each position should have."""
+    """The target features of each position of a picture."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -130,12 +130,12 @@ class Target(Protocol):
         """The sum of the squares."""
 
     def seen(self, tile: Tile, step: int) -> FloatArray:
-        """Return what ``tile`` sees of it: (1, C, h, w)."""
+        """Return the part for ``tile`` with its halo: (1, C, h, w)."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """Features, one by one."""
+    """Target features that are stored in full."""
 
     array: FloatArray
     """(1, C, H / step, W / step)."""
@@ -157,12 +157,12 @@ class Features:
 
 @dataclass(frozen=True)
 class Gathered:
-    """Features that are all among a few, at two bytes for a position."""
+    """Target features that are stored as indices into a small bank, with two bytes per position."""
 
     bank: FloatArray
-    """The few: (C, M)."""
+    """The features of the bank: (C, M)."""
     chosen: npt.NDArray[np.unsignedinteger]
-    """Which of them stands at each position: (1, 1, H / step, W / step)."""
+    """Index into the bank for each position: (1, 1, H / step, W / step)."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -196,7 +196,7 @@ class Look:
     """A view of pictures through a descriptor."""
 
     def __init__(self, graphs: DescriptorGraphs, tile_pixels: int = TILE_PIXELS) -> None:
-        """Take the graphs; what has more than ``tile_pixels`` is looked at in tiles, with the same result."""
+        """Take the graphs. Pictures of more than ``tile_pixels`` are processed in tiles, with the same result."""
         self._graphs = graphs
         self._tile_pixels = tile_pixels
 
@@ -209,9 +209,9 @@ class Look:
         return self._see("see_layers", pixels)
 
     def distance(self, target: FloatArray, tv_weight: float) -> FeatureDistance:
-        """Return the objective of a picture whose hypercolumns should be ``target`` (1, C, H / 4, W / 4).
+        """Return the objective of matching the hypercolumns ``target`` (1, C, H / 4, W / 4).
 
-        It is ``mean(1 - cos(F, T)) + 0.3 |F - T|^2 / |T|^2`` and total variation.
+        The objective is ``mean(1 - cos(F, T)) + 0.3 |F - T|^2 / |T|^2`` plus weighted total variation.
         """
         features = Features(target)
         factors = [1 / (target.shape[2] * target.shape[3]), _DISTANCE_SHARE / max(features.square, _NOTHING)]
@@ -222,10 +222,10 @@ class Look:
     def distance_by_layer(
         self, targets: Mapping[str, Target], tv_weight: float, weights: FloatArray | None = None
     ) -> FeatureDistance:
-        """Return the objective of a picture whose layers should be ``targets``.
+        """Return the objective of matching the features ``targets``, by layer.
 
-        It is the mean over layers of ``|F - T|^2 / |T|^2``, and total variation. ``weights``, (1, 1, H / 8, W / 8), say
-        how much the features of each position count.
+        The objective is the mean over layers of ``|F - T|^2 / |T|^2`` plus weighted total variation. ``weights``,
+        (1, 1, H / 8, W / 8), are the weights of the positions.
         """
         factors = [1 / (len(targets) * max(target.square, _NOTHING)) for target in targets.values()]
         return FeatureDistance(self._graphs, "match_layers", targets, factors, tv_weight, self._tile_pixels, weights)
@@ -233,13 +233,13 @@ class Look:
     def gathered(
         self, pixels: FloatArray, banks: Mapping[str, Sequence[FloatArray]], shares: Sequence[float], seed: int
     ) -> dict[str, Gathered]:
-        """Find the neighbours of the layers of ``pixels`` (H, W, 3) without holding features of the whole.
+        """Find the nearest neighbours of the features of ``pixels`` (H, W, 3), tile by tile.
 
         Args:
             pixels: the picture.
-            banks: by layer, features (C, M) of each style.
-            shares: of each style.
-            seed: of the positions by which means and shares are found out.
+            banks: features (C, M) of each style, by layer.
+            shares: share of each style.
+            seed: seed for the random positions from which means and shares are estimated.
         """
         sample = self.sampled("see_layers", pixels, dict.fromkeys(banks, _SAMPLE), seed)
         searches = {layer: NeighborSearch(sample.pop(layer), bank, shares) for layer, bank in banks.items()}
@@ -257,7 +257,7 @@ class Look:
         return found
 
     def sampled(self, graph: str, pixels: FloatArray, counts: Mapping[str, int], seed: int) -> dict[str, FloatArray]:
-        """Compute ``pixels``'s features at random positions, at most so many of each output of ``graph``: (C, N)."""
+        """Compute features of ``pixels`` at random positions, up to ``counts`` for each output of ``graph``: (C, N)."""
         height, width = padded_size(*pixels.shape[:2])
         chosen: dict[str, npt.NDArray[np.bool_]] = {}
         found: dict[str, list[FloatArray]] = {name: [] for name in counts}
@@ -275,7 +275,7 @@ class Look:
         targets: Mapping[str, FloatArray],
         blend: Callable[[FloatArray, FloatArray, int, Tile], None],
     ) -> None:
-        """Call ``blend(part of a target, layer of pixels there, step, tile)`` for all parts of all ``targets``."""
+        """Call ``blend(target, features of pixels, step, tile)`` for each tile of each of the ``targets``."""
         for tile, outputs in self._seen("see_layers", pixels):
             for name, features in outputs.items():
                 step = tile.step(features)
@@ -302,7 +302,7 @@ class Look:
 
 
 class FeatureDistance:
-    """Distance of a picture's features from their targets, and its total variation."""
+    """Objective: distance of a picture's features from their targets, plus its total variation."""
 
     def __init__(
         self,
@@ -314,7 +314,7 @@ class FeatureDistance:
         tile_pixels: int,
         weights: FloatArray | None = None,
     ) -> None:
-        """Take the ``graph`` that compares, with its ``targets`` and ``factors``, and `distance_by_layer`'s weights."""
+        """Take the ``graph`` that compares, its ``targets`` and ``factors``, and the weights of `distance_by_layer`."""
         self._graphs = graphs
         self._graph = graph
         self._targets = targets
@@ -358,7 +358,7 @@ def add_total_variation(image: FloatArray, gradient: FloatArray, weight: float) 
             continue
         before, after = (tuple([slice(None)] * axis + [part]) for part in (slice(None, -1), slice(1, None)))
         count = image[after].size
-        for channel in range(image.shape[1]):  # of a large picture, there is no room for all at once
+        for channel in range(image.shape[1]):  # one at a time, to save memory with large pictures
             change = image[after][:, channel] - image[before][:, channel]
             total += float(np.vdot(change, change)) / count
             change *= np.float32(2 * weight / count)
@@ -368,5 +368,5 @@ def add_total_variation(image: FloatArray, gradient: FloatArray, weight: float) 
 
 
 def padded_size(height: int, width: int) -> tuple[int, int]:
-    """Return the height and width, in pixels, at which pictures of this size are looked at."""
+    """Return the height and width of a picture after padding, in pixels."""
     return -(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE

@@ -1,7 +1,7 @@
-"""Tiles, strips, strength and colours of the engines that paint in one pass through a network.
+"""The base classes of the feed-forward engines: tiles, strips, strength and colours.
 
-What is measured on a thumbnail is applied tile by tile: what a tile looks like does not depend on how the picture was
-divided, and of a picture that is read from a file and written to one, no more than a strip is ever in memory.
+Statistics are measured on a thumbnail and applied tile by tile, so the result does not depend on the division into
+tiles. If the picture is read from a file and written to a file, only one strip is in memory at a time.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ if TYPE_CHECKING:
     Beside = Callable[[FloatArray, int, int], dict[str, FloatArray]]
 
 _TILES = ((512, 768), (256, 384), (128, 192))
-"""Heights and widths in pixels of what is painted at once, the smaller ones where memory is scarce.
+"""Heights and widths of tiles in pixels. The smaller ones are used if memory is scarce.
 
-A strip, which is in memory, is one tile high.
+A strip is one tile high and is held in memory.
 """
 _UNDIVIDED = 1 << 20
-"""Pixels of a picture that is painted as a whole."""
+"""Number of pixels up to which a picture is painted without tiles."""
 _ACTIVATIONS = 1000
-"""Bytes of address space that a network takes for a pixel that it looks at; 250 to 570 of them become resident."""
+"""Bytes of address space that a network takes per input pixel; 250 to 570 of them become resident."""
 _THUMBNAIL = 512
 _LARGEST_STYLE = 1536
-"""Sides of what is seen of the content, and at most of a style, in pixels."""
+"""Longest side of the thumbnail of the content image, and maximum sides of a style image, in pixels."""
 
 
 class TileSteps:
-    """Reports a run that makes the tiles of ``rows``: a step is a tile."""
+    """Reports the progress of a run that paints the tiles of ``rows``. Each tile is a step."""
 
     def __init__(self, rows: list[list[Tile]], on_step: OnStep, preview: Callable[[], Picture]) -> None:
         """Report to ``on_step``, with this ``preview``."""
@@ -64,7 +64,7 @@ class TileSteps:
         self._done = 0
 
     def made_one(self) -> None:
-        """Say that another tile is done; an exception from ``on_step`` stops the run."""
+        """Report that another tile is done. An exception from ``on_step`` stops the run."""
         self._done += 1
         self._on_step(
             Step(
@@ -79,12 +79,12 @@ class TileSteps:
 
 
 class FeedForwardEngine(ABC):
-    """Paints in one pass."""
+    """Paints in one pass through a network."""
 
     name: ClassVar[str]
-    """In the catalog of engines."""
+    """Name in the catalog of engines."""
     architecture: ClassVar[str]
-    """Of its networks."""
+    """Architecture of the engine's networks."""
 
     def __init__(
         self,
@@ -93,12 +93,12 @@ class FeedForwardEngine(ABC):
         on_download: Callable[[int, int | None], None] | None = None,
         network: NetworkGraphs | None = None,
     ) -> None:
-        """Prepare to paint; graphs are loaded when they are needed.
+        """Prepare the engine. Graphs are loaded on first use.
 
         Args:
-            options: of the method.
-            on_download: not used: nothing has to be fetched.
-            network: of an engine whose options have the same `network_key`, to share it.
+            options: options of the engine.
+            on_download: not used, since nothing is downloaded.
+            network: the network of an engine whose options have the same `network_key`, to share it.
 
         Raises:
             UsageError: the folder holds no exported network.
@@ -110,13 +110,14 @@ class FeedForwardEngine(ABC):
         self._halo = self.network.description.halo
 
     def _measured(self, graphs: NetworkGraphs, thumbnail: FloatArray, beside: Beside, **given: FloatArray) -> Paint:
-        """Return what paints with the scales and shifts that the graph ``measure`` finds on ``thumbnail``.
+        """Return a `Paint` that uses the scales and shifts that the graph ``measure`` finds on ``thumbnail``.
 
         Args:
-            graphs: of the network.
-            thumbnail: of the content image as it sees it, (H, W, 3).
-            beside: what ``measure`` and ``render`` take beside a batch: from it, its top and its left in the picture.
-            given: what only ``measure`` takes.
+            graphs: graphs of the network.
+            thumbnail: thumbnail of the content image as the network sees it, (H, W, 3).
+            beside: returns the further inputs of ``measure`` and ``render``, given a batch and its top and left in the
+                picture.
+            given: further inputs of ``measure`` alone.
 
         Raises:
             WeightsError: another version of impasto exported the network.
@@ -137,19 +138,19 @@ class FeedForwardEngine(ABC):
 
     @abstractmethod
     def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Painter:
-        """Look at the styles of ``inputs``, and return a function from a thumbnail to a `Paint` for its picture.
+        """Process the styles of ``inputs``, and return a function from a thumbnail to a `Paint` for its picture.
 
-        The styles are looked at once, whatever the number of pictures: this is half of the work on a small one. A
-        `Paint` takes a part (H, W, 3) of the picture, and its top and left in it, which are multiples of the stride. It
-        sees to the strength, which is more than 0; colours are seen to elsewhere.
+        The styles are processed once for all pictures, since this is half of the work on a small picture. A `Paint`
+        takes a part (H, W, 3) of the picture and the part's top and left, which are multiples of the stride. A `Paint`
+        applies the strength, which is more than 0. It does not apply the colour options.
 
         Args:
-            inputs: of the run.
-            thumbnail: of its content image, whose size and luminance the styles are given.
+            inputs: inputs of the run.
+            thumbnail: thumbnail of the content image, whose size and luminance are given to the styles.
         """
 
     def stylize(self, inputs: StylizeInputs, *, on_step: OnStep, checkpoint: Checkpoint | None = None) -> Picture:
-        """Paint: see `impasto.engines.base.Engine`. A step is a tile; there is nothing to resume or to keep."""
+        """Paint: see `impasto.engines.base.Engine`. Each tile is a step. The checkpoint is not used."""
         del checkpoint
         strips = list(self.strips(inputs, on_step=on_step))
         return replace(
@@ -163,7 +164,7 @@ class FeedForwardEngine(ABC):
         given = inputs.content
         if inputs.masks:
             size = fit_size(given.width, given.height, self._options.size)
-            rows = self._rows(self._sized(given))  # once: other memory may be free when the next style begins
+            rows = self._rows(self._sized(given))  # once for all styles, since the free memory changes
 
             def alone(each: StylizeInputs, on_step: OnStep) -> Iterator[Picture]:
                 return self._still(each, rows, on_step)
@@ -173,9 +174,9 @@ class FeedForwardEngine(ABC):
         yield from self._still(inputs, self._rows(self._sized(given)), on_step)
 
     def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> Callable[[LazyPicture], Iterator[Picture]]:
-        """Paint with the statistics of one picture: see `impasto.engines.base.Engine`.
+        """Paint a shot with the statistics of one picture: see `impasto.engines.base.Engine`.
 
-        Strokes keep their size in pixels: enlarged ones would jump from frame to frame.
+        Strokes keep their size in pixels, because enlarged strokes would jump from frame to frame.
         """
         del on_note
         thumbnail = self._sized(inputs.content).thumbnail(_THUMBNAIL)
@@ -188,7 +189,7 @@ class FeedForwardEngine(ABC):
         return strips
 
     def forecast(self, inputs: StylizeInputs, folder: Path) -> Forecast:
-        """Paint one tile, the largest, and say what the whole will take: see `impasto.engines.base.Engine`."""
+        """Estimate memory and time by painting the largest tile: see `impasto.engines.base.Engine`."""
         del folder
         runs = max(1, len(inputs.masks))  # with masks, each style paints the whole
         alone = replace(inputs, styles=inputs.styles[:1], masks=()) if inputs.masks else inputs
@@ -206,7 +207,7 @@ class FeedForwardEngine(ABC):
             paint(part, tile.seen_top, tile.seen_left)
             first = perf_counter()
             more = sum(each.seen_pixels for each in tiles) / tile.seen_pixels - 1
-            if more:  # the first time, a network is loaded
+            if more:  # the first call also loads the network
                 paint(part, tile.seen_top, tile.seen_left)
         strips_read = len({each.top for each in tiles}) - 1
         seconds = first - began + more * (perf_counter() - first) + strips_read * (painted - read)
@@ -230,9 +231,9 @@ class FeedForwardEngine(ABC):
             yield self._strip(content, row, paint, steps)
 
     def _rows(self, content: LazyPicture) -> list[list[Tile]]:
-        """Divide ``content`` into tiles that fit into the memory; what is painted does not depend on it."""
+        """Divide ``content`` into tiles that fit into the memory. The result does not depend on the division."""
         height, width = content.height, content.width
-        # A halo is computed for nothing, so a picture that needs no division gets none.
+        # The computation of halos is overhead, so a picture that fits into one tile is not divided.
         sizes = [(height, width), *_TILES] if height * width <= _UNDIVIDED else _TILES
         free = SPARE * free_memory()
         for size in sizes:
@@ -256,10 +257,11 @@ class FeedForwardEngine(ABC):
         return replace(seen, pixels=painted, alpha=alpha, metadata=self._graphs.metadata(self.name, self._options))
 
     def _enlarging(self, painter: Painter, thumbnail: FloatArray, content: LazyPicture) -> Paint:
-        """Return the painter of ``content``, whose strokes grow with it.
+        """Return a `Paint` for ``content`` whose strokes are enlarged in proportion to the picture.
 
-        A network paints strokes of a size in pixels. What it changes in the ``thumbnail`` is enlarged, and painted over
-        with all details, so that the small picture shows what the large one will be.
+        A network paints strokes of a fixed size in pixels. So the network's change of the ``thumbnail`` is enlarged and
+        added to the content, and the sum is painted again with all details. The painted thumbnail is then a preview of
+        the large picture.
         """
         paint = painter(thumbnail)
         ratio = max(content.width, content.height) / max(thumbnail.shape[:2])
@@ -267,10 +269,10 @@ class FeedForwardEngine(ABC):
             return paint
         seen = self._seen(thumbnail)
         painted = paint(seen, 0, 0)
-        change = min(1.0, log2(ratio) / 2) * (painted - seen)  # little by little, up to four times the size
+        change = min(1.0, log2(ratio) / 2) * (painted - seen)  # from none at ratio 1 to all at ratio 4
         changed = self._seen((seen + change).clip(0, 1))
         paint_over = painter(changed)
-        again = color_map(paint_over(changed, 0, 0), painted, "histogram")  # the second time, colours drift
+        again = color_map(paint_over(changed, 0, 0), painted, "histogram")  # the second pass shifts the colours
         enlarged = enlarge(change, content.height, content.width)
 
         def paint_large(content: FloatArray, top: int, left: int) -> FloatArray:
@@ -282,9 +284,9 @@ class FeedForwardEngine(ABC):
         return paint_large
 
     def _finished(self, inputs: StylizeInputs, thumbnail: FloatArray, content: LazyPicture | None = None) -> Paint:
-        """Return the painter with its colours put right.
+        """Return the `Paint` of the engine, with the colour options applied.
 
-        Strokes grow with ``content``; if it is not given, they keep their size in pixels.
+        Strokes are enlarged with ``content``. Without ``content``, they keep their size in pixels.
         """
         if self._options.strength == 0:
             return lambda content, top, left: content
@@ -302,7 +304,7 @@ class FeedForwardEngine(ABC):
         return finished
 
     def _faded(self, paint: Paint) -> Paint:
-        """Let the content show through ``paint`` as the strength says, where the network knows no other way."""
+        """Apply the strength by mixing the result of ``paint`` with the content, for networks without another way."""
         strength = self._options.strength
         if strength == 1:
             return paint
@@ -313,9 +315,9 @@ class FeedForwardEngine(ABC):
         return faded
 
     def _towards_content(self, paint: Paint, unchanged: Paint) -> Paint:
-        """Let what the network cannot give back of the content fade in as the style fades out.
+        """Add the details of the content that the network cannot reproduce, in proportion to ``1 - strength``.
 
-        ``unchanged`` paints with the style that should change nothing.
+        ``unchanged`` paints with the style that should leave the content as it is.
         """
         strength = self._options.strength
 
@@ -328,19 +330,19 @@ class FeedForwardEngine(ABC):
         return towards
 
     def _seen(self, content: FloatArray) -> FloatArray:
-        """Return what the network sees of content pixels."""
+        """Return content pixels as the network sees them, in grey if only luminance is painted."""
         return prepare_style(content, content, "luminance") if self._options.keep_colors == "luminance" else content
 
 
 class AnyStyleEngine(FeedForwardEngine):
-    """Paints in the style of any picture."""
+    """Paints in the style of any style image."""
 
     _options: AnyStyleOptions
 
     def _seen_style(self, pixels: FloatArray, thumbnail: FloatArray) -> FloatArray:
-        """Return what the network sees of a style image: as large as the thumbnail, times the stroke size.
+        """Return a style image as the network sees it: scaled to the size of the thumbnail times the stroke size.
 
-        The network paints strokes in the size in which it sees them.
+        The network paints strokes at the size that they have in its input.
         """
         options = self._options
         pixels = crop_margin(pixels, options.style_margin)
@@ -352,7 +354,7 @@ class AnyStyleEngine(FeedForwardEngine):
 
 
 def to_batch(pixels: FloatArray, stride: int) -> FloatArray:
-    """Turn pixels (H, W, 3) into an image (1, 3, H', W'), the edges repeated up to multiples of ``stride``."""
+    """Turn pixels (H, W, 3) into an image (1, 3, H', W'), padded to multiples of ``stride`` by repeating the edges."""
     height, width = pixels.shape[:2]
     padding = ((0, max(-height % stride, 2 * stride - height)), (0, max(-width % stride, 2 * stride - width)), (0, 0))
     padded = np.pad(pixels, padding, mode="edge") if any(after for _, after in padding) else pixels
@@ -360,6 +362,6 @@ def to_batch(pixels: FloatArray, stride: int) -> FloatArray:
 
 
 def from_batch(image: FloatArray, like: FloatArray) -> FloatArray:
-    """Turn an image (1, 3, H', W') into pixels as large as ``like`` (H, W, 3): undoes `to_batch`."""
+    """Turn an image (1, 3, H', W') into pixels of the size of ``like`` (H, W, 3): the inverse of `to_batch`."""
     pixels: FloatArray = image[0, :, : like.shape[0], : like.shape[1]].transpose(1, 2, 0)
     return pixels

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from impasto.descriptors.base import Descriptor
 
 _TRANSIENT = 4.4
-"""Activations of the largest layer that are there at once on the way back, beside what was kept. Measured."""
+"""Memory of the backward pass beyond the kept activations, as a multiple of the largest layer's. Measured."""
 _PROBE = 128
 
 
 def descriptor_footprint(
     network: Descriptor, content: Iterable[str], style: Iterable[str], device: torch.device
 ) -> Footprint:
-    """Try ``network`` with a small picture on the layers of both kinds."""
+    """Measure the footprint of ``network`` on the content and style layers with a small picture."""
     content = list(content)
     layers = sorted({*content, *style})
     side = max(_PROBE, *(2 * network.minimum_size(layer) for layer in layers))
@@ -34,7 +34,7 @@ def descriptor_footprint(
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
             sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor.detach()  # with its graph, which holds it, it would never be freed
+        return tensor.detach()  # with its autograd graph, which refers to it, it would never be freed
 
     image = torch.zeros(1, 3, side, side, device=device, requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):

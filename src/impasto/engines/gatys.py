@@ -1,6 +1,6 @@
 """The classical engine: Gatys, Ecker and Bethge (2016), "Image Style Transfer Using Convolutional Neural Networks".
 
-Without PyTorch: what a descriptor sees, and the losses, come from a subclass.
+This module does not import PyTorch. Subclasses compute the descriptor's features and the losses.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ if TYPE_CHECKING:
     from impasto.types import FloatArray, OnStep, Picture, Step
 
 _TRIAL = 256
-"""Long side in pixels of the picture that is tried to say how long another will take."""
+"""Long side in pixels of the trial picture by which memory and time are estimated."""
 _TRIAL_STEPS = 3
-"""Of them the first takes longer."""
+"""Number of trial steps. The first one takes longer."""
 _LARGEST_UNASKED = 1024
-"""Long side in pixels beyond which each pixel is painted only if --size asks for it: the time grows with the area."""
+"""Maximum long side in pixels without the option ``size``, since the time grows with the area."""
 
 
 SightT = TypeVar("SightT", bound="Sight")
@@ -58,7 +58,7 @@ SightT = TypeVar("SightT", bound="Sight")
 def gatys_engine(
     options: GatysOptions, *, on_download: Callable[[int, int | None], None] | None = None, network: Any = None
 ) -> GatysEngine[Any]:
-    """Make the engine that PyTorch computes where it is installed; else that of graphs.
+    """Make the engine that uses PyTorch if it is installed; otherwise make the engine that uses graphs.
 
     Raises:
         MissingDependencyError: PyTorch is not installed, and an option needs it.
@@ -78,17 +78,17 @@ class GatysEngine(ABC, Generic[SightT]):
     """Paints by changing the pixels until content and style losses are small.
 
     Attributes:
-        network: what sees pictures, which other engines of this kind may share.
-        without_vgg19: why descriptor 'auto' did not find VGG19.
+        network: the descriptor, which other engines of this kind may share.
+        without_vgg19: the reason that descriptor 'auto' did not find VGG19.
     """
 
     without_vgg19: ClassVar[str]
 
     def __init__(self, options: GatysOptions, network: SightT) -> None:
-        """Take what sees pictures.
+        """Take the options and the descriptor.
 
         Raises:
-            UnknownNameError: it has no such layer.
+            UnknownNameError: the descriptor has no such layer.
         """
         self._options = options
         self._content_weights = layer_weights(options.content_layers)
@@ -99,7 +99,7 @@ class GatysEngine(ABC, Generic[SightT]):
 
     @abstractmethod
     def _network(self, content: FloatArray, styles: Sequence[FloatArray]) -> SightT:
-        """Return what sees pictures of these pixels, (H, W, 3)."""
+        """Return the descriptor for these pixels, (H, W, 3)."""
 
     @abstractmethod
     def _objective(
@@ -112,16 +112,16 @@ class GatysEngine(ABC, Generic[SightT]):
         need: Need,
         memory: Memory,
     ) -> Objective:
-        """Compute the targets for ``scale``: the only time that its content and style are looked at."""
+        """Compute the targets for ``scale`` once, and return its objective."""
 
     @abstractmethod
     def _need(
         self, network: SightT, largest: Stage, styles: Sequence[FloatArray], tile: int | None, folder: Path
     ) -> Need:
-        """Choose the pieces in which pictures up to the size ``largest`` are looked at.
+        """Choose the tiles in which pictures up to the size ``largest`` are evaluated, and return what they need.
 
         Raises:
-            OutOfMemoryError: nothing fits.
+            OutOfMemoryError: no tile size fits into the memory.
         """
 
     def stylize(self, inputs: StylizeInputs, *, on_step: OnStep, checkpoint: Checkpoint | None = None) -> Picture:
@@ -146,7 +146,7 @@ class GatysEngine(ABC, Generic[SightT]):
         network = self._network(content, styles)
         fingerprint = self._fingerprint([content, *styles, start], shares)
         begun = checkpoint.load(fingerprint) if checkpoint else None
-        # A run goes on in the pieces that it began with, whatever memory is free now.
+        # A resumed run keeps its tile size, even if the free memory has changed.
         tile = begun.tile if begun and options.tile is None else options.tile
         folder = checkpoint.path.parent if checkpoint else Path(tempfile.gettempdir())
         need = self._need(network, scales[-1], styles, tile, folder)
@@ -166,7 +166,7 @@ class GatysEngine(ABC, Generic[SightT]):
             memory=memory,
             tile=need.tile,
         )
-        # Where the state is on disk, memory is scarce, and what is freed is needed elsewhere.
+        # If the state is on disk, memory is scarce, so freed blocks are returned to the system.
         blocks = nullcontext() if need.disk else freed_blocks_kept()
         try:
             with shortage_explained(content.shape[1], content.shape[0]), blocks:
@@ -178,7 +178,7 @@ class GatysEngine(ABC, Generic[SightT]):
     def _prepared(
         self, inputs: StylizeInputs, result: Picture
     ) -> tuple[FloatArray, Sequence[FloatArray], Sequence[Stage]]:
-        """Return content and styles as they are seen, and the sizes that the picture goes through."""
+        """Return the preprocessed content and styles, and the stages of the run."""
         options, mode = self._options, self._options.keep_colors
         check_size(self._descriptor, result.width, result.height, self._layers, "content image")
         styles = [crop_margin(style.picture.pixels, options.style_margin) for style in inputs.styles]
@@ -201,7 +201,7 @@ class GatysEngine(ABC, Generic[SightT]):
         return content, styles, scales
 
     def forecast(self, inputs: StylizeInputs, folder: Path) -> Forecast:
-        """Try a small size, and say what all will take: see `impasto.engines.base.Engine`.
+        """Estimate memory and time by a trial at a small size: see `impasto.engines.base.Engine`.
 
         Raises:
             ImageSizeError: a picture is too small for the layers.
@@ -222,7 +222,7 @@ class GatysEngine(ABC, Generic[SightT]):
         trial = Stage(*self._fitting(content, long_side), steps=1)
         with shortage_explained(content.shape[1], content.shape[0]), PeakMemory() as peak, freed_blocks_kept():
             began = perf_counter()
-            # Styles may be many times as large as the trial.
+            # The trial keeps the tiles, because the styles may be many times as large as the trial picture.
             pieces = replace(need, disk=0)
             objective = self._objective(network, trial, content, styles, shares, pieces, Memory())
             prepared = perf_counter()
@@ -250,7 +250,7 @@ class GatysEngine(ABC, Generic[SightT]):
         return Forecast(memory, runs * seconds, need.tile, need.disk, need.on_device)
 
     def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> Callable[[LazyPicture], Iterator[Picture]]:
-        """Paint frame by frame: see `impasto.engines.base.Engine`. Nothing of one is kept for the next."""
+        """Paint frame by frame: see `impasto.engines.base.Engine`. Frames are independent of each other."""
 
         def noted(step: Step) -> None:
             if step.note:
@@ -259,7 +259,7 @@ class GatysEngine(ABC, Generic[SightT]):
         return lambda picture: iter([self.stylize(replace(inputs, content=picture), on_step=noted)])
 
     def _with_notes(self, on_step: OnStep, need: Need) -> OnStep:
-        """Say at the first step if 'auto' did not find VGG19, and if the whole does not fit into the memory."""
+        """Add notes to the first step: 'auto' did not find VGG19, tiles are used, or state is kept on disk."""
         notes = []
         if self._options.descriptor == "auto" and self._descriptor.name == "compact":
             notes.append(f"{self.without_vgg19}; painting with the compact descriptor")
@@ -279,7 +279,7 @@ class GatysEngine(ABC, Generic[SightT]):
         return self._side(width), self._side(height)
 
     def _side(self, length: int) -> int:
-        """Return the length in pixels at which a side of ``length`` is seen."""
+        """Return the length in pixels, which the network accepts, for a side of ``length``."""
         return length
 
     def _finished(self, pixels: FloatArray, result: Picture, tile: int) -> Picture:
@@ -290,7 +290,7 @@ class GatysEngine(ABC, Generic[SightT]):
         return replace(scaled, pixels=colored, metadata=self._metadata(tile))
 
     def _metadata(self, tile: int | None) -> dict[str, str]:
-        # Where there was room for the whole, there may be none next time; and tiles are rounded otherwise.
+        # The tile size is recorded, because it depends on the free memory and affects rounding.
         options = self._options.model_copy(update={"tile": tile})
         return result_metadata(
             "gatys", options, descriptor=f"{self._descriptor.name} sha256:{self._descriptor.identity}"

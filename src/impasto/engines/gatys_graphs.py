@@ -1,4 +1,4 @@
-"""The engine 'gatys' through a descriptor's graphs, without PyTorch."""
+"""The engine 'gatys' computed by a descriptor's graphs, without PyTorch."""
 
 from __future__ import annotations
 
@@ -33,49 +33,49 @@ if TYPE_CHECKING:
 
 _WHOLE = 2**30
 _MINIMUM_SIZE = 32
-"""Of relu5_1, which is always computed."""
+"""Minimum side of a picture in pixels, required by relu5_1, which is always computed."""
 _PASS_BYTES = 1_440
-"""That the graphs of the compact descriptor take for a pixel of a tile. Measured; half of it above 300,000 pixels."""
+"""Bytes that the compact descriptor's graphs take per pixel of a tile. Measured. Half of it above 300,000 pixels."""
 _CONTENT_BYTES = 8
-"""That its activations of relu4_2 take for a pixel."""
+"""Bytes that the compact descriptor's activations of relu4_2 take per pixel."""
 _VGG_WIDTH = 4
-"""Times that all other descriptors are as wide."""
+"""Width of all other descriptors, as a multiple of the compact descriptor's."""
 
 
 class GraphSight(DescriptorGraphs):
     """A descriptor's statistics, computed by its graphs.
 
     Attributes:
-        name: of the descriptor.
+        name: name of the descriptor.
     """
 
     def __init__(self, options: GatysOptions) -> None:
-        """Find the compact descriptor's graphs, or those that were made of other weights."""
+        """Find the graphs of the compact descriptor, or graphs that were exported from other weights."""
         self.name = "compact" if options.descriptor == "auto" else options.descriptor
         super().__init__(self.name, RuntimeOptions(precision=options.precision), graphs="statistics")
 
     def minimum_size(self, layer: str) -> int:
-        """See `impasto.descriptors.base.Sight`; the same for all layers, which are computed together."""
+        """See `impasto.descriptors.base.Sight`. It is the same for all layers, since they are computed together."""
         del layer
         return _MINIMUM_SIZE
 
     def reach(self, layer: str) -> int:
-        """See `impasto.descriptors.base.Sight`; the same for all layers."""
+        """See `impasto.descriptors.base.Sight`. It is the same for all layers."""
         del layer
         return HALO
 
 
 class GraphEngine(GatysEngine[GraphSight]):
-    """The engine of those who have no PyTorch: the layers of Gatys et al. (2016), on the processor."""
+    """The engine for installations without PyTorch: the layers of Gatys et al. (2016), on the CPU."""
 
     without_vgg19 = "VGG19 needs PyTorch, which is not installed"
 
     def __init__(self, options: GatysOptions, *, network: GraphSight | None = None) -> None:
-        """Find the graphs.
+        """Load the descriptor's graphs.
 
         Args:
-            options: of the method.
-            network: of an engine whose options have the same `network_key`, to share it.
+            options: options of the engine.
+            network: the network of an engine whose options have the same `network_key`, to share it.
 
         Raises:
             MissingDependencyError: an option needs PyTorch.
@@ -108,7 +108,7 @@ class GraphEngine(GatysEngine[GraphSight]):
             sizes = [self._fitting(each, max(scale.width, scale.height) * options.stroke_size) for each in styles]
             seen = [(each, *size) for each, size in zip(styles, sizes, strict=True)]
             if options.strength < 1:
-                # What is half-way to a style has statistics half-way to the style's.
+                # A partial strength interpolates between the statistics of the content and of the styles.
                 seen.append((content, scale.width, scale.height))
                 shares = [*(options.strength * share for share in shares), 1 - options.strength]
             for (pixels, width, height), share in zip(seen, shares, strict=True):
@@ -143,7 +143,7 @@ class GraphEngine(GatysEngine[GraphSight]):
 
 
 def needs_pytorch(options: GatysOptions) -> str:
-    """Name what of ``options`` graphs cannot do; empty if they can do it all."""
+    """Name the settings in ``options`` that graphs do not support; empty if they support all."""
     if options.device not in ("auto", "cpu"):
         return f"device {options.device!r}"
     if options.pooling != "max":

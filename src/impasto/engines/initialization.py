@@ -1,4 +1,4 @@
-"""The picture that an optimisation starts from."""
+"""The initial picture of an optimisation."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def initial_pixels(init: str, content: FloatArray, style: FloatArray, height: in
             mid-grey, as in the TensorFlow scripts of this method; 'style': the middle of the style image; or a file.
         content: pixels of the content image, any size.
         style: pixels of the first style image, any size.
-        height: in pixels.
-        width: in pixels.
-        seed: of the noise.
+        height: height of the result in pixels.
+        width: width of the result in pixels.
+        seed: seed of the noise.
 
     Raises:
         UsageError: ``init`` is neither a name nor a file.
@@ -57,7 +57,7 @@ def white_noise(height: int, width: int, seed: int) -> FloatArray:
 
 
 def _crop_to_aspect(pixels: FloatArray, height: int, width: int) -> FloatArray:
-    """Cut the largest middle part of ``pixels`` with the aspect of ``height`` x ``width``."""
+    """Cut out the largest centred part of ``pixels`` with the aspect ratio of ``height`` x ``width``."""
     rows, columns = pixels.shape[:2]
     kept_rows = min(rows, max(1, round(columns * height / width)))
     kept_columns = min(columns, max(1, round(rows * width / height)))

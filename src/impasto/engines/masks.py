@@ -1,7 +1,7 @@
-"""Masks: where each style applies, in every engine alike.
+"""Masks, which say where each style applies. They work in the same way in all engines.
 
-Each style paints the whole picture by itself; the masks say how much of each is seen where. Where no mask is, the
-content stays as it is.
+The whole picture is painted once in each style, and the results are mixed by the masks. The content is unchanged where
+no mask applies.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _NOTHING = 1e-6
 
 
 def alpha_mask(content: LazyPicture) -> LazyPicture:
-    """Return what is not transparent in ``content`` as a mask.
+    """Return the alpha channel of ``content`` as a mask.
 
     Raises:
-        UsageError: all of it is opaque.
+        UsageError: ``content`` is opaque.
     """
     if content.alpha is None:
         raise UsageError("the content has no transparency that could be its mask; give a picture")
@@ -40,13 +40,14 @@ def alpha_mask(content: LazyPicture) -> LazyPicture:
 
 
 def masked_strips(inputs: StylizeInputs, size: tuple[int, int], strips: Strips, on_step: OnStep) -> Iterator[Picture]:
-    """Paint with each style alone, and show of each what its mask lets through: strips from top to bottom.
+    """Paint in each style alone, mix the results by the masks, and yield strips from top to bottom.
 
     Args:
-        inputs: with a mask for each style: pictures of any size, white where the style applies, grey where it does in
-            part, black or transparent where it does not. Where masks overlap, styles are mixed by their weights.
+        inputs: inputs with one mask per style. A mask is a picture of any size. White means that the style applies,
+            grey that it applies in part, and black or transparent that it does not apply. Where masks overlap, styles
+            are mixed by their weights.
         size: width and height of the result.
-        strips: paints inputs without masks; strips of all are equally high.
+        strips: paints inputs without masks; the heights of its strips do not depend on the style.
         on_step: called after every step of every style; an exception from it stops the run.
     """
     content = inputs.content.resized(*size)
@@ -66,18 +67,18 @@ def masked_strips(inputs: StylizeInputs, size: tuple[int, int], strips: Strips, 
 def painted_through_masks(
     inputs: StylizeInputs, size: int | None, stylize: Stylize, on_step: OnStep, checkpoint: Checkpoint | None
 ) -> Picture:
-    """Paint as `masked_strips` does, with an engine of many steps; only a run with one style can be continued.
+    """Paint as `masked_strips` does, with an engine of many steps. Only a run with one style can be resumed.
 
     Args:
-        inputs: with a mask for each style.
-        size: long side of the result in pixels; None for that of the content.
+        inputs: inputs with one mask per style.
+        size: long side of the result in pixels; None for the long side of the content.
         stylize: paints inputs without masks.
         on_step: called after every step of every style; an exception from it stops the run.
-        checkpoint: where to keep the state of the run.
+        checkpoint: the file for the state of the run.
 
     Raises:
         Interrupted: KeyboardInterrupt arrived; carries the best picture so far, with the content in place of the styles
-            after it.
+            that were not painted yet.
     """
     given, stopped = inputs.content, False
     whole = fit_size(given.width, given.height, size)
@@ -110,7 +111,7 @@ def _shown(mask: LazyPicture, top: int, bottom: int) -> FloatArray:
 def _blend(
     content: FloatArray, painted: Sequence[FloatArray], shown: Sequence[FloatArray], weights: Sequence[float]
 ) -> FloatArray:
-    """Mix (H, W, 3) by (H, W, 1)."""
+    """Mix two pictures (H, W, 3) by a mask (H, W, 1)."""
     cover = np.minimum(sum(shown), 1.0)
     total = sum(weight * mask for weight, mask in zip(weights, shown, strict=True))
     style = sum(weight * mask * pixels for weight, mask, pixels in zip(weights, shown, painted, strict=True))
@@ -119,7 +120,7 @@ def _blend(
 
 
 class _Interleaved:
-    """Reports several runs that go on in turn as one."""
+    """Reports the progress of several interleaved runs as one run."""
 
     def __init__(self, on_step: OnStep, runs: int) -> None:
         self._on_step = on_step

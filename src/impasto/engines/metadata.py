@@ -1,4 +1,4 @@
-"""Metadata of results: enough to paint them again."""
+"""Metadata of results, sufficient to reproduce them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def result_metadata(engine: str, options: Options, **more: str) -> dict[str, str]:
-    """Return what is written into a result of ``engine``; ``more`` is, above all, which networks saw or made it."""
+    """Return the metadata of a result of ``engine``; ``more`` mainly names the networks that were used."""
     return {
         "software": f"impasto {version('impasto')}",
         "engine": engine,

@@ -1,4 +1,4 @@
-"""The sizes that the engine 'nnst' goes through, and what is done at each."""
+"""The stages of the engine 'nnst': their sizes, and the work at each size."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from impasto.images.scale import fit_size
 from impasto.optimization.scales import Stage
 
 WHOLE = 1024
-"""Long side in pixels up to which features of the whole are held. What is larger is painted only if a size is asked
-for: the time grows with the area."""
+"""Long side in pixels up to which features of the whole picture are held. Larger pictures are painted only if the
+option ``size`` asks for it, since the time grows with the area."""
 _COARSEST = 48
-"""No size has a shorter long side, unless the result has."""
+"""Minimum long side of a stage in pixels, unless the result is smaller."""
 _OVERPAINTING_STEPS = 5
 _OVERPAINTING_RATE = 0.015
 
 
 @dataclass(frozen=True)
 class NeighborStage(Stage):
-    """Some steps towards neighbours found once."""
+    """A stage in which the nearest neighbours are found once, followed by some steps towards them."""
 
     by_layer: bool = True
-    """Whether neighbours are found for each layer alone, and not for hypercolumns."""
+    """True if neighbours are found for each layer by itself; False if they are found for hypercolumns."""
 
     @property
     def is_large(self) -> bool:
-        """True if the picture of the stage before is only painted over."""
+        """True if the stage only paints over the enlarged picture of the stage before."""
         return max(self.width, self.height) > WHOLE
 
 
 def plan_stages(width: int, height: int, steps: int | None, strength: float = 1.0) -> list[NeighborStage]:
-    """Plan sizes that at most double up to ``width`` x ``height``, and what is done at each.
+    """Plan the stages up to ``width`` x ``height``. Each is at most twice the size of the one before.
 
     Args:
-        width: of the result, in pixels.
-        height: of the result, in pixels.
-        steps: in all; None for as many as pay.
-        strength: of the style; large pictures are painted over as gently.
+        width: width of the result in pixels.
+        height: height of the result in pixels.
+        steps: total number of steps; None for the default.
+        strength: strength of the style, which also sets how strongly large pictures are painted over.
     """
     long_side = max(width, height)
     whole = min(long_side, WHOLE)

@@ -18,33 +18,33 @@ if TYPE_CHECKING:
     from impasto.types import FloatArray
 
 _SIMILARITIES = 1 << 22
-"""How many similarities are computed at a time."""
+"""Number of similarities that are computed at a time."""
 _NOTHING = 1e-12
 _TRUSTED = 0.25
-"""Doubt below which a neighbour is taken as it is."""
+"""Level of doubt below which a neighbour is used without any of the content's own features."""
 _MOST_DOUBT = 0.85
-"""Share of the content's own features where the doubt is greatest."""
+"""Share of the content's own features at the highest level of doubt."""
 _BALANCING = 60
-"""Rounds in which the shares of several styles are brought to their weights."""
+"""Number of iterations in which the shares of several styles are adjusted to their weights."""
 _BALANCED = 16384
-"""Positions of a picture, at most, by which that is found out."""
+"""Maximum number of positions of a picture that are used for this adjustment."""
 
 
 @dataclass(frozen=True)
 class Neighbors:
-    """For every position of a picture, the most similar one of a style."""
+    """The nearest neighbour, among the positions of the styles, of every position of a picture."""
 
     position: npt.NDArray[np.intp]
-    """Counted through all styles, one after the other: (N)."""
+    """Index of the neighbour in the concatenated positions of all styles: (N)."""
     similarity: FloatArray
-    """Cosine, (N)."""
+    """Cosine similarity to the neighbour: (N)."""
 
 
 class NeighborSearch:
-    """Finds for positions of a picture those of styles with the smallest cosine distance.
+    """Search for the style position with the smallest cosine distance to each position of a picture.
 
-    As in the paper, section 3.2, the mean of the picture's features is subtracted from the picture's, and the mean of
-    the styles' from theirs, before they are compared.
+    As in the paper, section 3.2, features are centred before the comparison: the features of the picture by their mean,
+    and the features of the styles by theirs.
     """
 
     def __init__(
@@ -55,14 +55,14 @@ class NeighborSearch:
         *,
         dimensions: int | None = None,
     ) -> None:
-        """Take the styles, and look at the picture.
+        """Prepare the features of the styles and of the picture.
 
         Args:
-            sample: features (C, N) of the picture, all or those of random positions.
+            sample: features (C, N) of the picture, at all positions or at random positions.
             styles: features (C, M) of each style.
-            shares: of the positions that each style gets; their sum is 1.
-            dimensions: compare the features by their projections to so many principal components. Differs from the
-                paper; it is faster, and finds the same neighbours but for near ties.
+            shares: share of the positions that each style gets; their sum is 1.
+            dimensions: number of principal components that the features are projected to before the comparison. Differs
+                from the paper. It is faster and finds the same neighbours except for near ties.
         """
         self._mean = sample.mean(1, keepdims=True)
         style_mean = sum(share * style.mean(1, keepdims=True) for share, style in zip(shares, styles, strict=True))
@@ -80,14 +80,14 @@ class NeighborSearch:
             self._offsets = _balance(self._nearest_of_each(sample[:, chosen])[1], shares)
 
     def find(self, picture: FloatArray) -> Neighbors:
-        """Find the neighbours of ``picture``, features (C, N): of all positions, or of some."""
+        """Find the neighbours of ``picture``, features (C, N) of all or some positions."""
         position, similarity = self._nearest_of_each(picture)
         owner = _owners(similarity, self._offsets)[None]
         position = position + self._first[:, None]
         return Neighbors(np.take_along_axis(position, owner, 0)[0], np.take_along_axis(similarity, owner, 0)[0])
 
     def _nearest_of_each(self, picture: FloatArray) -> tuple[npt.NDArray[np.intp], FloatArray]:
-        """Return the nearest position of each style, and its similarity: (K, N)."""
+        """Return the nearest position in each of K styles, and its similarity: both (K, N)."""
         query = picture - self._mean
         lengths = _lengths(query)
         if self._axes is not None:
@@ -103,7 +103,7 @@ def _lengths(features: FloatArray) -> FloatArray:
 
 
 def _nearest(query: FloatArray, keys: FloatArray) -> tuple[npt.NDArray[np.intp], FloatArray]:
-    """Return the position in ``keys`` (C, M) of the largest product with each of ``query`` (N, C), and the product."""
+    """Return, for each row of ``query`` (N, C), the index and value of the largest product with ``keys`` (C, M)."""
     position = np.empty(len(query), np.intp)
     similarity = np.empty(len(query), np.float32)
     rows = max(1, _SIMILARITIES // keys.shape[1])
@@ -124,9 +124,9 @@ def _principal_axes(clouds: Sequence[FloatArray], dimensions: int) -> FloatArray
 
 
 def _balance(similarity: FloatArray, shares: Sequence[float]) -> FloatArray:
-    """Return what is to be added to the ``similarity`` (K, N) of each style, for it to get its share: (K, 1).
+    """Return the offset (K, 1) of each style's ``similarity`` (K, N) with which the style gets its share.
 
-    So it gets the positions that it suits best. The paper knows one style.
+    So each style gets the positions that it suits best. The paper has one style only.
     """
     scores = _without_ties(similarity)
     offsets = np.zeros((len(scores), 1), np.float32)
@@ -139,7 +139,7 @@ def _balance(similarity: FloatArray, shares: Sequence[float]) -> FloatArray:
 
 
 def _owners(similarity: FloatArray, offsets: FloatArray) -> npt.NDArray[np.intp]:
-    """Give each position to one of K styles, by its ``similarity`` (K, N) to their neighbours."""
+    """Assign each position to one of K styles by its ``similarity`` (K, N) plus ``offsets``."""
     if len(similarity) == 1:
         return np.zeros(similarity.shape[1], np.intp)
     owners: npt.NDArray[np.intp] = (_without_ties(similarity) + offsets).argmax(0)
@@ -147,19 +147,19 @@ def _owners(similarity: FloatArray, offsets: FloatArray) -> npt.NDArray[np.intp]
 
 
 def _without_ties(similarity: FloatArray) -> FloatArray:
-    """Let chance decide between equal similarities, as between plain styles."""
+    """Break ties between equal similarities at random; they occur with styles of one flat colour."""
     noise = np.random.default_rng(0).random(similarity.shape, np.float32)
     scores: FloatArray = similarity + np.float32(1e-4) * noise
     return scores
 
 
 def confidence_mix(picture: FloatArray, similarity: FloatArray) -> FloatArray:
-    """Return how much of the content's own features each position should keep, (N) in [0, 0.85].
+    """Return the share of the content's own features that each position should keep, (N) in [0, 0.85].
 
-    Where no position of the style resembles the content and the content has structure, a neighbour is no
-    representation of it: eyes and small houses dissolve. Both are measured by ranks among all positions: of the
-    distance to the neighbour, and of the norm of the centred features (C, N). Differs from the paper, which trusts
-    every neighbour.
+    A neighbour represents the content badly if no position of the style resembles the content and the content has
+    structure: eyes and small houses dissolve. Resemblance is measured by the rank of the distance to the neighbour
+    among all positions, and structure by the rank of the norm of the centred features (C, N). Differs from the paper,
+    which uses every neighbour as it is.
     """
     structure = np.linalg.norm(picture - picture.mean(1, keepdims=True), axis=0)
     doubt = _ranks(-similarity) * _ranks(structure)
@@ -168,7 +168,7 @@ def confidence_mix(picture: FloatArray, similarity: FloatArray) -> FloatArray:
 
 
 def _ranks(values: FloatArray) -> FloatArray:
-    """Return the rank of each of ``values`` (N), from 0 to almost 1."""
+    """Return the rank of each of ``values`` (N), scaled to [0, 1)."""
     ranks = np.empty(len(values), np.float32)
     ranks[values.argsort(kind="stable")] = np.arange(len(values), dtype=np.float32) / len(values)
     return ranks

@@ -1,4 +1,4 @@
-"""The exported graphs of one network, loaded when they are first needed, and kept."""
+"""The exported graphs of one network, loaded on first use and kept."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 _ADDRESSES = 550_000_000
-"""Bytes that loading a graph and running it once takes at most. Measured: 200 to 525 MB."""
+"""Maximum number of bytes for loading a graph and running it once. Measured: 200 to 525 MB."""
 
 
 class NetworkGraphs:
     """The graphs of one network, called by name.
 
     Attributes:
-        folder: of the network.
-        description: that it gives of itself.
+        folder: folder of the network.
+        description: description of the network, as stored in the folder.
     """
 
     def __init__(self, options: NetworkOptions, architecture: str) -> None:
@@ -55,7 +55,7 @@ class NetworkGraphs:
             OutOfMemoryError: the memory does not suffice.
         """
         if graph not in self._runtimes:
-            # A picture needs its graphs one after the other; the next one finds all loaded, and all keep their memory.
+            # A picture needs all graphs in turn, so all stay loaded and keep their memory for the next picture.
             for loaded in self._runtimes.values():
                 loaded.release()
             check_addresses()
@@ -69,10 +69,10 @@ class NetworkGraphs:
         return self._runtimes[graph].run(inputs)
 
     def with_layers(self, layers: Mapping[str, FloatArray]) -> NetworkGraphs:
-        """Return the graphs of the network that has these ``layers``, by name, instead of its own.
+        """Return the graphs of the same network with its layers replaced by these ``layers``, by name.
 
         Raises:
-            StyleError: it has no such layers, or they cannot be kept.
+            StyleError: the network has no such layers, or they cannot be stored.
         """
         folder = changed_folder(self.folder, layers, cache_folder() / "networks")
         if self._changed is None or self._changed.folder != folder:
@@ -81,7 +81,7 @@ class NetworkGraphs:
         return self._changed
 
     def metadata(self, engine: str, options: NetworkOptions) -> dict[str, str]:
-        """Return what is written into results of ``engine`` with ``options``."""
+        """Return the metadata of results of ``engine`` with ``options``."""
         return result_metadata(engine, options, network=f"sha256:{self.identity}")
 
     @property
@@ -91,10 +91,10 @@ class NetworkGraphs:
 
 
 def check_addresses() -> None:
-    """Refuse to load a graph where there is no room for it: runtimes that get no memory may take the process with them.
+    """Refuse to load a graph if the address space does not suffice, since a runtime may then abort the process.
 
     Raises:
-        OutOfMemoryError: a limit leaves too little.
+        OutOfMemoryError: a limit on the address space leaves too little.
     """
     free = free_addresses()
     if free is not None and free < _ADDRESSES:
@@ -105,5 +105,5 @@ def check_addresses() -> None:
 
 
 def cache_folder() -> Path:
-    """Return the folder for what can be made again: graphs, and networks compiled for this processor."""
+    """Return the cache folder for graphs and for networks compiled for this processor."""
     return platformdirs.user_cache_path("impasto")

@@ -1,9 +1,10 @@
 """The engine 'nnst': Kolkin et al. (2022), "Neural Neighbor Style Transfer", through a compact descriptor.
 
-From small to large, the pixels are changed until the features of each position are those of the position of the style
-that resembles the content there most: first by hypercolumns, which say what is where, then layer by layer, which makes
-crisp strokes. What has more than 1,024 pixels is then enlarged and painted over, layer by layer, in memory for which
-features of the whole would be far too large. `docs/nnst.md` has the formulas and what differs from the paper.
+The pixels are optimised from coarse to fine. The target features of each position are those of its nearest neighbour in
+the style image. The first stages match hypercolumns, which places the objects. Later stages match each layer by itself,
+which makes crisp strokes. Pictures with a long side of more than 1,024 pixels are then enlarged and painted over layer
+by layer, without features of the whole picture in memory. `docs/nnst.md` has the formulas and the differences from the
+paper.
 """
 
 from __future__ import annotations
@@ -47,24 +48,24 @@ if TYPE_CHECKING:
 
 _TV_WEIGHT = 0.3
 _DIMENSIONS = 96
-"""Principal components by which hypercolumns are compared."""
+"""Number of principal components by which hypercolumns are compared."""
 _HYPERCOLUMN_POSITIONS = 16384
 _LAYER_POSITIONS = {"relu1_1": 1024, "relu2_1": 2048, "relu3_1": 4096, "relu4_1": 4096}
-"""Random positions of the styles that each layer is matched with."""
+"""Number of random positions of each style that each layer is matched with."""
 _LARGE = 500_000
-"""Pixels from which on memory counts for more than a tenth of the time."""
+"""Number of pixels above which saving memory is worth a tenth of the time."""
 _TRIAL = 192
-"""Long side in pixels of the picture that is painted to say how long another will take."""
+"""Long side in pixels of the trial picture by which the time is estimated."""
 _GRAPH_BYTES = 1_250
-"""That a graph takes for a pixel of a tile. Measured."""
+"""Bytes that a graph takes per pixel of a tile. Measured."""
 _STATE_BYTES = 550
-"""That targets, their search and the optimisation take for a pixel. Measured."""
+"""Bytes that the targets, their search and the optimisation take per pixel. Measured."""
 _LARGE_STATE_BYTES = 84
-"""The same where the picture is painted over. Measured."""
+"""The same for stages that paint over an enlarged picture. Measured."""
 
 
 def needed_memory(width: int, height: int) -> int:
-    """Return how many bytes painting ``width`` x ``height`` pixels takes beyond what a process has already."""
+    """Return the additional memory in bytes for painting ``width`` x ``height`` pixels."""
     pixels = width * height
     whole = min(pixels, neighbor_stages.WHOLE**2)
     return _GRAPH_BYTES * min(whole, TILE_PIXELS) + max(_STATE_BYTES * whole, _LARGE_STATE_BYTES * pixels)
@@ -84,12 +85,12 @@ class NnstEngine:
         on_download: Callable[[int, int | None], None] | None = None,
         network: DescriptorGraphs | None = None,
     ) -> None:
-        """Find the descriptor.
+        """Find the descriptor's graphs.
 
         Args:
-            options: of the method.
+            options: options of the engine.
             on_download: called with bytes done and in all if the descriptor's weights have to be fetched.
-            network: of an engine whose options have the same `network_key`, to share it.
+            network: the network of an engine whose options have the same `network_key`, to share it.
 
         Raises:
             UsageError: there is no such descriptor.
@@ -145,7 +146,7 @@ class NnstEngine:
         return self._finished(painted, result)
 
     def forecast(self, inputs: StylizeInputs, folder: Path) -> Forecast:
-        """Paint a small picture, and say what all will take: see `impasto.engines.base.Engine`."""
+        """Estimate memory and time by painting a small picture: see `impasto.engines.base.Engine`."""
         del folder
         runs = max(1, len(inputs.masks))  # with masks, each style paints the whole
         if inputs.masks:
@@ -156,7 +157,7 @@ class NnstEngine:
         width, height = self._painted_size(*size)
         trial = self._options.model_copy(update={"size": min(_TRIAL, max(width, height)), "init": "content"})
         engine, sizes = NnstEngine(trial, network=self.network), plan_stages(width, height, self._options.steps)
-        engine.stylize(inputs, on_step=lambda step: None)  # the first time, graphs are loaded
+        engine.stylize(inputs, on_step=lambda step: None)  # the first call also loads the graphs
         before, began = resident_memory(), perf_counter()
         engine.stylize(inputs, on_step=lambda step: None)
         seconds = perf_counter() - began
@@ -166,7 +167,7 @@ class NnstEngine:
         return Forecast(memory, runs * seconds * more)
 
     def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> Callable[[LazyPicture], Iterator[Picture]]:
-        """Paint frame by frame: see `impasto.engines.base.Engine`. Nothing of one is kept for the next."""
+        """Paint frame by frame: see `impasto.engines.base.Engine`. Frames are independent of each other."""
 
         def noted(step: Step) -> None:
             if step.note:
@@ -175,7 +176,7 @@ class NnstEngine:
         return lambda picture: iter([self.stylize(replace(inputs, content=picture), on_step=noted)])
 
     def _prepared(self, inputs: StylizeInputs, result: Picture) -> tuple[FloatArray, list[FloatArray]]:
-        """Return content and styles as they are seen."""
+        """Return the preprocessed content and styles."""
         options, mode = self._options, self._options.keep_colors
         width, height = self._painted_size(result.width, result.height)
         content = resize_pixels(result.pixels, height, width)
@@ -186,7 +187,7 @@ class NnstEngine:
         return content, styles
 
     def _painted_size(self, width: int, height: int) -> tuple[int, int]:
-        """Return the size in which a result of this width and height is painted."""
+        """Return the size at which a result of this width and height is painted."""
         unasked = self._options.size is None and max(width, height) > neighbor_stages.WHOLE
         return fit_size(width, height, neighbor_stages.WHOLE) if unasked else (width, height)
 
@@ -206,7 +207,8 @@ class _Method:
     """Targets and colours of each stage.
 
     Attributes:
-        recolored: the content in the colours of the styles, (H, W, 3), as far as it is seen whole.
+        recolored: the content in the colours of the styles, (H, W, 3), with a long side of at most
+            `neighbor_stages.WHOLE`.
     """
 
     def __init__(
@@ -230,7 +232,7 @@ class _Method:
         width, height = fit_size(content.shape[1], content.shape[0], min(neighbor_stages.WHOLE, max(content.shape[:2])))
         self.recolored = self._recolor(resize_pixels(content, height, width))
         self._mix: FloatArray | None = None
-        """Share of the content that each position of the hypercolumns keeps, (H / 4, W / 4)."""
+        """Share of the content's own features at each position of the hypercolumns, (H / 4, W / 4)."""
 
     def resized(self, stage: NeighborStage, pixels: FloatArray) -> FloatArray:
         if pixels.shape[:2] == (stage.height, stage.width):
@@ -241,7 +243,7 @@ class _Method:
         return enlarged
 
     def _add_details(self, enlarged: FloatArray, height: int, width: int) -> None:
-        """Add what of the content is finer than ``height`` x ``width`` where the content's own features are kept."""
+        """Add content details finer than ``height`` x ``width``, by the share of the content's own features."""
         rows, columns = enlarged.shape[:2]
         content = self._recolor(resize_pixels(self._content, rows, columns))
         coarse = resize_pixels(resize_pixels(content, height, width), rows, columns)
@@ -254,13 +256,13 @@ class _Method:
 
     @property
     def _kept(self) -> FloatArray:
-        """Share of the content's own features that each position keeps, (H / 4, W / 4) of a smaller size."""
+        """Share of the content's own features at each position, (H / 4, W / 4) of a smaller stage."""
         mix = np.zeros((1, 1), np.float32) if self._mix is None else self._mix
         kept: FloatArray = 1 - np.float32(self._options.strength) * (1 - mix)
         return kept
 
     def in_palette(self, pixels: FloatArray) -> FloatArray:
-        """Give ``pixels`` (H, W, 3) the mean and covariance of the styles' colours, as far as the strength goes."""
+        """Give ``pixels`` (H, W, 3) the mean and covariance of the palette, which depends on the strength."""
         return Palette.of([pixels]).map_to(self._palette)(pixels)
 
     def state(self) -> dict[str, FloatArray]:
@@ -278,7 +280,7 @@ class _Method:
         return self._look.distance(self._hypercolumn_target(pixels, content, stage), _TV_WEIGHT)
 
     def _overpainting(self, pixels: FloatArray, stage: NeighborStage) -> FeatureDistance:
-        """Return the distance from neighbours, which counts the less the more of the content's own features is kept."""
+        """Return the distance from the neighbours, weighted by 1 minus the share of the content's own features."""
         banks = self._banks("see_layers", _LAYER_POSITIONS, stage)
         targets = self._look.gathered(pixels, banks, self._shares, self._options.seed)
         height, width = padded_size(stage.height, stage.width)
@@ -287,11 +289,11 @@ class _Method:
         return self._look.distance_by_layer(targets, tv_weight, weights[None, None])
 
     def _seen_styles(self, stage: NeighborStage) -> list[FloatArray]:
-        """Return the styles as large as they are seen at ``stage``."""
+        """Return the styles at the size that is used at ``stage``."""
         stroke_size = self._options.stroke_size
         styles = []
         for style in self._styles:
-            # A style that is enlarged for a large picture has nothing sharp to be painted with.
+            # An enlarged style is blurred, so the size of a style is limited for large pictures.
             sharp = max(neighbor_stages.WHOLE * stroke_size, *style.shape[:2])
             side = max(1, round(min(sharp, max(stage.width, stage.height) * stroke_size)))
             styles.append(resize_pixels(style, *reversed(fit_size(style.shape[1], style.shape[0], side))))
@@ -336,12 +338,12 @@ class _Method:
         return {layer: Features(target) for layer, target in targets.items()}
 
     def _banks(self, graph: str, counts: Mapping[str, int], stage: NeighborStage) -> dict[str, list[FloatArray]]:
-        """Return features of random positions of each style, by layer."""
+        """Return the features of each style at random positions, by layer."""
         seen = [self._look.sampled(graph, style, counts, self._options.seed) for style in self._seen_styles(stage)]
         return {layer: [each[layer] for each in seen] for layer in counts}
 
     def _blended(self, neighbors: FloatArray, moved: FloatArray, own: FloatArray, mix: FloatArray) -> FloatArray:
-        """Mix ``neighbors`` with the content's ``moved`` features by ``mix``, and that with ``own`` by the strength."""
+        """Mix ``neighbors`` with the ``moved`` content features by ``mix``, and the result with ``own`` by strength."""
         strength = np.float32(self._options.strength)
         target = neighbors + mix * (moved - neighbors)
         return target if strength == 1 else own + strength * (target - own)

@@ -1,4 +1,4 @@
-"""The noise that networks are fed with: the same at a place, whichever tile it is in."""
+"""The noise input of networks. Its value at a position does not depend on the division into tiles."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 _BLOCK = 128
 _MANY = 1 << 30
-"""Blocks that may lie before the first row and column: seeds are not negative."""
+"""Offset of block indices, which keeps seeds from being negative before the first row and column."""
 _PERIOD = 256
-"""Positions after which it repeats itself: every 2,048 pixels of the picture."""
+"""Period of the noise in positions, which is 2,048 pixels of the picture."""
 
 
 class Noise:
-    """The endless field of random numbers of mean 0 and variance 1 that the conditional network makes strokes of."""
+    """An endless field of random numbers with mean 0 and variance 1, from which the network 'fast' makes strokes."""
 
     def __init__(self, channels: int, seed: int) -> None:
         """Draw the field of ``seed``."""
@@ -32,13 +32,13 @@ class Noise:
 
 
 class UniformNoise:
-    """The endless field of random numbers in [0, 1] that texture networks are fed with; it never repeats itself.
+    """An endless field of random numbers in [0, 1] without repetition, the input of texture networks.
 
-    With a ``period``, in rows and columns, it does, and what is made of it is seamless.
+    With a ``period`` in rows and columns, the field repeats, and textures made from it are seamless.
     """
 
     def __init__(self, channels: int, seed: int, period: tuple[int, int] | None = None) -> None:
-        """Describe the field of ``seed``; its numbers are drawn when they are asked for."""
+        """Define the field of ``seed``. Numbers are drawn on request."""
         self._channels = channels
         self._seed = seed
         self._period = period

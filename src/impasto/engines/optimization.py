@@ -39,7 +39,7 @@ _WHOLE = 2**30
 
 
 class OptimizationEngine(GatysEngine[Descriptor]):
-    """The engine that PyTorch computes, with every descriptor, layer and device."""
+    """The engine 'gatys' computed by PyTorch, which supports every descriptor, layer and device."""
 
     without_vgg19 = "VGG19 is not on this machine and cannot be fetched"
 
@@ -53,9 +53,9 @@ class OptimizationEngine(GatysEngine[Descriptor]):
         """Load the descriptor.
 
         Args:
-            options: of the method.
+            options: options of the engine.
             on_download: called with bytes done and in all if the descriptor's weights have to be fetched.
-            network: what `load_descriptor_of` returned for options with the same `network_key`, to share it.
+            network: a descriptor from `load_descriptor_of` for options with the same `network_key`, to share it.
 
         Raises:
             UsageError: there is no such descriptor, layer or device.
@@ -86,7 +86,7 @@ class OptimizationEngine(GatysEngine[Descriptor]):
         need: Need,
         memory: Memory,
     ) -> TorchObjective | TiledObjective:
-        """Compute the targets for ``scale``: the only time that its content and style pass through the network."""
+        """Compute the targets for ``scale`` once, and return its objective."""
         options = self._options
         look = Tiling(network, need.tile or _WHOLE, memory, self._device)
 
@@ -101,7 +101,7 @@ class OptimizationEngine(GatysEngine[Descriptor]):
                 width, height = self._fitting(pixels, max(scale.width, scale.height) * options.stroke_size)
                 seen.append(look.statistics(image(pixels, width, height), self._style_weights, kind))
             if options.strength < 1:
-                # What is half-way to a style has statistics half-way to the style's.
+                # A partial strength interpolates between the statistics of the content and of the styles.
                 seen.append(look.statistics(image(content, scale.width, scale.height), self._style_weights, kind))
                 shares = [*(options.strength * share for share in shares), 1 - options.strength]
             style = blended_losses(kind, seen, shares, options.normalization)

@@ -1,4 +1,4 @@
-"""Several runs as one: progress over all of them."""
+"""Progress of several runs, reported as one run."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def as_part(on_step: OnStep, name: str, steps: Sequence[int], index: int) -> OnStep:
-    """Make run ``index`` of several report to ``on_step`` as a part of the whole.
+    """Return a callback with which run ``index`` of several reports to ``on_step`` as a part of the whole.
 
     Args:
-        on_step: takes the steps of all runs.
-        name: of the run; put before its notes.
-        steps: of each run.
-        index: of the run among ``steps``.
+        on_step: receives the steps of all runs.
+        name: name of the run, which is put before its notes.
+        steps: number of steps of each run.
+        index: index of the run in ``steps``.
     """
     before, total = sum(steps[:index]), sum(steps)
 

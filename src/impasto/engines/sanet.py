@@ -1,4 +1,4 @@
-"""The engine 'sanet': any style by attention between the content's activations and the style's (Park and Lee 2019)."""
+"""The engine 'sanet': any style by attention between activations of content and style (Park and Lee 2019)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class SANetEngine(AnyStyleEngine):
-    """Paints in the style of any picture."""
+    """Paints in the style of any style image."""
 
     name = "sanet"
     architecture = "sanet"
@@ -45,7 +45,7 @@ class SANetEngine(AnyStyleEngine):
 
                 return paint
 
-            # Sections 4.4 and 4.5: styles are mixed with each other, and with the content's own, in what is decoded.
+            # Sections 4.4 and 4.5: the features of all styles and of the content are mixed before decoding.
             mixed = [*memories, (1 - strength, own)] if strength < 1 else memories
             return self._towards_content(painted_with(mixed), painted_with([(1.0, own)]))
 

@@ -1,9 +1,9 @@
-"""Content and style losses of a picture through a descriptor's graphs, whole or tile by tile.
+"""Content and style losses of a picture, computed by a descriptor's graphs, whole or tile by tile.
 
-Statistics of style are functions of sums over positions. So a picture is looked at twice: first the sums are added up,
-from which the style losses follow and their derivatives with respect to the sums; then each tile adds its part of the
-gradient with respect to the pixels (Galerne et al. 2024, "Scaling Painting Style Transfer", section 4).
-`impasto.losses.functional` has the losses themselves. Sides of all pictures are multiples of `STRIDE`.
+Style statistics are functions of sums over positions. So each evaluation takes two passes over the tiles. The first
+pass adds up the sums, which give the style losses and their derivatives with respect to the sums. In the second pass,
+each tile adds its part of the gradient with respect to the pixels (Galerne et al. 2024, "Scaling Painting Style
+Transfer", section 4). `impasto.losses.functional` defines the losses. Sides of all pictures are multiples of `STRIDE`.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ CONTENT_LAYER = "relu4_2"
 """`impasto.losses.gradients.CONTENT_LAYER`, without PyTorch."""
 STRIDE = 16
 HALO = 96
-"""Pixels around a position of relu5_1 that it sees, and more, as a multiple of `STRIDE`."""
+"""Halo of a tile in pixels: the receptive field of relu5_1 as a margin, rounded up to a multiple of `STRIDE`."""
 _CONTENT_STRIDE = 8
 _NO_RESPONSE = 1e-12
-"""A layer that does not respond to the target at all (a black picture) has no scale of its own."""
+"""Square of a target below which its loss is not divided by it, as for a black picture."""
 _FLOOR = 1e-6
-"""Of variances: see `impasto.descriptors.statistics.mean_and_std`."""
+"""Constant added to variances: see `impasto.descriptors.statistics.mean_and_std`."""
 _PAPER_CONTENT = 0.5
 
 Sums: TypeAlias = npt.NDArray[np.float64]
@@ -45,10 +45,10 @@ Normalization: TypeAlias = Literal["relative", "paper"]
 
 
 def statistics(kind: Kind, sums: Sums) -> Sums:
-    """Return what makes a style, given its ``sums`` (C + 1, C + 1).
+    """Return the style statistics, given their ``sums`` (C + 1, C + 1).
 
-    It is the Gram matrix, (C, C), of Gatys et al. (2016), eq. 3, divided by the number of positions; or the means and
-    the standard deviations, (2, C), of Huang and Belongie (2017), eq. 5.
+    They are the Gram matrix, (C, C), of Gatys et al. (2016), eq. 3, divided by the number of positions; or the means
+    and standard deviations, (2, C), of Huang and Belongie (2017), eq. 5.
     """
     means = sums / sums[-1, -1]
     if kind == "gram":
@@ -78,23 +78,23 @@ def style_loss(kind: Kind, sums: Sums, target: Sums, normalization: Normalizatio
         mean, deviation = found
         by_square = by_mean[1] / (2 * deviation)
         np.fill_diagonal(derivative[:-1, :-1], by_square)
-        # A sum of features stands in the last row and in the last column: each has half of its derivative.
+        # Each sum of features occurs in the last row and in the last column, so each gets half of the derivative.
         derivative[-1, :-1] = derivative[:-1, -1] = by_mean[0] / 2 - mean * by_square
     return factor * float(np.vdot(difference, difference)), derivative
 
 
 @dataclass(frozen=True)
 class StatisticsLook:
-    """A view of pictures through the graphs of `impasto.losses.gradients.StatisticsGraphs`."""
+    """Evaluation of pictures by the graphs of `impasto.losses.gradients.StatisticsGraphs`."""
 
     graphs: DescriptorGraphs
     side: int
-    """Of a tile in pixels, without what is seen around it."""
+    """Side of a tile in pixels, without its halo."""
     memory: Memory
-    """Where what is as large as a picture is kept."""
+    """Storage for arrays as large as a picture."""
 
     def sums(self, image: FloatArray) -> dict[str, Sums]:
-        """Add up what statistics of ``image`` (1, 3, H, W) are made of, by layer: each (C + 1, C + 1), float64."""
+        """Compute the sums for the `statistics` of ``image`` (1, 3, H, W), by layer: each (C + 1, C + 1), float64."""
         total: dict[str, Sums] = {}
         for tile in self.tiles(image):
             found = self._seen(image, tile)
@@ -121,7 +121,7 @@ class StatisticsLook:
         return whole
 
     def tiles(self, image: FloatArray) -> Iterator[Tile]:
-        """Divide ``image`` (1, 3, H, W)."""
+        """Divide ``image`` (1, 3, H, W) into tiles."""
         side = -(-self.side // STRIDE) * STRIDE
         for row in plan_tiles(image.shape[2], image.shape[3], side, side, halo=HALO):
             yield from row
@@ -131,7 +131,7 @@ class StatisticsLook:
 
 
 def cut(array: FloatArray, tile: Tile, step: int = 1) -> FloatArray:
-    """Return what ``tile`` sees of ``array`` (1, C, H / step, W / step), contiguous."""
+    """Cut ``tile`` with its halo out of ``array`` (1, C, H / step, W / step); the result is contiguous."""
     rows, columns = (
         slice(tile.seen_top // step, tile.seen_bottom // step),
         slice(tile.seen_left // step, tile.seen_right // step),
@@ -140,7 +140,7 @@ def cut(array: FloatArray, tile: Tile, step: int = 1) -> FloatArray:
 
 
 def mask(tile: Tile) -> FloatArray:
-    """1 where positions of relu5_1 are the tile's own, else 0: (1, 1, h / 16, w / 16)."""
+    """1 at positions of relu5_1 inside the tile, 0 in its halo: (1, 1, h / 16, w / 16)."""
     height, width = tile.seen_bottom - tile.seen_top, tile.seen_right - tile.seen_left
     own = np.zeros((1, 1, height // STRIDE, width // STRIDE), np.float32)
     rows = slice((tile.top - tile.seen_top) // STRIDE, (tile.bottom - tile.seen_top) // STRIDE)
@@ -150,7 +150,7 @@ def mask(tile: Tile) -> FloatArray:
 
 
 class StatisticsObjective:
-    """Content, style and total variation of an image, and their gradient."""
+    """Content loss, style loss and total variation of an image, and their gradient."""
 
     def __init__(
         self,
@@ -164,17 +164,17 @@ class StatisticsObjective:
         tv_weight: float,
         normalization: Normalization,
     ) -> None:
-        """Look at the ``content`` (1, 3, H, W), if there is one, once and for all.
+        """Compute the targets of the ``content`` (1, 3, H, W), if there is one.
 
         Args:
-            look: at pictures.
-            content: the content image, as large as the images to come.
-            content_weight: of the content loss.
-            style: by layer, what `statistics` should be.
-            style_shares: the weight of each layer's loss.
-            kind: of statistics.
-            tv_weight: of the total variation.
-            normalization: of the losses.
+            look: evaluates pictures.
+            content: the content image, of the same size as the images to evaluate.
+            content_weight: weight of the content loss.
+            style: target `statistics` by layer.
+            style_shares: weight of each layer's loss.
+            kind: kind of statistics.
+            tv_weight: weight of the total variation.
+            normalization: normalisation of the losses.
         """
         self._look = look
         self._style, self._style_shares = style, style_shares

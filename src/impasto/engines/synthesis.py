@@ -1,6 +1,6 @@
-"""Textures by optimisation: Gatys, Ecker and Bethge (2015), "Texture Synthesis Using Convolutional Neural Networks".
+"""Texture synthesis: Gatys, Ecker and Bethge (2015), "Texture Synthesis Using Convolutional Neural Networks".
 
-From white noise, the picture is changed until its Gram matrices are those of the example, coarse to fine.
+The optimisation starts from white noise and matches the Gram matrices of the example, coarse to fine.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from impasto.types import FloatArray, OnStep
 
 _WRAP = 32
-"""Pixels of the opposite edge that a tileable texture is seen with beyond each of its own."""
+"""Circular padding in pixels at each edge of a tileable texture."""
 
 
 def synthesize(
@@ -56,11 +56,11 @@ def synthesize(
 
     Args:
         styles: example pictures.
-        shares: of each in the mixture, with sum 1.
-        width: in pixels.
-        height: in pixels.
-        options: of the method.
-        tileable: whether its right edge should fit its left one, and its bottom its top.
+        shares: share of each style in the mixture; their sum is 1.
+        width: width of the texture in pixels.
+        height: height of the texture in pixels.
+        options: options of the optimisation.
+        tileable: True to make opposite edges of the texture fit together.
         on_step: called after every step; an exception from it stops the run.
         on_download: called with bytes done and in all if the descriptor's weights have to be fetched.
 

@@ -1,4 +1,4 @@
-"""The engine 'texture-net': networks that work with noise (Ulyanov et al. 2016), for textures and for pictures."""
+"""The engine 'texture-net': networks with noise input (Ulyanov et al. 2016), for textures and for pictures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from impasto.types import FloatArray, OnStep
 
 _SAMPLE = 256
-"""Side in pixels of the texture that is measured: as large as those that the network was trained on."""
+"""Side in pixels of the texture on which statistics are measured, the size used in training."""
 _TILE = 512
 
 
@@ -49,7 +49,7 @@ class TextureNetSynthesizer:
     """Makes the texture of its network, in any size."""
 
     def __init__(self, options: TextureNetSynthesisOptions) -> None:
-        """Prepare to work; graphs are loaded when they are needed.
+        """Find the network. Graphs are loaded on first use.
 
         Raises:
             UsageError: the options name no texture network.
@@ -59,16 +59,16 @@ class TextureNetSynthesizer:
         self._network = self._graphs.description
 
     def synthesize(self, width: int, height: int, *, tileable: bool, on_step: OnStep) -> Iterator[Picture]:
-        """Make a texture; give it from top to bottom in pictures of full width.
+        """Make a texture, and yield it from top to bottom in strips of full width.
 
         Args:
-            width: in pixels.
-            height: in pixels.
-            tileable: whether its right edge should fit its left one, and its bottom its top.
+            width: width of the texture in pixels.
+            height: height of the texture in pixels.
+            tileable: True to make opposite edges of the texture fit together.
             on_step: called after every tile; an exception from it stops the run.
 
         Raises:
-            UsageError: a tileable texture whose sides are no multiples of 16.
+            UsageError: the sides of a tileable texture are not multiples of 16.
         """
         stride = self._network.stride
         if tileable and (width % stride or height % stride):
@@ -91,7 +91,7 @@ class TextureNetSynthesizer:
 
     @cached_property
     def _affine(self) -> FloatArray:
-        """The scales and shifts of a sample."""
+        """The scales and shifts that were measured on a sample."""
         sample = self._noise().part(0, 0, _SAMPLE, _SAMPLE)
         return self._graphs.run("measure", noise=sample)["affine"]
 
@@ -99,7 +99,7 @@ class TextureNetSynthesizer:
         return UniformNoise(self._network.noise_channels, self._options.seed, period)
 
     def _made(self, noise: UniformNoise, affine: FloatArray, tile: Tile) -> FloatArray:
-        """Make one tile; there is noise beyond every edge, so that no edge can be seen."""
+        """Make one tile, with noise in its halo on all sides, so that no edge is visible."""
         height, width = tile.bottom - tile.top, tile.right - tile.left
         stride, halo = self._network.stride, self._network.halo
         sides = (side + -side % stride + 2 * halo for side in (height, width))

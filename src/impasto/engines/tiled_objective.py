@@ -1,9 +1,9 @@
-"""The same losses and gradient as `impasto.losses.objective`, of pictures whose activations no memory holds.
+"""Losses and gradient of `impasto.losses.objective`, for pictures whose activations do not fit into the memory.
 
-Statistics of style are functions of sums over positions. So a picture is looked at twice, tile by tile: first the sums
-are added up, from which the style losses follow and their gradients with respect to the sums; then each tile adds its
-part of the gradient with respect to the pixels (Galerne et al. 2024, "Scaling Painting Style Transfer", section 4).
-Tiles are seen with as much around them as their activations see: nothing is approximated.
+Style statistics are functions of sums over positions. So each evaluation takes two passes over the tiles. The first
+pass adds up the sums, which give the style losses and their gradients with respect to the sums. In the second pass,
+each tile adds its part of the gradient with respect to the pixels (Galerne et al. 2024, "Scaling Painting Style
+Transfer", section 4). The halo of a tile covers the receptive field of its activations, so nothing is approximated.
 """
 
 from __future__ import annotations
@@ -35,34 +35,34 @@ class Tiling:
 
     descriptor: Descriptor
     side: int
-    """Of a tile in pixels, without what is seen around it."""
+    """Side of a tile in pixels, without its halo."""
     memory: Memory
-    """Where the pictures are."""
+    """Storage for pictures."""
     device: torch.device
-    """That computes."""
+    """The device that computes."""
 
     def tiles(self, image: FloatArray, layers: Iterable[str]) -> Iterator[Tile]:
         """Divide ``image`` (1, 3, H, W) such that `see` is exact for ``layers``."""
         wanted = list(layers)
         stride = max(self.stride(layer) for layer in wanted)
         reach = max(self.descriptor.reach(layer) for layer in wanted)
-        # Tiles whose edges are multiples of the coarsest stride are pooled as the whole is.
+        # With edges at multiples of the coarsest stride, pooling windows are the same as in the whole picture.
         side, halo = (-(-length // stride) * stride for length in (self.side, max(2 * stride, reach)))
         height, width = image.shape[2:]
         for row in plan_tiles(height, width, side, side, halo=halo):
             yield from row
 
     def see(self, image: Tensor, tile: Tile, layers: Iterable[str]) -> Features:
-        """Compute ``layers`` for the ``tile`` of an ``image``, without what is seen around it.
+        """Compute ``layers`` for the ``tile`` of an ``image``, without its halo.
 
-        ``image`` (1, 3, H, W) is what the tile sees: its halo, too.
+        ``image`` (1, 3, H, W) is the tile with its halo.
         """
         features = self.descriptor.forward(image, layers)
         own = {}
         for layer, activations in features.items():
             stride = self.stride(layer)
             top, left = (tile.top - tile.seen_top) // stride, (tile.left - tile.seen_left) // stride
-            # Rows that are left over at the picture's own edges belong to no position.
+            # Remaining rows and columns at the picture's own edges belong to no position.
             bottom, right = (tile.bottom - tile.seen_top) // stride, (tile.right - tile.seen_left) // stride
             own[layer] = activations[:, :, top:bottom, left:right]
         return own
@@ -84,7 +84,7 @@ class Tiling:
 
     @torch.no_grad()
     def sums(self, image: FloatArray, layers: Iterable[str], kind: type[StyleLoss]) -> dict[str, Tensor]:
-        """Add up what the `statistics` of ``image`` (1, 3, H, W) are made of, by layer."""
+        """Compute the sums for the `statistics` of ``image`` (1, 3, H, W), by layer."""
         wanted, sums = list(layers), dict[str, Tensor]()
         for tile in self.tiles(image, wanted):
             for layer, activations in self.see(self.cut(image, tile), tile, wanted).items():
@@ -94,11 +94,11 @@ class Tiling:
         return sums
 
     def cut(self, image: FloatArray, tile: Tile) -> Tensor:
-        """Return what ``tile`` sees of ``image`` (1, 3, H, W)."""
+        """Cut ``tile`` with its halo out of ``image`` (1, 3, H, W), as a tensor on the device."""
         return torch.from_numpy(seen(image, tile)).to(self.device)
 
     def kept(self, activations: Tensor) -> Tensor:
-        """Keep ``activations`` where the pictures are; on a GPU, they stay there."""
+        """Move ``activations`` to the storage for pictures; on a GPU, they stay on the GPU."""
         activations = activations.contiguous()
         if self.device.type != "cpu":
             return activations
@@ -106,7 +106,7 @@ class Tiling:
 
 
 def seen(image: FloatArray, tile: Tile) -> FloatArray:
-    """Cut what ``tile`` sees out of ``image`` (1, 3, H, W)."""
+    """Cut ``tile`` with its halo out of ``image`` (1, 3, H, W)."""
     return image[:, :, tile.seen_top : tile.seen_bottom, tile.seen_left : tile.seen_right]
 
 
@@ -115,13 +115,13 @@ class ContentTiles:
     """The content loss, tile by tile."""
 
     targets: list[dict[str, Tensor]]
-    """Of each tile, by layer: (1, C, rows, columns)."""
+    """Target activations of each tile, by layer: (1, C, rows, columns)."""
     factors: dict[str, Tensor]
-    """What squared differences are multiplied with, by layer: scalars."""
+    """Factor of the squared differences, by layer: scalars."""
 
 
 class TiledObjective:
-    """Content, style and total variation of an image, and their gradient, tile by tile."""
+    """Content loss, style loss and total variation of an image, and their gradient, tile by tile."""
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class TiledObjective:
         tv_weight: float,
         normalization: Normalization,
     ) -> None:
-        """Look at the ``content`` (1, 3, H, W), if there is one, once and for all.
+        """Compute the targets of the ``content`` (1, 3, H, W), if there is one.
 
         The weights of both kinds of losses are divided among layers (`impasto.options.shares_of_layers`).
         """
@@ -163,7 +163,7 @@ class TiledObjective:
         return Evaluation({**losses, "total": sum(losses.values())}, gradient)
 
     def _style_losses(self, image: FloatArray) -> tuple[dict[str, float], dict[str, Tensor]]:
-        """Return the style losses, and their gradients with respect to the sums that statistics are made of."""
+        """Return the style losses, and their gradients with respect to the sums of `Tiling.sums`."""
         if not self._style_shares:
             return {}, {}
         kind = type(next(iter(self._style.values())))
@@ -180,7 +180,7 @@ class TiledObjective:
     def _terms(
         self, leaf: Tensor, tile: Tile, image: FloatArray, features: Mapping[str, Tensor], index: int
     ) -> dict[str, Tensor]:
-        """Compute what the tile ``index`` adds to the losses that are sums over positions."""
+        """Compute the contribution of the tile ``index`` to the losses that are sums over positions."""
         terms = {}
         if self._content:
             targets, factors = self._content.targets[index], self._content.factors
@@ -201,7 +201,7 @@ class TiledObjective:
     def _targets(self, content: FloatArray, normalization: Normalization) -> ContentTiles:
         tiling, targets = self._tiling, []
         squares = dict.fromkeys(self._content_shares, torch.zeros((), device=tiling.device))
-        # Divided as the picture will be, whose style may ask for deeper layers.
+        # The division is the same as for the picture, whose style layers may be deeper than the content layers.
         for tile in tiling.tiles(content, self._layers):
             features = tiling.see(tiling.cut(content, tile), tile, self._content_shares)
             targets.append({layer: tiling.kept(activations) for layer, activations in features.items()})
@@ -212,7 +212,7 @@ class TiledObjective:
 
 
 def _own_differences(leaf: Tensor, tile: Tile) -> tuple[Tensor, Tensor]:
-    """Add up the squared differences of the tile's own pixels from the next below and to the right: two scalars."""
+    """Sum the squared differences of the tile's pixels from their lower and right neighbours: two scalars."""
     top, left = tile.top - tile.seen_top, tile.left - tile.seen_left
     bottom, right = tile.bottom - tile.seen_top, tile.right - tile.seen_left
     vertical = leaf[:, :, top : bottom + 1, left:right].diff(dim=2)

@@ -1,4 +1,4 @@
-"""Losses that PyTorch computes, as what an optimization in NumPy minimises."""
+"""Adapter from losses in PyTorch to the objective of an optimisation in NumPy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class TorchObjective:
-    """Losses of an image with the gradient that autograd finds."""
+    """Objective whose losses are computed by PyTorch and whose gradient is computed by autograd."""
 
     def __init__(self, losses: Callable[[Tensor], Mapping[str, Tensor]], device: torch.device) -> None:
         """Minimise what ``losses`` returns as 'total' for an image (1, 3, H, W) on ``device``."""
@@ -26,7 +26,7 @@ class TorchObjective:
         self._device = device
 
     def evaluate(self, image: FloatArray) -> Evaluation:
-        """See `impasto.optimization.objective.Objective`. The processor sees ``image`` itself, a GPU a copy."""
+        """See `impasto.optimization.objective.Objective`. The CPU uses ``image`` itself, a GPU a copy."""
         leaf = torch.from_numpy(image).to(self._device).requires_grad_(True)
         losses = self._losses(leaf)
         (gradient,) = torch.autograd.grad(losses["total"], leaf)

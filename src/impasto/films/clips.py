@@ -1,4 +1,4 @@
-"""Films in files: frames in, frames out, through FFmpeg's libraries."""
+"""Reading and writing of film files through FFmpeg's libraries."""
 
 from __future__ import annotations
 
@@ -26,42 +26,42 @@ if TYPE_CHECKING:
 _CODECS = {"webm": "libvpx-vp9"}
 _COMMON_CODEC = "libx264"
 _COLORS = ("color_range", "color_primaries", "color_trc", "colorspace")
-_PART_FORMAT = "nut"  # which keeps any time of any frame
+_PART_FORMAT = "nut"  # keeps frame times exactly
 _CONTAINER_OPTIONS = {form: {"movflags": "faststart"} for form in ("mp4", "mov")}
 _RATE = 48_000
-"""Samples of sound in a second, where it has to be encoded again."""
+"""Sample rate in Hz of sound that has to be encoded again."""
 _RGB, _BT709, _UNKNOWN, _LIMITED = 0, 1, 2, 1
-"""Numbers of matrices, and of a range, in ITU-T H.273 and in FFmpeg."""
+"""Numbers of three colour matrices and of the limited range, in ITU-T H.273 and in FFmpeg."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a film."""
+    """One frame of a film."""
 
     pixels: FloatArray
-    """(H, W, 3), sRGB in [0, 1], upright."""
+    """Pixels (H, W, 3), sRGB in [0, 1], upright."""
     time: int
-    """In units of the film's `Clip.time_base`."""
+    """Time in units of the film's `Clip.time_base`."""
 
 
 class Clip:
     """A film in a file.
 
     Attributes:
-        width: of a frame in pixels, upright.
-        height: of a frame in pixels, upright.
-        frames: how many there are, or about so many.
-        rate: frames in a second, in the mean.
-        time_base: seconds that times of frames are counted in.
-        shape: width of a pixel by its height.
-        colors: how its numbers stand for colours, as `av.VideoFrame` names it.
+        width: width of an upright frame in pixels.
+        height: height of an upright frame in pixels.
+        frames: number of frames, which may be an estimate.
+        rate: average number of frames per second.
+        time_base: unit of frame times in seconds.
+        shape: aspect ratio of a pixel, width divided by height.
+        colors: colour space settings, with the attribute names of `av.VideoFrame`.
     """
 
     def __init__(self, path: Path) -> None:
         """Open ``path``.
 
         Raises:
-            ImageReadError: there is no film in it.
+            ImageReadError: the file contains no film.
         """
         self.path = path
         with self._opened() as container:
@@ -74,7 +74,7 @@ class Clip:
             seconds = float((stream.duration or 0) * stream.time_base) or (container.duration or 0) / av.time_base
             self.frames = stream.frames or max(1, round(seconds * self.rate))
             self.colors = {name: int(getattr(first, name)) for name in _COLORS}
-            if self.colors["colorspace"] == _RGB:  # which is not what is written
+            if self.colors["colorspace"] == _RGB:  # the result is not written as RGB
                 self.colors.update(colorspace=_BT709, color_range=_LIMITED)
             self._turns = -round(first.rotation / 90) % 4
             self._sides = (first.width, first.height)
@@ -84,10 +84,10 @@ class Clip:
                 self.width, self.height, self.shape = self.height, self.width, 1 / self.shape
 
     def read(self) -> Iterator[Frame]:
-        """Decode the frames in their order.
+        """Decode the frames in order.
 
         Raises:
-            ImageReadError: the file is damaged from here on.
+            ImageReadError: the file is damaged after the last yielded frame.
         """
         with self._opened() as container:
             stream = container.streams.video[0]
@@ -96,7 +96,7 @@ class Clip:
             frames, timed = tee(container.decode(stream))
             times = whole_times((frame.dts if frame.pts is None else frame.pts for frame in timed), step)
             for frame, time in zip(frames, times, strict=True):
-                # Recorders of calls change the size on the way.
+                # The frame size can change within a file, as in recordings of video calls.
                 pixels = frame.to_ndarray(format="rgb24", width=self._sides[0], height=self._sides[1])
                 upright = np.ascontiguousarray(np.rot90(pixels, -self._turns))
                 yield Frame(np.divide(upright, 255, dtype=np.float32), time)
@@ -114,7 +114,7 @@ class Clip:
 
 
 def whole_times(given: Iterable[int | None], step: int) -> Iterator[int]:
-    """Yield times that can be written: not before 0, each after the one before, ``step`` later where none is given."""
+    """Yield valid frame times: not negative and strictly increasing. A missing time is the last one plus ``step``."""
     time, begin = -step, None
     for at in given:
         shown = time + step if at is None else at
@@ -128,27 +128,27 @@ class Encoding:
     """Settings of the encoder."""
 
     width: int
-    """In pixels; even."""
+    """In pixels, an even number."""
     height: int
-    """In pixels; even."""
+    """In pixels, an even number."""
     form: str
-    """Container of the film, one of `FILM_FORMATS`, which determines the codec."""
+    """Container of the film, a value of `FILM_FORMATS`, which determines the codec."""
     quality: int
-    """1 to 100."""
+    """Quality from 1 to 100."""
 
     def write_part(self, path: Path, frames: Iterator[Frame], like: Clip) -> None:
-        """Encode ``frames``, at the times and in the colours of ``like``, into a part of a film.
+        """Encode ``frames`` into a part of a film, with the times and colour space of ``like``.
 
         Raises:
-            FileWriteError: the codec or the disk refuses.
+            FileWriteError: the codec fails, or the disk is full or read-only.
         """
         with _written(path, _PART_FORMAT, {}) as container:
             stream = container.add_stream(_CODECS.get(self.form, _COMMON_CODEC), rate=like.rate)
             stream.width, stream.height, stream.pix_fmt = self.width, self.height, "yuv420p"
             stream.time_base = stream.codec_context.time_base = like.time_base
             stream.codec_context.sample_aspect_ratio = like.shape
-            # A constant rate factor, 18 where quality is 90: hardly to be told from the original. Without frames that
-            # look ahead, parts begin when their first frame does, and fit together.
+            # The constant rate factor is 18 at quality 90, which is visually almost lossless. Without B-frames, a part
+            # begins at the time of its first frame, so that parts can be joined.
             stream.options = {"crf": str(round(45 - 0.3 * self.quality)), "b:v": "0", "bf": "0"}
             for name, value in like.colors.items():
                 setattr(stream.codec_context, name, value)
@@ -172,12 +172,12 @@ class Encoding:
 
 
 def join(parts: Sequence[Path], clip: Clip, target: Path, form: str, facts: str) -> None:
-    """Write ``target`` from the ``parts`` of its pictures, one after the other, and the sound of ``clip``.
+    """Write ``target``: the concatenated frames of the ``parts``, and the sound of ``clip``.
 
-    ``facts`` is kept as a comment.
+    ``facts`` is stored as a comment in the file.
 
     Raises:
-        FileWriteError: the container cannot hold the sound, or the disk refuses.
+        FileWriteError: the container cannot hold the sound, or the disk is full or read-only.
     """
     with _written(target, form, _CONTAINER_OPTIONS.get(form, {})) as container, av.open(str(clip.path)) as source:
         container.metadata.update({**source.metadata, "comment": facts})
@@ -185,13 +185,13 @@ def join(parts: Sequence[Path], clip: Clip, target: Path, form: str, facts: str)
             packets = [_pictures(parts, container.add_stream_from_template(first.streams.video[0]))]
         for number, given in enumerate(source.streams.audio):
             if given.codec_context is None:
-                continue  # FFmpeg does not know what it is
+                continue  # FFmpeg does not know the codec
             if given.codec_context.name in container.supported_codecs:
                 packets.append(_sound(clip, number, container.add_stream_from_template(given)))
             else:
                 encoded = container.add_stream(container.default_audio_codec, rate=_RATE)
                 packets.append(_sound_again(clip, number, encoded))
-        # In the order of their times, or the container would have to keep the one until it gets the other.
+        # Packets are sorted by time. Otherwise, the container would have to buffer one stream.
         for _, packet in heapq.merge(*packets, key=itemgetter(0)):
             container.mux(packet)
 
@@ -208,7 +208,7 @@ def _sound(clip: Clip, index: int, stream: Any) -> Iterator[tuple[float, Any]]:
 
 
 def _sound_again(clip: Clip, index: int, stream: Any) -> Iterator[tuple[float, Any]]:
-    """Encode sound for a container that cannot hold it as it is."""
+    """Re-encode sound for a container that does not support its codec."""
     resampler = av.AudioResampler(format=stream.format.name, layout=stream.layout.name, rate=_RATE)
     with av.open(str(clip.path)) as source:
         for frame in chain(source.decode(source.streams.audio[index]), [None]):
@@ -218,9 +218,9 @@ def _sound_again(clip: Clip, index: int, stream: Any) -> Iterator[tuple[float, A
 
 
 def _timed(packets: Iterable[Any], stream: Any) -> Iterator[tuple[float, Any]]:
-    """Yield when each packet is decoded, in seconds, and the packet, which is to go to ``stream``."""
+    """Yield the decoding time of each packet in seconds, and the packet, assigned to ``stream``."""
     for packet in packets:
-        if packet.dts is not None:  # the last one of a file is empty
+        if packet.dts is not None:  # the last packet of a file is empty
             time = float(packet.dts * packet.time_base)
             packet.stream = stream
             yield time, packet

@@ -1,7 +1,7 @@
-"""Keeping paint where it is: each frame is mixed with the one before, moved as the film moves.
+"""Temporal consistency: each painted frame is mixed with the one before, warped by the optical flow.
 
-As Ruder et al. (2016), "Artistic Style Transfer for Videos", section 4, hold a frame to the warped last one by a loss
-where the optical flow can be trusted, so are frames mixed here, which takes no optimisation.
+Ruder et al. (2016), "Artistic Style Transfer for Videos", section 4, use a loss that keeps a frame close to the warped
+previous one where the optical flow is reliable. Mixing the frames has a similar effect without optimisation.
 """
 
 from __future__ import annotations
@@ -21,38 +21,38 @@ if TYPE_CHECKING:
     from impasto.types import FloatArray
 
 _FLOW_SIDE = 512
-"""Long side in pixels at which motion is looked for."""
+"""Long side in pixels of the frames for the computation of optical flow."""
 _LEAST = 12
-"""Short side in pixels below which none is looked for."""
+"""Short side in pixels below which no optical flow is computed."""
 _TOLERANCE = 0.06
-"""Difference of colours, in [0, 1], up to which something is what moved there; at twice as much it is not at all."""
+"""Colour difference in [0, 1] up to which the flow is fully trusted. At twice the difference, it is not used."""
 _AROUND = 5
 
 
 class Steady:
-    """Mixes what is painted with what was painted before, within a shot.
+    """Mixes each painted frame with the one before, within a shot.
 
     Attributes:
         painted: the last frame that was returned, (H, W, 3); None at the beginning of a shot.
     """
 
     def __init__(self, weight: float) -> None:
-        """Mix in ``weight`` of the frame before, from 0, nothing, to below 1."""
+        """Set the ``weight`` of the previous frame, from 0, which is no mixing, to below 1."""
         self.painted: FloatArray | None = None
         self._weight = weight
         self._seen: FloatArray | None = None
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
     def begin(self) -> None:
-        """Forget what was before: a shot begins."""
+        """Begin a new shot: discard the previous frame."""
         self.painted = self._seen = None
 
     def see(self, seen: FloatArray) -> None:
-        """Look at a frame that was painted already; whoever skips it sets what was ``painted``."""
+        """Take a frame of the film that is not painted again. The caller sets ``painted`` to its painted frame."""
         self._seen = seen
 
     def mix(self, seen: FloatArray, painted: FloatArray) -> FloatArray:
-        """Return ``painted`` (H, W, 3), mixed with the frame before, moved from where that was ``seen`` (H, W, 3)."""
+        """Return ``painted`` (H, W, 3) mixed with the warped previous frame. ``seen`` (H, W, 3) is the film's frame."""
         height, width = painted.shape[:2]
         large = min(_flow_size(width, height)) >= _LEAST
         if self._weight and large and self.painted is not None and self._seen is not None:
@@ -68,7 +68,7 @@ class Steady:
         return painted
 
     def _find(self, before: FloatArray, now: FloatArray) -> FloatArray:
-        """Return how far from a pixel of ``now`` it was ``before``: (H, W, 2), in pixels to the right and down."""
+        """Return the optical flow from ``now`` to ``before``: (H, W, 2), in pixels to the right and down."""
         height, width = now.shape[:2]
         small = _flow_size(width, height)
         greys = [(luminance(resize_pixels(each, small[1], small[0])) * 255).astype(np.uint8) for each in (now, before)]

@@ -1,7 +1,7 @@
-"""Painting a film: part by part, so that a run that was killed goes on where it was.
+"""Painting of a film in parts, so that an interrupted run can be resumed.
 
-The statistics that the network normalises with are those of the first frame of each shot: what is the same in two
-frames is painted in the same colours. (Frame by frame, a passer-by would change those of the whole street.)
+The network normalises with the statistics of the first frame of each shot. So objects that do not change between frames
+keep their colours. With statistics of each frame, a passer-by would change the colours of the whole street.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ _RUN_FILE = "run"
 
 @dataclass(frozen=True)
 class Parts:
-    """The folder of a run, with the parts that are painted already."""
+    """The folder of a run, with the parts that have been painted."""
 
     folder: Path
     facts: str
     """Everything that determines the film."""
     frames: int
-    """Of a part: so many are painted anew at most if a run is killed."""
+    """Number of frames of a part, which is the maximum number of frames to repeat after an interruption."""
 
     def found(self) -> list[Path]:
-        """Return the parts to go on from.
+        """Return the existing parts, from which the run is resumed.
 
         Raises:
             CheckpointError: the folder belongs to another run.
@@ -62,27 +62,27 @@ class Parts:
         return sorted(self.folder.glob("[0-9]*.part"))
 
     def begin(self) -> None:
-        """Make room for parts, and delete older ones."""
+        """Create an empty folder for parts, and delete older parts."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()
         (self.folder / _RUN_FILE).write_text(self.facts)
 
     def path(self, number: int) -> Path:
-        """Name the part of this ``number``, counted from 0."""
+        """Return the path of the part ``number``, counted from 0."""
         return self.folder / f"{number:06d}.part"
 
     def last_frame(self, number: int) -> Path:
-        """Name the file with the last frame of this part, which the next one goes on from."""
+        """Return the path of the last painted frame of the part ``number``, from which the next part continues."""
         return self.folder / f"{number:06d}.npy"
 
 
 class PaintedFrames:
-    """The frames of a film, painted.
+    """The painted frames of a film.
 
     Attributes:
-        shots: that have begun so far.
-        frames: that were read so far.
-        steady: what mixes each with the one before.
+        shots: number of shots that have begun so far.
+        frames: number of frames that have been read so far.
+        steady: mixes each frame with the one before.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class PaintedFrames:
         on_step: OnStep,
         on_note: Callable[[str], None],
     ) -> None:
-        """Paint ``clip`` with ``engine``; ``on_step`` is called after every frame, ``on_note`` once for every note."""
+        """Paint ``clip`` with ``engine``. ``on_step`` is called after every frame, ``on_note`` once for every note."""
         self.shots = self.frames = 0
         self._clip = clip
         self._engine = engine
@@ -105,7 +105,7 @@ class PaintedFrames:
         self._noted: set[str] = set()
 
     def after(self, skipped: int, last: FloatArray | None) -> Iterator[Frame]:
-        """Paint all frames but the first ``skipped``, which are only looked at, and of which ``last`` was the last."""
+        """Paint all frames after the first ``skipped``, the last of which was painted as ``last``."""
         shots = Shots()
         paint: Strips | None = None
         for frame in self._clip.read():
@@ -150,28 +150,28 @@ def paint_film(
     """Write ``target``: the painted ``frames`` of ``clip``, and its sound.
 
     Args:
-        frames: of which those in parts that are there already are not painted again.
+        frames: the painted frames. Frames in existing parts are not painted again.
         clip: the film.
-        encoding: of the result.
-        target: the result.
-        parts: where parts are kept until the film is done.
-        resume: go on from the parts that are there.
+        encoding: encoding of the result.
+        target: path of the result.
+        parts: storage for parts until the film is complete.
+        resume: continue from existing parts.
 
     Raises:
         ImageReadError: the film is damaged.
-        FileWriteError: the codec or the disk refuses.
-        CheckpointError: the parts are of another run.
+        FileWriteError: the codec fails, or the disk is full or read-only.
+        CheckpointError: the parts belong to another run.
     """
     done = parts.found() if resume else []
     last = np.load(parts.last_frame(len(done) - 1)) if done else None
     painted = frames.after(parts.frames * len(done), last)
     while (first := next(painted, None)) is not None:
         if not done:
-            parts.begin()  # not before a frame is painted: what cannot be painted costs nobody an older run
+            parts.begin()  # after the first painted frame, so that a failing run does not delete older parts
         path = parts.path(len(done))
         with whole_file(path) as temporary:
             encoding.write_part(temporary, chain([first], islice(painted, parts.frames - 1)), clip)
-            # A part counts from when it has its name: by then, this is there.
+            # The last frame is saved before the part gets its final name, so every complete part has one.
             with whole_file(parts.last_frame(len(done))) as kept, kept.open("wb") as file:
                 np.save(file, np.asarray(frames.steady.painted))
         parts.last_frame(len(done) - 1).unlink(missing_ok=True)

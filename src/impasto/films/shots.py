@@ -15,25 +15,25 @@ if TYPE_CHECKING:
 _GRID = (9, 16)
 _RECENT = 12
 _LEAST = 0.06
-"""Mean difference of colours, in [0, 1], below which nothing is a cut."""
+"""Mean colour difference in [0, 1] below which a change is not a cut."""
 _TIMES = 4.0
-"""How many times as much as usual a cut changes."""
+"""Minimum change at a cut, as a multiple of the usual change."""
 
 
 class Shots:
-    """Says of each frame whether it begins a shot.
+    """Detects the first frame of each shot.
 
-    Frames are compared as mosaics of 16x9 colours: what moves within a shot changes them little by little, and fast
-    movement changes them again and again; a cut changes them once, and much more than usual.
+    Frames are compared as mosaics of 16x9 colours. Motion within a shot changes the mosaic gradually, and fast motion
+    changes it repeatedly. A cut changes it once, and much more than usual.
     """
 
     def __init__(self) -> None:
-        """Begin with no frame."""
+        """Start before the first frame."""
         self._last: FloatArray | None = None
         self._changes: deque[float] = deque(maxlen=_RECENT)
 
     def begins(self, pixels: FloatArray) -> bool:
-        """Say whether the next frame, ``pixels`` (H, W, 3), begins a shot; the first one does."""
+        """Return True if the next frame, ``pixels`` (H, W, 3), begins a shot. The first frame does."""
         mosaic = resize_pixels(pixels, *_GRID)
         if self._last is None:
             self._last = mosaic

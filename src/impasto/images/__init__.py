@@ -1,4 +1,4 @@
-"""Pixels, nothing neural: files in and out, colours, sizes, sheets and animations."""
+"""Image processing without networks: reading and writing files, colours, sizes, sheets and animations."""
 
 from impasto.images.animation import write_animation
 from impasto.images.color import ColorPreservation, luminance, prepare_style, restore_colors

@@ -23,13 +23,13 @@ _SAVERS: dict[str, tuple[str, dict[str, int]]] = {
 
 
 def write_animation(frames: Sequence[Picture], path: str | Path, *, frame_seconds: float) -> None:
-    """Write pictures of one size as an endless animation, whole or not at all; GIF counts time in 1/100 s.
+    """Write pictures of one size atomically as an endless animation. GIF counts time in 1/100 s.
 
     Alpha is laid over white.
 
     Raises:
-        UsageError: no frames, or a time of zero or less.
-        FileWriteError: a suffix other than .gif and .webp, frames of several sizes, or the disk refused.
+        UsageError: there are no frames, or the time is zero or less.
+        FileWriteError: the suffix is not .gif or .webp, the frames differ in size, or the disk is full or read-only.
     """
     path = Path(path)
     suffix = path.suffix.lower()

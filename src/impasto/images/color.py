@@ -1,4 +1,4 @@
-"""Keeping the colours of the content image, and giving one picture the colours of another.
+"""Colour preservation for the content image, and colour transfer between pictures.
 
 All functions take and return float32 arrays of shape (H, W, 3), sRGB in [0, 1].
 
@@ -26,16 +26,16 @@ _Matrix: TypeAlias = npt.NDArray[np.float64]
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # the Y of YIQ
 _ROWS = 256
 _NOISE = 1e-4
-"""Variance of JPEG noise in a flat colour; a direction with less holds no colour and is not amplified."""
+"""Variance of JPEG noise in a flat colour. Directions with a lower variance are not amplified."""
 _FLAT = 1e-5
-"""Variance below which a direction of colours has none, for `Palette`."""
+"""Variance below which `Palette` regards a direction of colours as flat."""
 
 
 def prepare_style(style: FloatArray, content: FloatArray, mode: ColorPreservation) -> FloatArray:
-    """Return the pixels to use as style, so that the result has the colours of ``content``."""
+    """Return the style pixels with which the result has the colours of ``content``."""
     match mode:
         case "luminance":
-            # Grey: colours that are thrown away afterwards must not steer the optimisation.
+            # The style becomes grey, because its colours are discarded later and must not affect the optimisation.
             return np.repeat(luminance(match_luminance(style, content))[:, :, None], 3, axis=2)
         case "histogram" | "coral":
             return color_map(style, content, mode)(style)
@@ -44,7 +44,7 @@ def prepare_style(style: FloatArray, content: FloatArray, mode: ColorPreservatio
 
 
 def restore_colors(stylized: FloatArray, content: FloatArray, mode: ColorPreservation) -> FloatArray:
-    """Return the ``stylized`` pixels with the colours of ``content``, as far as ``mode`` works afterwards."""
+    """Return the ``stylized`` pixels with the colours of ``content``, if ``mode`` is applied after painting."""
     return with_luminance_of(content, stylized) if mode == "luminance" else stylized
 
 
@@ -57,14 +57,14 @@ def luminance(pixels: FloatArray) -> FloatArray:
 def with_luminance_of(content: FloatArray, stylized: FloatArray) -> FloatArray:
     """Return the luminance of ``stylized`` with the chroma of ``content``, of the same shape.
 
-    Differs from Gatys et al. (2016): a colour outside of the gamut is greyed until it fits, where clipping
-    would change the luminance.
+    Differs from Gatys et al. (2016): a colour outside the gamut is desaturated until it fits, because clipping would
+    change the luminance.
     """
     mixed = np.empty_like(stylized)
-    for top in range(0, len(stylized), _ROWS):  # of a large picture, there is no room for all of this at once
+    for top in range(0, len(stylized), _ROWS):  # in strips, to save memory with large pictures
         rows = slice(top, top + _ROWS)
         target = luminance(stylized[rows])[:, :, None]
-        # I and Q stay the same if one number is added to R, G and B alike.
+        # Adding the same number to R, G and B does not change I and Q.
         chroma = content[rows] - luminance(content[rows])[:, :, None]
         room = np.where(chroma > 0, 1 - target, target)
         share = np.divide(room, np.abs(chroma), out=np.ones_like(chroma), where=np.abs(chroma) > room)
@@ -73,9 +73,9 @@ def with_luminance_of(content: FloatArray, stylized: FloatArray) -> FloatArray:
 
 
 def visible_colors(picture: Picture) -> Picture:
-    """Return ``picture`` without transparency: what is transparent gets the mean of the visible colours.
+    """Return ``picture`` without transparency. Transparent pixels get the mean of the visible colours.
 
-    A style has no other colours; those that a file keeps under full transparency are nobody's choice.
+    The colours that a file stores under full transparency are arbitrary and must not become part of the style.
     """
     alpha = picture.alpha
     if alpha is None:
@@ -118,7 +118,7 @@ def color_map(source: FloatArray, reference: FloatArray, mode: Literal["histogra
     'histogram' is the linear histogram matching of Gatys et al. (2016), in the form of image analogies:
     A = cov_reference^(1/2) cov_source^(-1/2). 'coral' does the same on standardised channels.
     """
-    # Matching the whole distribution (Pitie et al. 2005) was tried: it spreads flat grounds into blotches.
+    # Matching the whole distribution (Pitie et al. 2005) was tried, but it turns flat areas into blotches.
     mean, covariance = _moments(source)
     target_mean, target_covariance = _moments(reference)
     if mode == "histogram":
@@ -139,13 +139,13 @@ class Palette:
     """Mean and covariance of colours."""
 
     mean: _Matrix
-    """(3)."""
+    """Mean: (3)."""
     covariance: _Matrix
-    """(3, 3)."""
+    """Covariance: (3, 3)."""
 
     @classmethod
     def of(cls, pictures: Sequence[FloatArray], shares: Sequence[float] = (1.0,)) -> Palette:
-        """Measure ``pictures``, each (H, W, 3), that have these ``shares`` of all pixels; the shares' sum is 1."""
+        """Measure ``pictures``, each (H, W, 3), weighted by ``shares``, whose sum is 1."""
         each = [(share, *_moments(pixels)) for share, pixels in zip(shares, pictures, strict=True)]
         mean = sum((share * own for share, own, _ in each), np.zeros(3))
         covariance = sum(
@@ -154,7 +154,7 @@ class Palette:
         return cls(mean, covariance)
 
     def towards(self, other: Palette, share: float) -> Palette:
-        """Return the palette of the colours that lie between those of this one and of ``other``."""
+        """Return the palette of colours that are interpolated from this palette towards ``other`` by ``share``."""
         half = self.map_to(other).matrix * share + np.eye(3) * (1 - share)
         return Palette((1 - share) * self.mean + share * other.mean, half @ self.covariance @ half.T)
 

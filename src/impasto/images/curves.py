@@ -15,9 +15,10 @@ def plot_losses(rows: Sequence[Mapping[str, float]], path: Path, *, smooth: int 
     """Draw the losses of ``rows`` over the steps, on a logarithmic axis, into a PNG file.
 
     Args:
-        rows: 'step' and losses by name; with 'width' and 'height', a line marks where these change.
-        path: of the file.
-        smooth: steps over which losses are averaged, as those of a training should be: each step has other pictures.
+        rows: 'step' and losses by name. If there are 'width' and 'height', lines mark the steps where they change.
+        path: path of the file.
+        smooth: number of steps over which losses are averaged. Useful for trainings, whose pictures differ from step to
+            step.
     """
     import statistics
 
@@ -31,7 +32,7 @@ def plot_losses(rows: Sequence[Mapping[str, float]], path: Path, *, smooth: int 
         if name not in ("step", "width", "height"):
             values = [row[name] for row in rows]
             means = [statistics.fmean(values[max(0, i - smooth + 1) : i + 1]) for i in range(len(values))]
-            # A logarithmic axis has no 0, and no small number in its place should stretch it.
+            # A logarithmic axis has no 0, and a small number in its place would stretch the axis.
             axes.semilogy(steps, [mean or math.nan for mean in means], label=name)
     for before, after in itertools.pairwise(rows):
         if after.get("width") != before.get("width"):

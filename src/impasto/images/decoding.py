@@ -1,10 +1,11 @@
-"""Picture files in, through libvips.
+"""Reading of picture files through libvips.
 
-What is lost: the content decides the format, never the file name. EXIF orientation is applied. An embedded ICC
-profile is converted to sRGB, which clips colours outside of its gamut; RGB profiles are kept and restored on writing,
-grey and CMYK ones cannot be (the output is sRGB). Of animations and multi-page files, the first page is read. Float
-TIFF is taken as sRGB with its transfer curve, unless a profile says otherwise, and clipped to [0, 1]. Other EXIF and
-XMP data (places, cameras, names) are dropped for privacy: only impasto's own metadata are read.
+The format is recognised by the content of the file, not by its name. EXIF orientation is applied. Pixels with an
+embedded ICC profile are converted to sRGB, which clips colours outside the sRGB gamut. RGB profiles are kept and
+restored on writing. Grey and CMYK profiles cannot be restored, so the output is sRGB. Only the first page of animations
+and multi-page files is read. Float TIFF without a profile is read as sRGB with its transfer curve, and clipped to
+[0, 1]. Other EXIF and XMP data, such as places, cameras and names, are dropped for privacy. Only impasto's own metadata
+are read.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from impasto.images.limits import Limits
 from impasto.types import Picture
 
 LARGE_PICTURE = 1 << 25
-"""Pixels; beyond that, what is decoded lies in a temporary file."""
+"""Number of pixels above which a decoded picture is kept in a temporary file."""
 _LARGEST_SIDECAR = 1 << 20
 
 
@@ -36,15 +37,15 @@ def open_picture(
     limits: Limits = Limits(),  # noqa: B008 - frozen
     short_side: int | None = None,
 ) -> LazyPicture:
-    """Open a JPEG, PNG, TIFF, WebP, AVIF or GIF file, given as path or as its bytes.
+    """Open a JPEG, PNG, TIFF, WebP, AVIF or GIF file, given as a path or as bytes.
 
-    With ``short_side``, a JPEG may be decoded at 1/2, 1/4 or 1/8, as long as its short side keeps that many pixels,
-    which is much faster.
+    With ``short_side``, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, if its short side keeps that many pixels.
+    This is much faster.
 
     Raises:
-        ImageReadError: missing, empty, broken, truncated, or none of these formats.
-        ImageLimitError: more bytes or pixels than ``limits`` allow.
-        ImageSizeError: a side shorter than ``limits`` allow.
+        ImageReadError: the file is missing, empty, broken, truncated, or of another format.
+        ImageLimitError: the file has more bytes or pixels than ``limits`` allow.
+        ImageSizeError: a side is shorter than ``limits`` allow.
         OutOfMemoryError: the memory does not suffice.
     """
     name, data = _load(source, limits)
@@ -57,7 +58,7 @@ def open_picture(
             shrink = max(factor for factor in (1, 2, 4, 8) if factor * short_side <= short)
             header = pyvips.Image.jpegload_buffer(data, access="sequential", fail_on="error", shrink=shrink)
         return _lazy(name, form, _decoded(header).autorot())
-    except (pyvips.Error, UnicodeDecodeError) as error:  # the latter: libvips quotes bytes of a broken file
+    except (pyvips.Error, UnicodeDecodeError) as error:  # messages of libvips may quote bytes of a broken file
         if "out of memory" in str(error):
             raise OutOfMemoryError(f"the memory does not suffice to read {name}; close other programs") from error
         raise ImageReadError(
@@ -71,10 +72,10 @@ def read_picture(source: str | Path | bytes, *, limits: Limits = Limits()) -> Pi
 
 
 def made_by(path: Path) -> dict[str, str]:
-    """Return what a picture file says, or the sidecar beside it, of how impasto made it; {} if nothing does.
+    """Return impasto's metadata from a picture file or from its sidecar; {} if there are none.
 
     Raises:
-        ImageReadError: it is no picture.
+        ImageReadError: the file is not a picture.
     """
     found = open_picture(path).outline.metadata
     beside = xmp.sidecar(path)
@@ -86,7 +87,7 @@ def made_by(path: Path) -> dict[str, str]:
 def _decoded(header: Any) -> Any:
     if header.width * header.height <= LARGE_PICTURE:
         return header.copy_memory()
-    decoded = pyvips.Image.new_temp_file("%s.v")  # which libvips deletes with the image
+    decoded = pyvips.Image.new_temp_file("%s.v")  # libvips deletes the file together with the image
     needed, folder = header.width * header.height * header.bands * _BYTES[header.format], tempfile.gettempdir()
     if shutil.disk_usage(folder).free < needed:
         raise ImageReadError(f"{header.width}x{header.height} pixels need {needed >> 20} MiB in {folder}; free space")
@@ -115,7 +116,7 @@ def _lazy(name: str, form: str, image: Any) -> LazyPicture:
     return LazyPicture(rgb, alpha, outline, _white(rgb), 1.0 if alpha is None else _white(alpha))
 
 
-# Only these six decoders ever see a byte of the input; libvips would also try SVG, PDF and ImageMagick.
+# Only these six decoders are used; libvips itself would also try SVG, PDF and ImageMagick.
 _LOADERS = {
     "jpeg": "jpegload_buffer",
     "png": "pngload_buffer",
@@ -139,7 +140,7 @@ _DEPTHS = {"uchar": 8, "ushort": 16, "uint": 32, "float": 32, "double": 32}
 
 
 def _load(source: str | Path | bytes, limits: Limits) -> tuple[str, bytes]:
-    """Return a name for messages and the bytes. We never let libvips open paths: it caches by file name."""
+    """Return a name for messages and the bytes. libvips does not open paths, because it caches files by name."""
     if isinstance(source, bytes):
         name, data = "image data", source
         limits.check_bytes(name, len(data))
@@ -173,13 +174,13 @@ def _recognise(name: str, data: bytes) -> str:
 def _white(image: Any) -> float:
     fields = image.get_fields()
     if image.format == "ushort" and "heif-compression" in fields and profiles.ICC_FIELD not in fields:
-        bits = image.get("bits-per-sample")  # AVIF has 10 or 12 bits, which libvips shifts up, so white misses 65535
+        bits = image.get("bits-per-sample")  # libvips shifts the 10 or 12 bits of AVIF up, so white is below 65535
         return float(((1 << bits) - 1) << (16 - bits))
     return _WHITE[image.format]
 
 
 def cause(error: Exception) -> str:
-    """Return the first useful line of what libvips says, without the names of its functions."""
+    """Return the first useful line of an error message of libvips, without function names."""
     lines = str(getattr(error, "detail", error)).splitlines()
     useful = [line for line in lines if line.strip() and not line.startswith("source: ")]
     cause = useful[0].split(": ", 1)[-1] if useful else "its data do not decode"

@@ -1,8 +1,9 @@
-"""Picture files out, through libvips.
+"""Writing of picture files through libvips.
 
-A format that cannot hold the bit depth gets the nearest it can (JPEG, WebP and GIF 8 bits, PNG 16, AVIF 12); alpha is
-laid over white for JPEG, and cut to on or off by GIF. Float TIFF carries an sRGB profile, since programs disagree about
-what bare floats mean. Of metadata, only impasto's own are written.
+If a format does not support the bit depth, the nearest supported one is used: 8 bits for JPEG, WebP and GIF, 16 for PNG
+and 12 for AVIF. JPEG has no alpha, so transparent pictures are laid over white. Alpha in GIF is either on or off. Float
+TIFF gets an sRGB profile, because programs interpret floats without a profile differently. Only impasto's own metadata
+are written.
 """
 
 from __future__ import annotations
@@ -38,16 +39,16 @@ SUFFIXES: Mapping[str, str] = {
     "avif": "avif",
     "gif": "gif",
 }
-"""File name suffixes that can be written, and their format."""
+"""Supported file name suffixes and their formats."""
 
 PICTURE_SUFFIXES = frozenset(f".{suffix}" for suffix in SUFFIXES)
-"""As `pathlib.Path.suffix` has them, in small letters."""
+"""The same suffixes with a leading dot, as in `pathlib.Path.suffix`, in lower case."""
 
 
 class PictureWriter:
-    """Makes a file of a picture whose rows come strip by strip.
+    """Writes a file of a picture whose rows are given strip by strip.
 
-    JPEG, PNG and TIFF take no more memory for a larger picture; WebP, AVIF and GIF are encoded as a whole.
+    JPEG, PNG and TIFF take the same memory for pictures of any size. WebP, AVIF and GIF are encoded as a whole.
     """
 
     def __init__(
@@ -60,20 +61,20 @@ class PictureWriter:
         keep_profile: bool = True,
         quality: int | None = None,
     ) -> None:
-        """Prepare to encode; what cannot be written is refused now, not after the work.
+        """Prepare to encode. Unsupported settings are refused here, before the work.
 
         Args:
-            outline: says what the strips will be like: with alpha or without, bit depth, profile.
-            width: of the whole, in pixels.
-            height: of the whole, in pixels.
+            outline: a picture with the alpha, bit depth and profile of the strips.
+            width: width of the whole picture in pixels.
+            height: height of the whole picture in pixels.
             format: a suffix or name of a format, such as 'png'.
             keep_profile: convert back into the ICC profile of the original file and embed it; otherwise the file is
                 sRGB.
             quality: 1 to 100, for JPEG (95 if None), WebP (90) and AVIF (80).
 
         Raises:
-            FileWriteError: an unknown format, or a picture larger than the format can hold.
-            UsageError: a quality out of range or for a lossless format.
+            FileWriteError: the format is unknown, or the picture is too large for the format.
+            UsageError: the quality is out of range, or the format is lossless.
         """
         self._form = _known_format(format, format)
         self._saver = saver = _SAVERS[self._form]
@@ -93,20 +94,20 @@ class PictureWriter:
             options["predictor"] = "float" if self._depth == 32 else "horizontal"
             options["bigtiff"] = width * height * 4 * self._depth // 8 > 1 << 31
         if self._form == "jpeg":
-            options["optimize_coding"] = not large  # which would keep the whole picture
+            options["optimize_coding"] = not large  # the optimisation keeps the whole picture in memory
         self._options = options
         self._width, self._height = width, height
         self._bands = 4 if outline.alpha is not None and saver.alpha else 3
         self._keep_profile = keep_profile
         self._profile: bytes | None = None
-        # libvips remembers files by their names, so each gets a new one.
+        # libvips caches files by name, so each file gets a new name.
         self._path = Path(tempfile.gettempdir()) / f"impasto-{uuid4().hex}.rows" if large else None
         self._rows: IO[bytes] = self._path.open("xb") if self._path else io.BytesIO()
 
     @property
     def memory(self) -> int:
-        """Bytes that the whole takes in memory at most."""
-        # Rows in memory are copied for libvips; those in a file are mapped.
+        """Maximum memory in bytes for the whole picture."""
+        # Rows in memory are copied for libvips; rows in a file are mapped.
         rows = self._bands * self._depth // 8 * (1 if self._path else 2)
         held = _COEFFICIENTS if self._options.get("optimize_coding") else self._saver.held
         return self._width * self._height * (rows + held)
@@ -118,13 +119,13 @@ class PictureWriter:
         self.close()
 
     def close(self) -> None:
-        """Drop what was taken."""
+        """Release the rows and delete their temporary file."""
         self._rows.close()
         if self._path:
             self._path.unlink(missing_ok=True)
 
     def write(self, strip: Picture) -> None:
-        """Take the next rows.
+        """Add the next rows.
 
         Raises:
             FileWriteError: the disk for temporary files is full.
@@ -142,16 +143,16 @@ class PictureWriter:
                 raise FileWriteError(f"cannot keep the picture in {folder}: {reason}; free space") from error
 
     def encode(self, metadata: Mapping[str, str]) -> bytes:
-        """Return the bytes of the file. JPEG has no room for ``metadata`` beyond 50 kB, and GIF for none."""
+        """Return the bytes of the file. JPEG cannot hold ``metadata`` beyond 50 kB, and GIF cannot hold any."""
         buffer = io.BytesIO()
         self._encode(buffer, metadata)
         return buffer.getvalue()
 
     def save(self, path: Path, metadata: Mapping[str, str]) -> None:
-        """Write the file whole or not at all; ``metadata`` that it has no room for go beside it, as NAME.xmp.
+        """Write the file atomically. ``metadata`` that the format cannot hold are written to a sidecar, NAME.xmp.
 
         Raises:
-            FileWriteError: missing folder, or a full or read-only disk.
+            FileWriteError: the folder is missing, or the disk is full or read-only.
         """
         with whole_file(path) as temporary, temporary.open("w+b", buffering=0) as file:
             self._encode(file, metadata)
@@ -165,7 +166,7 @@ class PictureWriter:
             def call(*arguments: Any) -> Any:
                 try:
                     return function(*arguments)
-                except BaseException as error:  # which libvips would call a write error, whatever it is
+                except BaseException as error:  # libvips would report any exception as a write error
                     refused.append(error)
                     return failure
 
@@ -205,19 +206,20 @@ def encode_picture(picture: Picture, format: str, *, keep_profile: bool = True, 
     """Return the bytes of a file in ``format`` (a suffix or name of a format): see `PictureWriter`.
 
     Raises:
-        FileWriteError: an unknown format, or a picture larger than the format can hold.
-        UsageError: a quality out of range or for a lossless format.
+        FileWriteError: the format is unknown, or the picture is too large for the format.
+        UsageError: the quality is out of range, or the format is lossless.
     """
     with _written(picture, format, keep_profile, quality) as writer:
         return writer.encode(picture.metadata)
 
 
 def write_picture(picture: Picture, path: str | Path, *, keep_profile: bool = True, quality: int | None = None) -> None:
-    """Write a file whole or not at all; the suffix chooses the format. Options as in `PictureWriter`.
+    """Write a file atomically, in the format of its suffix. The options are those of `PictureWriter`.
 
     Raises:
-        FileWriteError: unknown suffix, missing folder, a full or read-only disk, or a picture too large.
-        UsageError: a quality out of range or for a lossless format.
+        FileWriteError: the suffix is unknown, the folder is missing, the disk is full or read-only, or the picture is
+            too large for the format.
+        UsageError: the quality is out of range, or the format is lossless.
     """
     form = output_format(path)
     with _written(picture, form, keep_profile, quality) as writer:
@@ -225,7 +227,7 @@ def write_picture(picture: Picture, path: str | Path, *, keep_profile: bool = Tr
 
 
 def output_format(path: str | Path) -> str:
-    """Return the format that ``path`` will be written in; call it before long work, to fail early.
+    """Return the format in which ``path`` will be written. Call it before long work to fail early.
 
     Raises:
         FileWriteError: the suffix is unknown, or the folder does not exist.
@@ -257,17 +259,17 @@ class _Saver:
     alpha: bool = True
     quality: int | None = None
     packet: int = 1 << 30
-    """Bytes of XMP that the file has room for."""
+    """Maximum size of the XMP packet in bytes."""
     held: int = 1
-    """Bytes of a pixel that the encoder keeps of the whole. Measured."""
+    """Bytes per pixel of the whole picture that the encoder holds. Measured."""
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
 _ROWS = 128
-"""Encoded at once: the copies on the way take memory."""
+"""Number of rows that are encoded at once. Fewer rows take less memory for copies."""
 _COEFFICIENTS = 9
-"""Bytes of a pixel that are kept of a JPEG picture whose coding is chosen at the end."""
-_ANY_SIDE = 10_000_000  # the most that libvips accepts
+"""Bytes per pixel that a JPEG encoder with optimised coding holds until the end."""
+_ANY_SIDE = 10_000_000  # the maximum of libvips
 _SAVERS = {
     "jpeg": _Saver(
         "jpegsave_target", (8,), 65500, alpha=False, quality=95, packet=50_000, options={"optimize_coding": True}
@@ -281,7 +283,7 @@ _SAVERS = {
 
 
 def _encodable(picture: Picture, depth: int, alpha: bool, keep_profile: bool) -> tuple[npt.NDArray[Any], bytes | None]:
-    """Return the levels (H, W, bands) of ``depth`` bits, and the profile that they are in."""
+    """Return the levels (H, W, bands) with ``depth`` bits, and their profile."""
     pixels = (picture.pixels if alpha else picture.over_white).clip(0, 1)
     image = None
     if keep_profile and picture.icc is not None:

@@ -1,4 +1,4 @@
-"""Pictures of which parts are computed as they are asked for: as much memory as the part takes, whatever the whole."""
+"""Pictures whose parts are computed on request. The memory depends on the part, not on the whole picture."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 
 _VISIBLE = 1 / 255
 _ROWS = 512
-"""Of the whole, that a part of the thumbnail is made of."""
+"""Number of rows of the whole picture from which a part of the thumbnail is computed."""
 
 
 @dataclass(frozen=True, eq=False)
 class LazyPicture:
-    """A Picture that need not be in memory."""
+    """A picture that need not be in memory."""
 
     pixels: Any
     """A libvips image: one band or three, sRGB."""
     alpha: Any | None
     """A libvips image; None if opaque."""
     outline: Picture
-    """A Picture of one pixel, with everything else that a Picture of the whole has."""
+    """A Picture of one pixel with all other properties of the whole picture."""
     white: float = 1.0
-    """What stands for 1 in ``pixels``."""
+    """The value in ``pixels`` that represents 1."""
     opaque: float = 1.0
-    """What stands for 1 in ``alpha``."""
+    """The value in ``alpha`` that represents 1."""
 
     @classmethod
     def of(cls, picture: Picture) -> Self:
@@ -45,12 +45,12 @@ class LazyPicture:
 
     @property
     def height(self) -> int:
-        """Rows of pixels."""
+        """Number of rows."""
         return int(self.pixels.height)
 
     @property
     def width(self) -> int:
-        """Columns of pixels."""
+        """Number of columns."""
         return int(self.pixels.width)
 
     def read(self, top: int = 0, bottom: int | None = None) -> Picture:
@@ -63,7 +63,7 @@ class LazyPicture:
         )
 
     def resized(self, width: int, height: int) -> Self:
-        """Scale to ``width`` x ``height``; what is transparent does not bleed into what is not."""
+        """Scale to ``width`` x ``height``. The colours of transparent pixels do not bleed into visible pixels."""
         if (width, height) == (self.width, self.height):
             return self
         given = self.pixels / self.white
@@ -73,7 +73,7 @@ class LazyPicture:
         given_alpha = self.alpha / self.opaque
         alpha = resize_image(given_alpha, width, height).clamp()
         weighted = resize_image(given * given_alpha, width, height)
-        visible = alpha > _VISIBLE  # below, dividing would only amplify rounding
+        visible = alpha > _VISIBLE  # with less alpha, the division would only amplify rounding errors
         pixels = visible.ifthenelse((weighted / alpha).clamp(), pixels)
         return replace(self, pixels=pixels, alpha=alpha, white=1.0, opaque=1.0)
 
@@ -83,7 +83,7 @@ class LazyPicture:
             return self.read().pixels
         width, height = fit_size(self.width, self.height, long_side)
         small = self.resized(width, height)
-        # libvips holds all that one call needs of the whole.
+        # libvips holds all rows of the whole picture that one call needs.
         rows = max(1, _ROWS * height // self.height)
         parts = [small.read(top, min(top + rows, height)).pixels for top in range(0, height, rows)]
         return np.concatenate(parts)
@@ -92,7 +92,7 @@ class LazyPicture:
 def resize_picture(picture: Picture, width: int, height: int) -> Picture:
     """Scale a picture to ``width`` x ``height``: see `LazyPicture.resized`."""
     if (width, height) == (picture.width, picture.height):
-        return picture  # which may be as large as the memory
+        return picture  # no copy, because the picture may be large
     return LazyPicture.of(picture).resized(width, height).read()
 
 

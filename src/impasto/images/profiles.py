@@ -1,4 +1,4 @@
-"""Colour spaces of files: everything becomes sRGB on the way in, and goes back on the way out."""
+"""Colour spaces of files: conversion to sRGB on reading, and back on writing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _IDENTITY_TOLERANCE = 1 / 512
 
 
 def colour_bands(image: Any) -> int:
-    """Return how many of the bands of a libvips image are colour and not alpha: 1, 3 or 4 (CMYK)."""
+    """Return the number of colour bands of a libvips image, without alpha: 1, 3 or 4 (CMYK)."""
     if image.interpretation == "cmyk":
         return _CMYK_BANDS
     return 1 if image.bands < 3 else 3
@@ -27,9 +27,8 @@ def colour_bands(image: Any) -> int:
 def to_srgb(image: Any) -> tuple[Any, bytes | None]:
     """Convert the colour bands of a libvips image to sRGB.
 
-    Returns grey or RGB bands, of 16 bits if they had to be converted, and the RGB profile they were in, or
-    None if that was sRGB or cannot hold RGB. A profile that is broken or belongs to another kind of image is
-    ignored.
+    Returns grey or RGB bands, with 16 bits if they were converted, and the original RGB profile. The profile is None if
+    it was sRGB or cannot hold RGB. A profile that is broken or belongs to another kind of image is ignored.
     """
     if image.interpretation == "cmyk":
         return _convert(image, input_profile="cmyk"), None
@@ -69,7 +68,8 @@ def _convert(image: Any, *, input_profile: str) -> Any:
     black: dict[str, bool] = {"black_point_compensation": True}
     if image.format == "uchar" and image.interpretation != "cmyk":
         return image.icc_transform("srgb", embedded=True, input_profile=input_profile, depth=16, **black)
-    # lcms runs direct transforms of 16 bits or CMYK through a coarse grid, up to 5 % off; two steps are slow.
+    # lcms computes direct transforms of 16 bits or CMYK with a coarse grid, with errors up to 5 %. The transform in
+    # two steps avoids this, but is slow.
     connection = image.icc_import(embedded=True, input_profile=input_profile, **black)
     return connection.icc_export(output_profile="srgb", depth=16, **black)
 
@@ -83,7 +83,7 @@ def _is_srgb(profile: bytes) -> bool:
 
 
 def _as_integers(image: Any) -> Any:
-    # lcms in libvips takes integers only.
+    # lcms in libvips supports integers only.
     if image.format in ("uchar", "ushort"):
         return image
     white = 1.0 if image.format in ("float", "double") else 2.0**32 - 1

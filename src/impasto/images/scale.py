@@ -1,4 +1,4 @@
-"""Cropping and resizing: Lanczos' kernel to make smaller, a bicubic one to enlarge."""
+"""Cropping and resizing: a Lanczos kernel to reduce, a bicubic kernel to enlarge."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def fit_size(width: int, height: int, long_side: int | None) -> tuple[int, int]:
-    """Return the (width, height), at least 1, whose longer side is ``long_side`` and whose aspect is kept.
+    """Return the (width, height), at least 1, with the same aspect ratio and the longer side ``long_side``.
 
-    None keeps the size.
+    If ``long_side`` is None, the size is kept.
     """
     if long_side is None:
         return width, height
@@ -28,7 +28,7 @@ def fit_size(width: int, height: int, long_side: int | None) -> tuple[int, int]:
 
 
 def crop_margin(pixels: FloatArray, share: float) -> FloatArray:
-    """Cut ``share`` (0 to less than 0.5) of the width and of the height of pixels (H, W, C) off at each edge."""
+    """Crop ``share`` (0 to less than 0.5) of the width and height of pixels (H, W, C) from each edge."""
     height, width = pixels.shape[:2]
     down, across = (min(round(extent * share), (extent - 1) // 2) for extent in (height, width))
     return pixels[down : height - down, across : width - across]
@@ -44,17 +44,17 @@ def resize_pixels(pixels: FloatArray, height: int, width: int) -> FloatArray:
 
 
 def enlarge(pixels: FloatArray, height: int, width: int) -> Callable[[int, int, int, int], FloatArray]:
-    """Scale float32 pixels (H, W, 3), which may be negative, up to ``height`` x ``width``, without holding the whole.
+    """Enlarge float32 pixels (H, W, 3), which may be negative, to ``height`` x ``width``, part by part.
 
     Returns:
-        What computes a part (rows, columns, 3) of it from its top, its left, its rows and its columns.
+        A function that computes a part (rows, columns, 3) from its top, left, number of rows and number of columns.
     """
     scaled = resize_image(pyvips.Image.new_from_array(np.ascontiguousarray(pixels)), width, height)
     return lambda top, left, rows, columns: computed(scaled, top, left, rows, columns)
 
 
 def computed(image: Any, top: int, left: int, rows: int, columns: int) -> npt.NDArray[Any]:
-    """Compute a part of a libvips image: (rows, columns, bands), numbers as in the image.
+    """Compute a part of a libvips image: (rows, columns, bands), with the number type of the image.
 
     Raises:
         OutOfMemoryError: the memory does not suffice.
@@ -75,7 +75,7 @@ def resize_image(image: Any, width: int, height: int) -> Any:
     across, down = width / image.width, height / image.height
     scaled = image.resize(min(across, 1), vscale=min(down, 1), kernel="lanczos3")
     if across > 1 or down > 1:
-        # resize would shift by up to half a pixel, and the scales of one run must lie on each other.
+        # Plain resize would shift the picture by up to half a pixel, but the scales of a run must be aligned.
         across, down = max(across, 1), max(down, 1)
         scaled = scaled.affine(
             [across, 0, 0, down],

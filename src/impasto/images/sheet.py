@@ -23,12 +23,12 @@ _INK = 0.13
 
 @dataclass(frozen=True)
 class Cell:
-    """One picture of a sheet and the words below it."""
+    """One picture of a sheet and its caption."""
 
     picture: Picture | None
-    """None leaves the place empty."""
+    """The picture; None leaves the cell empty."""
     caption: str = ""
-    """Wrapped to the width of the cell; may hold line breaks."""
+    """Caption, which is wrapped to the width of the cell and may contain line breaks."""
 
 
 def sheet(
@@ -39,7 +39,7 @@ def sheet(
     row_labels: Sequence[str] = (),
     cell_side: int = 320,
 ) -> Picture:
-    """Return a contact sheet, dark words on white, the longer side of every picture ``cell_side`` pixels.
+    """Return a contact sheet with dark text on white. The longer side of every picture is ``cell_side`` pixels.
 
     Raises:
         MissingDependencyError: matplotlib, whose font is used, is not installed.
@@ -80,7 +80,7 @@ def _blank(height: int = 0) -> FloatArray:
 
 
 def _boxed(block: FloatArray, height: int, width: int, vertical: float, horizontal: float) -> FloatArray:
-    """Return ``block`` on a white box; 0 puts it at the top or left, 1 at the bottom or right."""
+    """Return ``block`` in a white box; alignment 0 is the top or left, 1 is the bottom or right."""
     result = np.ones((height, width, 3), dtype=np.float32)
     top, left = int((height - block.shape[0]) * vertical), int((width - block.shape[1]) * horizontal)
     result[top : top + block.shape[0], left : left + block.shape[1]] = block
@@ -88,14 +88,14 @@ def _boxed(block: FloatArray, height: int, width: int, vertical: float, horizont
 
 
 def _tile(picture: Picture | None, side: int) -> FloatArray:
-    """Return the pixels of a picture over white, its longer side ``side``; no pixels for None."""
+    """Return the pixels of a picture over white, with the longer side ``side``; no pixels for None."""
     if picture is None:
         return _blank()
     return resize_picture(picture, *fit_size(picture.width, picture.height, side)).over_white
 
 
 def _write(words: str, size: int, width: int, align: str) -> FloatArray:
-    """Return dark words on white, wrapped to ``width`` pixels, of ``size`` pixels; no pixels for ''."""
+    """Return dark text of ``size`` pixels on white, wrapped to ``width`` pixels; no pixels for ''."""
     if not words.strip():
         return _blank()
     ink = pyvips.Image.text(
@@ -108,14 +108,14 @@ def _write(words: str, size: int, width: int, align: str) -> FloatArray:
         align=align,
     )
     mask = np.asarray(ink.numpy(), dtype=np.float32) / 255
-    # libvips cuts the image to its ink; in whole lines again, neighbours share their baselines.
+    # libvips crops the image to the ink. It is padded to whole lines, so that adjacent captions share baselines.
     top, line = max(ink.yoffset, 0), size * 5 // 4
     mask = np.pad(mask, ((top, -(top + ink.height) % line), (0, 0)))[:, :width]
     return np.repeat(1 - mask[:, :, None] * np.float32(1 - _INK), 3, axis=2)
 
 
 def _font() -> Path:
-    """Return a font file, since a server may have no fonts at all."""
+    """Return the font file of matplotlib, since a server may have no fonts."""
     with needs_extra("a labelled sheet", "torch"):
         import matplotlib
     return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"

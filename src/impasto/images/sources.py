@@ -33,7 +33,7 @@ def as_picture(source: PictureSource, *, limits: Limits = Limits()) -> Picture: 
 
     Raises:
         ImageReadError: the file or the array cannot be read as a picture.
-        ImageLimitError: more bytes or pixels than ``limits`` allow.
+        ImageLimitError: the picture has more bytes or pixels than ``limits`` allow.
         ImageSizeError: a side is shorter than ``limits`` allow.
     """
     if isinstance(source, Picture):
@@ -68,19 +68,19 @@ def _unit_values(array: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.flo
         return array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
     if array.dtype == bool or np.issubdtype(array.dtype, np.floating):
         low, high = float(array.min()), float(array.max())
-        if not (low >= 0 and high <= 1):  # written so that NaN fails too
+        if not (low >= 0 and high <= 1):  # this form also refuses NaN
             raise ImageReadError(f"array has values from {low:g} to {high:g}; scale and clip floats to [0, 1]")
         return array.astype(np.float32)
     raise ImageReadError(f"array has type {array.dtype}; give uint8, uint16, or float in [0, 1]")
 
 
 def _from_pil(image: Any, limits: Limits) -> Picture:
-    # Through a TIFF in memory, so that profile, orientation and CMYK are treated as those of files.
+    # A TIFF in memory is used, so that profile, orientation and CMYK are handled as for files.
     if image.mode in ("I", "F"):
-        array = np.asarray(image)  # PIL keeps 16-bit grey as 32-bit integers
+        array = np.asarray(image)  # PIL stores 16-bit grey as 32-bit integers
         return _from_array(array.clip(0, 65535).astype(np.uint16) if image.mode == "I" else array, limits)
     if image.mode == "La":
-        image = image.convert("LA")  # PIL knows no direct way
+        image = image.convert("LA")  # PIL has no direct conversion
     if "transparency" in image.info or image.mode in ("PA", "RGBa"):
         image = image.convert("RGBA")
     elif image.mode not in _TIFF_MODES:

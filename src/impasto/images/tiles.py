@@ -1,4 +1,4 @@
-"""Dividing a picture into tiles that are computed with a halo, so that no seam can be seen."""
+"""Division of a picture into tiles, which are computed with a halo so that no seam is visible."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Tile:
-    """A part of a picture: what is kept of it, and what has to be seen to compute that; in pixels, ends excluded."""
+    """A tile of a picture, without and with its halo, in pixels, ends excluded."""
 
     top: int
     bottom: int
@@ -20,15 +20,15 @@ class Tile:
 
     @property
     def seen_pixels(self) -> int:
-        """Number of pixels that are seen."""
+        """Number of pixels of the tile with its halo."""
         return (self.seen_bottom - self.seen_top) * (self.seen_right - self.seen_left)
 
 
 def plan_tiles(height: int, width: int, tile_height: int, tile_width: int, *, halo: int) -> list[list[Tile]]:
     """Divide ``height`` x ``width`` pixels into rows of tiles of at most ``tile_height`` x ``tile_width``.
 
-    Each is seen with ``halo`` more pixels at every edge, as far as there are any. All edges but the picture's own are
-    multiples of the greatest common divisor of the tile's sides and ``halo``.
+    Each tile has a halo of ``halo`` pixels at every edge, limited by the picture. All edges except the picture's own
+    are multiples of the greatest common divisor of the tile's sides and ``halo``.
     """
     rows = []
     for top in range(0, height, tile_height):

@@ -1,6 +1,6 @@
-"""Metadata of a picture as the XMP packet of its file.
+"""Metadata of a picture in the XMP packet of its file.
 
-The mapping stands as one JSON text in one property, because XML cannot hold every character that a value may.
+The mapping is stored as JSON text in one property, because XML cannot represent every character of a value.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ def pack(metadata: Mapping[str, str]) -> bytes:
 
 
 def packet_of(image: Any) -> bytes:
-    """Return the XMP packet of a libvips image, or nothing."""
+    """Return the XMP packet of a libvips image; empty if there is none."""
     packet: bytes = image.get(XMP_FIELD) if XMP_FIELD in image.get_fields() else b""
     return packet
 
 
 def sidecar(path: Path) -> Path:
-    """Return the file that holds the packet of a picture whose format has no room for it."""
+    """Return the sidecar file, which holds the packet of a picture whose format cannot hold it."""
     return path.with_name(f"{path.name}.xmp")
 
 
 def unpack(packet: bytes) -> dict[str, str]:
     """Return the metadata that impasto wrote into an XMP packet; {} if there is none."""
-    if b"<!DOCTYPE" in packet:  # entities can be made to expand without end, and no XMP writer uses them
+    if b"<!DOCTYPE" in packet:  # guards against entity expansion; XMP writers use no entities
         return {}
     try:
         root = ElementTree.fromstring(packet.strip(b"\0"))
-        # Tools that rewrite a packet may turn the element into an attribute.
+        # Other tools that rewrite a packet may turn the element into an attribute.
         texts = [node.text or "" for node in root.iter(_PROPERTY)]
         texts += [node.attrib[_PROPERTY] for node in root.iter() if _PROPERTY in node.attrib]
         metadata = json.loads(texts[0]) if texts else {}

@@ -1,4 +1,4 @@
-"""Content losses: how far activations are from those of the content image."""
+"""Content losses: distances of activations from those of the content image."""
 
 from __future__ import annotations
 

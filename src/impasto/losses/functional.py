@@ -3,11 +3,11 @@
 Features are (N, C, H, W); every loss is the mean over the N images of a batch, computed in float32. Two
 normalisations are offered throughout (``Normalization``):
 
-- ``paper``: as printed in the paper that each function cites. Loss weights then depend on the descriptor, the layer
-  and (for content) on the size of the picture.
-- ``relative``: the squared distance divided by the squared norm of its target, ``||x - t||^2 / ||t||^2``. 0 is the
-  target itself and 1 is as far as an all-zero activation, for every layer, descriptor and picture size, so that a
-  weight keeps its meaning. Differs from the papers.
+- ``paper``: the loss as printed in the paper that each function cites. Suitable loss weights then depend on the
+  descriptor, the layer and, for content, on the size of the picture.
+- ``relative``: the squared distance divided by the squared norm of its target, ``||x - t||^2 / ||t||^2``. The loss is 0
+  at the target and 1 for all-zero activations, for every layer, descriptor and picture size. So the meaning of a weight
+  does not depend on them. Differs from the papers.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ Normalization = Literal["relative", "paper"]
 
 _PAPER_CONTENT = 0.5
 _NO_RESPONSE = 1e-12
-"""A layer that does not respond to the target at all (a black picture) has no scale of its own."""
+"""Lower bound of the squared norm of a target, for layers that do not respond to it, as with a black picture."""
 _CELLS = 10
 _FAINT = 1e-4
-"""Mean square of detail that nobody sees."""
+"""Mean square of invisible detail."""
 _BLOTCH, _STRETCH, _STROKES = 16, 4.0, 0.05
 
 
@@ -52,13 +52,13 @@ def gram_matrix(features: Tensor) -> Tensor:
     """Correlate the channels of ``features`` (N, C, H, W) over all positions: (N, C, C), float32.
 
     ``G_ij = sum_k F_ik F_jk / M`` with M = H W positions: Gatys et al. (2016), eq. 3, divided by M. Differs from the
-    paper, which divides by M in the loss: so pictures of different sizes can be compared.
+    paper, which divides by M in the loss. Division here makes pictures of different sizes comparable.
     """
     return correlations(features) / (features.shape[2] * features.shape[3])
 
 
 def correlations(features: Tensor) -> Tensor:
-    """Add up the products of the channels of ``features`` (N, C, H, W) over all positions: (N, C, C), float32."""
+    """Sum the products of the channels of ``features`` (N, C, H, W) over all positions: (N, C, C), float32."""
     gram: Tensor = _Gram.apply(features.flatten(2))  # type: ignore[no-untyped-call]  # PyTorch has none for apply
     return gram.float()
 
@@ -72,7 +72,7 @@ def content_loss(features: Tensor, target: Tensor, normalization: Normalization)
 
 
 def content_factor(target_squares: Tensor, normalization: Normalization) -> Tensor:
-    """Return what the sum of squared differences from a target has to be multiplied with to be `content_loss`.
+    """Return the factor that turns the sum of squared differences from a target into `content_loss`.
 
     ``target_squares`` is the sum of the squares of the target.
     """
@@ -84,7 +84,7 @@ def content_factor(target_squares: Tensor, normalization: Normalization) -> Tens
 def gram_loss(statistics: Tensor, target: Tensor, normalization: Normalization) -> Tensor:
     """Compare Gram matrices from `gram_matrix`, (N, C, C) against (N or 1, C, C): a scalar.
 
-    ``paper``: ``1 / (4 C^2) sum (G - A)^2``, Gatys et al. (2016), eq. 4, where its M^2 is in our Gram matrices already.
+    ``paper``: ``1 / (4 C^2) sum (G - A)^2``, Gatys et al. (2016), eq. 4, whose M^2 is contained in our Gram matrices.
     """
     return _squared_distance(statistics, target, normalization, paper_factor=1 / (4 * statistics.shape[1] ** 2))
 
@@ -101,8 +101,9 @@ def mean_std_loss(statistics: Tensor, target: Tensor, normalization: Normalizati
 def total_variation(image: Tensor) -> Tensor:
     """Mean squared difference between neighbouring pixels of ``image`` (N, 3, H, W): a scalar.
 
-    Mahendran and Vedaldi (2015), eq. 3 with beta = 2. Differs from it, and from Johnson et al. (2016), in taking the
-    mean and not the sum: the weight does not depend on the size of the picture. A checkerboard of 0 and 1 has 2.
+    Mahendran and Vedaldi (2015), eq. 3 with beta = 2. Differs from this paper and from Johnson et al. (2016) in taking
+    the mean and not the sum, so that the weight does not depend on the size of the picture. The value of a checkerboard
+    of 0 and 1 is 2.
     """
     vertical = (image[:, :, 1:, :] - image[:, :, :-1, :]).square().mean()
     horizontal = (image[:, :, :, 1:] - image[:, :, :, :-1]).square().mean()
@@ -110,11 +111,11 @@ def total_variation(image: Tensor) -> Tensor:
 
 
 def grid_share(image: Tensor, period: int) -> Tensor:
-    """Return which share of the fine detail of ``image`` (N, C, H, W) repeats itself every ``period`` pixels: (N).
+    """Return the share of the fine detail of ``image`` (N, C, H, W) that repeats every ``period`` pixels: (N).
 
-    Detail is what differs from the mean over 9x9 pixels. In blocks of 10x10 cells of ``period`` x ``period`` pixels, or
-    as many as there are, what repeats itself is the mean of the cells; of noise, a hundredth is left. A network that
-    enlarges by fixed factors tends to paint such grids.
+    Networks that enlarge by fixed factors tend to paint such grids. Detail is the difference from the mean over 9x9
+    pixels. The picture is divided into blocks of up to 10x10 cells of ``period`` x ``period`` pixels. The repeated
+    detail of a block is the mean of its cells. The share of pure noise is a hundredth.
     """
     detail = image.float() - F.avg_pool2d(F.pad(image.float(), (4, 4, 4, 4), mode="replicate"), 9, stride=1)
     count, channels, height, width = detail.shape
@@ -132,26 +133,26 @@ def grid_share(image: Tensor, period: int) -> Tensor:
 def usual_grids(natural: Sequence[Tensor], periods: Sequence[int]) -> dict[int, Tensor]:
     """Return for each of ``periods`` the `grid_share` of ``natural`` pictures, (N, C, H, W) of any size: scalars.
 
-    It is the largest of the means over each entry of ``natural``.
+    The value for a period is the maximum, over the entries of ``natural``, of the mean share of an entry.
     """
     return {period: torch.stack([grid_share(images, period).mean() for images in natural]).amax() for period in periods}
 
 
 def excess_grid(painted: Tensor, usual: Mapping[int, Tensor]) -> Tensor:
-    """Return how much more of a grid is in ``painted`` (N, C, H, W) than is ``usual``, a scalar.
+    """Return the relative excess of the `grid_share` of ``painted`` (N, C, H, W) over the ``usual`` one, a scalar.
 
-    ``usual`` holds for each period a scalar, as from `usual_grids`, or one for each picture, (N). The result is
-    the mean over the periods of what `grid_share` is beyond the usual, relative to it.
+    ``usual`` holds for each period a scalar, as from `usual_grids`, or one value per picture, (N). The result is the
+    mean over pictures and periods of ``max(0, share / usual - 1)``.
     """
     excess = [(grid_share(painted, period) / share - 1).relu().mean() for period, share in usual.items()]
     return torch.stack(excess).mean()
 
 
 def blotches(painted: Tensor, content: Tensor) -> Tensor:
-    """Return how uneven ``painted`` is where ``content`` is even, both (N, 3, H, W): (N), 0 for not at all.
+    """Return the unevenness of ``painted`` where ``content`` is even, both (N, 3, H, W): (N), 0 for none.
 
-    Means over 16x16 pixels are compared with their neighbours'. A difference may be four times that of the content, and
-    0.05 more, for strokes; what is beyond counts, as a mean over places and colours.
+    The measure uses differences between the means of adjacent blocks of 16x16 pixels. A difference of four times the
+    content's plus 0.05 is allowed, for strokes. The result is the mean excess over positions and colours.
     """
     beyond = []
     for axis in (2, 3):
@@ -169,8 +170,8 @@ def relative_distance(x: Tensor, target: Tensor) -> Tensor:
 def content_distance(features: Tensor, target: Tensor) -> Tensor:
     """Mean squared difference of two activations (N, C, H, W), each channel scaled to mean 0 and variance 1: (N).
 
-    2 is what unrelated pictures have. Differs from Johnson et al. (2016), eq. 2, in the scaling: what style changes
-    most in activations, their mean and contrast, is no loss of content.
+    The distance of unrelated pictures is 2. Differs from Johnson et al. (2016), eq. 2, in the scaling: style mainly
+    changes the mean and contrast of activations, and these changes are not a loss of content.
     """
     return (_standardized(features) - _standardized(target)).square().mean((1, 2, 3))
 

@@ -1,8 +1,8 @@
 """Losses of a picture and their gradient as one forward computation, to be exported and run without PyTorch.
 
-The derivative of a 3x3 convolution with respect to its input is a convolution with turned filters; of a rectifier, a
-selection; of maximum pooling, a comparison with the enlarged maximum; of average pooling, an enlargement. Tests compare
-the gradients with automatic differentiation.
+The derivative of a 3x3 convolution with respect to its input is a convolution with filters turned by 180 degrees. The
+derivative of a rectifier is a selection, that of maximum pooling is a comparison with the enlarged maximum, and that of
+average pooling is an enlargement. Tests compare the gradients with automatic differentiation.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from impasto.descriptors.compact import CompactDescriptor
 
 STRIDE = 8
-"""Sides of the pictures are multiples of this: a position of relu4_1."""
+"""Stride of relu4_1 in pixels. Sides of the pictures are multiples of this."""
 HYPER_LAYERS = {"relu1_2": 4, "relu2_2": 2, "relu3_1": 1, "relu3_3": 1, "relu4_1": -2}
-"""Layers of a hypercolumn, and how many times each is reduced; negative: enlarged."""
+"""Layers of a hypercolumn, and the factor by which each is reduced; a negative factor enlarges."""
 OWN_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
-"""Layers that are matched each at its own resolution."""
+"""Layers that are matched one by one, each at its own resolution."""
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 """Layers whose statistics are compared."""
 CONTENT_LAYER = "relu4_2"
@@ -39,11 +39,11 @@ _TINY = 1e-6
 
 @dataclass(frozen=True)
 class Pass:
-    """The activations of one picture, kept for the way back."""
+    """The activations of one picture, kept for the backward pass."""
 
     network: VGG
     activations: Mapping[str, Tensor]
-    """Of every rectified layer down to the deepest wanted one, and of every pooling by its name."""
+    """Activations by name of every rectified layer and every pooling, down to the deepest requested layer."""
 
     @classmethod
     def of(cls, network: VGG, image: Tensor, layers: Iterable[str]) -> Pass:
@@ -59,7 +59,7 @@ class Pass:
         return cls(network, found)
 
     def gradient(self, pulls: Mapping[str, Tensor]) -> Tensor:
-        """Return the derivative with respect to the image, given those with respect to layers (``pulls``)."""
+        """Return the derivative with respect to the image, given the derivatives with respect to layers (``pulls``)."""
         network, found = self.network, self.activations
         names = list(found)
         gradient: Tensor | None = None
@@ -85,7 +85,7 @@ def _convolution_gradient(network: VGG, name: str, gradient: Tensor) -> Tensor:
     weight = network.get_buffer(f"convolutions.{name}.weight").flip(2, 3).transpose(0, 1)
     if name != "conv1_1":
         return F.conv2d(gradient, weight, padding=1)
-    # Its input was padded by repeating the edges, which takes up what falls beyond them.
+    # The input was padded by repeating the edges, so gradients in the padding are added to the edges.
     return _fold_edges(_fold_edges(F.conv2d(gradient, weight, padding=2), 2), 3)
 
 
@@ -130,12 +130,13 @@ def _hypercolumn_pulls(features: Mapping[str, Tensor], gradient: Tensor) -> dict
 class NeighborGraphs:
     """The functions of the engine 'nnst' for one descriptor.
 
-    A picture is looked at whole or tile by tile: losses are sums over positions. ``own``, (1, 1, H / 8, W / 8), is 1
-    where positions belong to the tile and 0 where they only surround it. Losses and gradients of all tiles add up.
+    A picture is evaluated whole or tile by tile, since losses are sums over positions. ``own``, (1, 1, H / 8, W / 8),
+    is 1 at positions of the tile and 0 in its halo. The losses and gradients of all tiles add up to those of the
+    picture.
     """
 
     def __init__(self, network: VGG) -> None:
-        """Take the descriptor; it needs relu4_1."""
+        """Take the descriptor, which must have relu4_1."""
         self._network = network
 
     def see_hypercolumns(self, image: Tensor) -> Tensor:
@@ -164,7 +165,7 @@ class NeighborGraphs:
         """
         seen = Pass.of(self._network, image, HYPER_LAYERS)
         f = hypercolumns(seen.activations)
-        # All that losses and gradient need of the channels are these three sums at each position.
+        # Losses and gradient depend on the channels only by these three sums at each position.
         f_square, f_target, t_square = (
             product.sum(1, keepdim=True) for product in (f * f, f * target, target * target)
         )
@@ -248,29 +249,29 @@ class NeighborGraphs:
 class StatisticsGraphs:
     """The functions of the engine 'gatys' for one descriptor.
 
-    Statistics are made of sums over positions, of one tile or of several: how they are compared is no matter of theirs.
-    ``own``, (1, 1, H / 16, W / 16), is as for `NeighborGraphs`.
+    The graphs compute sums over positions, from which statistics of one or more tiles are made. The caller compares the
+    statistics. ``own``, (1, 1, H / 16, W / 16), is as for `NeighborGraphs`.
     """
 
     def __init__(self, network: VGG, maps: Mapping[str, nn.Conv2d] | None = None) -> None:
-        """Take the descriptor, which needs relu5_1, and the 1x1 convolutions that follow its layers, if any do."""
+        """Take the descriptor, which must have relu5_1, and the 1x1 convolutions that follow its layers, if any."""
         self._network = network
         self._maps = maps or {}
 
     @classmethod
     def of(cls, descriptor: VGG | CompactDescriptor) -> StatisticsGraphs:
-        """Take a descriptor with what it maps its layers by."""
+        """Build the graphs of a descriptor, with its maps of the layers if it has any."""
         if isinstance(descriptor, VGG):
             return cls(descriptor)
         return cls(descriptor.narrow, {layer: descriptor.map(layer) for layer in [*STYLE_LAYERS, CONTENT_LAYER]})
 
     def sum_statistics(self, image: Tensor, own: Tensor) -> tuple[Tensor, ...]:
-        """Add up what statistics of ``image`` (1, 3, H, W) are made of.
+        """Compute the sums for the statistics of ``image`` (1, 3, H, W).
 
         Returns:
-            For each of the `STYLE_LAYERS` ``sum_k F_ik F_jk``, (C + 1, C + 1), where ``F_Ck`` is 1 at every position:
-            the last row has the sums of the channels, and ends with the number of positions. Then the activations of
-            `CONTENT_LAYER`, (1, C, H / 8, W / 8).
+            ``sum_k F_ik F_jk``, (C + 1, C + 1), for each of the `STYLE_LAYERS`, and the activations of `CONTENT_LAYER`,
+            (1, C, H / 8, W / 8). ``F_Ck`` is 1 at every position, so the last row has the sums of the channels and ends
+            with the number of positions.
         """
         seen = Pass.of(self._network, image, [*STYLE_LAYERS, CONTENT_LAYER]).activations
         found = []
@@ -292,18 +293,18 @@ class StatisticsGraphs:
         relu4_1: Tensor,
         relu5_1: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Return the gradient of a loss of the sums, and of ``factor`` times the squared distance from the content.
+        """Return the gradient of a function of the sums plus ``factor`` times the squared distance from the content.
 
         Args:
             image: sRGB in [0, 1].
             own: see `StatisticsGraphs`.
-            content: what `CONTENT_LAYER` should be, (1, C, H / 8, W / 8).
-            factor: of the content loss, (1).
-            relu1_1: derivative of the loss with respect to its sums, (C + 1, C + 1), symmetric, as are all.
-            relu2_1: of relu2_1.
-            relu3_1: of relu3_1.
-            relu4_1: of relu4_1.
-            relu5_1: of relu5_1.
+            content: target activations of `CONTENT_LAYER`, (1, C, H / 8, W / 8).
+            factor: factor of the content loss, (1).
+            relu1_1: derivative with respect to the sums of relu1_1, (C + 1, C + 1), symmetric.
+            relu2_1: the same for relu2_1.
+            relu3_1: the same for relu3_1.
+            relu4_1: the same for relu4_1.
+            relu5_1: the same for relu5_1.
 
         Returns:
             The gradient with respect to ``image``, and the content loss (1).
@@ -349,5 +350,5 @@ class StatisticsGraphs:
 
 
 def _over(own: Tensor, layer: str) -> Tensor:
-    """Spread ``own`` over the positions of ``layer``."""
+    """Resize ``own`` to the positions of ``layer``."""
     return _enlarged(own, 2 ** (5 - int(layer[4])))

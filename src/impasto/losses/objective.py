@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 class LayerLosses(nn.Module):
     """One kind of loss on several layers, ``weight * sum_l w_l L_l``: Gatys et al. (2016), eq. 5 and 7.
 
-    The weights of the layers are divided by their sum. Differs from the paper only in what the user has to do: adding a
-    layer does not make the whole stronger.
+    The weights of the layers are divided by their sum, so adding a layer does not strengthen the loss as a whole.
+    Differs from the paper only in the meaning of the user's weights.
     """
 
     def __init__(self, losses: Mapping[str, nn.Module], layer_weights: Mapping[str, float], weight: float) -> None:
-        """Take one loss per layer, the layers' weights, and the weight of the whole."""
+        """Take one loss per layer, the layers' weights, and the weight of the sum."""
         super().__init__()
         self.layers = tuple(layer_weights)
         self._weights = list(shares_of_layers(layer_weights, weight).values())
-        # Module names must not depend on the layers: those of one's own networks may contain dots.
+        # Module names must not depend on layer names, because those of custom networks may contain dots.
         self._losses = nn.ModuleList(losses[layer] for layer in self.layers)
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
@@ -38,7 +38,7 @@ class LayerLosses(nn.Module):
 
 
 class Objective(nn.Module):
-    """Content, style and total variation of an image, from one pass through the descriptor."""
+    """Content loss, style loss and total variation of an image, from one pass through the descriptor."""
 
     def __init__(self, descriptor: Descriptor, parts: Mapping[str, LayerLosses], tv_weight: float) -> None:
         """Take the losses by name ('content', 'style'); a part may be missing, for reconstructions."""

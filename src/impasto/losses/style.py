@@ -1,7 +1,7 @@
-"""Style losses: how far the statistics of activations are from those of the style images.
+"""Style losses: distances of the statistics of activations from those of the style images.
 
-The target of several weighted styles is the weighted mean of their statistics. As the losses are squares, this has the
-same gradient as the weighted sum of one squared distance per style, at the cost of one.
+The target of several weighted styles is the weighted mean of their statistics. Since the losses are squares, the
+gradient is the same as that of the weighted sum of one squared distance per style, at the cost of one distance.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
 
 class StyleLoss(nn.Module):
-    """Distance of one layer's statistics from a target; the subclasses say which statistics."""
+    """Distance of one layer's statistics from a target. Subclasses define the statistics."""
 
     target: Tensor
 
     @staticmethod
     def statistics(features: Tensor) -> Tensor:
-        """Reduce ``features`` (N, C, H, W) to what makes a style."""
+        """Reduce ``features`` (N, C, H, W) to style statistics."""
         raise NotImplementedError
 
     @staticmethod
     def sums(features: Tensor) -> Tensor:
-        """Reduce ``features`` (N, C, H, W) of a part of a picture to sums over its positions, to be added up."""
+        """Reduce ``features`` (N, C, H, W) of a tile to sums over its positions, which add up over tiles."""
         raise NotImplementedError
 
     @staticmethod
     def statistics_of(sums: Tensor, positions: int) -> Tensor:
-        """Return the `statistics` of a whole whose parts have ``sums`` together, and ``positions``."""
+        """Return the `statistics` of a picture from the total ``sums`` and ``positions`` of its tiles."""
         raise NotImplementedError
 
     @staticmethod
@@ -49,9 +49,9 @@ class StyleLoss(nn.Module):
         """Blend the statistics of several styles.
 
         Args:
-            styles: per style image its `statistics`.
-            weights: one per style, with sum 1.
-            normalization: of the distance.
+            styles: `statistics` of each style image.
+            weights: one weight per style, with sum 1.
+            normalization: normalisation of the distance.
         """
         super().__init__()
         self.normalization: Normalization = normalization

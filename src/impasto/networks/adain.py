@@ -14,11 +14,11 @@ LAYER = "relu4_1"
 STRIDE = 8
 """Sides of the pictures are multiples of this."""
 _LARGEST_SCALE = 30.0
-"""A channel that hardly responds to the content cannot be made to respond as to the style; its noise would be seen."""
+"""Maximum scale of a channel. A larger scale would make noise visible in channels with little response."""
 
 
 class AdaINNetwork(EncodedNetwork):
-    """Gives the activations of the content the means and deviations of the style's, channel by channel."""
+    """Gives the content's activations the means and deviations of the style's activations, channel by channel."""
 
     architecture = "adain"
     stride = STRIDE
@@ -35,7 +35,7 @@ class AdaINNetwork(EncodedNetwork):
         return painted
 
     def target(self, image: Tensor, code: Tensor) -> Tensor:
-        """Return what is decoded, (N, C, H / 8, W / 8): eq. 8."""
+        """Return the input of the decoder, (N, C, H / 8, W / 8): eq. 8."""
         return scale_and_shift(self.encoded(image)[LAYER], self.measure(image, code))
 
     def predict(self, style: Tensor) -> Tensor:
@@ -43,14 +43,14 @@ class AdaINNetwork(EncodedNetwork):
         return mean_and_std(self.encoded(style)[LAYER]).flatten(1)
 
     def measure(self, image: Tensor, code: Tensor) -> Tensor:
-        """Find the scales and shifts (N, 2 C) that give the activations of ``image`` the means and deviations."""
+        """Find the scales and shifts (N, 2 C) that give the activations of ``image`` the statistics in ``code``."""
         mean, std = mean_and_std(self.encoded(image)[LAYER]).unbind(1)
         new_mean, new_std = code.chunk(2, dim=1)
         scale = new_std / std.maximum(new_std / _LARGEST_SCALE)
         return torch.cat([scale, new_mean - mean * scale], dim=1)
 
     def render(self, tile: Tensor, affine: Tensor) -> Tensor:
-        """Paint ``tile`` (N, 3, H, W) with what `measure` returned."""
+        """Paint ``tile`` (N, 3, H, W) with the scales and shifts from `measure`."""
         painted: Tensor = self.decoder(scale_and_shift(self.encoded(tile)[LAYER], affine))
         return painted.clamp(0, 1)
 

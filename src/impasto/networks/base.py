@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class PaintingNetwork(nn.Module, ABC):
-    """A network that a file can rebuild, and that can be exported as graphs.
+    """A network that can be rebuilt from a file and exported as graphs.
 
     Attributes:
-        architecture: its name in the catalog.
-        stride: sides in pixels of what it sees are multiples of this.
-        halo: pixels around a tile that change what is painted in it: the receptive field, a multiple of the stride.
-        noise_channels: of the noise that it is fed with; 0 if there is none.
-        arguments: of its constructor; JSON can hold them.
+        architecture: name of the architecture in the catalog.
+        stride: sides of input pictures in pixels are multiples of the stride.
+        halo: receptive field as a margin in pixels, a multiple of the stride.
+        noise_channels: number of channels of the noise input; 0 if there is none.
+        arguments: arguments of the constructor, which JSON can represent.
     """
 
     architecture: ClassVar[str]
@@ -32,19 +32,19 @@ class PaintingNetwork(nn.Module, ABC):
 
     @property
     def file_name(self) -> str:
-        """Name of the file that its weights are kept in."""
+        """Name of the file of its weights."""
         return f"{self.architecture}.safetensors"
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return everything that a file has to hold."""
+        """Return all tensors that the file must hold."""
         return self.state_dict()
 
     @classmethod
     def rebuilt(cls, arguments: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:
-        """Build the network that had these `arguments` and `tensors`.
+        """Rebuild a network from its `arguments` and `tensors`.
 
         Raises:
-            KeyError, RuntimeError, TypeError, ValueError: they are of no network of this kind.
+            KeyError, RuntimeError, TypeError, ValueError: they do not belong to a network of this kind.
         """
         network = cls(**arguments)
         network.load_state_dict(tensors)
@@ -52,7 +52,7 @@ class PaintingNetwork(nn.Module, ABC):
 
     @abstractmethod
     def graphs(self) -> list[Graph]:
-        """Return what an engine needs to run this network, in the order in which it is needed."""
+        """Return the graphs that an engine needs to run this network, in the order of their use."""
 
 
 class _Function(nn.Module):
@@ -65,11 +65,11 @@ class _Function(nn.Module):
 
 
 Sides = Mapping[int, tuple[str, int]]
-"""Axis -> the name of what it counts, and how many of them it has for each."""
+"""Axis -> the name of the unit that the axis counts, and the number of elements per unit."""
 
 
 def picture_sides(step: int) -> Sides:
-    """Height and width of pictures that are ``step`` pixels for each row and column of the coarsest activations."""
+    """Height and width of pictures with ``step`` pixels per row and column of the coarsest activations."""
     return {2: ("rows", step), 3: ("columns", step)}
 
 
@@ -79,17 +79,17 @@ class Graph:
 
     name: str
     function: Callable[..., Any]
-    """Its parameters are the inputs."""
+    """The function. Its parameters are the inputs."""
     networks: Sequence[nn.Module]
-    """Everything that holds weights for it."""
+    """All modules that hold weights of the function."""
     example: Mapping[str, Tensor]
-    """Inputs by name."""
+    """Example inputs by name."""
     outputs: Sequence[str]
-    """Names of what it returns, a tensor or several."""
+    """Names of the one or more tensors that the function returns."""
     sides: Mapping[str, Sides]
-    """Of inputs whose extent may change."""
+    """Sides of the inputs with variable extent."""
 
     @property
     def module(self) -> nn.Module:
-        """The function as a module, whose forward's parameters are the inputs."""
+        """The function as a module. The parameters of ``forward`` are the inputs."""
         return _Function(self.function, self.networks)

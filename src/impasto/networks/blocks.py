@@ -1,4 +1,4 @@
-"""Parts that the painting networks share."""
+"""Building blocks that the painting networks share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ VARIANCE_FLOOR = 1e-5
 
 
 class _InstanceNorm(torch.autograd.Function):
-    """``(x - mean) / std`` over the positions of each channel, with a backward pass of a few elementwise ones.
+    """``(x - mean) / std`` over the positions of each channel, with a backward pass of few elementwise operations.
 
     PyTorch's own backward pass takes most of a training step on the CPU.
     """
@@ -42,7 +42,7 @@ def instance_norm(x: Tensor) -> Tensor:
 
 
 class EdgeConvolution(nn.Conv2d):
-    """Convolution that repeats the picture's edge: zeros would be seen as a dark line, and painted as a frame."""
+    """Convolution that pads by repeating the edge. Zero padding acts as a dark line and leads to a painted frame."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class EdgeConvolution(nn.Conv2d):
         *,
         edges: Literal["replicate", "reflect"] = "replicate",
     ) -> None:
-        """Map ``channels`` to ``width`` channels; the result has ``1 / stride`` of the sides, rounded up."""
+        """Map ``channels`` to ``width`` channels. The sides are divided by ``stride`` and rounded up."""
         super().__init__(channels, width, kernel, stride=stride)
         self._edges = edges
         self._before = (kernel - stride) // 2 if stride > 1 else kernel // 2
@@ -78,7 +78,7 @@ def batch_norm(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def enlarge(x: Tensor) -> Tensor:
-    """Double the sides of ``x`` (N, C, H, W). To enlarge, then convolve, leaves no checkerboard (Odena et al. 2016)."""
+    """Double the sides of ``x`` (N, C, H, W). A later convolution gives no checkerboard pattern (Odena et al. 2016)."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 

@@ -15,4 +15,4 @@ NETWORKS = Registry(
         ("sanet", "impasto.networks.sanet:SANetwork"),
     ],
 )
-"""Each is built from the arguments in its file."""
+"""The network classes. A network is built from the arguments in its file."""

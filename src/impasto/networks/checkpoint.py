@@ -1,4 +1,4 @@
-"""Trained networks on disk: a safetensors file whose metadata say how to rebuild its network."""
+"""Trained networks on disk. The metadata of a safetensors file describe the network to rebuild."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FORMAT = "1"
 
 
 def describe_network(network: PaintingNetwork) -> dict[str, str]:
-    """Return the metadata that `load_network` rebuilds ``network`` from."""
+    """Return the metadata from which `load_network` rebuilds ``network``."""
     return {
         "format": _FORMAT,
         "architecture": network.architecture,

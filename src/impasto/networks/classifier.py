@@ -1,4 +1,4 @@
-"""VGG networks (Simonyan and Zisserman 2014) to be trained as classifiers, and then to be used as descriptors."""
+"""VGG networks (Simonyan and Zisserman 2014) for training as classifiers and later use as descriptors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Initialization = Literal["he", "gaussian"]
 _DENSE_POSITIONS = 7
 _DENSE_WIDTH = 4096
 _GAUSSIAN = 0.01
-"""Standard deviation that Simonyan and Zisserman (2014), section 3.1, draw weights with."""
+"""Standard deviation of the initial weights in Simonyan and Zisserman (2014), section 3.1."""
 
 
 class VGGClassifier(nn.Module):
@@ -53,16 +53,16 @@ class VGGClassifier(nn.Module):
 
         Args:
             architecture: 'vgg16' or 'vgg19'.
-            classes: how many it tells apart.
+            classes: number of classes.
             mean: of R, G, B in [0, 1], subtracted from the pictures.
             std: of R, G, B in [0, 1].
-            width: of all layers, as a share of VGG's.
-            batch_norm: normalise what each convolution returns (Ioffe and Szegedy 2015).
+            width: width of all layers, as a share of VGG's.
+            batch_norm: normalise the output of each convolution (Ioffe and Szegedy 2015).
             head: 'average' over positions and one linear layer; or 'dense', the paper's three, on 7x7 positions.
-            dropout: share of what enters a linear layer that is dropped in training.
-            initialization: 'he' (He et al. 2015), or 'gaussian' with 0.01, as in the paper, which plain deep networks
-                hardly learn from without batch normalisation.
-            seed: of the weights.
+            dropout: share of the inputs of linear layers that is dropped in training.
+            initialization: 'he' (He et al. 2015), or 'gaussian' with a standard deviation of 0.01, as in the paper.
+                With 'gaussian', plain deep networks hardly learn without batch normalisation.
+            seed: seed of the weights.
         """
         super().__init__()
         self.architecture = architecture
@@ -83,7 +83,7 @@ class VGGClassifier(nn.Module):
             self._initialize(initialization)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return the logits (N, classes) of ``image`` (N, 3, H, W), sRGB in [0, 1], sides 32 at least."""
+        """Return the logits (N, classes) of ``image`` (N, 3, H, W), sRGB in [0, 1], with sides of at least 32."""
         x = (image - self.mean) / self.std
         for block, count in enumerate(CONVOLUTIONS_PER_BLOCK[self.architecture], start=1):
             for index in range(1, count + 1):
@@ -97,10 +97,10 @@ class VGGClassifier(nn.Module):
         return logits
 
     def load_convolutions(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over the weights of a descriptor network of the same widths; every class is equally likely then.
+        """Copy the weights of a descriptor network of the same widths. All classes are then equally likely.
 
         Raises:
-            UsageError: it has other widths.
+            UsageError: the descriptor network has other widths.
         """
         for name, convolution in self.convolutions.items():
             for part, parameter in convolution.named_parameters():
@@ -112,13 +112,13 @@ class VGGClassifier(nn.Module):
                     )
                 with torch.no_grad():
                     parameter.copy_(given)
-        # Given features may be large, and a random last layer would make a first loss of ten or more of them.
+        # The copied features may be large. With a random last layer, the first loss would be ten or more.
         last = self.classifier[-1]
         assert isinstance(last, nn.Linear)
         nn.init.zeros_(last.weight)
 
     def freeze(self, blocks: int) -> None:
-        """Keep the weights of the first ``blocks`` blocks of convolutions as they are."""
+        """Exclude the first ``blocks`` blocks of convolutions from training."""
         for modules in (self.convolutions, self.norms):
             for name, module in modules.items():
                 module.requires_grad_(int(name[4]) > blocks)

@@ -1,17 +1,17 @@
-"""Any painting's style in one pass: a transformer network that takes style codes, and a network that predicts them.
+"""A transformer network with style codes as input, and a network that predicts the code of any style image.
 
 `ConditionalTransformer`, Dumoulin et al. (2017), "A Learned Representation For Artistic Style": one network for all
-styles, whose instance normalisations take scale and shift from a style code. Its shape is ours: work is done at an
-eighth of the resolution, where strokes are made, and little of it at the full one. Where the picture is flat, a network
-that works at an eighth of the resolution can only repeat itself every 8 pixels: it sees the same everywhere. Noise,
-added at that resolution, is what it makes irregular strokes of (as in Ulyanov et al. 2016, section 3).
+styles, whose instance normalisations take scale and shift from a style code. The architecture is our own: most
+computation is at an eighth of the resolution, which forms the strokes, and little is at the full resolution. In flat
+areas, such a network has the same input everywhere and would paint a pattern that repeats every 8 pixels. So noise is
+added at an eighth of the resolution to get irregular strokes (as in Ulyanov et al. 2016, section 3).
 
 `StylePredictor`, Ghiasi et al. (2017), "Exploring the structure of a real-time, arbitrary neural artistic stylization
-network": from what a descriptor sees of a style image to its code. Differs from the paper in what it looks at: not the
-mean activations of a classifier, but means, deviations and correlations of the activations of the descriptor that the
-style loss is made of.
+network": predicts the code of a style image from a descriptor's activations. Differs from the paper in its input. The
+paper uses mean activations of a classifier. This network uses means, deviations and correlations of the activations of
+the style loss's descriptor.
 
-`ConditionalStylizer` is both, with the code that changes nothing.
+`ConditionalStylizer` combines both networks, with the code that leaves the content unchanged.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ if TYPE_CHECKING:
 STRIDE = 8
 """Sides of the pictures are multiples of this."""
 NOISE_CHANNELS = 8
-"""Of the noise that the network is fed with, one number of each for every ``STRIDE`` x ``STRIDE`` pixels."""
+"""Number of channels of the noise input, which has one position per ``STRIDE`` x ``STRIDE`` pixels."""
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-"""What the predictor looks at, and what the style loss is made of."""
+"""Descriptor layers of the predictor's input and of the style loss."""
 LAST_LAYERS = ("transformer.up.1.weight", "transformer.up.2.weight", "transformer.detail.weight")
-"""Convolutions at half and full resolution, 24,576 numbers: a small part of the network, which a style may learn. Their
-biases are undone by the normalisations that follow."""
+"""Weights of the convolutions at half and full resolution, 24,576 numbers. A style may learn this small part of the
+network. Biases are not included, because the following normalisations cancel them."""
 _NOISE_SHARE = 0.1
 _DEEPEST = 2
 
 
 class ConditionalTransformer(NormalizedNetwork):
-    """Paints a picture in the style of a code."""
+    """Paints a picture in the style that a code represents."""
 
     def __init__(
         self,
@@ -59,9 +59,9 @@ class ConditionalTransformer(NormalizedNetwork):
         half_up: int = 32,
         blocks: int = 4,
     ) -> None:
-        """Build the network with that many channels at each resolution and ``blocks`` residual blocks at an eighth.
+        """Build the network with the given channels at each resolution, and ``blocks`` residual blocks at an eighth.
 
-        ``half_up`` is the number at half the resolution on the way back.
+        ``half_up`` is the number of channels at half the resolution in the decoder.
         """
         super().__init__()
         self.first = EdgeConvolution(3, full, 3)
@@ -95,7 +95,7 @@ class ConditionalTransformer(NormalizedNetwork):
         )
 
     def forward(self, image: Tensor, code: Tensor, noise: Tensor) -> Tensor:
-        """Paint ``image`` in the styles of ``code``.
+        """Paint ``image`` in the styles that ``code`` represents.
 
         Args:
             image: (N, 3, H, W), sRGB in [0, 1].
@@ -108,15 +108,15 @@ class ConditionalTransformer(NormalizedNetwork):
         return self._train_pass([image, noise], code)
 
     def measure(self, image: Tensor, code: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Paint ``image`` (1, 3, H, W), and find what `render` needs to paint any part of any enlargement of it.
+        """Paint ``image`` (1, 3, H, W), and find the scales and shifts with which `render` paints enlarged tiles of it.
 
         Returns:
-            Scales and shifts (1, code_size), and what is painted (1, 3, H, W).
+            Scales and shifts (1, code_size), and the painted picture (1, 3, H, W).
         """
         return self._measure_pass([image, noise], code)
 
     def render(self, tile: Tensor, affine: Tensor, noise: Tensor) -> Tensor:
-        """Paint ``tile`` (N, 3, H, W) with what `measure` returned and its part of the noise."""
+        """Paint ``tile`` (N, 3, H, W) with the scales and shifts from `measure` and the tile's part of the noise."""
         return self._render_pass([tile, noise], affine)
 
     def _paint(self, inputs: Sequence[Tensor], normalize: Normalize) -> Tensor:
@@ -153,11 +153,11 @@ class StylePredictor(nn.Module):
         """Build the predictor.
 
         Args:
-            widths: channels of each layer of the descriptor that it looks at.
-            code_size: numbers of a code.
-            correlated: channels that a layer's activations are projected to before they are correlated.
+            widths: channels of each descriptor layer in the input.
+            code_size: size of a code.
+            correlated: number of channels to which a layer's activations are projected before the correlation.
             hidden: width of the hidden layer.
-            embedding: numbers that a style is squeezed through; styles that are close there look alike (section 3.2).
+            embedding: size of the bottleneck, in which similar styles are close to each other (section 3.2).
         """
         super().__init__()
         self.layers = tuple(widths)
@@ -175,7 +175,7 @@ class StylePredictor(nn.Module):
         with torch.no_grad():
             last = self.head[-1]
             last.weight.mul_(0.1)  # type: ignore[operator]
-            # Scales begin at one and shifts at zero.
+            # Initial scales are one and initial shifts are zero.
             last.bias.copy_(torch.cat([torch.ones(code_size // 2), torch.zeros(code_size // 2)]))  # type: ignore[operator]
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
@@ -197,8 +197,8 @@ class ConditionalStylizer(PaintingNetwork):
     """Ghiasi et al. (2017): a conditional transformer whose codes are predicted from style images.
 
     Attributes:
-        descriptor: identity of the compact descriptor that the predictor sees style images with.
-        identity: the code (code_size) with which the transformer gives back the content image.
+        descriptor: identity of the compact descriptor whose activations are the predictor's input.
+        identity: the code (code_size) with which the transformer reproduces the content image.
     """
 
     architecture = "conditional"
@@ -207,7 +207,7 @@ class ConditionalStylizer(PaintingNetwork):
     noise_channels = NOISE_CHANNELS
 
     def __init__(self, widths: Mapping[str, int], *, descriptor: str = "", seed: int = 0) -> None:
-        """Build both networks with weights from ``seed``; the predictor looks at layers with these ``widths``."""
+        """Build both networks with weights from ``seed``, for descriptor layers with these ``widths``."""
         super().__init__()
         self.arguments = {"widths": dict(widths), "descriptor": descriptor}
         self.descriptor = descriptor
@@ -217,7 +217,7 @@ class ConditionalStylizer(PaintingNetwork):
 
     @classmethod
     def seeing_with(cls, descriptor: CompactDescriptor, *, seed: int = 0) -> Self:
-        """Build networks whose predictor sees style images with ``descriptor``."""
+        """Build networks whose predictor takes the activations of ``descriptor``."""
         widths = {layer: descriptor.channels(layer) for layer in STYLE_LAYERS}
         return cls(widths, descriptor=descriptor.identity, seed=seed)
 
@@ -240,7 +240,7 @@ class ConditionalStylizer(PaintingNetwork):
         - ``render``: ``tile`` (1, 3, H, W), ``affine`` and ``noise`` to ``painted`` (1, 3, H, W).
 
         Raises:
-            UsageError: it was trained with another descriptor than the bundled one.
+            UsageError: the network was trained with a descriptor other than the bundled one.
         """
         descriptor = load_compact()
         if descriptor.identity != self.descriptor:

@@ -1,4 +1,4 @@
-"""The discriminator of CycleGAN, which tells real pictures from painted ones patch by patch."""
+"""Discriminators, which classify patches as real or painted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SLOPE = 0.2
 
 
 class PatchDiscriminator(nn.Module):
-    """Four convolutions that halve or keep the sides, and one that gives each patch of 70x70 pixels a mark.
+    """The discriminator of CycleGAN: four convolutions that halve or keep the sides, and one that scores 70x70 patches.
 
     Isola et al. (2017), section 3.2.2.
     """
@@ -41,7 +41,7 @@ class PatchDiscriminator(nn.Module):
                     nn.init.normal_(module.weight, std=0.02)  # Zhu et al. (2017), section 7.2
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Mark the patches of ``image`` (N, 3, H, W), sRGB in [0, 1]: one map (N, 1, rows, columns), 1 is real."""
+        """Score the patches of ``image`` (N, 3, H, W), sRGB in [0, 1]: one map (N, 1, rows, columns), 1 is real."""
         x = 2 * image - 1
         for depth, convolution in enumerate(self.convolutions):
             x = convolution(x)
@@ -50,15 +50,15 @@ class PatchDiscriminator(nn.Module):
 
 
 class FeatureDiscriminator(nn.Module):
-    """Marks patches by what a fixed descriptor sees in them: Sauer et al. (2021), "Projected GANs Converge Faster".
+    """Scores patches by the features of a fixed descriptor: Sauer et al. (2021), "Projected GANs Converge Faster".
 
     Section 3.2: one small network for each layer. Differs from the paper in that activations are not mixed over
-    channels and scales by random maps: they are normalised together, and a generator that hides from one layer is seen
-    by the next.
+    channels and scales by random maps. They are normalised together, and errors that one layer does not detect are
+    detected by the next.
     """
 
     def __init__(self, channels: Mapping[str, int], *, width: int = 64, seed: int = 0) -> None:
-        """Build the network for layers with so many ``channels``, with ``width`` channels in each of its parts."""
+        """Build the network for layers with these ``channels``, with ``width`` channels in each small network."""
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -76,5 +76,5 @@ class FeatureDiscriminator(nn.Module):
             )
 
     def forward(self, features: Features) -> list[Tensor]:
-        """Mark the patches of ``features`` by layer: maps (N, 1, rows, columns), 1 is real."""
+        """Score the patches of ``features`` by layer: maps (N, 1, rows, columns), 1 is real."""
         return [part(functional.group_norm(features[layer].float(), 1)) for layer, part in self.parts.items()]

@@ -1,4 +1,4 @@
-"""Networks between a frozen VGG encoder and a decoder; their file holds the encoder, too."""
+"""Networks between a frozen VGG encoder and a decoder. Their files include the encoder."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _ENCODER = "encoder."
 
 
 class EncodedNetwork(PaintingNetwork):
-    """Changes the activations of a content image and turns them back into a picture.
+    """Changes the activations of a content image and decodes them into a picture.
 
     Attributes:
-        encoder: constant.
-        decoder: back to pictures.
+        encoder: the encoder, with constant weights.
+        decoder: the decoder, which turns activations into pictures.
     """
 
     encoded_layers: ClassVar[tuple[str, ...]]
-    """Of the encoder, shallow to deep; the decoder begins at the first."""
+    """Layers of the encoder, from shallow to deep. The decoder begins at the first."""
 
     def __init__(self, encoder: VGG, *, seed: int = 0) -> None:
-        """Take the layers that are needed of ``encoder``; everything else has weights from ``seed``."""
+        """Take the required layers of ``encoder``. All other weights are drawn from ``seed``."""
         super().__init__()
         deepest = encoder.layers.index(self.encoded_layers[-1])
         needed = {name for name in encoder.layers[: deepest + 1] if name.startswith("conv")}
@@ -43,24 +43,24 @@ class EncodedNetwork(PaintingNetwork):
             self._build({layer: self.channels(layer) for layer in self.encoded_layers})
 
     def _build(self, widths: Mapping[str, int]) -> None:
-        """Make what is between encoder and decoder; ``widths`` are those of the encoded layers."""
+        """Build the part between encoder and decoder for encoded layers of these ``widths``."""
 
     def channels(self, layer: str) -> int:
         """Number of channels of ``layer``."""
         return int(self.encoder.convolutions[layer.replace("relu", "conv")].get_buffer("weight").shape[0])
 
     def encoded(self, image: Tensor) -> dict[str, Tensor]:
-        """Return the activations of ``image`` (N, 3, H, W) that the network works with, by layer."""
+        """Return the activations of ``image`` (N, 3, H, W) at the encoded layers, by layer."""
         return dict(self.encoder.forward(image, self.encoded_layers))
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return everything that a file has to hold."""
+        """Return all tensors that the file must hold."""
         own = {name: tensor for name, tensor in self.state_dict().items() if not name.startswith(_ENCODER)}
         return {**own, **{f"{_ENCODER}{name}": tensor for name, tensor in self.encoder.tensors().items()}}
 
     @classmethod
     def rebuilt(cls, arguments: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:
-        """Build the network that had these arguments and tensors: see `PaintingNetwork.rebuilt`."""
+        """Rebuild a network from its arguments and tensors: see `PaintingNetwork.rebuilt`."""
         given = {name[len(_ENCODER) :]: tensor for name, tensor in tensors.items() if name.startswith(_ENCODER)}
         network = cls(VGG(arguments["architecture"], given, mean=arguments["mean"], std=arguments["std"]))
         own = {name: tensor for name, tensor in tensors.items() if not name.startswith(_ENCODER)}
@@ -71,9 +71,10 @@ class EncodedNetwork(PaintingNetwork):
 
 
 class Decoder(nn.Module):
-    """The convolutions of an encoder in reverse, with bilinear enlargements in place of the poolings.
+    """The convolutions of an encoder in reverse, with bilinear upsampling in place of pooling.
 
-    Differs from Huang and Belongie (2017), whose decoder repeats pixels: that leaves a weave of 4 pixels.
+    Differs from Huang and Belongie (2017), whose decoder repeats pixels, which leaves a pattern with a period of 4
+    pixels.
     """
 
     def __init__(self, encoder: VGG, layer: str) -> None:
@@ -88,7 +89,7 @@ class Decoder(nn.Module):
                 weight = encoder.convolutions[name].get_buffer("weight")
                 width, channels = weight.shape[:2]
                 convolutions += [EdgeConvolution(width, channels, 3, edges="reflect"), nn.ReLU()]
-        self.layers = nn.Sequential(*convolutions[:-1])  # nothing rectifies a picture
+        self.layers = nn.Sequential(*convolutions[:-1])  # the output is not rectified
 
     def forward(self, features: Tensor) -> Tensor:
         """Turn activations (N, C, H, W) into pictures (N, 3, H * step, W * step), sRGB around [0, 1]."""

@@ -1,8 +1,8 @@
-"""Networks whose instance normalisations can be frozen: one pass for training, and the two that paint any size.
+"""Networks whose instance normalisations can be frozen, with one pass for training and two passes for painting.
 
-A normalisation needs the statistics of the whole picture. So there are two ways through the same weights beside the
-one for training: `measure` turns a thumbnail into one scale and one shift per channel, and `render`, given these,
-paints any part of any enlargement of the picture without looking at the rest of it.
+A normalisation needs the statistics of the whole picture. So painting takes two passes with the same weights. `measure`
+finds one scale and one shift per channel on a thumbnail. `render` uses them to paint any tile of the picture at any
+size, without the rest of the picture.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 class NormalizedNetwork(nn.Module, ABC):
-    """Paints with a code: the scales, then the shifts, of all its normalisations (Dumoulin et al. 2017).
+    """Paints with a code: the scales, then the shifts, of all normalisations (Dumoulin et al. 2017).
 
     Attributes:
-        widths: channels of each normalisation, in the order in which they are met.
-        code_size: twice their sum.
+        widths: channels of each normalisation, in the order of the forward pass.
+        code_size: twice the sum of the widths.
     """
 
     widths: tuple[int, ...]
@@ -39,15 +39,15 @@ class NormalizedNetwork(nn.Module, ABC):
         self.code_size = 2 * self._bounds[-1]
 
     def plain_code(self) -> Tensor:
-        """Return the code (code_size) that only normalises: scales of one and shifts of zero."""
+        """Return the code (code_size) of plain normalisation: scales of one and shifts of zero."""
         return torch.cat([torch.ones(self.code_size // 2), torch.zeros(self.code_size // 2)])
 
     @abstractmethod
     def _paint(self, inputs: Sequence[Tensor], normalize: Normalize) -> Tensor:
-        """Paint ``inputs``; ``normalize`` is called once for each normalisation, in their order."""
+        """Paint ``inputs``. ``normalize`` is called once for each normalisation, in the order of `widths`."""
 
     def _train_pass(self, inputs: Sequence[Tensor], code: Tensor) -> Tensor:
-        """Paint, each picture normalised by its own statistics."""
+        """Paint with each picture normalised by its own statistics."""
         parts = iter(self._parts(code))
 
         def normalize(x: Tensor) -> Tensor:
@@ -57,9 +57,9 @@ class NormalizedNetwork(nn.Module, ABC):
         return self._paint(inputs, normalize)
 
     def _measure_pass(self, inputs: Sequence[Tensor], code: Tensor) -> tuple[Tensor, Tensor]:
-        """Find the scales and shifts (1, code_size) that do to these ``inputs`` what normalising them does.
+        """Find the scales and shifts (1, code_size) that act on ``inputs`` like normalisation with ``code``.
 
-        What is painted on the way is returned with them.
+        The painted picture is returned as well.
         """
         parts = iter(self._parts(code))
         found: list[tuple[Tensor, Tensor]] = []
@@ -76,7 +76,7 @@ class NormalizedNetwork(nn.Module, ABC):
         return torch.cat([part for parts in zip(*found, strict=True) for part in parts], dim=1).flatten(1), painted
 
     def _render_pass(self, inputs: Sequence[Tensor], affine: Tensor) -> Tensor:
-        """Paint with what `_measure_pass` found: pure convolution."""
+        """Paint with the scales and shifts from `_measure_pass`, without statistics of ``inputs``."""
         parts = iter(self._parts(affine))
 
         def scale_and_shift(x: Tensor) -> Tensor:
@@ -86,6 +86,6 @@ class NormalizedNetwork(nn.Module, ABC):
         return self._paint(inputs, scale_and_shift)
 
     def _parts(self, code: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Take a code (N or 1, code_size) apart into scale and shift (N or 1, C, 1, 1) for each normalisation."""
+        """Split a code (N or 1, code_size) into scale and shift (N or 1, C, 1, 1) for each normalisation."""
         scales, shifts = code[:, :, None, None].chunk(2, dim=1)
         return [(scales[:, a:b], shifts[:, a:b]) for a, b in pairwise(self._bounds)]

@@ -21,10 +21,10 @@ STRIDE = 16
 
 
 class StyleAttention(nn.Module):
-    """Finds for each position of the content what the style has at the positions that are like it (section 3.2)."""
+    """Attention from each position of the content to similar positions of the style (section 3.2)."""
 
     def __init__(self, channels: int) -> None:
-        """Build the attention between activations of ``channels``."""
+        """Build the attention between activations with ``channels`` channels."""
         super().__init__()
         self.query = nn.Conv2d(channels, channels, 1)
         self.key = nn.Conv2d(channels, channels, 1)
@@ -35,10 +35,10 @@ class StyleAttention(nn.Module):
         """Compute eq. 1 and 2 for activations ``content`` (N, C, H, W).
 
         Args:
-            content: of the picture, or a part of it.
-            affine: what normalises it, (N, 2 C): see `normalization`.
-            keys: of the style, (N, C, positions): see `memory`.
-            values: of the style, (N, C, positions).
+            content: activations of the picture or a tile of it.
+            affine: scales and shifts that normalise the activations, (N, 2 C): see `normalization`.
+            keys: keys of the style, (N, C, positions): see `memory`.
+            values: values of the style, (N, C, positions).
         """
         queries = self.query(scale_and_shift(content, affine)).flatten(2)
         attention = (queries.transpose(1, 2) @ keys).softmax(2)
@@ -81,22 +81,22 @@ class SANetwork(EncodedNetwork):
         return (*self.fine.memory(features[LAYERS[0]]), *self.coarse.memory(features[LAYERS[1]]))
 
     def measure(self, image: Tensor) -> Tensor:
-        """Find what normalises the activations of ``image`` (N, 3, H, W) at both layers: (N, 2 C4 + 2 C5)."""
+        """Find scales and shifts (N, 2 C4 + 2 C5) that normalise the activations of ``image`` (N, 3, H, W)."""
         features = self.encoded(image)
         return torch.cat([normalization(features[layer]) for layer in LAYERS], dim=1)
 
     def attend(
         self, tile: Tensor, affine: Tensor, keys: Tensor, values: Tensor, coarse_keys: Tensor, coarse_values: Tensor
     ) -> Tensor:
-        """Return what is decoded, (N, C4, H / 8, W / 8): eq. 3 and 4.
+        """Return the input of the decoder, (N, C4, H / 8, W / 8): eq. 3 and 4.
 
         Args:
-            tile: (N, 3, H, W), a picture or a part of it.
-            affine: what `measure` returned for the whole.
-            keys: at relu4_1, as all that follow from `memories`.
-            values: at relu4_1.
-            coarse_keys: at relu5_1.
-            coarse_values: at relu5_1.
+            tile: a picture or a tile of it, (N, 3, H, W).
+            affine: the result of `measure` for the whole picture.
+            keys: keys at relu4_1, from `memories`.
+            values: values at relu4_1, from `memories`.
+            coarse_keys: keys at relu5_1, from `memories`.
+            coarse_values: values at relu5_1, from `memories`.
         """
         both = self.attend_twice(self.encoded(tile), affine, keys, values, coarse_keys, coarse_values)
         merged: Tensor = self.merge(both)
@@ -111,7 +111,7 @@ class SANetwork(EncodedNetwork):
         coarse_keys: Tensor,
         coarse_values: Tensor,
     ) -> Tensor:
-        """Return the sum of both attentions to what was ``encoded``, (N, C4, H / 8, W / 8): the argument of eq. 4."""
+        """Return the sum of both attentions for the activations ``encoded``: (N, C4, H / 8, W / 8), see eq. 4."""
         fine, coarse = (features[layer] for layer in LAYERS)
         first = 2 * fine.shape[1]
         attended = self.fine(fine, affine[:, :first], keys, values)
@@ -120,7 +120,7 @@ class SANetwork(EncodedNetwork):
         return both
 
     def decode(self, features: Tensor) -> Tensor:
-        """Turn what `attend` returned, or a mixture of such, into pictures (N, 3, H, W), sRGB in [0, 1]."""
+        """Turn a result of `attend`, or a mixture of results, into pictures (N, 3, H, W), sRGB in [0, 1]."""
         painted: Tensor = self.decoder(features)
         return painted.clamp(0, 1)
 

@@ -1,9 +1,9 @@
 """Ulyanov et al. (2016), "Texture Networks: Feed-forward Synthesis of Textures and Stylized Images".
 
-Section 3.2 and figure 2: noise at several scales, each half as large as the last; from the coarsest on, what is there
-is enlarged, joined with the next finer noise, and convolved. For stylisation each noise is joined with the content
-image at its scale. Normalisation is by instance (Ulyanov et al. 2017), which the authors found better later, and
-enlargements are bilinear, which leaves no grid.
+Section 3.2 and figure 2: the input is noise at several scales, each half as large as the last. From the coarsest scale
+on, activations are enlarged, concatenated with the next finer noise, and convolved. For stylisation, each noise is
+concatenated with the content image at its scale. Normalisation is by instance (Ulyanov et al. 2017), which the authors
+later found to be better. Upsampling is bilinear, which leaves no grid.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from impasto.networks.normalized import Normalize
 
 SCALES = 5
-"""Of the noise."""
+"""Number of scales of the noise."""
 STRIDE = 16
 """Sides of the pictures are multiples of this."""
 _PER_SCALE = 3
@@ -33,18 +33,19 @@ _SLOPE = 0.01
 
 
 class TextureNetwork(NormalizedNetwork, PaintingNetwork):
-    """Makes a texture of noise."""
+    """Makes a texture from noise."""
 
     architecture = "texture"
     stride = STRIDE
-    # 2 + 6 + 12 + 24 + 48 are what two 3x3 convolutions and the enlargement before them see, scale by scale.
+    # The receptive fields of two 3x3 convolutions and the upsampling before them are, as margins at the five scales,
+    # 2, 6, 12, 24 and 48 pixels. The halo is their sum, rounded up to a multiple of the stride.
     halo = 96
     noise_channels = NOISE_CHANNELS
     _given = _PER_SCALE
-    """Channels that each scale sees."""
+    """Number of input channels of each scale."""
 
     def __init__(self, *, width: int = 8, seed: int = 0) -> None:
-        """Build the network, to which each scale adds ``width`` channels, with weights from ``seed``."""
+        """Build the network with weights from ``seed``. Each scale adds ``width`` channels."""
         super().__init__()
         self.arguments = {"width": width}
         with torch.random.fork_rng(devices=[]):
@@ -59,15 +60,15 @@ class TextureNetwork(NormalizedNetwork, PaintingNetwork):
         self.code = nn.Parameter(self.plain_code())
 
     def forward(self, noise: Tensor) -> Tensor:
-        """Make textures (N, 3, H, W), sRGB in [0, 1], of ``noise`` (N, NOISE_CHANNELS, H, W), uniform in [0, 1].
+        """Make textures (N, 3, H, W), sRGB in [0, 1], from ``noise`` (N, NOISE_CHANNELS, H, W), uniform in [0, 1].
 
-        A scale at 1/s of the resolution takes every s-th number of its channels: one field instead of a pyramid, so
-        that a part of it is easily named.
+        A scale at 1/s of the resolution takes every s-th number of its channels. With one field instead of a pyramid,
+        it is easy to select the noise of a tile.
         """
         return self._train_pass([noise], self.code[None])
 
     def measure(self, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Make a texture, and find what `render` needs to make any part of one.
+        """Make a texture, and find the scales and shifts with which `render` makes any part of a texture.
 
         Returns:
             Scales and shifts (1, code_size), and the texture (1, 3, H, W).
@@ -75,7 +76,7 @@ class TextureNetwork(NormalizedNetwork, PaintingNetwork):
         return self._measure_pass([noise], self.code[None])
 
     def render(self, noise: Tensor, affine: Tensor) -> Tensor:
-        """Make the part of a texture that belongs to a part of the noise, with what `measure` returned."""
+        """Make the part of a texture for a part of the noise, with the scales and shifts from `measure`."""
         return self._render_pass([noise], affine)
 
     def graphs(self) -> list[Graph]:
@@ -117,7 +118,7 @@ class TextureNetwork(NormalizedNetwork, PaintingNetwork):
 
 
 class StylizingTextureNetwork(TextureNetwork):
-    """Paints a picture with the help of noise, in the one style that it was trained for."""
+    """Paints a picture, with noise as a further input, in the style that the network was trained for."""
 
     architecture = "texture-stylizer"
     _given = _PER_SCALE + 3
@@ -127,19 +128,19 @@ class StylizingTextureNetwork(TextureNetwork):
         return self._train_pass([noise, image], self.code[None])
 
     def measure(self, noise: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        """Paint ``image`` (1, 3, H, W), and find what `render` needs to paint any part of any enlargement of it.
+        """Paint ``image`` (1, 3, H, W), and find the scales and shifts with which `render` paints enlarged tiles of it.
 
         Returns:
-            Scales and shifts (1, code_size), and what is painted (1, 3, H, W).
+            Scales and shifts (1, code_size), and the painted picture (1, 3, H, W).
         """
         return self._measure_pass([noise, image], self.code[None])
 
     def render(self, noise: Tensor, tile: Tensor, affine: Tensor) -> Tensor:  # type: ignore[override]
-        """Paint ``tile`` (N, 3, H, W) with its part of the noise and what `measure` returned."""
+        """Paint ``tile`` (N, 3, H, W) with its part of the noise and the scales and shifts from `measure`."""
         return self._render_pass([noise, tile], affine)
 
     def graphs(self) -> list[Graph]:
-        """Return the two graphs of the engine 'texture-net': those above, which take ``image`` or ``tile``, too."""
+        """Return the two graphs of the engine 'texture-net': as above, with ``image`` or ``tile`` as further input."""
         noise, sides = torch.rand(1, NOISE_CHANNELS, 4 * STRIDE, 6 * STRIDE), picture_sides(STRIDE)
         image = torch.rand(1, 3, *noise.shape[2:])
         with torch.no_grad():
@@ -159,7 +160,7 @@ class StylizingTextureNetwork(TextureNetwork):
 
 
 def _block(channels: int, width: int) -> nn.Sequential:
-    """Two 3x3 convolutions and one of 1x1 (section 3.2); the picture's edge is repeated, where the paper goes round."""
+    """Two 3x3 convolutions and one of 1x1 (section 3.2), padded by repeating the edge; the paper pads circularly."""
     return nn.Sequential(
         EdgeConvolution(channels, width, 3), EdgeConvolution(width, width, 3), EdgeConvolution(width, width, 1)
     )

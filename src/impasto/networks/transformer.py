@@ -1,8 +1,8 @@
 """The image transformation network of Johnson et al. (2016), "Perceptual Losses for Real-Time Style Transfer".
 
 Supplementary material, table 1: a 9x9 convolution, two that halve the sides, five residual blocks, two that double
-them, a 9x9 convolution, and tanh. Differs from it in two things that came after it: the picture is enlarged and then
-convolved, which leaves no checkerboard (Odena et al. 2016), and edges are mirrored in every layer.
+the sides, a 9x9 convolution, and tanh. Differs from the paper in two points. Upsampling is followed by convolution,
+which leaves no checkerboard pattern (Odena et al. 2016). Every layer uses reflection padding.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MOMENTUM = 0.1
 
 
 class TransformerNetwork(NormalizedNetwork, PaintingNetwork):
-    """Paints a picture in the one style that it was trained for."""
+    """Paints a picture in the style that the network was trained for."""
 
     architecture = "transformer"
     stride = STRIDE
@@ -46,12 +46,12 @@ class TransformerNetwork(NormalizedNetwork, PaintingNetwork):
         """Build the network with weights from ``seed``.
 
         Args:
-            width: channels at the full resolution; twice as many at half and four times as many at a quarter of it.
-            blocks: residual blocks.
-            norm: what each channel is normalised over: one picture, or the batch, as in the paper; Ulyanov et al.
-                (2017) show why the first is better.
-            additive: paint what is added to the picture, at first nothing, in place of the whole.
-            seed: of the weights.
+            width: channels at the full resolution. There are twice as many at half and four times as many at a quarter.
+            blocks: number of residual blocks.
+            norm: scope of the normalisation: one picture, or the batch, as in the paper. Ulyanov et al. (2017) show why
+                one picture is better.
+            additive: predict a change that is added to the picture, initially zero, instead of the painted picture.
+            seed: seed of the weights.
         """
         super().__init__()
         self.arguments = {"width": width, "blocks": blocks, "norm": norm, "additive": additive}
@@ -81,7 +81,7 @@ class TransformerNetwork(NormalizedNetwork, PaintingNetwork):
         self._set_widths([width, 2 * width, 4 * width, *[4 * width] * (2 * blocks), 2 * width, width])
         self.code = nn.Parameter(self.plain_code())
         if norm == "batch":
-            # Running means, then running variances, of all normalisations.
+            # Running means of all normalisations, then their running variances.
             half = self.code_size // 2
             self.register_buffer("statistics", torch.cat([torch.zeros(half), torch.ones(half)]))
 
@@ -92,10 +92,10 @@ class TransformerNetwork(NormalizedNetwork, PaintingNetwork):
         return self._batch_pass(image) if self.training else self.measure(image)[1]
 
     def measure(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Paint ``image`` (1, 3, H, W), and find what `render` needs to paint any part of any enlargement of it.
+        """Paint ``image`` (1, 3, H, W), and find the scales and shifts with which `render` paints enlarged tiles of it.
 
         Returns:
-            Scales and shifts (1, code_size), and what is painted (1, 3, H, W).
+            Scales and shifts (1, code_size), and the painted picture (1, 3, H, W).
         """
         if self.norm == "instance":
             affine, painted = self._measure_pass([image], self.code[None])
@@ -107,7 +107,7 @@ class TransformerNetwork(NormalizedNetwork, PaintingNetwork):
         return affine, self.render(image, affine)
 
     def render(self, tile: Tensor, affine: Tensor) -> Tensor:
-        """Paint ``tile`` (N, 3, H, W) with what `measure` returned: (N, 3, H, W) in [0, 1]."""
+        """Paint ``tile`` (N, 3, H, W) with the scales and shifts from `measure`: (N, 3, H, W) in [0, 1]."""
         return self._render_pass([tile], affine).clamp(0, 1)
 
     def graphs(self) -> list[Graph]:
@@ -125,7 +125,7 @@ class TransformerNetwork(NormalizedNetwork, PaintingNetwork):
         ]
 
     def _batch_pass(self, image: Tensor) -> Tensor:
-        """Paint, normalised by the statistics of the batch, which are remembered."""
+        """Paint with normalisation by the statistics of the batch, and update the running statistics."""
         parts = iter(self._parts(self.code[None]))
         means, variances = [], []
 

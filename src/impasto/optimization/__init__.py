@@ -1,1 +1,1 @@
-"""Minimising losses over the pixels of one picture, in NumPy: algorithms, scales, progress and checkpoints."""
+"""Minimisation of losses over the pixels of one picture, in NumPy: algorithms, scales, progress and checkpoints."""

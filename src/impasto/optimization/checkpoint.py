@@ -1,4 +1,4 @@
-"""The state of a run on disk, so that it can be continued after anything."""
+"""Checkpoints: the state of a run on disk, from which an interrupted run can be resumed."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class RunState:
     """The state of a run at the end of a step."""
 
     stage: int
-    """Index of the stage."""
+    """Index of the current stage."""
     done: int
     """Steps done, over all stages."""
     done_at_stage: int
     """Steps done at this stage."""
     course: Mapping[str, Any]
-    """Plain values of the descent."""
+    """Scalar state of the descent."""
     arrays: Mapping[str, npt.NDArray[np.generic]]
     """Arrays of the descent, and 'start', the pixels that the stage started from."""
     tile: int = 0
@@ -49,10 +49,10 @@ class Checkpoint:
 
     path: Path
     resume: bool = False
-    """Whether to continue from the file, if it is there."""
+    """True to continue from the file if it exists."""
 
     def save(self, state: RunState, fingerprint: str, memory: Memory | None = None) -> None:
-        """Replace the file with ``state``, whose arrays are in ``memory``, at once or not at all."""
+        """Replace the file atomically with ``state``, whose arrays are in ``memory``."""
         run = {
             "fingerprint": fingerprint,
             "stage": state.stage,
@@ -65,10 +65,10 @@ class Checkpoint:
             _write(temporary, state.arrays, {"run": json.dumps(run)}, memory or Memory())
 
     def load(self, fingerprint: str) -> RunState | None:
-        """Read the state to continue from; None to start from the beginning.
+        """Return the state to continue from, or None to start from the beginning.
 
         Raises:
-            CheckpointError: the file is damaged, or of a run with other pictures or options.
+            CheckpointError: the file is damaged, or belongs to a run with other pictures or options.
         """
         if not self.resume or not self.path.exists():
             return None
@@ -89,12 +89,12 @@ class Checkpoint:
         return state
 
     def discard(self) -> None:
-        """Delete the file: the run is complete."""
+        """Delete the file after the run is complete."""
         self.path.unlink(missing_ok=True)
 
 
 class _Arrays(Mapping[str, "npt.NDArray[np.generic]"]):
-    """The arrays of a file, each read when it is asked for: together they may be larger than the memory."""
+    """The arrays of a file. Each is read on access, because together they may exceed the memory."""
 
     def __init__(self, path: Path, names: list[str]) -> None:
         self._path = path
@@ -117,7 +117,7 @@ class _Arrays(Mapping[str, "npt.NDArray[np.generic]"]):
 def _write(
     path: Path, arrays: Mapping[str, npt.NDArray[np.generic]], metadata: Mapping[str, str], memory: Memory
 ) -> None:
-    """Write a safetensors file array by array; the library's own function wants them all in memory at once."""
+    """Write a safetensors file array by array. The library's own function needs all arrays in memory at once."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     end = 0
     for name, array in arrays.items():
@@ -134,7 +134,7 @@ def _write(
 
 
 def fingerprint_run(settings: Mapping[str, Any], arrays: Iterable[npt.NDArray[np.generic]]) -> str:
-    """Digest everything that determines a run: ``settings`` (JSON values) and the pixels that go in."""
+    """Return a digest of everything that determines a run: ``settings`` (JSON values) and the input pixels."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode())

@@ -1,4 +1,4 @@
-"""The steps of one optimisation, with a guard against losses that explode and algorithms that stall."""
+"""The steps of one optimisation, with a guard against exploding losses and stalling algorithms."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PROGRESS = 1e-4  # of the loss, within the patience
 
 @dataclass
 class _Course:
-    """The state of a descent, apart from arrays."""
+    """The scalar state of a descent."""
 
     optimizer: str
     learning_rate: float
@@ -48,8 +48,8 @@ class Descent:
     """The steps of an optimisation at one scale.
 
     Attributes:
-        image: (1, 3, H, W) in [0, 1], as it stands.
-        best: the image with the lowest loss so far, or the last one where no other is kept.
+        image: the current image, (1, 3, H, W) in [0, 1].
+        best: the image with the lowest loss so far, or the current image if the best one is not kept.
     """
 
     def __init__(
@@ -67,12 +67,13 @@ class Descent:
 
         Args:
             start: the first image; it is copied.
-            objective: what to minimise.
-            optimizer: by name: 'lbfgs', 'adam' or 'sgd'.
-            learning_rate: in the optimizer's own unit; its default if None.
-            steps: how many will be taken, if that is known: L-BFGS then reserves no more memory than it can use.
-            keeps_best: whether the best image is kept beside the last one; else that counts as the best.
-            memory: where everything as large as the image is kept.
+            objective: the objective to minimise.
+            optimizer: name of the optimizer: 'lbfgs', 'adam' or 'sgd'.
+            learning_rate: learning rate in the optimizer's own unit; None for its default.
+            steps: number of steps, if known, so that L-BFGS reserves no more memory than it can use.
+            keeps_best: True to keep the best image beside the current one. Otherwise the current image counts as the
+                best.
+            memory: storage for arrays as large as the image.
         """
         self._memory = memory or Memory()
         self.image = self._memory.copied(start)
@@ -84,14 +85,14 @@ class Descent:
 
     @property
     def converged(self) -> bool:
-        """True if no further step can make anything better."""
+        """True if no further step can reduce the loss."""
         return self._course.converged
 
     def step(self) -> tuple[dict[str, float], str]:
-        """Evaluate the losses, and move if they are sound.
+        """Evaluate the losses, and move the image if they are finite and have not exploded.
 
         Returns:
-            The losses before the move, and a sentence about what was out of the ordinary (mostly empty).
+            The losses before the move, and a note about problems (usually empty).
 
         Raises:
             DivergedError: the losses are not finite at the start.
@@ -123,11 +124,11 @@ class Descent:
         return losses, note
 
     def state(self) -> tuple[dict[str, npt.NDArray[np.generic]], dict[str, float | int | str | bool]]:
-        """Return everything needed to continue: arrays, and plain values."""
+        """Return the state needed to continue: arrays and scalars."""
         return {"image": self.image, "best": self.best, **self._optimizer.state()}, asdict(self._course)
 
     def restore(self, arrays: Arrays, course: Plain) -> None:
-        """Continue from what `state` returned."""
+        """Continue from a result of `state`."""
         self._course = _Course(**course)  # type: ignore[arg-type]  # JSON carries no types
         self._memory.copy(arrays["image"], self.image)  # type: ignore[arg-type]  # float32 as saved
         self._memory.copy(arrays["best"], self.best)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""L-BFGS over the pixels of an image that have to stay in [0, 1]."""
+"""L-BFGS for the pixels of an image, constrained to [0, 1]."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from impasto.types import FloatArray
 
     Weights = tuple[float, npt.NDArray[np.float32], npt.NDArray[np.float32]]
-    """Of the gradient, of the moves, and of the changes."""
+    """Weights of the gradient, of the moves, and of the changes of the gradient."""
 
 _CURVATURE = 1e-6
 _NOTHING = 1e-30
@@ -26,15 +26,15 @@ _NOTHING = 1e-30
 class LBFGS:
     """Limited-memory BFGS (Nocedal and Wright 2006, algorithms 7.4 and 7.5), one evaluation of the loss per step.
 
-    Differs from the textbook in what matters for pictures:
+    Differs from the textbook in these points:
 
-    - The initial inverse Hessian is not a multiple of the identity but of `spread_over_scales`, S, which lets a pixel
-      move together with its surroundings. Measured: about a fifth fewer steps to the same loss.
-    - The first step moves a pixel by ``FIRST_MOVE`` in the mean. (There: all pixels together by 1, so little that the
-      first curvature drowns in the rounding of float32.)
-    - A curvature is measured over the move that was really made, after clipping to [0, 1].
-    - No line search: a second evaluation per step costs more than it gains. The caller guards against a loss that
-      explodes.
+    - The initial inverse Hessian is not a multiple of the identity but of `spread_over_scales`, S, with which a pixel
+      moves together with its surroundings. Measured: about a fifth fewer steps to the same loss.
+    - The first step moves pixels by ``FIRST_MOVE`` on average. In the textbook, the sum of all moves is 1, which is so
+      little that rounding in float32 hides the first curvature.
+    - A curvature is measured over the actual move, after clipping to [0, 1].
+    - There is no line search, because a second evaluation per step costs more than it gains. The caller guards against
+      an exploding loss.
     - The two loops of algorithm 7.4 run on scalar products alone (Chen et al. 2014, "Large-scale L-BFGS using
       MapReduce"). For that, a change y of the gradient is remembered as S y, and the products between remembered
       vectors are kept. Each step reads every remembered vector twice.
@@ -49,10 +49,10 @@ class LBFGS:
         """Move ``image`` (1, 3, H, W), float32 and contiguous, in place.
 
         Args:
-            image: where it starts.
-            learning_rate: 1 takes each step whole.
-            steps: how many will be taken at most; fewer than `HISTORY` need less memory.
-            memory: where vectors are kept.
+            image: the initial image.
+            learning_rate: factor of each step; 1 is the full step.
+            steps: maximum number of steps; fewer than `HISTORY` need less memory.
+            memory: storage for vectors.
         """
         self._shape = image.shape
         self._image = image.reshape(-1)
@@ -62,16 +62,16 @@ class LBFGS:
         self._moves, self._changes = (self._memory.empty((self._limit, image.size)) for _ in range(2))
         self._direction = self._memory.empty((image.size,))
         self._products, self._bends = (np.zeros((self._limit, self._limit)) for _ in range(2))
-        """Of each move (row) with each change of the gradient (column); of each change with each spread change."""
+        """Products of each move (row) with each change of the gradient (column), and of each change with each S y."""
         self._order: list[int] = []
         """Rows of the remembered pairs, oldest first."""
         self._rows = 0
-        """Rows that have been written."""
+        """Number of rows that have been written."""
         self._pending: int | None = None
-        """Row of the last move, whose change of the gradient is not known yet: it holds the gradient before."""
+        """Row of the last move. It holds the gradient before the move until the change of the gradient is known."""
 
     def step(self, gradient: FloatArray) -> None:
-        """Move the image, given the ``gradient`` (1, 3, H, W) of the loss where it stands."""
+        """Move the image, given the ``gradient`` (1, 3, H, W) of the loss at the current image."""
         flat = gradient.reshape(-1)
         along_moves, along_changes = self._compare(flat)
         self._spread(self._direction)
@@ -84,7 +84,7 @@ class LBFGS:
         self._move(flat, weights)
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
-        """Return everything that the next steps depend on, apart from the image."""
+        """Return the state on which the next steps depend, without the image."""
         pending = [] if self._pending is None else [self._pending]
         arrays: dict[str, npt.NDArray[np.generic]] = {
             "products": self._products,
@@ -97,7 +97,7 @@ class LBFGS:
         return arrays
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        """Continue from what `state` returned."""
+        """Continue from a result of `state`."""
         self._products[...], self._bends[...] = state["products"], state["bends"]
         self._order = [int(row) for row in state["order"]]
         self._pending = next((int(row) for row in state["pending"]), None)
@@ -107,19 +107,19 @@ class LBFGS:
             self._memory.copy(state[f"change{row}"], self._changes[row])  # type: ignore[arg-type]
 
     def _compare(self, gradient: FloatArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Set the direction to ``gradient``, and remember how that changed over the last move.
+        """Set the direction to ``gradient``, and store the change of the gradient over the last move.
 
         Returns:
             Products of the direction with each row of moves and of changes.
         """
         moves, changes = self._moves[: self._rows], self._changes[: self._rows]
-        # Of the change and of the direction (rows) with all moves and with all changes.
+        # Products of the change and of the direction (rows) with all moves and with all changes.
         with_moves, with_changes = (np.zeros((2, self._rows)) for _ in range(2))
         length = 0.0
         for part in self._memory.blocks(self._image.size):
             given, direction = gradient[part], self._direction[part]
-            # What the gradient presses against a bound stays there, and must not bend the direction of the rest:
-            # otherwise the steps end beside the minimum (Bertsekas 1982, "Projected Newton methods").
+            # Pixels that the gradient holds at a bound must not affect the direction of the others. Otherwise the steps
+            # miss the minimum (Bertsekas 1982, "Projected Newton methods").
             np.multiply(given, ~_held(self._image[part], given), out=direction)
             if self._pending is None:
                 continue
@@ -141,10 +141,10 @@ class LBFGS:
         return with_moves[1], with_changes[1]
 
     def _spread(self, vector: FloatArray, *others: FloatArray) -> list[float]:
-        """Spread ``vector`` in place.
+        """Apply `spread_over_scales` to ``vector`` in place.
 
         Returns:
-            Products of the result with what ``vector`` was, and with the ``others``.
+            Products of the result with the original ``vector``, and with the ``others``.
         """
         products = np.zeros(1 + len(others))
         for plane in self._planes():
@@ -156,11 +156,10 @@ class LBFGS:
         return products.tolist()
 
     def _turn(self, along_moves: npt.NDArray[np.float64], along_changes: npt.NDArray[np.float64]) -> Weights:
-        """Multiply the direction by the approximate inverse Hessian: the two-loop recursion, on its products.
+        """Multiply the direction by the approximate inverse Hessian, with the two-loop recursion on scalar products.
 
         Returns:
-            What the turned direction is the weighted sum of: the direction that was spread, the moves and the spread
-            changes.
+            Weights of the result as a sum of three terms: the spread direction, the moves and the spread changes.
         """
         order = self._order
         products, bends = (matrix[np.ix_(order, order)] for matrix in (self._products, self._bends))
@@ -178,7 +177,7 @@ class LBFGS:
         return scale, of_moves, of_changes
 
     def _move(self, gradient: FloatArray, weights: Weights) -> None:
-        """Move the image against the weighted sum, and keep the move and the ``gradient`` until the next step."""
+        """Move the image against the weighted sum, and store the move and the ``gradient`` for the next step."""
         scale, of_moves, of_changes = weights
         rows, row = self._rows, self._free_row()
         for part in self._memory.blocks(self._image.size):
@@ -199,7 +198,7 @@ class LBFGS:
         self._rows = max(rows, row + 1)
 
     def _free_row(self) -> int:
-        """Return a row without a pair; the oldest is forgotten where there is none."""
+        """Return an unused row; if there is none, drop the oldest pair and return its row."""
         free = next((row for row in range(self._limit) if row not in self._order), None)
         return self._order.pop(0) if free is None else free
 
@@ -210,6 +209,6 @@ class LBFGS:
 
 
 def _held(image: FloatArray, gradient: FloatArray) -> npt.NDArray[np.bool_]:
-    """Return which pixels of ``image`` cannot follow the ``gradient``."""
+    """Return a mask of the pixels of ``image`` at a bound that a step against the ``gradient`` would cross."""
     held: npt.NDArray[np.bool_] = ((image <= 0) & (gradient > 0)) | ((image >= 1) & (gradient < 0))
     return held

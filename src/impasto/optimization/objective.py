@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 class Evaluation(NamedTuple):
-    """Losses of one picture, and the direction in which they grow."""
+    """Losses of one picture, and the gradient of their sum."""
 
     losses: Mapping[str, float]
-    """By name; the one to minimise is 'total'."""
+    """Losses by name. The optimisation minimises 'total'."""
     gradient: FloatArray
-    """Of 'total' with respect to the picture, (1, 3, H, W)."""
+    """Gradient of 'total' with respect to the picture, (1, 3, H, W)."""
 
 
 class Objective(Protocol):

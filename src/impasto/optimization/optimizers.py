@@ -21,30 +21,30 @@ _NOTHING = 1e-30
 
 
 class Optimizer(Protocol):
-    """Moves the pixels of one image, which it got when it was made, and keeps them in [0, 1]."""
+    """Moves the pixels of one image, an argument of the constructor, and keeps them in [0, 1]."""
 
     def step(self, gradient: FloatArray) -> None:
-        """Move the image, given the ``gradient`` (1, 3, H, W) of the loss where it stands."""
+        """Move the image, given the ``gradient`` (1, 3, H, W) of the loss at the current image."""
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
-        """Return everything that the next steps depend on, apart from the image."""
+        """Return the state on which the next steps depend, without the image."""
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        """Continue from what `state` returned, which may stand among other arrays."""
+        """Continue from a result of `state`; ``state`` may contain other arrays as well."""
 
 
 class Adam:
-    """Kingma and Ba (2015), algorithm 1, on gradients scaled so that the first one is 1 in the mean.
+    """Kingma and Ba (2015), algorithm 1, on gradients scaled to a mean absolute value of 1 in the first step.
 
-    So the learning rate is in units of pixel values: 0.02 moves a pixel by about 0.02, whatever the losses weigh.
-    Differs from the paper in beta2 = 0.99: a picture takes hundreds of steps, not hundreds of thousands.
+    So the learning rate is in units of pixel values: 0.02 moves a pixel by about 0.02, for all weights of the losses.
+    Differs from the paper in beta2 = 0.99, because a picture takes hundreds of steps, not hundreds of thousands.
     """
 
     BETAS = (0.9, 0.99)
     EPSILON = 1e-8
 
     def __init__(self, image: FloatArray, learning_rate: float, memory: Memory | None = None) -> None:
-        """Move ``image`` (1, 3, H, W), contiguous, in place; ``memory`` has the rest."""
+        """Move ``image`` (1, 3, H, W), contiguous, in place; other arrays are kept in ``memory``."""
         self._image = image.reshape(-1)
         self._learning_rate = learning_rate
         self._memory = memory or Memory()
@@ -81,9 +81,9 @@ class Adam:
 
 
 class DampedAdam(Adam):
-    """Adam that leaves alone what hardly counts: pixels with less than the mean gradient move in proportion to theirs.
+    """Adam with smaller steps where the gradient is small: below the mean, pixels move in proportion to the gradient.
 
-    Adam itself moves all pixels alike in the first steps, which is too much where a few steps are all there are.
+    Plain Adam moves all pixels by the same amount in the first steps, which is too much for a run of a few steps.
     """
 
     EPSILON = 1.0
@@ -95,7 +95,7 @@ class SGD:
     MOMENTUM = 0.9
 
     def __init__(self, image: FloatArray, learning_rate: float, memory: Memory | None = None) -> None:
-        """Move ``image`` (1, 3, H, W), contiguous, in place; ``memory`` has the rest."""
+        """Move ``image`` (1, 3, H, W), contiguous, in place; other arrays are kept in ``memory``."""
         self._image = image.reshape(-1)
         self._learning_rate = learning_rate
         self._memory = memory or Memory()
@@ -135,10 +135,9 @@ def build_optimizer(
     steps: int | None = None,
     memory: Memory | None = None,
 ) -> Optimizer:
-    """Make the optimizer ``name``, of `DEFAULT_LEARNING_RATE`, for ``image`` (1, 3, H, W), which it changes in place.
+    """Make the optimizer ``name``, a key of `DEFAULT_LEARNING_RATE`, which changes ``image`` (1, 3, H, W) in place.
 
-    ``steps`` is how many it will take at most, if that is known; all that is as large as the image is kept in
-    ``memory``.
+    ``steps`` is the maximum number of steps, if known. Arrays as large as the image are kept in ``memory``.
     """
     if name == "lbfgs":
         return LBFGS(image, learning_rate, steps=steps, memory=memory)

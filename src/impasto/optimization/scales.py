@@ -1,4 +1,4 @@
-"""Coarse to fine: the sizes that an optimization goes through, and the steps at each."""
+"""The stages of a coarse-to-fine optimisation: sizes and numbers of steps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from impasto.images.scale import fit_size
 _COARSEST_SHORT_SIDE = 64
 _STEPS_RATIO = 2.0
 _FEWEST_STEPS = 2
-"""A move counts once its losses are known, which the next step finds out: with one, a scale would change nothing."""
+"""Minimum steps of a scale. The losses of a move are evaluated in the next step, so one step would change nothing."""
 
 
 @dataclass(frozen=True)
@@ -20,20 +20,20 @@ class Stage:
     height: int
     steps: int
     optimizer: str = "lbfgs"
-    """By name: see `impasto.optimization.optimizers.build_optimizer`."""
+    """Name of the optimizer: see `impasto.optimization.optimizers.build_optimizer`."""
     learning_rate: float | None = None
-    """In the optimizer's own unit; None is its default."""
+    """Learning rate in the optimizer's own unit; None is its default."""
     keeps_best: bool = True
     """See `impasto.optimization.descent.Descent`."""
 
     @property
     def work(self) -> int:
-        """Pixels that all its steps compute together."""
+        """Number of pixels times number of steps."""
         return self.width * self.height * self.steps
 
 
 def fit_layers(width: int, height: int, long_side: float, minimum: int) -> tuple[int, int]:
-    """Return the (width, height) with this long side, but no short side below the ``minimum`` of the layers."""
+    """Return the (width, height) with this long side, enlarged if the short side is below the layers' ``minimum``."""
     narrowest = minimum * max(width, height) / min(width, height)
     return fit_size(width, height, round(max(long_side, narrowest)))
 
@@ -49,18 +49,17 @@ def plan_scales(
 ) -> list[Stage]:
     """Divide ``steps`` among sizes that double up to ``width`` x ``height``.
 
-    A scale gets half as many steps as the one before, which is four times cheaper per step: most of what style transfer
-    has to move is found out on small pictures. (Gatys et al. 2017, section 6, go coarse to fine for the looks; speed is
-    ours.)
+    A scale gets half as many steps as the one before, whose steps are four times cheaper. Most changes of style
+    transfer happen on small pictures. Gatys et al. (2017), section 6, go coarse to fine for quality, not for speed.
 
     Args:
-        width: of the result, in pixels.
-        height: of the result, in pixels.
-        scales: how many; 0 for as many as leave the coarsest a short side of 64 pixels.
-        steps: in all; each scale gets two at least, unless one is all that is wanted.
-        minimum: no short side below this, whatever ``scales`` says, unless the result's own is.
-        optimizer: of all stages.
-        learning_rate: of all stages.
+        width: width of the result in pixels.
+        height: height of the result in pixels.
+        scales: number of scales; 0 for as many as leave the coarsest scale a short side of 64 pixels.
+        steps: total number of steps; each scale gets at least two, unless ``steps`` is 1.
+        minimum: minimum short side, which has precedence over ``scales``, unless the result is smaller.
+        optimizer: optimizer of all stages.
+        learning_rate: learning rate of all stages.
     """
     short = min(width, height)
     halvings = 0

@@ -1,4 +1,4 @@
-"""A smoothing of gradients that lets pixels move together with their surroundings."""
+"""Multi-scale smoothing of gradients, with which pixels move together with their surroundings."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ if TYPE_CHECKING:
 
 _SCALES = 5
 _COARSER = 1.5 / 4
-"""Each scale counts 1.5 times as much as the finer one: with 1 the losses fall more slowly, with 2 and more, what is
-fine is left behind when the start is noise. Averages of 2x2 pixels are a quarter of their sums."""
+"""Weight of each scale relative to the next finer one, 1.5, divided by 4 to turn sums of 2x2 pixels into averages. With
+a weight of 1, the losses fall more slowly. With 2 and more, fine details converge too slowly from a start of noise."""
 _CACHE_LINE = 16
-"""Numbers."""
+"""Size of a cache line in float32 numbers."""
 
 
 def spread_over_scales(plane: FloatArray, scales: int = _SCALES) -> FloatArray:
-    """Add to ``plane`` (H, W) its own averages over 2x2, 4x4, ... pixels: linear, symmetric and positive.
+    """Add to ``plane`` (H, W) its averages over 2x2, 4x4, ... pixels. The map is linear, symmetric and positive.
 
-    Style is matched by shifting whole areas; with plain gradients, each pixel is moved as if alone.
+    Style transfer shifts the colours of whole areas, but plain gradients move each pixel independently.
 
     Returns:
-        A new array, unless there is one scale only.
+        A new array, or ``plane`` itself if there is only one scale.
     """
     if scales == 1:
         return plane
     height, width = plane.shape
-    # Rows are much faster to add than columns. What is coarse stays transposed: its averages are so, too.
+    # Adding rows is much faster than adding columns, so coarse planes are kept transposed.
     coarse = _halved(_transposed(_halved(plane)))
-    coarse *= _COARSER / 4**4  # both of `_halved`, and both of `_doubled`
+    coarse *= _COARSER / 4**4  # a factor of 4 for each call of `_halved` and of `_doubled`
     wide = _doubled(spread_over_scales(coarse, scales - 1), width)
     spread = _doubled(_transposed(wide), height)
     spread += plane
@@ -38,7 +38,7 @@ def spread_over_scales(plane: FloatArray, scales: int = _SCALES) -> FloatArray:
 
 
 def _halved(x: FloatArray) -> FloatArray:
-    """Add up pairs of rows of ``x`` (H, W) with the weights of `_doubled`, of which it is the transpose."""
+    """Halve the rows of ``x`` (H, W) by weighted sums: the transpose of `_doubled`."""
     even, odd = x[0::2], x[1::2]
     pairs = len(odd)
     y = 3 * even
@@ -52,7 +52,7 @@ def _halved(x: FloatArray) -> FloatArray:
 
 
 def _doubled(x: FloatArray, rows: int) -> FloatArray:
-    """Enlarge ``x`` (H, W) to twice as many ``rows``, or one fewer, bilinearly, and multiply it by 4."""
+    """Enlarge ``x`` (H, W) bilinearly to ``rows``, which is 2 H or 2 H - 1, and multiply it by 4."""
     y = np.empty((rows, x.shape[1]), x.dtype)
     even, odd = y[0::2], y[1::2]
     near = 3 * x
@@ -66,7 +66,7 @@ def _doubled(x: FloatArray, rows: int) -> FloatArray:
 
 
 def _transposed(x: FloatArray) -> FloatArray:
-    """Copy ``x`` (H, W) into an array (W, H): as many rows at a time as fill what the processor reads at once."""
+    """Copy ``x`` (H, W) into an array (W, H), in blocks of rows that fill a cache line."""
     y = np.empty(x.shape[::-1], x.dtype)
     for top in range(0, len(x), _CACHE_LINE):
         rows = slice(top, top + _CACHE_LINE)

@@ -1,4 +1,4 @@
-"""A run over several stages of one picture, from small to large, with progress and checkpoints."""
+"""A run over the stages of one picture, from coarse to fine, with progress and checkpoints."""
 
 from __future__ import annotations
 
@@ -30,32 +30,32 @@ StageT_contra = TypeVar("StageT_contra", bound="Stage", contravariant=True)
 
 
 class Method(Protocol[StageT_contra]):
-    """The part of a stage that belongs to the method: its objective and its picture."""
+    """The method-specific part of a run: objectives and pictures."""
 
     def objective(self, stage: StageT_contra, pixels: FloatArray) -> Objective:
-        """Build what ``stage`` minimises, which starts from ``pixels`` (H, W, 3) of its size."""
+        """Build the objective of ``stage``, which starts from ``pixels`` (H, W, 3) of its size."""
 
     def resized(self, stage: StageT_contra, pixels: FloatArray) -> FloatArray:
-        """Return the ``pixels`` (H, W, 3) of the stage before in the size of ``stage``."""
+        """Return the ``pixels`` (H, W, 3) of the stage before, resized to the size of ``stage``."""
 
     def state(self) -> Mapping[str, FloatArray]:
-        """Return what later objectives depend on beside the pixels."""
+        """Return the state on which later objectives depend, without the pixels."""
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        """Continue from what `state` returned, which may stand among other arrays."""
+        """Continue from a result of `state`; ``state`` may contain other arrays as well."""
 
     def picture(self, pixels: FloatArray) -> Picture:
-        """Make the picture that the user sees from ``pixels`` (H, W, 3) of any stage."""
+        """Make the result picture from ``pixels`` (H, W, 3) of any stage."""
 
 
 @dataclass(frozen=True)
 class CoarseToFine:
-    """The method of a run whose objectives depend on the size alone: the picture is enlarged from stage to stage."""
+    """The method of a run whose objectives depend only on the size. The picture is enlarged from stage to stage."""
 
     objective_at: Callable[[Stage], Objective]
-    """Builds the objective of a stage; its targets are computed here, once."""
+    """Builds the objective of a stage and computes its targets."""
     picture: Callable[[FloatArray], Picture]
-    """Makes the picture that the user sees from pixels of any stage."""
+    """Makes the result picture from pixels of any stage."""
 
     def objective(self, stage: Stage, pixels: FloatArray) -> Objective:
         """See `Method.objective`."""
@@ -75,17 +75,17 @@ class CoarseToFine:
 
 @dataclass(frozen=True)
 class Run(Generic[StageT]):
-    """An optimisation that has its stages and its method, but no picture yet."""
+    """An optimisation with its stages and its method; `minimize` takes the initial picture."""
 
     stages: Sequence[StageT]
     method: Method[StageT]
     checkpoint_every: int = 0
     fingerprint: str = ""
-    """Of everything that determines the run; a checkpoint with another one is refused."""
+    """Digest of everything that determines the run. A checkpoint with another fingerprint is refused."""
     memory: Memory = field(default_factory=Memory)
-    """Where everything as large as the picture is kept."""
+    """Storage for arrays as large as the picture."""
     tile: int = 0
-    """Side of the tiles in which the objective evaluates the picture, for checkpoints; 0 is the whole."""
+    """Side of the tiles in which the objective evaluates the picture, for checkpoints; 0 means no tiles."""
 
     def minimize(self, start: FloatArray, *, on_step: OnStep, checkpoint: Checkpoint | None = None) -> FloatArray:
         """Run through all stages.
@@ -93,7 +93,7 @@ class Run(Generic[StageT]):
         Args:
             start: pixels (H, W, 3) of the size of the first stage.
             on_step: called after every step; an exception from it stops the run.
-            checkpoint: where to keep the state, and whether to continue from there.
+            checkpoint: the file for the state of the run, which also says if the run continues from it.
 
         Returns:
             Pixels (H, W, 3) of the size of the last stage.
@@ -120,7 +120,7 @@ class Run(Generic[StageT]):
                 every = self.checkpoint_every
                 will_save = checkpoint and every and done % every + stage.steps >= every
                 begun = pixels if will_save else None
-                del pixels  # of a large picture there is no room for one that nobody needs
+                del pixels  # not needed any more; a large picture takes much memory
                 done_before = done
                 if continued:
                     descent.restore(continued.arrays, continued.course)
@@ -135,7 +135,7 @@ class Run(Generic[StageT]):
                         arrays |= {"start": begun, **self.method.state()}
                         here = RunState(index, done, done - done_before, course, arrays, self.tile)
                         checkpoint.save(here, self.fingerprint, self.memory)
-                del descent  # its state has made room when the next picture is made
+                del descent  # frees its state before the next picture is made
                 pixels = to_pixels(best)
             except KeyboardInterrupt:
                 if best is not None:
@@ -152,7 +152,7 @@ class Run(Generic[StageT]):
     def _descent(self, stage: StageT, pixels: FloatArray) -> Descent:
         objective = self.method.objective(stage, pixels)
         return Descent(
-            self.memory.image(pixels),  # not before: until now, targets had the memory
+            self.memory.image(pixels),  # after the objective, whose computation of targets needs memory
             objective,
             optimizer=stage.optimizer,
             learning_rate=stage.learning_rate,

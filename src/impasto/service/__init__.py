@@ -1,1 +1,1 @@
-"""The library as a service for many people at once: a job that was accepted is never lost."""
+"""The library as a service for many users. An accepted job is never lost."""

@@ -1,4 +1,4 @@
-"""Child processes that may be stopped, or die, at any moment, as those see them who give them work."""
+"""Child processes that may be stopped or die at any moment, from the parent's side."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ class ChildDiedError(Exception):
 
 
 class Child:
-    """A process that is started when it is needed, and again after it was killed; it does one thing at a time."""
+    """A child process that does one task at a time. It is started on demand, and restarted after it was killed."""
 
     def __init__(self, main: Callable[..., None], *arguments: Any) -> None:
-        """Let the child run ``main`` with its end of a connection and ``arguments``."""
+        """Prepare a child that runs ``main`` with its end of a connection and ``arguments``."""
         self._main = main
         self._arguments = arguments
         self._context = multiprocessing.get_context("spawn")
         self._process: BaseProcess | None = None
 
     def begin(self, work: Any, ends: Callable[[Any], bool]) -> None:
-        """Hand over ``work``; of what is said about it, the message that ``ends`` is true of is the last."""
+        """Send ``work`` to the child. The first message for which ``ends`` is true is the last about this work."""
         if self._process is None or not self._process.is_alive():
             self.kill()
             self._connection, theirs = self._context.Pipe()
             process = self._context.Process(target=self._main, args=(theirs, *self._arguments), daemon=True)
             with theirs:
                 process.start()
-            self._process = process  # once it runs: what has not begun cannot be ended
+            self._process = process  # only after the start: a process that has not started cannot be killed
         self._said = SimpleQueue[Any]()
         self._talk = Thread(target=_talk, args=(self._connection, work, ends, self._said), name="child", daemon=True)
         self._talk.start()
 
     def receive(self, seconds: float) -> Any:
-        """Return what the child says within so many ``seconds``; None if it says nothing.
+        """Return the child's next message, or None if there is none within ``seconds``.
 
         Raises:
-            ChildDiedError: it has ended.
+            ChildDiedError: the child has ended.
         """
         try:
             message = self._said.get(timeout=seconds)
@@ -57,7 +57,7 @@ class Child:
         return message
 
     def memory(self) -> int:
-        """Return the child's resident memory in bytes; 0 where the system does not say."""
+        """Return the child's resident memory in bytes; 0 if the system does not report it."""
         try:
             assert self._process is not None
             pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
@@ -66,7 +66,7 @@ class Child:
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def kill(self) -> None:
-        """End it at once; it holds nothing that matters."""
+        """Kill the child at once; it holds no data that must be kept."""
         if self._process is not None:
             self._process.kill()
             self._process.join()
@@ -77,9 +77,9 @@ class Child:
 
 
 def _talk(connection: Connection, work: Any, ends: Callable[[Any], bool], said: SimpleQueue[Any]) -> None:
-    """Hand over ``work`` and pass on what is said about it; None if the child dies.
+    """Send ``work``, and put the child's messages into ``said``; put None if the child dies.
 
-    In a thread: whoever sends to a child that is stopped, or receives half a message from one, waits for ever.
+    This runs in a thread, because sending to a stopped child, or receiving half a message from it, blocks for ever.
     """
     try:
         connection.send(work)

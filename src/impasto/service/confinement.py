@@ -1,4 +1,4 @@
-"""Rights that a process gives up before it handles pictures from unknown senders."""
+"""Confinement of processes that handle pictures from unknown senders."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 
 
 def confine(*, ends_with_thread: bool) -> None:
-    """Gain no rights, and leave no memory image; Ctrl-C is for the parent.
+    """Forbid this process to gain privileges or dump core, and ignore Ctrl-C, which the parent handles.
 
-    With ``ends_with_thread``, end at once when the thread that started this process ends, however it does.
+    If ``ends_with_thread``, this process is killed as soon as the thread that started it ends for any reason.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":

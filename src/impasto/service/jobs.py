@@ -22,9 +22,9 @@ class Beat(StrEnum):
 
     GO_ON = "go on"
     CANCEL = "cancel"
-    """The job is not wanted any more."""
+    """Cancellation of the job was requested."""
     LOST = "lost"
-    """The lease ran out: somebody else has the job, or nobody needs it."""
+    """The lease ran out: another worker has the job, or it is no longer needed."""
 
 
 class Channel(StrEnum):
@@ -49,19 +49,19 @@ class NewJob:
 
     id: str = field(default_factory=new_id)
     tenant: str
-    """Whom it belongs to."""
+    """Owner of the job."""
     params: Mapping[str, Any]
     """Engine, styles and options, as JSON values."""
     inputs: Mapping[str, str] = field(default_factory=dict)
-    """Blob keys of the pictures, by what they are: 'content', 'style0', ..."""
+    """Blob keys of the pictures, by role: 'content', 'style0', ..."""
     request_sha256: str
-    """Of everything that was asked for: what tells a repeated request from another one."""
+    """Hash of the whole request, to tell a repeated request from a different one."""
     idempotency_key: str | None = None
-    """The sender's name for the request: sent twice, it makes one job."""
+    """Idempotency key from the client: requests with the same key make one job."""
     priority: int = 0
     """From -2 (first) to 2 (last): each step is worth ten minutes of waiting."""
     queue: str = DEFAULT_QUEUE
-    """Workers of which queue may take it."""
+    """Queue whose workers may take the job."""
     group: str = ""
     """Jobs of one group need the same networks in memory."""
     notify: Mapping[Channel, str] = field(default_factory=dict)
@@ -81,7 +81,7 @@ class Job:
     group: str
     priority: int
     attempt: int
-    """How often it was claimed: who finishes it has to know the latest number (the fencing token)."""
+    """Number of claims so far. It is the fencing token: only the worker with the latest number may finish the job."""
     max_attempts: int
     not_before: float
     owner: str | None
@@ -100,17 +100,17 @@ class Job:
     started: float | None
     finished: float | None
     expires: float | None
-    """When everything that belongs to it is deleted."""
+    """Time at which everything that belongs to the job is deleted."""
 
     @property
     def file_name(self) -> str:
-        """The name for saving the result; it ends like the id, as the ends of ids differ between jobs of one minute."""
+        """File name for saving the result. It contains the end of the id, which differs between jobs of one minute."""
         form = (self.result_key or "").rpartition(".")[2]
         return f"impasto-{self.id[-8:]}.{'jpg' if form == 'jpeg' else form}"
 
     @property
     def blobs(self) -> list[str]:
-        """Keys of everything that is stored for it."""
+        """Keys of all blobs that are stored for the job."""
         return [key for key in (*self.inputs.values(), self.preview_key, self.result_key) if key]
 
     @property
@@ -125,7 +125,10 @@ class Job:
 
     @property
     def leftovers(self) -> list[str]:
-        """Keys under which attempts may have stored what nobody needs: a worker may be lost before it says so."""
+        """Keys of previews and results that attempts may have stored and that are not needed.
+
+        A worker may be lost before it reports such a blob.
+        """
         kinds = [("previews", "jpg"), ("results", self.params.get("format"))]
         attempts = range(1, self.attempt + 1)
         keys = [self._key(kind, attempt, suffix) for kind, suffix in kinds if suffix for attempt in attempts]
@@ -147,7 +150,7 @@ class Delivery:
 
     @property
     def identity(self) -> str:
-        """The same however often it is sent; another one when the job was tried again and has ended once more."""
+        """Id of the message, the same in every attempt to send it. A retried job that ends again gets a new id."""
         return f"{self.job.id}.{self.job.attempt}.{self.channel}"
 
 
@@ -160,17 +163,17 @@ class Limits:
     tenant_backlog: int
     """Queued jobs of one tenant."""
     tenant_running: int
-    """Running jobs of one tenant; 0 is as many as there are workers."""
+    """Running jobs of one tenant; 0 means no limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Retention:
-    """Seconds for which things are kept after a job has ended."""
+    """Retention times in seconds after the end of a job."""
 
     inputs: float
     results: float
     rows: float = 30 * 24 * 3600.0
-    """Of jobs of which nothing but the row is left."""
+    """Rows of jobs that have expired."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,9 +187,9 @@ class Counts:
     messages: Mapping[str, int]
     """By state."""
     oldest_queued: float
-    """Seconds that the next job has waited."""
+    """Seconds that the oldest queued job has waited."""
     wait_seconds: float
-    """Mean, of the jobs that have ended within the last hour; also below."""
+    """Mean over the jobs that ended within the last hour; the same holds for ``run_seconds``."""
     run_seconds: float
     retried: int
     """Jobs that took more than one attempt."""

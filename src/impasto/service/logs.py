@@ -1,4 +1,4 @@
-"""One line for everything that happens; those about a job carry its id, and none carries a secret or an address."""
+"""Logging, one line per event. Lines about a job carry its id. No line carries a secret or an address."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from impasto.service.settings import LogFormat
 
 about = structlog.contextvars.bound_contextvars
-"""Context manager: what is logged within carries these names and values, such as ``job``."""
+"""Context manager that adds names and values, such as ``job``, to every line logged within it."""
 
 _QUIET = ("alembic", "httpx", "celery", "kombu")
 
 
 def set_up(log_format: LogFormat) -> None:
-    """Write what this process logs to standard error, for people ('text') or for programs ('json')."""
+    """Log to standard error, as plain lines ('text') or as JSON ('json')."""
     before: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -33,7 +33,7 @@ def set_up(log_format: LogFormat) -> None:
                 colors=False,
                 pad_event_to=0,
                 pad_level=False,
-                # The others print local variables: keys and addresses among them.
+                # Other formatters print local variables, which include keys and addresses.
                 exception_formatter=structlog.dev.plain_traceback,
             )
         ]

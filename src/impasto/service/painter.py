@@ -1,7 +1,7 @@
-"""Painting jobs in a process of its own, which may be killed at any time: it holds nothing that matters.
+"""Painting in a child process. It may be killed at any time, as it holds no data that must be kept.
 
-The parent sends a `PaintTask`, and gets `Progress` and then a `Painted` or a `Failure`. Networks stay in memory between
-jobs.
+The parent sends a `PaintTask`. It receives `Progress` messages and then one `Painted` or `Failure`. Networks stay in
+memory between jobs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PREVIEW_SIDE = 384
 _SECONDS_BETWEEN_PREVIEWS = 2.0
 _SECONDS_BETWEEN_STEPS = 0.5
 _NICE = 10
-"""Painting takes what others leave: requests on the same machine are answered all the same."""
+"""Niceness of the painting process. The low priority keeps requests on the same machine responsive."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class PaintTask:
     """A painting, with its pictures."""
 
     painting: Mapping[str, Any]
-    """What `impasto.painting.Painting.as_json` returned."""
+    """Return value of `impasto.painting.Painting.as_json`."""
     inputs: Mapping[str, bytes]
-    """Picture files by the keys that it has for them."""
+    """Picture files, by the keys that ``painting`` uses for them."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Progress:
 
     fraction: float
     preview: bytes | None
-    """A small JPEG file, now and then."""
+    """A small JPEG file, or None. Previews are sent less often than progress."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +60,16 @@ class Painted:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why there is no result."""
+    """Reason why a task has no result."""
 
     code: str
     text: str
     again: bool
-    """Whether another attempt may go better."""
+    """True if another attempt may succeed."""
 
 
 def is_answer(message: object) -> bool:
-    """Return whether nothing more will be said about the work."""
+    """Return whether ``message`` is the last one about a task."""
     return isinstance(message, Painted | Failure)
 
 
@@ -77,12 +77,12 @@ class Painter:
     """Paints one job after the other."""
 
     def __init__(self, warm_networks: int) -> None:
-        """Keep so many networks in memory."""
+        """Keep up to ``warm_networks`` networks in memory."""
         self._most = warm_networks
         self._networks: OrderedDict[tuple[str, ...], Any] = OrderedDict()
 
     def paint(self, task: PaintTask, send: Any) -> Painted | Failure:
-        """Do ``task``; give every `Progress` to ``send``."""
+        """Paint ``task``; pass every `Progress` to ``send``."""
         try:
             return self._paint(task, send)
         except ImpastoError as error:
@@ -107,7 +107,7 @@ class Painter:
 
 
 class _Watch:
-    """Sends steps, but not too many."""
+    """Sends progress at a limited rate."""
 
     def __init__(self, send: Any) -> None:
         self._send = send
@@ -131,13 +131,13 @@ def _small(picture: Picture) -> bytes:
 
 
 def serve(connection: Connection, warm_networks: int) -> None:
-    """Paint what comes through ``connection``, until it is closed: the main function of the child process."""
+    """Paint tasks from ``connection`` until it is closed. This is the main function of the child process."""
     confine(ends_with_thread=True)
     os.nice(_NICE)
     painter = Painter(warm_networks)
     while True:
         try:
             task = connection.recv()
-        except (EOFError, OSError):  # the worker is gone
+        except (EOFError, OSError):  # the worker has ended
             return
         connection.send(painter.paint(task, connection.send))

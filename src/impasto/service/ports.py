@@ -12,12 +12,13 @@ if TYPE_CHECKING:
 
 
 class Submissions(Protocol):
-    """The job table as those who send jobs see it."""
+    """Interface of the job table for submitters of jobs."""
 
     def submit(self, new: NewJob) -> tuple[Job, bool]:
-        """Keep ``new``; return it and whether it is new: the same request with the same key is the same job.
+        """Store ``new`` as a job; return the job and whether it is new.
 
-        When this returns, the job survives any crash.
+        A repeated request with the same idempotency key returns the existing job. When this returns, the job survives
+        any crash.
 
         Raises:
             ConflictError: another request has the same idempotency key.
@@ -25,111 +26,115 @@ class Submissions(Protocol):
         """
 
     def find(self, job: str, tenant: str | None = None) -> Job | None:
-        """Return the job with this id; of ``tenant`` only, if that is given."""
+        """Return the job with this id. If ``tenant`` is given, jobs of other tenants are not found."""
 
     def list(
         self, tenant: str, *, state: JobState | None = None, before: str | None = None, most: int = 50
     ) -> Sequence[Job]:
-        """Return jobs of ``tenant``, the latest first; those older than the job ``before``."""
+        """Return jobs of ``tenant``, latest first. If ``before`` is given, return only jobs older than this one."""
 
     def changed(self, known: Mapping[str, int]) -> Sequence[Job]:
-        """Return those of the jobs ``known`` by their ids whose revision is another."""
+        """Return the jobs whose revision differs from the one in ``known``, which maps ids to revisions."""
 
     def position(self, job: Job) -> int:
-        """Return how many queued jobs will be taken before ``job``; they are counted up to 1,000."""
+        """Return the number of queued jobs that will be taken before ``job``, counted up to 1,000."""
 
 
 class Revocations(Protocol):
-    """Cancelling, retrying and erasing jobs, for those who sent them."""
+    """Cancelling, retrying and erasing of jobs by their submitters."""
 
     def cancel(self, job: str, tenant: str) -> Job | None:
-        """Cancel: at once if the job waits, else at its worker's next heartbeat. A finished job stays as it is."""
+        """Cancel a job: at once if it is queued, else at its worker's next heartbeat. A finished job is not changed."""
 
     def retry(self, job: str, tenant: str) -> Job | None:
-        """Queue a failed or canceled job again, with all its attempts.
+        """Requeue a failed or canceled job, with its full number of attempts.
 
         Raises:
-            ConflictError: it did not end so, or its pictures are gone.
+            ConflictError: the job is neither failed nor canceled, or its pictures have been deleted.
         """
 
     def erase(self, job: str, tenant: str) -> bool:
-        """Delete everything about a job, wherever it is; its worker learns it at the next heartbeat."""
+        """Delete everything about a job in any state. Its worker is told at the next heartbeat."""
 
 
 class Claims(Protocol):
-    """The job table as a worker sees it. Owner and attempt must be those of the claim, or nothing is changed."""
+    """Interface of the job table for workers. Calls change nothing unless owner and attempt are those of the claim."""
 
     def claim(
         self, owner: str, queues: Sequence[str], lease: float, *, group: str = "", job: str | None = None
     ) -> Job | None:
-        """Take the next job for ``lease`` seconds: the only way to start work.
+        """Claim the next job for ``lease`` seconds. This is the only way to start work.
 
         Args:
-            owner: a name that no other worker has.
-            queues: from which.
-            lease: seconds.
-            group: of the networks that this worker has in memory; such a job may overtake others by some seconds.
-            job: take this one, or none.
+            owner: unique name of the worker.
+            queues: queues to take the job from.
+            lease: duration of the lease in seconds.
+            group: group whose networks this worker has in memory. Its jobs may overtake others by some seconds.
+            job: id of the only job to claim; any job if None.
         """
 
     def beat(self, job: Job, lease: float, *, progress: float, preview: str | None = None) -> Beat:
-        """Renew the lease, and say how far the work is."""
+        """Renew the lease, and report the progress."""
 
     def finish(self, job: Job, result_key: str, sha256: str) -> bool:
-        """Accept the result, and queue the messages; if it is False, the result is not wanted: delete it."""
+        """Accept the result, and queue the messages. If this returns False, the result is not wanted; delete it."""
 
     def fail(self, job: Job, code: str, text: str) -> bool:
-        """Give the job up for good."""
+        """End the job as failed."""
 
     def put_back(self, job: Job, *, delay: float, counts: bool) -> bool:
-        """Let others try again after ``delay`` seconds; the attempt ``counts`` if it is the job's own fault."""
+        """Requeue the job for another attempt after ``delay`` seconds.
+
+        This attempt ``counts`` towards the job's limit if the job itself caused the failure.
+        """
 
     def canceled(self, job: Job) -> bool:
-        """Say that the work has been stopped as it was asked for."""
+        """End the job as canceled, after its work has been stopped on request."""
 
     def unwanted(self, job: Job, *keys: str) -> None:
-        """Let blobs be deleted that were kept for ``job`` and that it does not refer to: its lease was lost before."""
+        """Schedule for deletion the blobs ``keys`` that ``job`` does not refer to, such as after a lost lease."""
 
 
 class Upkeep(Protocol):
     """Periodic work, done by one process at a time."""
 
     def lead(self, role: str, owner: str, lease: float) -> bool:
-        """Return whether ``owner`` is the one process with this ``role`` for the next ``lease`` seconds."""
+        """Take or renew ``role`` for ``lease`` seconds; return whether ``owner`` holds it now. Only one process can."""
 
     def led(self, role: str) -> bool:
-        """Return whether some process has this ``role``."""
+        """Return whether a process holds this ``role``."""
 
     def reap(self) -> int:
-        """Take back the jobs whose lease has run out; return how many."""
+        """Requeue or fail the jobs whose lease has run out; return their number."""
 
     def expire(self) -> int:
-        """Forget jobs whose time is over; return how many. Their blobs are in `garbage` then."""
+        """Expire the jobs whose retention time is over; return their number. Their blobs are then in `garbage`."""
 
     def counts(self) -> Counts:
-        """Return what operators want to know."""
+        """Return the counts of the job table, for operators."""
 
     def orphaned(self, keys: Sequence[str]) -> set[str]:
-        """Return those of ``keys`` of blobs, 'inputs/JOB/...' and the like, that no job needs."""
+        """Return the orphaned keys among ``keys``: blob keys such as 'inputs/JOB/...' that no job refers to."""
 
     def garbage(self) -> Sequence[str]:
-        """Return keys of blobs that nobody needs any more."""
+        """Return keys of blobs that are due for deletion."""
 
     def collected(self, keys: Sequence[str]) -> None:
-        """Say that these blobs have been deleted."""
+        """Record that these blobs have been deleted."""
 
 
 class Hints(Protocol):
     """Hints to workers on other machines about waiting jobs."""
 
     def due(self, window: int, again_after: float) -> Sequence[tuple[str, str]]:
-        """Return ids and queues of the next jobs that nobody was told about for so many seconds.
+        """Return ids and queues of the next jobs for which no hint was sent within ``again_after`` seconds.
 
-        Of each queue, the first ``window`` are looked at. What is returned counts as told from now on.
+        Only the first ``window`` jobs of each queue are considered. Hints for the returned jobs count as sent from now
+        on.
         """
 
     def untold(self, job_ids: Sequence[str] | None = None) -> None:
-        """Say that nobody was told about these after all, or about any."""
+        """Record that no hint was sent for these jobs, or for any job if ``job_ids`` is None."""
 
 
 class Outbox(Protocol):
@@ -139,51 +144,51 @@ class Outbox(Protocol):
         """Take the next message for ``lease`` seconds."""
 
     def delivered(self, delivery: Delivery, owner: str) -> bool:
-        """Say that it was accepted by the other side."""
+        """Record that the recipient accepted the message."""
 
     def refused(self, delivery: Delivery, owner: str, reason: str, *, again_in: float | None) -> bool:
-        """Say that it was not; try again in so many seconds, or never."""
+        """Record that the message was not accepted. Retry in ``again_in`` seconds, or never if it is None."""
 
 
 class Keys(Protocol):
-    """Keys of the API."""
+    """API keys."""
 
     def create(self, tenant: str) -> str:
-        """Make a key for ``tenant``; it is shown this once."""
+        """Create a key for ``tenant``. It cannot be read again later."""
 
     def tenant(self, key: str) -> str | None:
-        """Return whose key this is; None if it is nobody's, or disabled."""
+        """Return the tenant of ``key``; None if the key is unknown or disabled."""
 
     def disable(self, prefix: str) -> bool:
-        """Let a key open nothing any more; return whether there was one with this second part."""
+        """Disable the key with this ``prefix``, its second part; return whether there was one."""
 
 
 class BlobStore(Protocol):
     """A store for pictures. Keys are relative paths of letters, digits, '/', '-', '_' and '.'."""
 
     def put(self, key: str, data: bytes) -> None:
-        """Keep ``data``, whole and durable when this returns, or not at all.
+        """Store ``data`` as a whole, or not at all. It is durable when this returns.
 
         Raises:
             StorageError: the disk is full, or the store cannot be reached.
         """
 
     def get(self, key: str) -> bytes:
-        """Return what was put.
+        """Return the data stored under ``key``.
 
         Raises:
-            BlobMissingError: nothing was, or it was deleted.
+            BlobMissingError: nothing was stored under ``key``, or it was deleted.
             StorageError: the store cannot be reached.
         """
 
     def delete(self, key: str) -> None:
-        """Delete it, if it is there."""
+        """Delete the blob, if there is one."""
 
     def entries(self) -> Iterator[tuple[str, float]]:
         """List the keys, each with the time of its last change."""
 
     def room(self) -> int:
-        """Return how many bytes can still be put; it may be some seconds old.
+        """Return how many bytes can still be stored. The value may be some seconds old.
 
         Raises:
             StorageError: the store cannot be reached.

@@ -1,4 +1,4 @@
-"""Everything about the service that can be set: by flags, by ``IMPASTO_*`` variables, or in a TOML file."""
+"""Settings of the service, from flags, ``IMPASTO_*`` variables or a TOML file."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from pydantic_settings import (
 
 LogFormat = Literal["text", "json"]
 WRITTEN_AS_BASE64 = "whsec_"
-"""How a secret for webhooks begins if the rest is base64 of it: https://www.standardwebhooks.com."""
+"""Prefix of a webhook secret that is written in base64: https://www.standardwebhooks.com."""
 _SHORTEST_KEY = 24
-"""Bytes; the standard's."""
+"""Shortest key in bytes, by the same standard."""
 
 
 class Settings(BaseSettings):
-    """The settings of the service; a flag wins over a variable, and that over the file."""
+    """The settings of the service. Flags take precedence over variables, and variables over the file."""
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         env_prefix="IMPASTO_", toml_file="impasto.toml", frozen=True, extra="forbid", env_ignore_empty=True
@@ -100,12 +100,12 @@ class Settings(BaseSettings):
 
     @property
     def is_public(self) -> bool:
-        """True if other machines can reach it."""
+        """True if other machines can reach the service."""
         return self.host not in ("127.0.0.1", "::1", "localhost")
 
     @property
     def database_url(self) -> str:
-        """The database, with its default."""
+        """URL of the database; by default, of a file in the data folder."""
         return self.database or f"sqlite:///{self.data_dir / 'jobs.db'}"
 
     @field_validator("webhook_secret")

@@ -1,4 +1,4 @@
-"""Links that open one result for anybody until they expire."""
+"""Signed links. Each gives anybody access to one result until it expires."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Signer:
         return cls(settings.secret.encode() if settings.secret else _kept_in(settings.data_dir))
 
     def result(self, job: Job) -> str | None:
-        """Return the path of the result of ``job``, good as long as there is one."""
+        """Return a signed path of the result of ``job``, valid until the result expires; None without a result."""
         if job.result_key is None or job.expires is None:
             return None
         path, until = f"/v1/jobs/{job.id}/result", int(job.expires)
         return f"{path}?until={until}&signature={self._mac(path, until)}"
 
     def opens(self, path: str, until: int | None, signature: str | None) -> bool:
-        """Return whether the signature is right, and still good."""
+        """Return whether ``signature`` is valid for ``path`` and has not expired."""
         if until is None or signature is None or until < time.time():
             return False
         return hmac.compare_digest(self._mac(path, until).encode(), signature.encode(errors="replace"))
@@ -52,6 +52,6 @@ def _kept_in(folder: Path) -> bytes:
         made.touch(mode=0o600)
         made.write_text(secrets.token_hex(32))
         with suppress(FileExistsError):
-            path.hardlink_to(made)  # of several processes that start at once, one makes the secret
+            path.hardlink_to(made)  # if several processes start at once, only one creates the secret
         made.unlink()
     return path.read_bytes()

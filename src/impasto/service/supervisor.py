@@ -1,4 +1,4 @@
-"""Worker processes: what each of them does, and how ``impasto serve`` keeps some beside itself."""
+"""Worker processes, and their supervisor in ``impasto serve``."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _STOPS_WITHIN = 40.0
 
 
 def run_worker(settings: Settings) -> None:
-    """Paint jobs until SIGTERM, SIGINT or the end of the process that started this one by `supervised_workers`.
+    """Paint jobs until SIGTERM, SIGINT or the end of the parent process that runs `supervised_workers`.
 
     Raises:
         StorageError: the job table cannot be reached.
-        UsageError: a setting cannot be right.
+        UsageError: a setting is invalid.
     """
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -49,7 +49,7 @@ def _outlive(sentinel: int, stop: Event) -> None:
 
 @contextmanager
 def supervised_workers(settings: Settings) -> Iterator[None]:
-    """Run as many workers as ``settings`` say; one that dies is replaced, and all end with this process."""
+    """Run the number of workers in ``settings``. A worker that dies is replaced; all end with this process."""
     stop = Event()
     keeper = Thread(target=_keep, args=(settings, stop), name="supervisor")
     keeper.start()

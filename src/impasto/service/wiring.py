@@ -1,4 +1,4 @@
-"""The parts of the service, put together as the settings say."""
+"""Assembly of the parts of the service according to the settings."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class Parts:
     blobs: BlobStore
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close the connections to the database."""
         self.database.close()
 
 
 @contextmanager
 def dispatcher(parts: Parts, name: str) -> Iterator[Dispatcher | None]:
-    """Give what tells workers about jobs; None if they look for themselves.
+    """Provide the dispatcher, which sends hints to workers; None without a broker, as workers then poll.
 
     Raises:
         MissingDependencyError: Celery is not installed.
@@ -67,7 +67,7 @@ def dispatcher(parts: Parts, name: str) -> Iterator[Dispatcher | None]:
 
 
 def senders(settings: Settings) -> dict[Channel, Sender]:
-    """Return the ways to send messages that are set up."""
+    """Return the senders of the channels that are set up."""
     signer = Signer.of(settings)
     found: dict[Channel, Sender] = {}
     if settings.smtp_host is not None:

@@ -1,7 +1,7 @@
-"""A worker: takes jobs, has them painted by a child process, and brings back what came of it.
+"""A worker claims jobs, has a child process paint them, and stores the results.
 
-The worker itself never decodes a picture. Whatever happens to the child, the worker lives on; whatever happens to the
-worker, its lease runs out and another takes the job.
+The worker itself never decodes a picture. It survives a crash of the child. If the worker itself is lost, its lease
+runs out and another worker takes the job.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 _BEATS_PER_LEASE = 4
 _SLOWEST_BEAT = 1.0
-"""Seconds: what somebody cancels should end soon."""
+"""Longest time between heartbeats in seconds, so that cancelled jobs end soon."""
 _UPKEEP_EVERY = 1.0
 _SWEEP_EVERY = 60.0
 _STRANGE_AFTER = 24 * 3600.0
@@ -47,7 +47,7 @@ _UNREACHABLE_DELAY = 1.0
 
 
 def work(parts: Parts, stop: Event) -> None:
-    """PaintTask, and look after the job table in turn with other workers, until ``stop`` is set."""
+    """Paint jobs, and share the upkeep of the job table with other workers, until ``stop`` is set."""
     worker = Worker(parts, stop)
     courier = Courier(parts.outbox, parts.blobs, senders(parts.settings), worker.name)
     beside = [
@@ -75,7 +75,7 @@ def work(parts: Parts, stop: Event) -> None:
 
 @contextmanager
 def _going_on(what: str) -> Iterator[None]:
-    """Log what goes wrong: it must not end a thread that jobs depend on."""
+    """Log any error, so that it does not end a thread that jobs depend on."""
     try:
         yield
     except (StorageError, OSError) as error:
@@ -101,7 +101,7 @@ def _deliver(courier: Courier, stop: Event) -> None:
 
 
 def _sweep_orphaned(parts: Parts) -> None:
-    """Delete pictures that no job needs: their request was never answered, or their worker was lost."""
+    """Delete orphaned pictures, left by a request that was never answered or by a lost worker."""
     old = [key for key, changed in parts.blobs.entries() if time.time() - changed > _STRANGE_AFTER]
     ours = [key for key in old if key.count("/") == 2]
     for first in range(0, len(ours), _AT_ONCE):
@@ -127,10 +127,10 @@ def _look_after(parts: Parts, name: str, stop: Event) -> None:
 
 
 class Worker:
-    """Works until it is told to stop."""
+    """Paints jobs until it is stopped."""
 
     def __init__(self, parts: Parts, stop: Event) -> None:
-        """PaintTask with ``parts`` until ``stop`` is set; a job in hand is finished or put back then."""
+        """Paint with ``parts`` until ``stop`` is set. A job in progress is then finished or requeued."""
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._parts = parts
         self._stop = stop
@@ -142,7 +142,7 @@ class Worker:
         return self._parts.settings
 
     def take(self, job_id: str) -> None:
-        """Do one job that this worker was told about, if nobody else has it."""
+        """Paint the job that a hint names, unless another worker holds it."""
         settings = self._settings
         try:
             job = self._parts.claims.claim(self.name, settings.queues, settings.lease, job=job_id)
@@ -157,11 +157,11 @@ class Worker:
             _Attempt(self._parts, self._child, self._stop, job).make()
 
     def end(self) -> None:
-        """Let go of everything."""
+        """Kill the child process."""
         self._child.kill()
 
     def run(self) -> None:
-        """Take one job after the other."""
+        """Claim and paint jobs, one after the other, until the worker is stopped."""
         settings = self._settings
         try:
             while not self._stop.is_set():
@@ -195,7 +195,7 @@ class _Attempt:
         self._preview: str | None = None
 
     def make(self) -> None:
-        """Bring the job to an end, or leave it to others."""
+        """End the job, or leave it to another attempt."""
         job, claims = self._job, self._parts.claims
         try:
             answer = self._answer()
@@ -211,17 +211,17 @@ class _Attempt:
         except StorageError as error:
             _log.warning("%s", error)
             self._leave(Failure(error.code, str(error), again=True))
-        except Exception:  # a defect of ours must not take the worker, and every other job, with it
+        except Exception:  # a bug must not end the worker and so stop all other jobs
             _log.exception("attempt")
             self._leave(Failure(ImpastoError.code, "something went wrong in the service; try again later", again=True))
 
     def _leave(self, failure: Failure) -> None:
-        # If this cannot be said either, the lease runs out, and somebody tries again.
+        # If this cannot be recorded either, the lease runs out, and another worker takes the job.
         with suppress(Exception):
             self._fail(failure)
 
     def _answer(self) -> Painted | Failure | Beat | None:
-        """Return what came of it; None if it was put back."""
+        """Return the outcome of the attempt; None if the job was requeued."""
         job, settings = self._job, self._settings
         try:
             inputs = {name: self._parts.blobs.get(key) for name, key in job.inputs.items()}
@@ -288,7 +288,7 @@ class _Attempt:
                 accepted = parts.claims.finish(job, key, sha256)
                 break
             except StorageError:
-                # Whether it was accepted is not known: the answer may have been lost, not the transaction.
+                # The result may have been accepted: the answer may have been lost after the commit.
                 if time.monotonic() - self._held > self._settings.lease:
                     raise
                 time.sleep(_UNREACHABLE_DELAY)

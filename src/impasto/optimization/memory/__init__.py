@@ -1,1 +1,1 @@
-"""Memory of an optimisation: how much it needs, and where its arrays are kept if that is not free."""
+"""Memory of an optimisation: the required amount, and storage on disk if less memory is free."""

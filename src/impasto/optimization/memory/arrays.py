@@ -1,4 +1,4 @@
-"""Arrays as large as the picture, kept in memory, or on disk where they do not fit."""
+"""Storage for arrays as large as the picture: in memory, or on disk if they do not fit."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
     from impasto.types import FloatArray
 
 _BLOCK = 1 << 15
-"""Numbers of an array that are worked on at a time: those of several arrays stay in the processor's cache."""
+"""Size of a block in numbers. Blocks of several arrays fit into the CPU cache together."""
 _BLOCKS_HELD = 32
-"""Blocks of an array on disk that may be in memory at once."""
+"""Maximum number of blocks of an array on disk that are in memory at once."""
 
 
 class Memory:
-    """Makes float32 arrays as large as the picture, and divides them into blocks; in memory."""
+    """Creates float32 arrays as large as the picture in memory, and divides them into blocks."""
 
     def empty(self, shape: Sequence[int]) -> FloatArray:
-        """Return an array of this shape, of any values."""
+        """Return an uninitialised array of this shape."""
         return np.empty(tuple(shape), np.float32)
 
     def zeros(self, shape: Sequence[int]) -> FloatArray:
-        """Return an array of this shape, of zeros."""
+        """Return an array of zeros of this shape."""
         return np.zeros(tuple(shape), np.float32)
 
     def kept(self, array: FloatArray) -> FloatArray:
-        """Return an array with the values of ``array`` that is kept here; perhaps itself."""
+        """Return an array in this storage with the values of ``array``; it may be ``array`` itself."""
         return array
 
     def copied(self, array: FloatArray) -> FloatArray:
@@ -48,13 +48,13 @@ class Memory:
         return copy
 
     def copy(self, source: FloatArray, target: FloatArray) -> None:
-        """Give the contiguous array ``target`` the values of ``source``, of the same shape."""
+        """Copy ``source`` into the contiguous array ``target`` of the same shape."""
         read, written = source.reshape(-1), target.reshape(-1)
         for part in self.blocks(written.size):
             written[part] = read[part]
 
     def image(self, pixels: FloatArray) -> FloatArray:
-        """Turn ``pixels`` (H, W, 3) into an image (1, 3, H, W) that is kept here."""
+        """Turn ``pixels`` (H, W, 3) into an image (1, 3, H, W) in this storage."""
         image = self.empty((1, 3, *pixels.shape[:2]))
         for channel in range(3):
             image[0, channel] = pixels[:, :, channel]
@@ -62,7 +62,7 @@ class Memory:
         return image
 
     def blocks(self, size: int) -> Iterator[slice]:
-        """Divide flat arrays of ``size`` numbers. Sums over blocks are rounded alike wherever the arrays are."""
+        """Divide flat arrays of ``size`` numbers into blocks. Rounding of sums does not depend on the storage."""
         for index, first in enumerate(range(0, size, _BLOCK)):
             yield slice(first, first + _BLOCK)
             if index % _BLOCKS_HELD == _BLOCKS_HELD - 1:
@@ -70,14 +70,14 @@ class Memory:
         self.release()
 
     def release(self) -> None:
-        """Free memory that arrays take only while they are read or written."""
+        """Free the memory that arrays on disk take while they are read or written."""
 
 
 class OnDisk(Memory):
-    """Arrays in files without names, which vanish with the process."""
+    """Storage in unnamed files, which the system deletes at the end of the process."""
 
     def __init__(self, folder: Path) -> None:
-        """Keep them on the disk of ``folder``."""
+        """Keep the arrays on the disk of ``folder``."""
         self._folder = folder
         self._maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 
@@ -86,7 +86,7 @@ class OnDisk(Memory):
 
         Raises:
             OutOfMemoryError: the disk is full.
-            MemoryError: the address space is.
+            MemoryError: the address space is exhausted.
         """
         size = prod(shape) * np.dtype(np.float32).itemsize
         if not size:
@@ -115,14 +115,14 @@ class OnDisk(Memory):
     def release(self) -> None:
         """See `Memory.release`."""
         if not hasattr(mmap, "MADV_DONTNEED"):
-            return  # Windows takes memory back by itself
+            return  # Windows reclaims the memory by itself
         for mapped in self._maps:
-            # Of a shared mapping, what was written stays: in the system's cache, and in the file.
+            # The data written to a shared mapping are kept in the system's cache and in the file.
             mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _reserve(file: int, size: int) -> None:
-    """Make room for ``size`` bytes now, where the system can; elsewhere as they are written."""
+    """Allocate ``size`` bytes on disk now if the system supports it; otherwise, they are allocated on writing."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, 0, size)
     else:
@@ -130,11 +130,11 @@ def _reserve(file: int, size: int) -> None:
 
 
 def dot(memory: Memory, a: FloatArray, b: FloatArray) -> float:
-    """Add up the products of two flat arrays."""
+    """Return the scalar product of two flat arrays."""
     return sum(float(np.dot(a[part], b[part])) for part in memory.blocks(a.size))
 
 
 def l1_norm(memory: Memory, array: FloatArray) -> float:
-    """Add up the absolute values of ``array``: neither finite nor a number if one of them is not."""
+    """Return the sum of the absolute values of ``array``; it is infinite or NaN if one of the values is."""
     flat = array.reshape(-1)
     return sum(float(np.abs(flat[part]).sum(dtype=np.float64)) for part in memory.blocks(flat.size))

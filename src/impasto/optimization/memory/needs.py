@@ -1,4 +1,4 @@
-"""The memory that an optimisation needs, and its division into tiles where that is not free."""
+"""The memory that an optimisation needs, and the division into tiles if less memory is free."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 
 TILES = (2048, 1536, 1024, 768, 512, 384, 256)
 _ARRAYS = 3
-"""Pictures that are held beside the descent: the content, where it started, and one that is on its way."""
+"""Number of pictures held in addition to the descent: the content, the start, and one during conversion."""
 _STATE = {"lbfgs": 3 + 2 * LBFGS.HISTORY + 1 + 1, "adam": 3 + 2, "sgd": 3 + 1}
-"""Arrays as large as the picture that a descent keeps, with the gradient and what else comes and goes within a step."""
+"""Number of arrays as large as the picture in a descent, with the gradient and the temporary arrays of a step."""
 _PLANES = 6
-"""Channels that are in memory at once where the state is on disk."""
+"""Number of channels that are in memory at once if the state is on disk."""
 _FIXED = 100_000_000
-"""Bytes that a pass takes whatever the size: the kernels' own, and blocks that are too small to be used again."""
+"""Bytes that a pass takes at any size, for kernels and for blocks that are too small for reuse."""
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """Memory that a descriptor takes, in bytes per pixel."""
+    """The memory footprint of a descriptor, in bytes per pixel."""
 
     evaluation: float
-    """For one pass forth and back."""
+    """Memory for one forward and backward pass."""
     content: float
-    """For the activations that are compared with the content's."""
+    """Memory for the activations of the content layers."""
     reach: int
-    """Pixels that are seen around a tile."""
+    """Halo of a tile in pixels."""
 
 
 @dataclass(frozen=True)
@@ -47,25 +47,25 @@ class Need:
     """Tiles, memory and disk of an optimisation."""
 
     tile: int
-    """Side of the tiles in pixels; 0 is the whole."""
+    """Side of the tiles in pixels; 0 means no tiles."""
     disk: int
-    """Bytes of state on disk; 0 where it is in memory."""
+    """Bytes of state on disk; 0 if the state is in memory."""
     memory: int
-    """Bytes that are taken beyond what the process has already."""
+    """Bytes of memory in addition to the current memory of the process."""
     on_device: int = 0
-    """Bytes that are taken of the memory of a GPU."""
+    """Bytes of GPU memory."""
 
     def tiled(self, scale: Stage) -> bool:
-        """Say whether the picture is looked at in tiles at this ``scale``."""
+        """Return True if the picture is evaluated in tiles at this ``scale``."""
         return 0 < self.tile < max(scale.width, scale.height)
 
     def work(self, scale: Stage, reach: int) -> float:
-        """Return how much there is to compute for a pixel at this ``scale``, relative to that without tiles."""
-        # Tiles go forth twice and back once, and are looked at with half of what they reach on the average of layers.
+        """Return the computation per pixel at this ``scale``, relative to the computation without tiles."""
+        # Tiles take two forward passes and one backward pass. The mean halo of the layers is half of ``reach``.
         return 4 / 3 * ((self.tile + reach) / self.tile) ** 2 if self.tiled(scale) else 1.0
 
     def room(self, folder: Path) -> Memory:
-        """Return where the state is kept: in memory, or on the disk of ``folder``."""
+        """Return the storage for the state: in memory, or on the disk of ``folder``."""
         return OnDisk(folder) if self.disk else Memory()
 
 
@@ -80,20 +80,20 @@ def plan(
     device: torch.device | None = None,
     folder: Path,
 ) -> Need:
-    """Choose tiles and where the state is kept such that ``width`` x ``height`` pixels fit into the memory.
+    """Choose the tile size and the storage with which ``width`` x ``height`` pixels fit into the memory.
 
     Args:
-        width: of the largest scale.
-        height: of the largest scale.
-        styles: width and height at which each style image is seen.
-        descriptor: what it takes.
-        optimizer: by name.
-        tile: side of the tiles, if it is given; 0 is the whole.
-        device: that computes; None is the processor.
-        folder: for state on disk.
+        width: width of the largest scale.
+        height: height of the largest scale.
+        styles: width and height of each style image after resizing.
+        descriptor: footprint of the descriptor.
+        optimizer: name of the optimizer.
+        tile: side of the tiles, if it is given; 0 means no tiles.
+        device: the device that computes; None is the CPU.
+        folder: folder for state on disk.
 
     Raises:
-        OutOfMemoryError: nothing fits.
+        OutOfMemoryError: no choice fits into the memory.
     """
     free, free_on_device = int(SPARE * free_memory()), int(SPARE * _free_memory(device))
     sides = [0, *TILES] if tile is None else [tile]
@@ -122,7 +122,7 @@ def plan(
 
 
 def _free_memory(device: torch.device | None) -> int:
-    """Return how many bytes a GPU may still take; as many as one likes where there is none."""
+    """Return the free GPU memory in bytes; unlimited if there is no GPU."""
     if device is None or device.type != "cuda":
         return 1 << 62
     import torch
@@ -150,11 +150,11 @@ def _need(
     style = max((columns * rows for columns, rows in styles), default=0)
     arrays, styled, looked = PIXEL_BYTES * _ARRAYS * pixels, PIXEL_BYTES * 2 * style, int(descriptor.evaluation * seen)
     if device is not None and device.type == "cuda":
-        # The GPU has the part of the picture that it looks at, and its gradient; the processor has the rest.
+        # The GPU holds the tile with its halo and its gradient. The main memory holds the rest.
         return Need(tile, 0, arrays + styled + state, _FIXED + 2 * PIXEL_BYTES * seen + looked + compared)
     if not on_disk:
         return Need(tile, 0, _FIXED + arrays + styled + looked + state + compared)
-    # One after the other: pictures are scaled and finished, tiles are looked at and channels moved, styles are scaled.
+    # The maximum over three phases: pictures are resized, tiles are evaluated and channels moved, styles are resized.
     memory = _FIXED + max(arrays, looked + _PLANES * PIXEL_BYTES // 3 * pixels, styled)
     images = PIXEL_BYTES * (pixels + style)  # that are seen for the targets
     start = PIXEL_BYTES * pixels

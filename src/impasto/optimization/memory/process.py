@@ -1,4 +1,4 @@
-"""The memory of this process: what it may still take, what it took at most, and how the C library hands it out."""
+"""The memory of this process: free memory, peak memory, and settings of the C library's allocator."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 PIXEL_BYTES = 3 * 4
-"""Three channels in float32."""
+"""Bytes of a pixel with three channels in float32."""
 SPARE = 0.9
-"""Share of what is free that is planned for."""
+"""Share of the free memory that plans may use."""
 _CGROUP = Path("/sys/fs/cgroup")
 # <malloc.h>
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
@@ -26,11 +26,11 @@ _GLIBC_DEFAULTS = {_M_TRIM_THRESHOLD: 128 * 1024, _M_MMAP_THRESHOLD: 128 * 1024,
 
 @contextmanager
 def freed_blocks_kept() -> Iterator[None]:
-    """Let the process keep the memory it frees, for reuse by the next step, until the block ends.
+    """Keep freed memory in the process for reuse by the next step, until the block ends.
 
-    glibc gives every block over 32 MB back to the kernel when it is freed and has it zeroed, page by page, when it is
-    taken again. A step at 512x512 takes and frees a few gigabytes: a third of its time went there. On other C libraries
-    nothing is changed.
+    glibc returns every freed block over 32 MB to the kernel, which zeroes the pages of each new block. A step at
+    512x512 allocates and frees a few gigabytes, which took a third of the time. With other C libraries, this function
+    has no effect.
     """
     with _mallopt({_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: 2**31 - 1}):
         yield
@@ -38,17 +38,17 @@ def freed_blocks_kept() -> Iterator[None]:
 
 @contextmanager
 def freed_blocks_returned() -> Iterator[None]:
-    """Let the process give large blocks back to the system as soon as they are freed, until the block ends.
+    """Return large freed blocks to the system at once, until the block ends.
 
-    glibc keeps freed blocks of up to 32 MB for itself once it has seen a few; between networks of different sizes they
-    add up. Measured: 1,050 MiB become 910 for a picture of 1024x768, in a tenth more time.
+    By default, glibc starts to keep freed blocks of up to 32 MB after a few of them. With networks of different sizes,
+    these blocks add up. Measured: 910 MiB instead of 1,050 for a picture of 1024x768, in a tenth more time.
     """
     with _mallopt({_M_MMAP_THRESHOLD: 1 << 20}):
         yield
 
 
 def return_freed_blocks() -> None:
-    """Give the freed blocks that glibc keeps back to the system now; other C libraries are left alone."""
+    """Return the freed blocks that glibc keeps to the system now; no effect with other C libraries."""
     if (libc := _glibc()) is not None:
         libc.malloc_trim(0)
 
@@ -60,7 +60,7 @@ def _glibc() -> ctypes.CDLL | None:
 
 @contextmanager
 def _mallopt(settings: Mapping[int, int]) -> Iterator[None]:
-    """Tune glibc's malloc for a while; other C libraries are left alone."""
+    """Change settings of glibc's malloc until the block ends; no effect with other C libraries."""
     libc = _glibc()
     if libc is None:
         yield
@@ -76,20 +76,20 @@ def _mallopt(settings: Mapping[int, int]) -> Iterator[None]:
 
 
 def free_memory() -> int:
-    """Return how many bytes this process may still take: what machine, container and limits leave."""
+    """Return the memory in bytes that this process may still take, within machine, container and process limits."""
     free = [psutil.virtual_memory().available]
     if (addresses := free_addresses()) is not None:
         free.append(addresses)
-    with suppress(OSError, ValueError):  # 'max' is no limit
+    with suppress(OSError, ValueError):  # ValueError: 'max', which means no limit
         most, now = (int((_CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
-        # The system's cache counts as used, and gives way.
+        # The system's file cache counts as used, but it can be reclaimed.
         cache = re.search(r"^inactive_file (\d+)$", (_CGROUP / "memory.stat").read_text(), re.MULTILINE)
         free.append(most - now + (int(cache[1]) if cache else 0))
     return max(0, int(min(free)))
 
 
 def free_addresses() -> int | None:
-    """Return how many bytes a limit of the address space (``ulimit -v``) leaves; None if there is none."""
+    """Return the free address space in bytes under its limit (``ulimit -v``); None if there is no limit."""
     process = psutil.Process()
     if not hasattr(psutil, "RLIMIT_AS") or (limit := process.rlimit(psutil.RLIMIT_AS)[0]) < 0:
         return None
@@ -97,19 +97,19 @@ def free_addresses() -> int | None:
 
 
 def resident_memory() -> int:
-    """Return how many bytes this process has now."""
+    """Return the resident memory of this process in bytes."""
     return int(psutil.Process().memory_info().rss)
 
 
 class PeakMemory:
-    """Measures how much memory the process has at most within the block; Linux tells, and nobody else."""
+    """Measures the peak memory of the process within the block, on Linux only."""
 
     bytes: int | None = None
-    """Resident; None where nobody tells."""
+    """Peak resident memory; None if the system does not report it."""
 
     def __enter__(self) -> Self:
         try:
-            # <linux/fs/proc>: 5 forgets the peak.
+            # <linux/fs/proc>: 5 resets the peak.
             Path("/proc/self/clear_refs").write_text("5")
         except OSError:
             self._counts = False

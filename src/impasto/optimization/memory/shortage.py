@@ -1,4 +1,4 @@
-"""The error for an optimisation that gets no memory."""
+"""The error for an optimisation that runs out of memory."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 @contextmanager
 def shortage_explained(width: int, height: int) -> Iterator[None]:
-    """Name the size of the picture, ``width`` x ``height`` pixels, if the memory does not suffice for the block.
+    """Name the size of the picture, ``width`` x ``height`` pixels, in the error if the block runs out of memory.
 
     Raises:
-        OutOfMemoryError: it does not.
+        OutOfMemoryError: the block ran out of memory.
     """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # PyTorch has a class of its own on GPUs alone, and may not be there at all.
+        # PyTorch has its own error class on GPUs only. It is compared by name, because PyTorch may not be installed.
         on_gpu = type(error).__name__ == "OutOfMemoryError"
         if isinstance(error, MemoryError) or on_gpu or "can't allocate memory" in str(error):
             message = f"the memory does not suffice for {width}x{height} pixels; choose a smaller size"

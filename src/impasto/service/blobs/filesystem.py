@@ -1,4 +1,4 @@
-"""Blobs as files of one folder."""
+"""Blobs as files in one folder."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 _TEMPORARY = ".part"
 _MEASURED_EVERY = 10.0
 _MEASURING_SHARE = 50.0
-"""Of the time: with very many pictures, measuring must not be what the service does most."""
+"""Pause between measurements, as a multiple of the time of one, so that measuring very many pictures stays cheap."""
 _LEFT_FREE = 1 << 30
-"""Bytes of the disk that others may need."""
+"""Bytes of the disk that are left free for other programs."""
 
 
 class FileBlobs:
     """See `impasto.service.ports.BlobStore`."""
 
     def __init__(self, folder: Path, quota: int) -> None:
-        """Keep up to ``quota`` bytes in ``folder``, which is made if it is not there."""
+        """Store up to ``quota`` bytes in ``folder``, which is created if it is missing."""
         self._folder = folder
         self._quota = quota
         self._room, self._measure_at = 0, 0.0
@@ -71,27 +71,27 @@ class FileBlobs:
         path = self._path(key)
         path.unlink(missing_ok=True)
         for folder in path.parents:
-            if self._folder in (folder, folder.parent):  # folders that all jobs share stay: another may be using one
+            if self._folder in (folder, folder.parent):  # shared folders are kept: another job may be using them
                 break
             try:
                 folder.rmdir()
-            except OSError:  # something else is in it, or it is gone
+            except OSError:  # it is not empty, or already deleted
                 break
 
     def entries(self) -> Iterator[tuple[str, float]]:
         """See `impasto.service.ports.BlobStore.entries`."""
-        for folder, subfolders, names in os.walk(self._folder):  # which passes over folders deleted since
+        for folder, subfolders, names in os.walk(self._folder):  # skips folders that were deleted meanwhile
             subfolders.sort()
             for name in sorted(names):
                 path = Path(folder, name)
-                with suppress(FileNotFoundError):  # deleted since
+                with suppress(FileNotFoundError):  # deleted meanwhile
                     if path.suffix != _TEMPORARY:
                         yield path.relative_to(self._folder).as_posix(), path.stat().st_mtime
 
     def room(self) -> int:
         """See `impasto.service.ports.BlobStore.room`."""
         now = time.monotonic()
-        # One request measures; the others take what was found before, if anything was.
+        # One request measures. The others use the previous value, and wait only if there is none.
         if now > self._measure_at and self._measuring.acquire(blocking=self._measure_at == 0.0):
             try:
                 if now > self._measure_at:
@@ -112,7 +112,7 @@ class FileBlobs:
 def _size(folder: str | Path) -> int:
     """Return the bytes of the files below ``folder``."""
     size = 0
-    with suppress(FileNotFoundError), os.scandir(folder) as entries:  # what was deleted since has none
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:  # a folder deleted meanwhile has no size
         for entry in entries:
             with suppress(FileNotFoundError):
                 size += _size(entry.path) if entry.is_dir() else entry.stat().st_size
@@ -124,7 +124,7 @@ def _private(path: str, flags: int) -> int:
 
 
 def _sync(folder: Path) -> None:
-    """Make names in ``folder`` durable."""
+    """Make the directory entries of ``folder`` durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

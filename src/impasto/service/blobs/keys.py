@@ -1,4 +1,4 @@
-"""The rule for keys of blobs, the same in every store."""
+"""Validation of the keys of blobs, the same in every store."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _LONGEST = 255
 
 
 def check_key(key: str) -> str:
-    """Return ``key``.
+    """Check that ``key`` is a valid key, and return it.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not valid.
     """
     if not _KEY.fullmatch(key) or len(key) > _LONGEST:
         raise ValueError(f"{key!r} is no key of a blob")

@@ -70,5 +70,5 @@ def _said(key: str) -> Iterator[None]:
     except (NotFoundError, FileNotFoundError) as error:
         raise BlobMissingError(f"{key} was deleted, or never kept") from error
     except (BaseError, OSError) as error:
-        # What the store says may hold addresses and names of keys.
+        # The message of the store may contain addresses and names of keys.
         raise StorageError(f"the object store refuses ({type(error).__name__}); try again later") from error

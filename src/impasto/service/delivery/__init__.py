@@ -1,1 +1,1 @@
-"""Telling people and programs that a job has ended."""
+"""Delivery of messages that a job has ended, to people and programs."""

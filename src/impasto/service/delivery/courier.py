@@ -1,4 +1,4 @@
-"""Messages leave the outbox: each at least once, always with the same id."""
+"""Delivery of the messages in the outbox. Each is sent at least once, always with the same id."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 LEASE = 120.0
-"""Seconds; more than any sender takes."""
+"""Lease of a message in seconds, longer than any sender takes."""
 
 
 class NotDeliveredError(Exception):
-    """The other side did not take a message.
+    """The recipient did not accept a message.
 
     Attributes:
-        kind: of reason, such as a status: what may be logged.
+        kind: kind of reason, such as a status, which may be logged.
         permanent: whether further attempts are useless.
     """
 
     def __init__(self, kind: str, words: str, *, permanent: bool = False) -> None:
-        """Say why, in ``words`` that may name whom it was for."""
+        """Describe the reason in ``words``, which may contain the address of the recipient."""
         super().__init__(f"{kind}: {words}"[:300])
         self.kind, self.permanent = kind, permanent
 
@@ -39,10 +39,10 @@ class Sender(Protocol):
     """A way to send messages."""
 
     def send(self, delivery: Delivery, picture: bytes | None) -> None:
-        """Send it; ``picture`` is the result, if there is one.
+        """Send a message; ``picture`` is the result, if there is one.
 
         Raises:
-            NotDeliveredError: the other side did not take it.
+            NotDeliveredError: the recipient did not accept it.
         """
 
 
@@ -50,7 +50,7 @@ class Courier:
     """Takes messages from the outbox, and sends them."""
 
     def __init__(self, outbox: Outbox, blobs: BlobStore, senders: Mapping[Channel, Sender], name: str) -> None:
-        """Send by ``senders``; ``name`` is one that no other courier has."""
+        """Send messages with ``senders``; ``name`` is unique among all couriers."""
         self._outbox = outbox
         self._blobs = blobs
         self._senders = senders
@@ -80,7 +80,7 @@ class Courier:
             sender.send(delivery, picture)
         except NotDeliveredError as error:
             self._refused(delivery, error)
-        except Exception as error:  # a defect of ours must not have a message sent for ever
+        except Exception as error:  # a bug must not cause endless attempts
             _log.exception("%s", delivery.channel)
             self._refused(delivery, NotDeliveredError(type(error).__name__, "something went wrong in the service"))
         else:

@@ -1,4 +1,4 @@
-"""Results by e-mail."""
+"""Delivery of results by e-mail."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PERMANENT = range(500, 600)
 
 @dataclass(frozen=True)
 class EmailSender:
-    """Sends by one SMTP server."""
+    """Sends messages through one SMTP server."""
 
     settings: Settings
     signer: Signer
@@ -45,7 +45,7 @@ class EmailSender:
             code, text = next(iter(error.recipients.values()))
             raise NotDeliveredError(str(code), _said(text), permanent=code in _PERMANENT) from error
         except smtplib.SMTPResponseException as error:
-            # What the server says about us, such as about our password, may be mended; about the message, it will not.
+            # An error about this service, such as a wrong password, can be corrected. One about the message cannot.
             about_us = isinstance(error, (smtplib.SMTPAuthenticationError, smtplib.SMTPConnectError))
             permanent = error.smtp_code in _PERMANENT and not about_us
             said = _said(error.smtp_error)
@@ -60,7 +60,7 @@ class EmailSender:
         message["To"] = delivery.destination
         message["Date"] = formatdate(job.finished)
         host = urlsplit(settings.base_url).hostname or "localhost"
-        message["Message-ID"] = f"<{delivery.identity}@{host}>"  # who gets it twice can tell
+        message["Message-ID"] = f"<{delivery.identity}@{host}>"  # lets the recipient recognise a duplicate
         message["Auto-Submitted"] = "auto-generated"
         link = self.signer.result(job)
         if link is None:

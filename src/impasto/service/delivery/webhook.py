@@ -1,4 +1,4 @@
-"""Telling other programs by HTTP, as https://www.standardwebhooks.com describes it."""
+"""Delivery by webhook, as specified by https://www.standardwebhooks.com."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from impasto.service.signing import Signer
 
 _SECONDS = 10.0
-"""For all of a delivery once its host is found: who answers byte by byte must not hold up the messages of others."""
+"""Time limit of a delivery after its host is resolved, so that a slow host does not delay the messages of others."""
 _TRIED = 4
-"""Addresses of a host."""
+"""Largest number of addresses of a host that are tried."""
 _LONGEST_URL = 2000
 _LARGEST_REPLY = 64 << 10
 _GONE = 410
@@ -43,15 +43,15 @@ _ISATAP = 0x5EFE
 
 
 def check_url(url: str) -> str:
-    """Return ``url``, which may be told.
+    """Check that ``url`` is a valid webhook address, and return it.
 
     Raises:
-        UsageError: it is no https address of a host.
+        UsageError: it is not an https address of a host.
     """
     try:
         parts = urlsplit(url)
         right = parts.scheme == "https" and parts.hostname and parts.hostname.encode("idna") and parts.port != 0
-    except ValueError:  # as is a UnicodeError: no name of a host
+    except ValueError:  # includes UnicodeError, for an invalid host name
         right = False
     if not right or parts.username is not None or len(url) > _LONGEST_URL or not url.isascii() or not url.isprintable():
         raise UsageError("webhook is not an https:// address of a host, without user and password")
@@ -59,7 +59,7 @@ def check_url(url: str) -> str:
 
 
 def is_public(address: str) -> bool:
-    """Return whether an IP address belongs to the public internet, also if it stands inside of another one."""
+    """Return whether an IP address, or the IPv4 address embedded in it, belongs to the public internet."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         within = _embedded(ip)
@@ -85,13 +85,13 @@ def _embedded(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
 
 @dataclass(frozen=True)
 class WebhookSender:
-    """Sends one POST request; it follows no redirections, and connects to the addresses that it has checked."""
+    """Sends one POST request. It follows no redirects, and connects only to addresses that it has checked."""
 
     settings: Settings
     signer: Signer
 
     def send(self, delivery: Delivery, picture: bytes | None) -> None:
-        """See `impasto.service.delivery.courier.Sender`; the picture is not sent, but a link to it."""
+        """See `impasto.service.delivery.courier.Sender`. A link to the picture is sent instead of the picture."""
         del picture
         url = urlsplit(delivery.destination)
         host, port = url.hostname or "", url.port or 443
@@ -121,7 +121,7 @@ class WebhookSender:
             found.setdefault(family, []).append(str(address[0]))
         if not self.settings.webhook_private and not all(is_public(each) for each in chain(*found.values())):
             raise NotDeliveredError("private address", f"{host} is not on the public internet", permanent=True)
-        # In turn of each family: this machine may have no way to one of them, such as IPv6.
+        # Address families alternate, because this machine may have no route to one of them, such as IPv6.
         return [each for turn in zip_longest(*found.values()) for each in turn if each is not None][:_TRIED]
 
     def _body(self, delivery: Delivery) -> bytes:
@@ -137,9 +137,9 @@ class WebhookSender:
 
 
 def sign(secret: str, identity: str, timestamp: int, body: bytes) -> str:
-    """Return what 'webhook-signature' should be: HMAC-SHA256 of id, time and body.
+    """Return the value of 'webhook-signature': HMAC-SHA256 of id, time and body.
 
-    ``secret`` is as the standard writes it, 'whsec_' and base64 of the key; or any other text, which is the key.
+    ``secret`` is 'whsec_' and the key in base64, as in the standard, or any other text, which is the key itself.
     """
     encoded = secret.removeprefix(WRITTEN_AS_BASE64)
     key = secret.encode() if encoded == secret else base64.b64decode(encoded)
@@ -148,10 +148,10 @@ def sign(secret: str, identity: str, timestamp: int, body: bytes) -> str:
 
 
 class _Pinned(http.client.HTTPSConnection):
-    """Connects to the first of some IP addresses that answers, whatever the name of the host resolves to by now.
+    """Connects to the first of the given IP addresses that answers, without resolving the host name again.
 
-    It is cut off when the time for a delivery is over: a limit of each read would not end one that gets a byte now and
-    then.
+    The connection is shut down when the time for a delivery is over. A timeout of each read would not end a connection
+    that receives a byte now and then.
     """
 
     def __init__(self, host: str, port: int, addresses: Sequence[str]) -> None:
@@ -170,7 +170,7 @@ class _Pinned(http.client.HTTPSConnection):
 
     def connect(self) -> None:
         plain = self._reach()
-        line = plain.dup()  # TLS takes the other one over
+        line = plain.dup()  # wrap_socket takes over the other socket
         Thread(target=self._cut_off, args=(line,), name="webhook", daemon=True).start()
         plain.settimeout(_SECONDS)
         self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
@@ -188,5 +188,5 @@ class _Pinned(http.client.HTTPSConnection):
     def _cut_off(self, line: socket.socket) -> None:
         with line:
             if not self._over.wait(self._until - time.monotonic()):
-                with suppress(OSError):  # it has ended by itself
+                with suppress(OSError):  # the connection has ended already
                     line.shutdown(socket.SHUT_RDWR)

@@ -1,6 +1,7 @@
-"""Celery and Redis tell workers on any number of machines about jobs. They hold hints, and nothing that matters.
+"""Hints about jobs through Celery and Redis, for workers on any number of machines.
 
-A hint that is lost is sent again, and one that comes twice finds the job taken: Redis may be flushed or killed.
+Redis holds hints only, so it may be flushed or killed. A lost hint is sent again. A duplicate hint has no effect, as
+the job is already claimed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 TASK = "impasto.run"
 EVERY = 0.3
-"""Seconds between two looks at the queue."""
+"""Seconds between two checks of the queues."""
 _LEASE = 10.0
 _AGAIN_AFTER = 10.0
 _PER_SLOT, _SMALLEST_WINDOW = 4, 16
@@ -35,7 +36,7 @@ def celery_app(broker: str) -> Celery:
     """Make the Celery application for ``broker``, such as 'redis://host:6379/0'."""
     app = Celery("impasto", broker=broker)
     app.conf.update(
-        # Only so that a busy worker keeps no hints from the others; nothing depends on them.
+        # These only prevent a busy worker from holding hints back from others. Correctness does not depend on them.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
@@ -54,13 +55,13 @@ def celery_app(broker: str) -> Celery:
 
 
 def consume(app: Celery, queues: Sequence[str], run: Callable[[str], None], on_stop: Callable[[], None]) -> None:
-    """Call ``run`` with the id of every job that a hint names, until the process is asked to end: then ``on_stop``."""
+    """Call ``run`` with the job id of every hint. Call ``on_stop`` when the process is asked to end."""
 
     def stop(**_: object) -> None:
         on_stop()
 
     def keep_logging(**_: object) -> None:
-        """Leave it as it is set up: where this is connected, Celery does not set the level of all to its own."""
+        """Keep the logging as it is set up. If this signal has a receiver, Celery does not set log levels."""
 
     worker_shutting_down.connect(stop, weak=False)
     setup_logging.connect(keep_logging, weak=False)
@@ -73,7 +74,7 @@ def consume(app: Celery, queues: Sequence[str], run: Callable[[str], None], on_s
         [
             "--quiet",  # no banner
             "worker",
-            "--pool=threads",  # the work is done by a child process of its own
+            "--pool=threads",  # painting runs in a child process
             "--concurrency=1",
             f"--queues={','.join(queues)}",
             "--without-mingle",
@@ -83,10 +84,10 @@ def consume(app: Celery, queues: Sequence[str], run: Callable[[str], None], on_s
 
 
 class Dispatcher:
-    """Sends hints about the jobs that come next; of all processes, one does."""
+    """Sends hints about the next jobs. Only one process at a time does so."""
 
     def __init__(self, hints: Hints, upkeep: Upkeep, broker: str, name: str, slots: int) -> None:
-        """Send hints about jobs in ``hints`` to ``broker``, for so many ``slots`` of all workers."""
+        """Send hints about jobs in ``hints`` to ``broker``; ``slots`` is the number of workers on all machines."""
         self._hints = hints
         self._upkeep = upkeep
         self._name = name
@@ -98,7 +99,7 @@ class Dispatcher:
         self._epoch: bytes | None = None
 
     def dispatch(self) -> int:
-        """Send what is due; return how many hints.
+        """Send the hints that are due; return their number.
 
         Raises:
             StorageError: the job table cannot be reached.
@@ -117,13 +118,13 @@ class Dispatcher:
             for job_id, queue in due:
                 self._app.send_task(TASK, [job_id], queue=queue, retry=False, ignore_result=True)
                 sent += 1
-        except Exception as error:  # whatever Celery, kombu or redis raise: what was not sent is sent another time
+        except Exception as error:  # any error of Celery, kombu or redis; unsent hints are sent later
             _log.warning("a hint cannot be sent: %s", type(error).__name__)
             self._hints.untold([job_id for job_id, _ in due[sent:]])
         return sent
 
     def _check_epoch(self) -> None:
-        """Find out whether Redis has forgotten what it was told."""
+        """Mark all hints as unsent if Redis has lost its data or this process has just become the dispatcher."""
         known = self._redis.get(_EPOCH)
         if known is None:
             self._redis.set(_EPOCH, secrets.token_hex(8), nx=True)
@@ -133,6 +134,6 @@ class Dispatcher:
             self._epoch = known  # type: ignore[assignment]
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         self._redis.close()
         self._app.close()

@@ -1,4 +1,4 @@
-"""An audit of the promises of the service."""
+"""Consistency audit of the job table and the blobs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def audit(database: Database, blobs: BlobStore) -> Iterator[tuple[str, str]]:
-    """Look for broken promises: give what is wrong, and the id of the job.
+    """Find violated invariants; yield a description of each and the id of its job.
 
     Raises:
         StorageError: the database or the blobs cannot be reached.

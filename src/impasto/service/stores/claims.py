@@ -1,4 +1,4 @@
-"""Workers take jobs by a lease, and give them back finished or not."""
+"""Claims on jobs. A worker holds a job by a lease until it finishes the job or returns it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 _LOOKED_AT = 16
 _OVERTAKES = 5.0
-"""Seconds of waiting that a job's network being in memory is worth."""
+"""Head start, in seconds of waiting, of a job whose network is in memory."""
 
 
 class SQLClaims:
     """See `impasto.service.ports.Claims`."""
 
     def __init__(self, database: Database, limits: Limits, retention: Retention) -> None:
-        """Give out the jobs of ``database``."""
+        """Claim jobs from ``database``."""
         self._database = database
         self._limits = limits
         self._retention = retention
@@ -57,7 +57,7 @@ class SQLClaims:
             for row in sorted(rows, key=lambda row: row.rank - (_OVERTAKES if group and row.group == group else 0)):
                 claimed = connection.execute(
                     update(jobs)
-                    .where(jobs.c.id == row.id, eligible)  # in PostgreSQL, another may have taken it since
+                    .where(jobs.c.id == row.id, eligible)  # in PostgreSQL, another worker may have claimed it since
                     .values(
                         state=JobState.RUNNING,
                         attempt=jobs.c.attempt + 1,

@@ -1,4 +1,4 @@
-"""Transactions in SQLite and PostgreSQL, and the time that counts in them."""
+"""Transactions in SQLite and PostgreSQL, and their clock."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Transaction(NamedTuple):
 
     connection: Connection
     now: float
-    """When it began, by the clock of the database server: several machines need not agree about the time."""
+    """Start time by the clock of the database server, so that the clocks of several machines need not agree."""
 
 
 class Database:
@@ -38,7 +38,7 @@ class Database:
 
         Args:
             url: such as 'sqlite:///jobs.db' (a local disk, one machine) or 'postgresql+psycopg://user@host/database'.
-            clock: what counts instead of the database's time, in seconds since 1970.
+            clock: source of the time in seconds since 1970, instead of the database's clock.
         """
         options: dict[str, Any] = {"pool_pre_ping": True}
         self._sqlite = url.startswith("sqlite")
@@ -47,7 +47,8 @@ class Database:
             if url == "sqlite://":
                 options["poolclass"] = StaticPool
         self.engine = create_engine(url, **options)
-        # Only one can write, and SQLite lets those who wait look again and again: of many, some would wait for seconds.
+        # SQLite allows one writer at a time, and the others retry. With many writers, some would wait for seconds, so
+        # the writers of this process wait for a lock instead.
         self._turn: AbstractContextManager[object] = threading.Lock() if self._sqlite else nullcontext()
         self._clock = clock or (time.time if self._sqlite else None)
         if self._sqlite:
@@ -55,12 +56,12 @@ class Database:
             event.listen(self.engine, "begin", _begin)
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         self.engine.dispose()
 
     @contextmanager
     def begin(self) -> Iterator[Transaction]:
-        """Begin a transaction that writes; it is committed at the end, and durable then.
+        """Begin a transaction that writes. It is committed and durable when the block ends.
 
         Raises:
             StorageError: the database cannot be reached, or is too busy.
@@ -97,7 +98,7 @@ class Database:
 
 
 def _prepare(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # Python's sqlite3 would begin transactions by itself, and not IMMEDIATE ones
+    connection.isolation_level = None  # else sqlite3 would begin transactions itself, without IMMEDIATE
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 

@@ -1,4 +1,4 @@
-"""Transitions of a job whose worker no longer has it."""
+"""State transitions after which no worker holds the job."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from impasto.service.stores.database import Transaction
 
 _TOLD = (JobState.SUCCEEDED, JobState.FAILED)
-"""Ends that messages are sent about."""
+"""Final states that messages are sent about."""
 
 
 def end(
     transaction: Transaction, state: JobState, where: ColumnElement[bool], retention: Retention, **values: Any
 ) -> bool:
-    """End the one job that satisfies ``where``; queue the messages about it, and plan to delete its pictures.
+    """End the one job that satisfies ``where``. Queue its messages, and schedule its pictures for deletion.
 
     Returns:
-        Whether there was such a job.
+        True if there was such a job.
     """
     connection, now = transaction
     row = connection.execute(
@@ -63,10 +63,10 @@ def end(
 def requeue(
     transaction: Transaction, where: ColumnElement[bool], retention: Retention, *, delay: float, counts: bool = True
 ) -> bool:
-    """Let others try the one running job that satisfies ``where``, if it is still wanted.
+    """Requeue the one running job that satisfies ``where``, or cancel it if its cancellation was requested.
 
     Returns:
-        Whether there was such a job.
+        True if there was such a job.
     """
     connection, now = transaction
     row = connection.execute(select(jobs.c.preview_key, jobs.c.cancel_requested).where(where)).first()
@@ -96,7 +96,7 @@ def requeue(
 
 
 def forget(transaction: Transaction, row: Row[Any]) -> None:
-    """Keep nothing of the job in ``row`` but that it was: no address, no picture, no options."""
+    """Reduce the job in ``row`` to an expired record without addresses, pictures and options."""
     connection, now = transaction
     job = to_job(row)
     discard(transaction, dict.fromkeys([*job.blobs, *job.leftovers], now))
@@ -123,7 +123,7 @@ def forget(transaction: Transaction, row: Row[Any]) -> None:
 
 
 def discard(transaction: Transaction, due: dict[str, float]) -> None:
-    """Plan to delete blobs at these times."""
+    """Schedule blobs for deletion, each at its time in ``due``."""
     connection, _ = transaction
     if due:
         connection.execute(delete(garbage).where(garbage.c.key.in_(due)))

@@ -1,4 +1,4 @@
-"""Hints about waiting jobs: a window over each queue, so that the broker never holds the backlog."""
+"""Hints about waiting jobs. Each queue has a window, so that the broker never holds the whole backlog."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SQLHints:
     """See `impasto.service.ports.Hints`."""
 
     def __init__(self, database: Database) -> None:
-        """Tell about the jobs of ``database``."""
+        """Give hints about the jobs of ``database``."""
         self._database = database
 
     def due(self, window: int, again_after: float) -> Sequence[tuple[str, str]]:
@@ -30,7 +30,7 @@ class SQLHints:
             first = (
                 select(jobs.c.id, jobs.c.queue, jobs.c.dispatched).where(eligible).order_by(jobs.c.rank).limit(window)
             )
-            # Of each: jobs that nobody takes must not hide those of another queue.
+            # The window is per queue: jobs of a queue without workers must not hide those of another queue.
             rows = [row for queue in queues for row in connection.execute(first.where(jobs.c.queue == queue))]
             due = [row for row in rows if row.dispatched is None or row.dispatched < now - again_after]
             if due:

@@ -1,4 +1,4 @@
-"""API keys: the table holds what they hash to."""
+"""API keys. The table holds only their hashes."""
 
 from __future__ import annotations
 

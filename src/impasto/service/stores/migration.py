@@ -1,4 +1,4 @@
-"""Bringing a database to the tables of this version."""
+"""Migration of a database to the tables of this version."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOCK = 0x696D7061  # "impa"
 
 
 def migrate(database: Database, to: str = "head") -> None:
-    """Create or change the tables ``to`` a version; several processes may do so at once, and one does.
+    """Create the tables, or migrate them ``to`` a version. If several processes call this at once, one migrates.
 
     Raises:
         StorageError: the database cannot be reached, or belongs to a newer version of impasto.

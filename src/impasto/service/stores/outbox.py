@@ -1,4 +1,4 @@
-"""Messages about jobs that have ended: sent at least once, each with one id."""
+"""Messages about jobs that have ended. Each is sent at least once, always with the same id."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SQLOutbox:
     """See `impasto.service.ports.Outbox`."""
 
     def __init__(self, database: Database) -> None:
-        """Send what is in ``database``."""
+        """Hand out the messages in ``database``."""
         self._database = database
 
     def next(self, owner: str, lease: float) -> Delivery | None:

@@ -1,4 +1,4 @@
-"""The tables: the same in SQLite and PostgreSQL. Times are seconds since 1970."""
+"""Tables of the database, the same in SQLite and PostgreSQL. Times are seconds since 1970."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ outbox = Table(
     Column("error", Text),
     UniqueConstraint("job_id", "channel", name="outbox_once"),
     Index("outbox_next", "state", "not_before"),
-    sqlite_autoincrement=True,  # an id is never used again: who sent a message that was deleted may still answer
+    sqlite_autoincrement=True,  # an id is never reused: the sender of a deleted message may still report its result
 )
 
 garbage = Table(

@@ -1,4 +1,4 @@
-"""Jobs are accepted, looked up, and taken back."""
+"""Submission, lookup and revocation of jobs."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ if TYPE_CHECKING:
 _SOON = 60.0
 _PRIORITY_SECONDS = 600.0
 _TENANT_SECONDS = 2.0
-"""By which every waiting job of a tenant puts off that tenant's next one, so that a thousand jobs of one do not stop
-the others."""
+"""Delay in seconds of a tenant's next job for each of its waiting jobs, so that a thousand jobs of one tenant do not
+block the others."""
 
 
 _COUNTED = 1000
-"""Jobs before one that are counted: what nobody waits for need not be exact."""
+"""Largest queue position that is counted. A position beyond it need not be exact."""
 _FRESH = 1.0
 _KNOWN_TENANTS = 1000
 
 
 @dataclass
 class _Waiting:
-    """The number of waiting jobs: counted now and then, plus those accepted since."""
+    """Number of waiting jobs: the last count, plus the jobs accepted since."""
 
     at: float
     jobs: int
 
 
 def _count(*where: ColumnElement[bool]) -> Select[int]:
-    """Count rows, but not beyond the parameter 'most': the time that it takes has a bound."""
+    """Count rows up to the parameter 'most', which bounds the time of the query."""
     found = select(jobs.c.id).where(*where).limit(bindparam("most", type_=Integer)).subquery()
     return select(func.count()).select_from(found)
 
 
-# Statements of every request, made once: to make them takes longer than the database takes for them.
+# Statements that every request uses. They are built once, because building one takes longer than executing it.
 _NEW = insert(jobs).returning(jobs)
 _QUEUED = jobs.c.state == JobState.QUEUED
 _WAITING = _count(_QUEUED)
@@ -70,7 +70,7 @@ class SQLSubmissions:
         """See `impasto.service.ports.Submissions.submit`."""
         try:
             return self._submit(new)
-        except IntegrityError:  # the same request came twice at the same time: now it is there
+        except IntegrityError:  # the same request came twice at once, and the first is stored now
             return self._submit(new)
 
     def _submit(self, new: NewJob) -> tuple[Job, bool]:
@@ -92,7 +92,7 @@ class SQLSubmissions:
                 "queue": new.queue,
                 "group": new.group,
                 "priority": new.priority,
-                # Waiting makes up for priority and for numbers, so nobody waits for ever.
+                # Waiting time in the end outweighs priority and the number of a tenant's jobs, so no job starves.
                 "rank": now + _PRIORITY_SECONDS * new.priority + _TENANT_SECONDS * own_waiting,
                 "params": dict(new.params),
                 "inputs": dict(new.inputs),
@@ -106,10 +106,10 @@ class SQLSubmissions:
             return to_job(connection.execute(_NEW, row).one()), True
 
     def _join_backlog(self, transaction: Transaction, tenant: str) -> int:
-        """Say how many jobs of ``tenant`` wait, before this one.
+        """Add a job to the backlog of ``tenant``; return how many jobs of ``tenant`` were waiting before.
 
         Raises:
-            BacklogError: they are too many, or those of all.
+            BacklogError: too many jobs of this tenant, or of all tenants, are waiting.
         """
         limits = self._limits
         all_waiting = self._count_waiting(transaction, None, limits.backlog)
@@ -123,7 +123,10 @@ class SQLSubmissions:
         return own.jobs - 1
 
     def _count_waiting(self, transaction: Transaction, tenant: str | None, limit: int) -> _Waiting:
-        """Count the waiting jobs of ``tenant``, or all: now and then, and always before one is refused."""
+        """Count the waiting jobs of ``tenant``, or of all tenants if it is None.
+
+        The count is cached for a short time. It is always renewed before a job is refused.
+        """
         connection, now = transaction
         known = self._waiting.get(tenant)
         if known is None or not known.at <= now < known.at + _FRESH or known.jobs >= limit:
@@ -189,7 +192,7 @@ class SQLSubmissions:
             if row.state not in (JobState.FAILED, JobState.CANCELED):
                 raise ConflictError(f"job {job} is {row.state}; only failed and canceled jobs can be tried again")
             keys = list(row.inputs.values())
-            # What is due soon may be on its way out already.
+            # The deletion of a blob that is due soon may already be in progress.
             kept_on = delete(garbage).where(garbage.c.key.in_(keys), garbage.c.due > now + _SOON)
             kept = connection.execute(kept_on.returning(garbage.c.key)).all()
             if len(kept) < len(keys):

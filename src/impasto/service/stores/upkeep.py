@@ -27,7 +27,7 @@ class SQLUpkeep:
     """See `impasto.service.ports.Upkeep`."""
 
     def __init__(self, database: Database, retention: Retention) -> None:
-        """Look after ``database``."""
+        """Maintain the job table in ``database``."""
         self._database = database
         self._retention = retention
 
@@ -44,7 +44,7 @@ class SQLUpkeep:
             try:
                 connection.execute(insert(leaders).values(role=role, owner=owner, until=now + lease))
                 nested.commit()
-            except IntegrityError:  # somebody else was as quick
+            except IntegrityError:  # another process took the role at the same time
                 nested.rollback()
                 return False
             return True

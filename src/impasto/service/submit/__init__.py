@@ -1,1 +1,1 @@
-"""From a request to an accepted job."""
+"""Acceptance of requests as jobs."""

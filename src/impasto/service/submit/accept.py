@@ -1,4 +1,4 @@
-"""Acceptance of requests: a request that cannot be painted is refused before it waits."""
+"""Acceptance of requests. A request that cannot be painted is refused before it is queued."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from impasto.service.submit.checking import PictureCheck
 
 ROOM_FOR_A_JOB = 256 << 20
-"""Bytes, of its pictures and its result."""
+"""Bytes that the pictures and the result of a job may need."""
 _STARTS = ("content", "noise", "content+noise", "style")
 _NAMED = ("descriptor", "network")
-"""Options that elsewhere may also be files: here they are names only."""
+"""Options that accept only names in the service. Elsewhere they may also be files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Request:
     tenant: str
     painting: Painting
     pictures: Mapping[str, bytes]
-    """Files, by the keys that ``painting`` has for them."""
+    """Picture files, by the keys that ``painting`` uses for them."""
     priority: int = 0
     notify: Mapping[Channel, str] = field(default_factory=dict)
     idempotency_key: str | None = None
@@ -57,15 +57,15 @@ class Rates:
     """Rate limits, counted by this process."""
 
     def __init__(self, per_minute: int, mails_per_hour: int) -> None:
-        """Allow so many jobs of one tenant, and so many e-mails to one address."""
+        """Allow ``per_minute`` jobs of one tenant, and ``mails_per_hour`` e-mails to one address."""
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
         self._jobs, self._mails = RateLimitItemPerMinute(per_minute), RateLimitItemPerHour(mails_per_hour)
 
     def check(self, request: Request) -> None:
-        """Count ``request``.
+        """Count ``request`` against the rate limits.
 
         Raises:
-            RateError: it is one too many.
+            RateError: a limit is exceeded.
         """
         if not self._limiter.hit(self._jobs, "jobs", request.tenant):
             raise RateError(f"more than {self._jobs.amount} jobs in a minute; wait a little")
@@ -78,10 +78,10 @@ class Acceptance:
     """Turns requests into jobs."""
 
     def __init__(self, submissions: Submissions, blobs: BlobStore, check: PictureCheck, settings: Settings) -> None:
-        """Check pictures with ``check``, and keep them in ``blobs``; take what ``settings`` allow.
+        """Check pictures with ``check`` and store them in ``blobs``, within the limits of ``settings``.
 
         Raises:
-            UnknownNameError: ``settings`` name an engine that there is not.
+            UnknownNameError: ``settings`` name an unknown engine.
         """
         for name in settings.engine_queues:
             engine_row(name)
@@ -92,16 +92,16 @@ class Acceptance:
         self._settings = settings
 
     def accept(self, request: Request) -> tuple[Job, bool]:
-        """Keep ``request`` as a job; return it and whether it is new. When this returns, it survives any crash.
+        """Store ``request`` as a job; return the job and whether it is new. A returned job survives any crash.
 
         Raises:
-            UsageError: it cannot be painted as it is.
-            RejectedError: one of its pictures is not taken.
+            UsageError: the request cannot be painted as it is.
+            RejectedError: one of its pictures is rejected.
             ConflictError: another request has its idempotency key.
             BacklogError: too many jobs wait.
             QuotaError: there is no room for its pictures.
-            RateError: its sender asks too often.
-            StorageError: it cannot be kept.
+            RateError: its tenant exceeds a rate limit.
+            StorageError: it cannot be stored.
         """
         self._rates.check(request)
         if self._blobs.room() < ROOM_FOR_A_JOB:
@@ -139,7 +139,7 @@ class Acceptance:
         )
         try:
             accepted, is_new = self._submissions.submit(new)
-        except (BacklogError, ConflictError):  # after any other error, it may have been accepted all the same
+        except (BacklogError, ConflictError):  # after any other error, the job may have been accepted
             self._drop(inputs)
             raise
         if not is_new:

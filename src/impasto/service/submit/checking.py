@@ -1,4 +1,4 @@
-"""Pictures of strangers are decoded for the first time in a process that can do little, and is killed if it must be."""
+"""Checks of uploaded pictures. They are first decoded in a confined child process, which is killed if necessary."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _OPEN_FILES = 32
 _CHILDREN = 2
-"""The handing over takes as long as the decoding of a usual picture; and a picture that takes seconds stops nobody."""
+"""Two, because sending a typical picture to a child takes as long as decoding it, and a slow picture must not block
+the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,29 +43,29 @@ class Checked:
     height: int
     format: str
     alpha: bool
-    """Whether some of it may be transparent."""
+    """True if parts of the picture may be transparent."""
 
 
 @dataclass(frozen=True)
 class Rejected:
-    """Why a picture is not taken."""
+    """Reason why a picture is rejected."""
 
     code: str
     text: str
 
 
 class PictureCheck:
-    """Decodes pictures in child processes, each of which has one at a time."""
+    """Decodes pictures in child processes, one picture at a time in each."""
 
     def __init__(self, limits: CheckLimits) -> None:
-        """Take pictures within ``limits``; a child is started when it is needed."""
+        """Accept pictures within ``limits``. The children are started on demand."""
         self._limits = limits
-        self._idle = SimpleQueue[Child]()  # in turn: all begin with the first pictures, and memory grows no more later
+        self._idle = SimpleQueue[Child]()  # FIFO: all start with the first pictures; memory does not grow later
         for _ in range(_CHILDREN):
             self._idle.put(Child(_serve, limits))
 
     def check(self, data: bytes) -> Checked | Rejected:
-        """Say what ``data`` is; no picture can do more harm than being rejected."""
+        """Return the properties of the picture ``data``, or a rejection. No picture can do more harm than this."""
         limits = self._limits
         if len(data) > limits.bytes:
             return Rejected(
@@ -85,7 +86,7 @@ class PictureCheck:
             self._idle.put(child)
 
     def close(self) -> None:
-        """End the children; whoever comes later starts one again."""
+        """Kill the children. A later check starts them again."""
         children = [self._idle.get() for _ in range(_CHILDREN)]
         for child in children:
             child.kill()
@@ -97,10 +98,10 @@ def _is_answer(message: object) -> bool:
 
 
 def _serve(connection: Connection, limits: CheckLimits) -> None:
-    """Check what comes: the main function of the child."""
-    from impasto.images import open_picture  # before there is little memory
+    """Check pictures from ``connection``. This is the main function of the child process."""
+    from impasto.images import open_picture  # before memory is limited
 
-    confine(ends_with_thread=False)  # a server's threads come and go; with its process, the connection ends
+    confine(ends_with_thread=False)  # server threads are short-lived; the connection ends with the process
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

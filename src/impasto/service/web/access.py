@@ -11,16 +11,16 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from impasto.service.web.problems import Problem
 
 LOCAL_TENANT = "local"
-"""Everybody, where no keys are asked for."""
+"""Tenant of all requests if the service requires no API keys."""
 
 _bearer = HTTPBearer(auto_error=False, description="An API key, which 'impasto keys create' makes.")
 
 
 def known_tenant(request: Request, credentials: HTTPAuthorizationCredentials | None) -> str:
-    """Return whose request it is.
+    """Return the tenant of a request.
 
     Raises:
-        Problem: a key is asked for, and this is none.
+        Problem: an API key is required, and the request has no valid one.
     """
     parts = request.app.state.parts
     if not parts.settings.auth:
@@ -36,7 +36,7 @@ def known_tenant(request: Request, credentials: HTTPAuthorizationCredentials | N
 async def _tenant(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None
 ) -> str:
-    if request.app.state.parts.settings.auth:  # which looks into the job table
+    if request.app.state.parts.settings.auth:  # the check reads the database, so it runs in a thread
         return await to_thread.run_sync(known_tenant, request, credentials)
     return known_tenant(request, credentials)
 

@@ -1,6 +1,6 @@
-"""A limit on concurrent requests: those over it get 503 with Retry-After before they send much.
+"""Admission limit on concurrent requests. Requests over it get 503 with Retry-After before they send much.
 
-More would not be answered sooner; each would only wait longer, and take memory meanwhile.
+Requests over the limit would not be answered sooner. They would only wait longer, and use memory meanwhile.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 MOST = 2000
 """Requests of any kind, most of them event streams."""
 MOST_SENDING = 256
-"""Requests that send something: about three seconds of work for one process."""
+"""POST requests: about three seconds of work for one process."""
 
 
 class AdmissionLimit:
-    """Refuses requests to an application that answers too many already."""
+    """Refuses requests while the application is already answering too many."""
 
     def __init__(self, app: ASGIApp) -> None:
         """Count the requests that ``app`` answers."""

@@ -1,4 +1,4 @@
-"""The application: routes, errors, headers, and what they share."""
+"""The application: routes, error handlers, middleware and shared state."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
 _LOOPBACK = ("127.0.0.1", "localhost", "[", "[::1]")
 _AT_ONCE = 4
-"""Requests worked on, with their pictures in memory. With SQLite and files, eight hold each other up: the slowest wait
-three times as long. Far storage was not measured."""
+"""Requests processed at once, with their pictures in memory. With SQLite and files, eight slow each other down: the
+slowest wait three times as long. Remote storage was not measured."""
 _BESIDE_PICTURES = 1 << 20
-"""Bytes of everything else in a request."""
+"""Bytes allowed for everything in a request except pictures."""
 
 
 def create_app(parts: Parts) -> FastAPI:
@@ -95,7 +95,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.add_middleware(metrics.Observer, metrics=app.state.metrics)
     if settings.cors:
         app.add_middleware(CORSMiddleware, allow_origins=list(settings.cors), allow_methods=["*"], allow_headers=["*"])
-    if not settings.auth:  # nobody else's name may lead here: who has no key is known by being on this machine
+    if not settings.auth:  # without keys, requests must name this host, against DNS rebinding
         names = [*_LOOPBACK, settings.host, urlsplit(settings.base_url).hostname or ""]
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)
 

@@ -1,4 +1,4 @@
-"""A limit on the size of request bodies. The rest of a larger one is discarded, and an error is answered."""
+"""Size limit for request bodies. The rest of a larger body is discarded, and the response is an error."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _HEARD_OUT = 4
-"""Times the limit: a browser reads no answer before it has sent everything, so this much is let come."""
+"""Multiple of the limit up to which a body is received: a browser reads no response before it has sent everything."""
 
 
 class BodyLimit:
-    """Ends the reading of bodies that are too large, with an HTTPException that the application answers."""
+    """Raises an HTTPException, which the application answers, when a body that is too large is read."""
 
     def __init__(self, app: ASGIApp, largest: int, exceptions: Mapping[str, int]) -> None:
-        """Let requests to ``app`` send ``largest`` bytes, and to the paths of ``exceptions`` as many as these say."""
+        """Limit requests to ``app`` to ``largest`` bytes; ``exceptions`` maps paths to limits of their own."""
         self._app = app
         self._largest, self._exceptions = largest, exceptions
 

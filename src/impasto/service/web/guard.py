@@ -1,6 +1,6 @@
-"""Around every request: other sites may send nothing in a visitor's name, and every answer has careful headers.
+"""Protection against cross-site requests, and security headers on every response.
 
-A plain ASGI application around another: FastAPI's decorator for middleware hands each part of a body from task to task.
+This is plain ASGI middleware, because FastAPI's middleware decorator passes each part of a body from task to task.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _FOREIGN = ("cross-site", "same-site")
-"""What browsers call requests from elsewhere; another port of this machine is the same site."""
+"""Values of Sec-Fetch-Site for requests from other origins. Another port of this machine counts as same-site."""
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -27,10 +27,10 @@ _HEADERS = {
 
 
 class Guard:
-    """Refuses what the page of another site sends, and adds headers that an answer lacks."""
+    """Refuses unsafe requests from pages of other sites, and adds missing security headers to responses."""
 
     def __init__(self, app: ASGIApp, friends: Collection[str]) -> None:
-        """Guard ``app``; the origins ``friends`` may send what they like."""
+        """Guard ``app``. Requests from the origins ``friends`` are always allowed."""
         self._app = app
         self._friends = friends
 

@@ -1,4 +1,4 @@
-"""``/healthz`` and ``/readyz``: for what starts, stops and balances servers."""
+"""``/healthz`` and ``/readyz``: probes for supervisors and load balancers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["health"])
 
 _ROLES = {"upkeep": "workers", "dispatcher": "dispatcher"}
-"""What workers do in turn, and what is missing where nobody does."""
+"""Roles that one worker at a time holds, each with the name of what is missing if no worker does."""
 
 
 @router.get("/healthz")

@@ -1,4 +1,4 @@
-"""``/v1/jobs``: send pictures, see how far they are, get them painted."""
+"""``/v1/jobs``: submit pictures, follow the progress of jobs, fetch results."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def submit(
     if mask and mask_alpha:
         raise Problem(422, "bad_option", "masks are given as pictures and by transparency; choose one of the two")
     notify = notices(_parts(request).settings, email, webhook)
-    async with request.app.state.at_once:  # so many requests are in memory; the others wait on disk
+    async with request.app.state.at_once:  # only this many requests are in memory; the others wait on disk
         images = [await image.read() for image in style_image]
         weights = weight or [1.0] * styles
         keeping = partial(
@@ -179,7 +179,7 @@ def _watched(request: Request, tenant: Tenant, job: str) -> Job:
 @router.get("/{job}/events", response_class=EventSourceResponse)
 async def get_events(
     request: Request,
-    found: Annotated[Job, Depends(_watched)],  # before the answer begins, so that it can be another one
+    found: Annotated[Job, Depends(_watched)],  # runs before the response starts, so that it can be an error
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Follow a job: an event 'job' for every change, until it has ended. The id of an event is the job's revision."""
@@ -226,7 +226,7 @@ def _unknown(job: str) -> Problem:
 
 
 def body_of(request: Request, job: Job) -> JobBody:
-    """Describe ``job`` as the API does."""
+    """Convert ``job`` to a body of the API."""
     position = _parts(request).submissions.position(job) if job.state is JobState.QUEUED else None
     result = request.app.state.signer.result(job)
     return JobBody.of(job, position=position, now=time.time(), result=result)

@@ -1,4 +1,4 @@
-"""The API of the sources, for programs that were written against it: ``/index``, ``/help`` and ``/transform``."""
+"""Legacy API, for programs that were written for it: ``/index``, ``/help`` and ``/transform``."""
 
 from __future__ import annotations
 

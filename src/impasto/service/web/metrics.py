@@ -1,4 +1,4 @@
-"""``/metrics`` for Prometheus: what the job table says, and what this process has seen."""
+"""``/metrics`` for Prometheus: metrics of the job table and of this process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Metrics:
     """The metrics of one process; those of the job table are the same in all."""
 
     def __init__(self, upkeep: Upkeep) -> None:
-        """Read the table through ``upkeep`` whenever somebody asks."""
+        """Read the job table through ``upkeep`` at every scrape."""
         self._upkeep = upkeep
         registry = self._registry = CollectorRegistry()
         self._jobs = Gauge("impasto_jobs", "Jobs in the table.", ["state"], registry=registry)
@@ -42,7 +42,7 @@ class Metrics:
         self._seconds = Histogram("impasto_http_seconds", "Time to the answer.", ["route"], registry=registry)
 
     def text(self) -> bytes:
-        """Return everything as Prometheus reads it.
+        """Return all metrics in the text format of Prometheus.
 
         Raises:
             StorageError: the job table cannot be reached.
@@ -72,7 +72,7 @@ class Observer:
     """Counts and times the answers of an application."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        """Note in ``metrics`` what ``app`` answers."""
+        """Record the answers of ``app`` in ``metrics``."""
         self._app = app
         self._metrics = metrics
 

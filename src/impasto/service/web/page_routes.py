@@ -1,4 +1,4 @@
-"""The page for people: ``/``, its files, and what it takes to use it without JavaScript."""
+"""The web page: ``/``, its files, and the routes for use without JavaScript."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _HEADERS = {
     "Cache-Control": "no-cache",
 }
 _OPTIONS = ("strength", "keep_colors", "size")
-"""Of the form without JavaScript."""
+"""Options in the form without JavaScript."""
 
 
 class Pages:
@@ -57,18 +57,18 @@ class Pages:
 
     @cached_property
     def static(self) -> dict[str, bytes]:
-        """The files that never change under their path, by name."""
+        """Static files by name. The path of a file contains the version, so its content never changes."""
         folder: Traversable = self._folder / "static"
         return {file.name: file.read_bytes() for file in sorted(folder.iterdir(), key=lambda file: file.name)}
 
     @cached_property
     def version(self) -> str:
-        """A hash that tells these files from those of another version."""
+        """Hash of the static files, which identifies their version."""
         return sha256(b"".join(self.static.values())).hexdigest()[:16]
 
     @cached_property
     def texts(self) -> dict[str, dict[str, Any]]:
-        """All texts by language and name; what errors mean and Chinese names are dictionaries."""
+        """All texts by language and name. Error explanations and Chinese names are dictionaries."""
         return {code: json.loads((self._folder / "texts" / f"{code}.json").read_text("utf-8")) for code in _LANGUAGES}
 
     def page(self, name: str, language: str, *, status: int = 200, **values: Any) -> HTMLResponse:
@@ -84,7 +84,7 @@ class Pages:
         return HTMLResponse(text, status, _HEADERS)
 
     def explained(self, language: str, code: str, detail: str) -> str:
-        """Say what an error with the stable ``code`` means and what to do, and its ``detail``, in English."""
+        """Return the explanation of the error ``code`` in ``language``, followed by its ``detail`` in English."""
         text = self.texts[language]["errors"].get(code)
         return f"{text} ({detail})" if text else detail
 
@@ -107,7 +107,7 @@ def _pages(request: Request) -> Pages:
 
 
 def _language(request: Request) -> str:
-    """Return what was chosen, or else what the browser likes best."""
+    """Return the language that was chosen, or else the one that the browser prefers."""
     for asked in (request.query_params.get("lang"), request.cookies.get("language")):
         if asked in _LANGUAGES:
             return asked

@@ -1,4 +1,4 @@
-"""Every error as a problem (RFC 9457): a status, a stable code, and one sentence."""
+"""Errors as problem responses (RFC 9457), with a status, a stable code and one sentence."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ _STATUS: tuple[tuple[type[ImpastoError], int], ...] = (
     (UsageError, HTTPStatus.UNPROCESSABLE_ENTITY),
 )
 _CODES = {413: "body_too_large"}
-"""Of statuses that Python's versions name differently."""
+"""Codes of statuses whose names differ between versions of Python."""
 _MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "10"}
 _LATER = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.INSUFFICIENT_STORAGE)
 
 
 class Problem(Exception):  # noqa: N818 - the name that RFC 9457 gives it
-    """An answer that is not what was asked for."""
+    """An error response."""
 
     def __init__(self, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
-        """Answer with ``status``; ``code`` never changes, ``detail`` is for people."""
+        """Respond with ``status``. The ``code`` is stable, and ``detail`` is a text for people."""
         super().__init__(detail)
         self.status, self.code, self.detail, self.headers = status, code, detail, headers
 
     def response(self) -> JSONResponse:
-        """Return it as application/problem+json."""
+        """Return the problem as application/problem+json."""
         body = ProblemBody(
             type=f"urn:impasto:problem:{self.code}",
             title=HTTPStatus(self.status).phrase,
@@ -67,7 +67,7 @@ class Problem(Exception):  # noqa: N818 - the name that RFC 9457 gives it
 
 
 def problem_of(error: ImpastoError | HTTPException | Problem) -> Problem:
-    """Return the problem that ``error`` is."""
+    """Convert ``error`` to a problem."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, HTTPException):
@@ -82,7 +82,7 @@ def problem_of(error: ImpastoError | HTTPException | Problem) -> Problem:
 
 
 def answer_with_problems(app: FastAPI) -> None:
-    """Let ``app`` say every error in this form."""
+    """Let ``app`` respond to every error with a problem."""
 
     @app.exception_handler(Problem)
     async def problem(_: Request, error: Problem) -> JSONResponse:
@@ -117,7 +117,7 @@ def answer_with_problems(app: FastAPI) -> None:
 
 
 def _describe(schema: dict[str, Any]) -> None:
-    """Say in ``schema`` that every operation answers errors as problems; FastAPI would describe its own form."""
+    """Document problems as error responses of all operations in ``schema``, instead of FastAPI's own format."""
     schemas = schema["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)

@@ -39,10 +39,10 @@ def keep(
     notify: Mapping[Channel, str],
     idempotency_key: str | None = None,
 ) -> tuple[Job, bool]:
-    """Keep what was asked for as a job, and count it; return it and whether it is new. This takes a while.
+    """Store a request as a job, and count it; return the job and whether it is new. This may take a while.
 
     Raises:
-        ImpastoError: it is not accepted; see `impasto.service.submit.accept.Acceptance.accept`.
+        ImpastoError: the request is not accepted; see `impasto.service.submit.accept.Acceptance.accept`.
     """
     state = request.app.state
     painting, pictures = arrange(engine, parse_options(engine, options, OPTIONS), content, styles, masks, format)
@@ -61,10 +61,10 @@ def keep(
 
 
 def notices(settings: Settings, email: str | None, webhook: str | None = None) -> dict[Channel, str]:
-    """Return whom to tell.
+    """Return the addresses to notify, by channel.
 
     Raises:
-        Problem: nothing can be sent there.
+        Problem: messages cannot be sent to one of them.
     """
     if email is not None:
         if settings.smtp_host is None:

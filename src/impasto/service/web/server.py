@@ -31,7 +31,7 @@ def listen(app: FastAPI, settings: Settings) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Ends event streams when it is asked to stop: it would wait for them."""
+    """Ends event streams on a stop signal, because uvicorn would otherwise wait for them."""
 
     def __init__(self, config: uvicorn.Config, watch: Watch) -> None:
         super().__init__(config)

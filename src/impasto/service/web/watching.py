@@ -1,4 +1,4 @@
-"""Watching jobs: one query for all that are watched, however many watch."""
+"""Watching of jobs. One query serves all watched jobs, whatever the number of watchers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _EVERY = 0.25
 
 
 class Watch:
-    """Tells all who watch a job when it has changed."""
+    """Notifies the watchers of a job when it has changed."""
 
     def __init__(self, submissions: Submissions) -> None:
         """Watch jobs of ``submissions``."""
@@ -33,18 +33,18 @@ class Watch:
         self._ending = False
 
     def end(self) -> None:
-        """Tell all who watch that this process has no more news; a handler of signals may call this."""
+        """Ask `run` to end all watches of this process. A signal handler may call this."""
         self._ending = True
 
     async def run(self) -> None:
-        """Look for changes, until the end."""
+        """Poll for changes until `end` is called."""
         while not self._ending:
             await asyncio.sleep(_EVERY)
             if not self._watchers:
                 continue
             try:
                 changed = await to_thread.run_sync(self._submissions.changed, dict(self._known))
-            except StorageError as error:  # those who watch see no news, and no end
+            except StorageError as error:  # watchers see no change, and their streams stay open
                 _log.warning("%s", error)
                 continue
             for job in changed:
@@ -57,7 +57,7 @@ class Watch:
 
     @asynccontextmanager
     async def of(self, job: Job) -> AsyncIterator[asyncio.Queue[Job | None]]:
-        """Give a queue of what ``job`` becomes; None when nothing more is said."""
+        """Provide a queue of the changed versions of ``job``. None marks the end of the queue."""
         queue: asyncio.Queue[Job | None] = asyncio.Queue()
         if self._ending:
             queue.put_nowait(None)
