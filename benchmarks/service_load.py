@@ -2,7 +2,7 @@
 
     python benchmarks/service_load.py [PART...] [--engine fast] [--seconds 120] [--jobs 2000]
 
-Parts: sizes, load, streams, overload, memory, recovery, throughput. Prints one JSON object for each that is named, or
+Parts: sizes, rate, load, streams, overload, memory, recovery, throughput. Prints one JSON object for each that is named, or
 for all.
 """
 
@@ -400,8 +400,26 @@ def sizes(arguments: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
+def rate(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Jobs a minute of one worker at one size, and the memory of everything after each tenth of them."""
+    with serving() as (api, process):
+        warm(api, arguments.engine)
+        jobs, side, samples = arguments.jobs, arguments.side, []
+        before, began = states(api)["succeeded"], time.perf_counter()
+        asyncio.run(submit_at(api, 50, jobs / 50, photograph(side, side), side, arguments.engine))
+        while (done := states(api)["succeeded"] - before) < jobs:
+            if 10 * done // jobs > len(samples):
+                samples.append(memory(process))
+            time.sleep(0.25)
+        return {
+            "jobs a minute": round(60 * jobs / (time.perf_counter() - began), 1),
+            "MiB after every tenth": samples,
+        }
+
+
 PARTS = {
     "sizes": sizes,
+    "rate": rate,
     "load": load,
     "streams": streams,
     "overload": overload,
@@ -420,6 +438,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--streams", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=2000)
+    parser.add_argument("--side", type=int, default=512, help="of the pictures of 'rate', in pixels")
     arguments = parser.parse_args()
     for part in arguments.parts or PARTS:
         sys.stdout.write(json.dumps({part: PARTS[part](arguments)}, indent=1) + "\n")
