@@ -2,8 +2,8 @@
 
     python benchmarks/service_load.py [PART...] [--engine fast] [--seconds 120] [--jobs 2000]
 
-Parts: sizes, rate, load, streams, overload, memory, recovery, throughput. Prints one JSON object for each that is named, or
-for all.
+Parts: sizes, rate, load, streams, overload, memory, recovery, throughput. Prints one JSON object for each that is named,
+or for all.
 """
 
 from __future__ import annotations
@@ -404,7 +404,8 @@ def rate(arguments: argparse.Namespace) -> dict[str, Any]:
     """Jobs a minute of one worker at one size, and the memory of everything after each tenth of them."""
     with serving() as (api, process):
         warm(api, arguments.engine)
-        jobs, side, samples = arguments.jobs, arguments.side, []
+        jobs, side = arguments.jobs, arguments.side
+        samples: list[int] = []
         before, began = states(api)["succeeded"], time.perf_counter()
         asyncio.run(submit_at(api, 50, jobs / 50, photograph(side, side), side, arguments.engine))
         while (done := states(api)["succeeded"] - before) < jobs:
