@@ -2,7 +2,7 @@
 
     python benchmarks/service_load.py [PART...] [--engine fast] [--seconds 120] [--jobs 2000]
 
-Parts: sizes, rate, load, streams, overload, memory, recovery, throughput. Prints one JSON object for each that is named,
+Parts: sizes, rate, load, streams, overload, memory, recovery, throughput. Prints one JSON object for each named part,
 or for all.
 """
 
