@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import glob
 import json
-import math
 import os
-import sys
-import tempfile
-import time
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,22 +14,17 @@ from cyclopts import App, Parameter
 
 from impasto.cli.console import SOME_FAILED, RunDisplay, fail
 from impasto.cli.engine_flags import EngineFlags, check_run_flags, engine_options
-from impasto.cli.film import STEADY, Film, is_film
+from impasto.cli.film import STEADY, is_film
 from impasto.cli.named_styles import split_weight
-from impasto.cli.plan import Plan
 from impasto.cli.provenance import Painted, Provenance, Source, named
-from impasto.cli.run_files import RunFiles
-from impasto.engines.base import StreamingEngine
+from impasto.cli.stylize_run import StylizeRun
 from impasto.errors import FileWriteError, ImpastoError, Interrupted, UnknownNameError, UsageError
-from impasto.images import PICTURE_SUFFIXES, PictureWriter, fit_size, output_format
+from impasto.images import PICTURE_SUFFIXES
 from impasto.options import DEFAULT_ENGINE, FILM_ENGINE
-from impasto.painting import CONTENT, arrange
+from impasto.painting import arrange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from impasto.engines.base import Engine, StylizeInputs
-    from impasto.types import Picture, Step
+    from collections.abc import Iterator, Sequence
 
 app = App(name="stylize")
 
@@ -127,54 +119,39 @@ def stylize(
     chosen_masks = again.masks() if again and not mask else tuple(named(text) for text in mask)
     if resume and len(chosen_masks) > 1:
         raise UsageError("a run with several masks is several runs, which cannot be continued; leave --resume")
-    keep = keep_profile if keep_profile is not None else again is None or again.keep_profile
-    chosen_quality = again.quality if again and quality is None else quality
     pairs = _pair_outputs(contents, output, chosen_styles)
     for flag, file in (("--animation", animation), ("--losses", losses)):
         if file is not None and len(pairs) > 1:
             raise UsageError(f"{flag} names one file and {len(pairs)} pictures are given; paint them one by one")
     weighted = [(each.where, each.weight) for each in chosen_styles]
     painting, sources = arrange(engine, chosen, "", weighted, [each.where for each in chosen_masks])
-    styles = painting.read_styles(sources)
+    run = StylizeRun(
+        painting,
+        sources,
+        painting.read_styles(sources),
+        partial(
+            Provenance,
+            styles=chosen_styles,
+            masks=chosen_masks,
+            keep_profile=keep_profile if keep_profile is not None else again is None or again.keep_profile,
+            quality=again.quality if again and quality is None else quality,
+        ),
+        again,
+        resume=resume,
+        animation=animation,
+        losses=losses,
+        steady=STEADY if steady is None else steady,
+        plan=plan,
+        prints_plan=not json_output,
+    )
     failed: list[str] = []
-    painter: Engine | None = None
     for source, target in pairs:
         name = target.name if target else "stdout"
         with RunDisplay(name, quiet=quiet) as display, ExitStack() as after:
             try:
                 if target and _ends_as_folder(output):
                     after.enter_context(_made(target.parent, stays=not plan))
-                started = time.monotonic()
-                provenance = Provenance(source, chosen_styles, chosen_masks, keep, chosen_quality)
-                if is_film(source.path):
-                    film = Film(provenance, target, styles, STEADY if steady is None else steady, resume)
-                    checked = film.check()
-                    painter = painter or painting.create_engine(on_download=display.download)
-                    report = film.paint(checked, engine, painter, chosen, display)
-                else:
-                    files = RunFiles(
-                        target,
-                        save_every=chosen.saved_every,
-                        animation=animation,
-                        losses=losses,
-                        resume=resume,
-                    )
-                    inputs = painting.read({**sources, CONTENT: source.path or sys.stdin.buffer.read()}, styles)
-                    size = fit_size(inputs.content.width, inputs.content.height, chosen.size)
-                    result = _Result(inputs.content.outline, target, size, provenance)
-                    painter = painter or painting.create_engine(on_download=display.download)
-                    run = _Run(inputs, files, result, display, resume)
-                    started = time.monotonic()
-                    if plan:
-                        run.plan(painter, show=not json_output)
-                    elif isinstance(painter, StreamingEngine):
-                        run.stream(painter)
-                    else:
-                        run.paint(painter)
-                    report = {**result.report, **run.report}
-                    if again and not plan:
-                        for part in again.changes(result.metadata):
-                            display.note(f"the {part} is another than then; the result may differ")
+                report = run.paint(source, target, display)
             except ImpastoError as error:
                 if len(pairs) == 1 or isinstance(error, (Interrupted, UsageError)):
                     raise
@@ -182,120 +159,11 @@ def stylize(
                 fail(f"{source.where}: {error}", 1)
                 continue
         if json_output:
-            seconds = round(time.monotonic() - started, 3)
-            print(json.dumps({"content": source.where, **report, "seconds": seconds}), flush=True)
+            print(json.dumps({"content": source.where, **report}), flush=True)
     if failed:
         code = SOME_FAILED if len(failed) < len(pairs) else 1
         return fail(f"{len(failed)} of {len(pairs)} pictures failed: {', '.join(failed)}", code)
     return 0
-
-
-class _Result:
-    """The destination of one result, which is checked before anything is painted."""
-
-    def __init__(self, outline: Picture, target: Path | None, size: tuple[int, int], provenance: Provenance) -> None:
-        self.target = target
-        self._form = output_format(target) if target else outline.format or "png"
-        self._provenance = provenance
-        self._made_of = provenance.metadata  # now: the pictures may be gone when this one is done
-        self.size = size
-        self.metadata: Mapping[str, str] = {}
-        with self.writer(outline, *size) as writer:
-            self.encoding = writer.memory
-        with self.writer(outline, 1, 1) as trial:
-            trial.write(outline)
-            trial.encode({})
-
-    def writer(self, outline: Picture, width: int, height: int) -> PictureWriter:
-        provenance = self._provenance
-        return PictureWriter(
-            outline, width, height, self._form, keep_profile=provenance.keep_profile, quality=provenance.quality
-        )
-
-    def finish(self, writer: PictureWriter, metadata: Mapping[str, str]) -> None:
-        self.metadata = {**metadata, **self._made_of}
-        if self.target is None:
-            sys.stdout.buffer.write(writer.encode(self.metadata))
-            sys.stdout.buffer.flush()
-        else:
-            writer.save(self.target, self.metadata)
-
-    @property
-    def report(self) -> dict[str, object]:
-        """The fields for ``--json``."""
-        width, height = self.size
-        return {"output": str(self.target) if self.target else "-", "width": width, "height": height}
-
-
-class _Run:
-    """Painting one picture and writing everything that belongs to it."""
-
-    def __init__(
-        self, inputs: StylizeInputs, files: RunFiles, result: _Result, display: RunDisplay, resume: bool
-    ) -> None:
-        self._inputs = inputs
-        self._files = files
-        self._result = result
-        self._display = display
-        self._resume = resume
-        self._last: Step | None = None
-        self._plan: Plan | None = None
-
-    @property
-    def report(self) -> dict[str, object]:
-        """The fields for ``--json``."""
-        if self._plan:
-            return self._plan.report
-        last = self._last
-        # JSON has no number that is not finite.
-        losses = {name: loss if math.isfinite(loss) else None for name, loss in last.losses.items()} if last else {}
-        return {"steps": last.done if last else 0, "losses": losses}
-
-    def plan(self, engine: Engine, *, show: bool) -> None:
-        """Paint nothing, but find out what it would take."""
-        target = self._result.target
-        folder = target.parent if target else Path(tempfile.gettempdir())
-        self._plan = Plan(engine.forecast(self._inputs, folder), self._result.encoding)
-        if show:
-            print(f"{self._display.name}: {self._plan}")
-
-    def stream(self, engine: StreamingEngine) -> None:
-        """Paint and encode strip by strip."""
-        content = self._inputs.content
-        metadata: Mapping[str, str] = {}
-        with self._result.writer(content.outline, *self._result.size) as writer:
-            for strip in engine.strips(self._inputs, on_step=self._step):
-                writer.write(strip)
-                metadata = strip.metadata
-                del strip  # or it would stay in memory beside the next one
-            self._result.finish(writer, metadata)
-
-    def paint(self, engine: Engine) -> None:
-        """Paint in many steps, of which a checkpoint is kept."""
-        checkpoint, target = None, self._result.target
-        if target:
-            from impasto.optimization.checkpoint import Checkpoint
-
-            checkpoint = Checkpoint(target.with_name(f"{target.name}.checkpoint"), self._resume)
-            if self._resume and not checkpoint.path.exists():
-                self._display.note(f"there is no {checkpoint.path.name}; starting from the beginning")
-        try:
-            self._write(engine.stylize(self._inputs, on_step=self._step, checkpoint=checkpoint))
-        except Interrupted as stop:
-            self._write(stop.picture)
-            self._display.note("interrupted; the best picture so far is written")
-            raise
-
-    def _step(self, step: Step) -> None:
-        self._last = step
-        self._display.step(step)
-        self._files.step(step)
-
-    def _write(self, picture: Picture) -> None:
-        with self._result.writer(picture, picture.width, picture.height) as writer:
-            writer.write(picture)
-            self._result.finish(writer, picture.metadata)
-        self._files.close(picture)
 
 
 def _expand(arguments: tuple[str, ...]) -> list[str]:
