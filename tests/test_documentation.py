@@ -42,11 +42,13 @@ def pages(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_pages_are_built_without_a_warning(pages):
     for page in [*DOCS.glob("*.md"), *(DOCS / "reference").glob("*.md")]:
         assert (pages / page.relative_to(DOCS)).with_suffix(".html").exists()
 
 
+@pytest.mark.slow
 def test_what_the_pages_show_is_there(pages):
     """Pictures and links within the pages; Sphinx does not look at those to files."""
     for page in pages.glob("**/*.html"):

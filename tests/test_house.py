@@ -15,7 +15,12 @@ BIN = Path(sys.executable).parent
 
 @pytest.mark.parametrize(
     "command",
-    [("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",), ("lint-imports",)],
+    [
+        ("ruff", "check", "."),
+        ("ruff", "format", "--check", "."),
+        pytest.param(("mypy",), marks=pytest.mark.slow),
+        ("lint-imports",),
+    ],
     ids=" ".join,
 )
 def test_tools_find_nothing(command: tuple[str, ...]) -> None:

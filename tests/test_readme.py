@@ -14,6 +14,8 @@ import pytest
 
 from service.servers import free_port
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"

@@ -22,6 +22,8 @@ from impasto.options import FastOptions
 from impasto.runtimes.network_folder import network_folder
 from impasto.types import Picture
 
+pytestmark = pytest.mark.slow
+
 SIDE = 384
 
 

@@ -24,6 +24,8 @@ from impasto.networks.transformer import TransformerNetwork
 from impasto.options import TextureNetSynthesisOptions
 from impasto.runtimes.network_folder import bundled_networks
 
+pytestmark = pytest.mark.slow
+
 KINDS = {"transformer": TransformerNetwork, "texture": TextureNetwork, "adain": AdaINNetwork, "sanet": SANetwork}
 NETWORKS = [(architecture, name) for architecture in KINDS for name in sorted(bundled_networks(architecture))]
 TEXTURES = [name for architecture, name in NETWORKS if architecture == "texture"]

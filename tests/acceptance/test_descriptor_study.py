@@ -13,6 +13,8 @@ import pytest
 from impasto.images import write_picture
 from impasto.types import Picture
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Path(__file__).parent.parent.parent / "recipes" / "descriptor_study.py"
 
 

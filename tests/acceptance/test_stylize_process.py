@@ -16,6 +16,8 @@ import pytest
 
 from impasto.images import read_picture, resize_picture, write_picture
 
+pytestmark = pytest.mark.slow
+
 IMPASTO = [sys.executable, "-c", "from impasto.cli.main import main; main()"]
 LAYERS = ["--content-layers", "relu3_1", "--style-layers", "relu1_1,relu2_1,relu3_1"]
 ENDLESS = "1000000"

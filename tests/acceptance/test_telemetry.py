@@ -18,6 +18,8 @@ from impasto.images import read_picture, write_picture
 from impasto.types import Picture
 from service.servers import running_server, wait_for
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 IMPORTED_BY = {"openvino": "openvino_import.py", "onnxruntime": "onnxruntime_import.py"}
 KEPT = ("PATH", "LD_LIBRARY_PATH", "TMPDIR", "OMP_NUM_THREADS")

@@ -14,6 +14,8 @@ import pytest
 
 from impasto.images import read_picture, resize_picture, write_picture
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent.parent
 
 NO_NETWORK = """

@@ -11,6 +11,8 @@ from safetensors.torch import load_file
 from impasto.cli.main import run
 from impasto.training.data import is_held_out
 
+pytestmark = pytest.mark.slow
+
 CONDITIONAL = ["conditional", "--content", "{pictures}", "--style", "{pictures}"]
 
 

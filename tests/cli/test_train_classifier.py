@@ -17,6 +17,8 @@ from impasto.cli.main import run
 from impasto.images import read_picture, write_picture
 from impasto.types import Picture
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"--crop": 32, "--width": 0.0625, "--batch": 8, "--dropout": 0, "--learning-rate": 0.003}
 
 

@@ -13,6 +13,8 @@ from safetensors.torch import load_file
 from impasto.cli.main import run
 from impasto.images import read_picture
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["--steps", 2, "--batch", 2, "--crop", 64, "--warmup", 1, "--quiet"]
 JUDGE = ["--judge", "compact"]
 

@@ -29,6 +29,8 @@ from impasto.options import TextureNetSynthesisOptions
 from impasto.runtimes.export import export_all
 from impasto.training.saving import save_network
 
+pytestmark = pytest.mark.slow
+
 MAKERS = {
     "transformer": lambda: TransformerNetwork(width=4, blocks=1),
     "texture-net": lambda: StylizingTextureNetwork(width=2),

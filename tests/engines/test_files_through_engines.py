@@ -14,6 +14,8 @@ from impasto.engines.catalog import OPTIONS, create_engine
 from impasto.images import LazyPicture, encode_picture, open_picture, read_picture, resize_picture
 from impasto.types import Picture
 
+pytestmark = pytest.mark.slow
+
 GATYS = {"descriptor": "compact", "steps": 1, "scales": 1, "style_layers": "relu3_1:1", "content_layers": "relu3_1:1"}
 DEEP = 1 / 1024
 

@@ -23,6 +23,8 @@ from impasto.images import LazyPicture, read_picture
 from impasto.optimization.memory import needs
 from impasto.options import FastOptions
 
+pytestmark = pytest.mark.slow
+
 LAUNCHER = (
     "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
     "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)"

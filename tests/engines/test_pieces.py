@@ -18,6 +18,8 @@ from impasto.optimization.checkpoint import Checkpoint
 from impasto.optimization.memory.needs import TILES, Need
 from impasto.options import GatysOptions
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pictures(request):

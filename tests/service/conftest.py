@@ -15,7 +15,7 @@ def make_postgresql(tmp_path_factory):
         yield make
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def database_url(request, tmp_path):
     """A new database, in each kind."""
     if request.param == "sqlite":

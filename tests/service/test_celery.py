@@ -18,6 +18,8 @@ from impasto.service.jobs import NewJob, new_id
 from impasto.service.settings import Settings
 from service.servers import redis_server, wait_for
 
+pytestmark = pytest.mark.slow
+
 FAST = {"engine": "fast", "options": {"size": 64}, "styles": [{"name": "great-wave"}], "format": "jpeg"}
 
 

@@ -7,6 +7,8 @@ import os
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 JOBS, FAULTS = (300, 100) if os.environ.get("CI") else (60, 27)
 
 

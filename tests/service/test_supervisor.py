@@ -12,6 +12,8 @@ import pytest
 
 from service.servers import free_port, wait_for
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def serve(tmp_path):

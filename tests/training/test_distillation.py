@@ -21,6 +21,8 @@ from impasto.training.distillation import (
 from impasto.weights.canonical import TORCHVISION
 from random_networks import he_tensors
 
+pytestmark = pytest.mark.slow
+
 
 def teacher_of(widths):
     shapes, channels = {}, 3

@@ -25,6 +25,8 @@ from impasto.service.stores.schema import jobs, outbox
 from impasto.service.stores.submissions import SQLSubmissions
 from impasto.service.stores.upkeep import SQLUpkeep
 
+pytestmark = pytest.mark.slow
+
 STEPS = int(os.environ.get("IMPASTO_MODEL_STEPS", "10000"))
 PER_RUN = 100
 LEASE, RETENTION = 10.0, Retention(inputs=200.0, results=400.0, rows=1e9)

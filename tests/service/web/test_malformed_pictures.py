@@ -16,6 +16,8 @@ from PIL import Image
 
 from service.servers import running_server, wait_for
 
+pytestmark = pytest.mark.slow
+
 MEMORY = 3 << 29
 """Bytes that the process may have that decodes pictures of strangers."""
 CODES = {"bad_image", "image_too_large", "image_too_small", "decode_failed"}

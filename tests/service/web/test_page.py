@@ -25,6 +25,8 @@ from impasto.gallery import StyleCatalog
 from impasto.images import encode_picture, read_picture, resize_picture
 from service.servers import free_port, missing, running_server
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(impasto.service.web.__file__).parent / "page"
 SCREENS = Path(__file__).parent / "screens"
 TEXTS = {code: json.loads((PAGE / "texts" / f"{code}.json").read_text()) for code in ("en", "zh")}
