@@ -25,9 +25,9 @@ class JobState(StrEnum):
     FAILED = "failed"
     """It has no result; ``error_code`` says why."""
     CANCELED = "canceled"
-    """Its owner did not want it any more."""
+    """Its owner cancelled it."""
     EXPIRED = "expired"
-    """It was finished, and what belonged to it has been deleted."""
+    """It was finished, and its data have been deleted."""
 
 
 OPEN = frozenset({JobState.QUEUED, JobState.RUNNING})

@@ -28,8 +28,8 @@
   x Interrupted                the user stopped the run; carries the best picture so far
 
 The library raises; only ``cli/`` prints and exits, and only the web layer turns an error into a status. The ``code`` of
-an error never changes: it is what a service answers when it refuses a request, and notes for a job that failed.
-Every message is one sentence that names the numbers and the remedy.
+an error never changes. A service returns it when it refuses a request, and stores it for a job that failed. Every
+message is one sentence that names the numbers and the remedy.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class UnknownNameError(UsageError):
     code = "unknown_name"
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        """Say that ``name`` is no ``kind`` (a singular noun), given the ``known`` names."""
+        """Build the message that ``name`` is not a ``kind`` (a singular noun), given the ``known`` names."""
         self.name = name
         names = sorted(known)
         nearest = difflib.get_close_matches(name, names, n=1)
@@ -76,13 +76,13 @@ class MissingDependencyError(UsageError):
     code = "engine_unavailable"
 
     def __init__(self, feature: str, package: str, extra: str) -> None:
-        """Say that ``feature`` needs ``package``, which the extra ``extra`` installs."""
+        """Build the message that ``feature`` needs ``package``, which the extra ``extra`` installs."""
         super().__init__(f"{feature} needs {package}: pip install 'impasto[{extra}]'")
 
 
 @contextmanager
 def needs_extra(feature: str, extra: str) -> Iterator[None]:
-    """Import what ``feature`` needs in this block, and if a package is not there, say which extra installs it.
+    """Guard the imports for ``feature`` in this block; if a package is missing, the error names its ``extra``.
 
     Raises:
         MissingDependencyError: an import in the block found no package of another project.
@@ -128,7 +128,7 @@ class RejectedError(ImageError):
     """A picture of a request is not taken by the service."""
 
     def __init__(self, code: str, text: str) -> None:
-        """Say ``text``; ``code`` is the reason."""
+        """Set the message to ``text`` and the reason to ``code``."""
         super().__init__(text)
         self.code = code
 
@@ -213,12 +213,12 @@ class RequestError(ServiceError):
     """A service refused what the client sent.
 
     Attributes:
-        status: of HTTP.
-        code: of the service.
+        status: the HTTP status.
+        code: the error code of the service.
     """
 
     def __init__(self, status: int, code: str, text: str) -> None:
-        """Say ``text``."""
+        """Set the message to ``text``."""
         super().__init__(text)
         self.status = status
         self.code = code
@@ -228,6 +228,6 @@ class Interrupted(ImpastoError):  # noqa: N818 - not a failure: the user asked f
     """The user stopped the run."""
 
     def __init__(self, picture: Picture) -> None:
-        """Carry the best ``picture`` so far, finished to the size and colours of a complete run."""
+        """Store the best ``picture`` so far, finished to the size and colours of a complete run."""
         super().__init__("interrupted; the best picture so far is kept")
         self.picture = picture

@@ -1,4 +1,4 @@
-"""Writing files, and folders, as a whole or not at all."""
+"""Atomic writing of files and folders: as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def check_folder(path: Path) -> None:
     """Refuse a path whose folder does not exist or that is a folder itself.
 
     Raises:
-        FileWriteError: one of the two.
+        FileWriteError: the folder does not exist, or the path is a folder.
     """
     if path.is_dir():
         raise FileWriteError(f"cannot write {path}: it is a folder; add a file name")
@@ -32,7 +32,7 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path``, whole or not at all.
 
     Raises:
-        FileWriteError: the folder is missing, or the disk or its permissions refuse.
+        FileWriteError: the folder is missing, or the file cannot be written.
     """
     with whole_file(path) as temporary:
         temporary.write_bytes(data)
@@ -40,13 +40,13 @@ def write_whole(path: Path, data: bytes) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary name in the same folder to write to, and rename that in the end: no half file is ever seen.
+    """Yield a temporary path in the same folder, and rename it to ``path`` at the end; no partial file is ever visible.
 
     Raises:
-        FileWriteError: the folder is missing, or the disk or its permissions refuse.
+        FileWriteError: the folder is missing, or the file cannot be written.
     """
     check_folder(path)
-    target = Path(os.path.realpath(path))  # a link stays a link; what it points at is replaced
+    target = Path(os.path.realpath(path))  # a link stays a link; its target is replaced
     temporary = target.with_name(f".impasto-{uuid4().hex}.part")
     try:
         try:
@@ -63,12 +63,12 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder beside ``folder`` to fill, and rename that in the end: no half folder is ever seen.
+    """Yield a temporary folder beside ``folder``, and rename it at the end; no partial folder is ever visible.
 
-    Where another process was faster, its folder stays.
+    If another process finishes first, its folder stays.
 
     Raises:
-        FileWriteError: the disk or its permissions refuse.
+        FileWriteError: the disk is full, or a permission is missing.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

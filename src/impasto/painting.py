@@ -1,4 +1,4 @@
-"""The request: what is to be painted, and how. Command line, Python, jobs and their workers all make a `Painting`."""
+"""The request to paint, a `Painting`; command line, Python, jobs and their workers all use it."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 MaskSource: TypeAlias = "PictureSource | Literal['alpha']"
 WeightedStyle: TypeAlias = "StyleSource | tuple[StyleSource, float]"
 Sources: TypeAlias = "Mapping[str, StyleSource]"
-"""Pictures by the keys that a `Painting` has for them, and 'content'."""
+"""Pictures by the keys that a `Painting` uses, with the content as 'content'."""
 
 SourceT = TypeVar("SourceT")
 
 CONTENT = "content"
 ALPHA = "alpha"
-"""The mask that is no picture: what is not transparent in the content."""
+"""The mask that is not a separate picture: the content's own alpha channel."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class StyleChoice:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse a weight that means nothing."""
+        """Refuse an invalid weight."""
         check_weight(self.weight)
 
     def read(self, sources: Sources) -> Style:
@@ -69,12 +69,12 @@ class Painting:
     options: EngineOptions
     styles: tuple[StyleChoice, ...] = ()
     masks: tuple[str, ...] = ()
-    """Where each style applies: keys of sources, or `ALPHA`; one for each style, or none."""
+    """Masks of the styles: keys of sources, or `ALPHA`; one for each style, or none."""
     format: str | None = None
-    """Of the result, such as 'png'; None is the content's."""
+    """Format of the result, such as 'png'; None stands for the content's format."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be painted before anything is read."""
+        """Refuse an invalid request before any picture is read."""
         if self.format is not None and self.format not in SUFFIXES:
             raise UnknownNameError("format", self.format, SUFFIXES)
         if self.row.styles == "any":
@@ -91,7 +91,7 @@ class Painting:
         """Read what `as_json` returned.
 
         Raises:
-            UnknownNameError, UsageError: another version of impasto knows what this one does not.
+            UnknownNameError, UsageError: the values are of another version of impasto and not valid in this one.
         """
         return cls(
             values["engine"],
@@ -105,7 +105,7 @@ class Painting:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Return this as JSON values, options only as far as they were given."""
+        """Return the request as JSON values, with only those options that were given."""
         return {
             "engine": self.engine,
             "options": self.options.model_dump(mode="json", exclude_unset=True),
@@ -125,7 +125,7 @@ class Painting:
         return engine_row(self.engine)
 
     def check_gallery(self) -> None:
-        """Refuse names that are not in the gallery, or have no picture there where the engine needs one.
+        """Refuse styles that are not in the gallery, or that have no picture although the engine needs one.
 
         Raises:
             UnknownNameError, UsageError, StyleError: see `read_styles`.
@@ -138,9 +138,9 @@ class Painting:
         """Look up the styles.
 
         Raises:
-            ImageError, StyleError: one cannot be read.
-            UnknownNameError: the gallery has none of this name.
-            UsageError: it is a code without a picture, and the engine needs the picture.
+            ImageError, StyleError: a style cannot be read.
+            UnknownNameError: the gallery has no style of this name.
+            UsageError: a style is a code without a picture, and the engine needs a picture.
         """
         styles = tuple(choice.read(sources) for choice in self.styles)
         if not self.row.codes:
@@ -153,7 +153,7 @@ class Painting:
 
         Raises:
             ImageError: a picture cannot be read.
-            UsageError: the content is to be its own mask, and is opaque.
+            UsageError: a mask is 'alpha', but the content is opaque.
         """
         content = _opened(sources[CONTENT])
         masks = tuple(alpha_mask(content) if mask == ALPHA else _opened(sources[mask]) for mask in self.masks)
@@ -162,7 +162,7 @@ class Painting:
     def create_engine(
         self, *, on_download: Callable[[int, int | None], None] | None = None, network: Any = None
     ) -> Engine:
-        """Make the engine with the options: see `impasto.engines.catalog.create_engine`."""
+        """Create the engine with the options: see `impasto.engines.catalog.create_engine`."""
         return create_engine(self.engine, self.options, on_download=on_download, network=network)
 
 
@@ -206,17 +206,17 @@ def paint(
     engine: Engine | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Picture:
-    """Paint.
+    """Carry out the request ``painting``, and return the picture.
 
     Args:
-        painting: what, and how.
-        sources: its pictures.
+        painting: the request.
+        sources: the pictures of the request, by key.
         on_step: called after every step; an exception from it stops the run.
-        engine: that of the painting, if there is one already.
+        engine: the engine of the painting, if it has already been created.
         checkpoint: where to keep the state of the run.
 
     Raises:
-        ImpastoError: with one sentence about what is wrong.
+        ImpastoError: the message is one sentence about the problem.
     """
     made = engine or painting.create_engine()
     return made.stylize(painting.read(sources), on_step=on_step, checkpoint=checkpoint)
@@ -237,21 +237,21 @@ def stylize(
         content: the content image: a path, the bytes of a file, a PIL image, an array (H, W[, 3 or 4]) or a Picture.
         style: the style image, in the same forms, or a style of the gallery by its name; or ``(style, weight)``; or a
             list or tuple of these, to be mixed. Networks that were trained for one style need none.
-        engine: how: 'nnst', optimisation by nearest neighbours; 'fast', one pass through a trained network; 'gatys',
+        engine: 'nnst', optimisation by nearest neighbours; 'fast', one pass through a trained network; 'gatys',
             optimisation of Gram matrices; or one of the networks that 'impasto train' trains: 'adain', 'sanet',
             'transformer', 'texture-net'.
-        mask: where the style applies, white, and where the content stays, black or transparent: a picture in the same
-            forms, of any size, or 'alpha', what is not transparent in the content; with several styles a list or tuple
-            of one for each. Where masks overlap, styles are mixed by their weights.
+        mask: white where the style applies, black or transparent where the content stays: a picture in the same forms,
+            of any size, or 'alpha' for the content's own alpha channel. With several styles, a list or tuple with one
+            mask for each. Where masks overlap, styles are mixed by their weights.
         on_step: called after every step with an `impasto.Step`.
-        **options: of the engine, by the names of its options model (`impasto.NnstOptions`, `impasto.FastOptions`, ...);
+        **options: options of the engine, by the names in its model (`impasto.NnstOptions`, `impasto.FastOptions`, ...);
             unknown ones are refused.
 
     Returns:
         The stylized image, as large as the content image unless ``size`` says otherwise.
 
     Raises:
-        ImpastoError: with one sentence about what is wrong; `impasto.errors` lists the kinds.
+        ImpastoError: the message is one sentence about the problem; `impasto.errors` lists the kinds.
 
     Example:
         ``impasto.write_picture(impasto.stylize("photo.jpg", "painting.jpg", size=512), "out.png")``

@@ -14,10 +14,10 @@ class Registry:
     def __init__(self, kind: str, entries: list[tuple[str, str]], *, extra: str = "torch") -> None:
         """Take ``(name, "module:attribute")`` rows for one ``kind``, a singular noun.
 
-        ``extra`` is named as the remedy if a module's dependency is missing.
+        If a dependency of a module is missing, the error names ``extra`` as the remedy.
 
         Raises:
-            ValueError: a name stands twice.
+            ValueError: a name appears twice.
         """
         self.kind = kind
         self.extra = extra
@@ -33,7 +33,7 @@ class Registry:
         return tuple(self._targets)
 
     def load(self, name: str) -> Any:
-        """Import and return what stands behind ``name``.
+        """Import and return the attribute that is registered as ``name``.
 
         Raises:
             UnknownNameError: no such name; the message suggests the nearest.

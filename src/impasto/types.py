@@ -1,4 +1,4 @@
-"""The words everybody shares: Picture, Features, Step, OnStep."""
+"""Types that the whole package shares: Picture, Features, Step, OnStep."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 
 StyleKinds: TypeAlias = Literal["any", "own"]
-"""Which styles an engine takes: names of the gallery and pictures, or none but that of its network."""
+"""Styles that an engine takes. 'any': names of the gallery, and pictures. 'own': only the style of its network."""
 
 Features: TypeAlias = "Mapping[str, torch.Tensor]"
 """Activations by layer name (``relu4_1``): each float, shape (N, C, H, W)."""
@@ -23,7 +23,7 @@ Features: TypeAlias = "Mapping[str, torch.Tensor]"
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """An image outside of any network: what files decode to and every engine takes and gives."""
+    """An image outside of any network: decoded from a file, or the input or output of an engine."""
 
     pixels: FloatArray
     """float32, shape (H, W, 3), sRGB (with its transfer curve), range [0, 1]."""
@@ -32,11 +32,11 @@ class Picture:
     bit_depth: int = 8
     """Bits per channel of the file it came from and of the file it should become: 8, 16, or 32 (float)."""
     icc: bytes | None = None
-    """The ICC profile of the file it came from, if that was not sRGB; the pixels are sRGB all the same."""
+    """The ICC profile of the file it came from, if that was not sRGB; the pixels are sRGB in any case."""
     format: str | None = None
     """The format of the file it came from: 'jpeg', 'png', 'tiff', 'webp', 'avif', 'gif'; None if made in memory."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """What made the picture (engine, settings, seed, model hashes); written into files that can carry it."""
+    """Provenance of the picture (engine, settings, seed, model hashes); written into files that can carry it."""
 
     def __post_init__(self) -> None:
         """Refuse shapes and types that the rest of the library does not expect."""
@@ -59,7 +59,7 @@ class Picture:
 
     @property
     def over_white(self) -> FloatArray:
-        """The pixels as they look on white paper."""
+        """The pixels composited over white."""
         return self.pixels if self.alpha is None else 1 - (1 - self.pixels) * self.alpha[:, :, None]
 
     def _repr_png_(self) -> bytes:
@@ -74,7 +74,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of progress, of any engine: the only progress type there is."""
+    """One step of progress; all engines use this type."""
 
     done: int
     """Steps finished, counted over all scales."""
@@ -87,9 +87,9 @@ class Step:
     losses: Mapping[str, float]
     """Weighted losses by name ('content', 'style', 'tv', 'total'); empty for engines without any."""
     preview: Callable[[], Picture]
-    """The picture as it stands, at the working scale; costs nothing until called."""
+    """Function that returns the current picture at the working scale; computed only when called."""
     note: str = ""
-    """What the engine did that the user should know (a rolled-back step, another optimizer); mostly empty."""
+    """Notice for the user about an event in the engine (a rolled-back step, another optimizer); mostly empty."""
 
 
 OnStep: TypeAlias = Callable[[Step], None]

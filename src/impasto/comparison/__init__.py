@@ -1,1 +1,1 @@
-"""One pair of pictures under many options, and what layers know of one picture."""
+"""Comparisons of options on one pair of pictures, and reconstructions of a picture from single layers."""

@@ -1,4 +1,4 @@
-"""Seconds, memory and distances of every engine on this machine, measured as whole commands in turn."""
+"""Benchmark of the engines on this machine: seconds, memory and distances of whole commands, run in turn."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from impasto.engines.base import Style
 
-# A process begins with the peak of the one that starts it; this one is small.
+# The peak memory of a process starts at that of its parent, so commands are started from this small process.
 _LAUNCHER = """
 import json, subprocess, sys, time
 started = time.monotonic()
@@ -45,15 +45,15 @@ _COMMITTED = files("impasto.bundled") / "bench.json"
 
 @dataclass(frozen=True)
 class Figures:
-    """Measurements of one engine at one size, run as a command of its own."""
+    """Measurements of one engine at one size, run as a separate command."""
 
     engine: str
     size: int
     """Long side in pixels."""
     seconds: float
-    """From the start of the command to its end, the median of the runs."""
+    """Time from the start of the command to its end, the median of the runs."""
     memory: int | None
-    """Bytes that the command had resident at most; None where the system does not say."""
+    """Peak resident memory of the command in bytes; None where the system does not report it."""
     content: float | None
     """Distance from the content, as `impasto compare` measures; None without PyTorch."""
     style: float | None
@@ -69,16 +69,16 @@ def measure_engines(
     runs: int,
     on_run: Callable[[str], None],
 ) -> list[Figures]:
-    """Run each of ``engines`` at each of ``sizes``, all in turn, so many times.
+    """Run each of ``engines`` at each of ``sizes`` in turn, and repeat this ``runs`` times.
 
     Args:
         content: the picture to paint.
-        style: as the command line names it.
-        looked_at: the same style, with a picture, for the distances.
-        engines: by name.
+        style: the style, as the command line names it.
+        looked_at: the same style, with a picture, to measure the distances.
+        engines: names of the engines.
         sizes: long sides of the results in pixels.
-        runs: how often; seconds are medians, memory is the largest.
-        on_run: called after each with a sentence.
+        runs: number of runs; seconds are the median of the runs, memory is the maximum.
+        on_run: called after each run with a sentence.
 
     Raises:
         ImpastoError: a command failed; with what it said.
@@ -102,17 +102,17 @@ def measure_engines(
 
 
 def write_figures(figures: Sequence[Figures], runs: int, path: Path) -> None:
-    """Write ``figures`` as JSON, with the machine.
+    """Write ``figures`` as JSON, with a description of the machine.
 
     Raises:
-        FileWriteError: the disk or its permissions refuse.
+        FileWriteError: the file cannot be written.
     """
     facts = {"machine": _machine(), "runs": runs, "figures": [asdict(each) for each in figures]}
     write_whole(path, json.dumps(facts, indent=1).encode() + b"\n")
 
 
 def as_table(figures: Sequence[Figures]) -> str:
-    """Return ``figures`` in Markdown, beside those of the machine that impasto was released from."""
+    """Return ``figures`` as a Markdown table, beside those of the machine that impasto was released from."""
     committed = _committed()
     lines = [
         "| engine | size | seconds | of the committed | memory, MB | content | style |",
@@ -154,7 +154,7 @@ def _timed(command: Sequence[str]) -> tuple[float, int | None]:
 
 
 def _measure(content: Path, style: Style) -> Callable[[Path], tuple[float | None, float | None]]:
-    """Return what measures the distances of a result from content and style."""
+    """Return a function that measures the distances of a result from content and style."""
     if find_spec("torch") is None:
         return lambda result: (None, None)
     from impasto.comparison.compare import DistanceMeasure

@@ -1,4 +1,4 @@
-"""One pair of pictures under many options, judged by one measure."""
+"""Comparison of many options on one pair of pictures, with one measure."""
 
 from __future__ import annotations
 
@@ -44,14 +44,15 @@ class Result:
     picture: Picture | None = None
     """None if it failed."""
     losses: Mapping[str, float] = field(default_factory=dict)
-    """Of the last step, with the weights of the variant."""
+    """Losses of the last step, with the weights of the variant."""
     distances: Mapping[str, float] = field(default_factory=dict)
-    """'content' and 'style' as `DistanceMeasure` says, the same for all variants."""
+    """'content' and 'style' distances by `DistanceMeasure`, the same measure for all variants."""
     seconds: float = 0.0
     error: str = ""
-    """Why it failed."""
+    """Reason of the failure."""
     peak_memory: int | None = None
-    """Of the process while it painted, in bytes, what was there before included; None where the system does not say."""
+    """Peak memory in bytes of the process while it painted, including memory that it held before; None where the system
+    does not report it."""
 
 
 def compare(
@@ -66,16 +67,16 @@ def compare(
     A variant that fails yields a result that says why, and the next one is tried.
 
     Args:
-        inputs: what to paint.
-        variants: how; at least one.
+        inputs: the pictures.
+        variants: the options; at least one variant.
         on_step: called after every step with the progress over all variants; an exception from it stops the run.
-        load: gives a descriptor network; called once for all variants that share one.
+        load: loads a descriptor network; called once for all variants that share one.
 
     Raises:
         UsageError: there is no such descriptor or device (of the first variant of engine 'gatys', or by default; its
             descriptor is the measure).
         WeightsError: its weights cannot be fetched or read.
-        Interrupted: KeyboardInterrupt arrived; carries the best picture of the variant at work.
+        Interrupted: KeyboardInterrupt arrived; carries the best picture of the current variant.
     """
 
     @functools.cache
@@ -112,12 +113,13 @@ def _descent_options(variants: Sequence[Variant]) -> DescentOptions:
 class DistanceMeasure:
     """Distances of pictures from a content image and from style images, the same measure for every engine.
 
-    At the size of the picture, 0 for the same: content as the mean squared difference of relu4_2, each channel scaled
-    to mean 0 and variance 1; style as the relative squared distance of Gram matrices, mean over relu1_1 to relu5_1.
+    Distances are measured at the size of the picture; equal pictures have distance 0. The content distance is the mean
+    squared difference of relu4_2, each channel scaled to mean 0 and variance 1. The style distance is the relative
+    squared distance of Gram matrices, mean over relu1_1 to relu5_1.
     """
 
     def __init__(self, inputs: StylizeInputs, network: Descriptor, device: torch.device) -> None:
-        """Take the content image and the style images, and the network with the device of its weights.
+        """Use the content image and the style images of ``inputs``, and ``network``, whose weights are on ``device``.
 
         Raises:
             UnknownNameError: ``network`` lacks one of the layers.
@@ -129,7 +131,7 @@ class DistanceMeasure:
 
     @torch.no_grad()
     def __call__(self, picture: Picture) -> dict[str, float]:
-        """Measure ``picture``: 'content' and 'style'."""
+        """Return the distances 'content' and 'style' of ``picture``."""
         width, height = fit_layers(picture.width, picture.height, max(picture.width, picture.height), self._minimum)
         content = self._see(self._inputs.content.read(), width, height, CONTENT_LAYERS)
         styles = []

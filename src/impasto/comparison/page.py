@@ -1,4 +1,4 @@
-"""A comparison as one HTML file that needs no other: for phones and for screens, light and dark."""
+"""A comparison as one self-contained HTML file, for phones and for screens, light and dark."""
 
 from __future__ import annotations
 
@@ -31,36 +31,36 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; padding: .6em; border: 1px
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture of the page, or why there is none."""
+    """One picture of the page, or the reason that it is missing."""
 
     file: str
-    """The name it has where pictures are written one by one."""
+    """File name of the picture where pictures are written separately."""
     result: Result
     command: str
-    """That makes it again."""
+    """Command that makes the picture again."""
 
 
 @dataclass
 class Page:
-    """All that a comparison shows; its entries come one by one."""
+    """The content of a comparison page; entries are added one by one."""
 
     title: str
     note: str
-    """What to look for; paragraphs are separated by empty lines."""
+    """Advice on what to look for; paragraphs are separated by empty lines."""
     inputs: list[tuple[str, Picture]]
     """Captions and pictures."""
     columns: int
-    """How many of ``entries`` make a row."""
+    """Number of ``entries`` in a row."""
     entries: list[Entry] = field(default_factory=list)
 
     @property
     def rows(self) -> list[list[Entry]]:
-        """The entries in rows, of which the last may be shorter."""
+        """The entries in rows; the last row may be shorter."""
         return [self.entries[start : start + self.columns] for start in range(0, len(self.entries), self.columns)]
 
 
 def comparison_page(page: Page) -> str:
-    """Return the page as HTML whose pictures are part of it."""
+    """Return the page as HTML with embedded pictures."""
     paragraphs = "".join(f"<p>{escape(text)}</p>" for text in page.note.split("\n\n") if text.strip())
     inputs = "".join(_figure(picture, escape(caption)) for caption, picture in page.inputs)
     return f"""<!DOCTYPE html>

@@ -1,7 +1,7 @@
 """Reconstructions of an image from single layers: Gatys, Ecker and Bethge (2016), figure 1.
 
-From white noise, each picture is changed until the descriptor network sees in it what it saw in the image: the
-activations of one layer (content), or only their statistics on some layers (style).
+Each picture starts as white noise. It is optimised until the descriptor network's response to it matches that to the
+image: the activations of one layer (content), or only the statistics of activations on some layers (style).
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """A picture that some layers cannot tell from the image."""
+    """A picture whose activations on some layers match those of the image."""
 
     kind: Literal["content", "style"]
     layers: tuple[str, ...]
     picture: Picture
     losses: Mapping[str, float] = field(default_factory=dict)
-    """Of the last step, weighted; the first name is ``kind``."""
+    """Weighted losses of the last step; the first name is ``kind``."""
     seconds: float = 0.0
 
 
@@ -61,10 +61,10 @@ def reconstruct(
     """Reconstruct ``image`` from each of the layers that ``options`` name, and yield the pictures as they come.
 
     Args:
-        image: what to reconstruct; transparency is ignored.
-        options: of the method.
+        image: the image to reconstruct; transparency is ignored.
+        options: the options of the method.
         on_step: called after every step with the progress over all pictures; an exception from it stops the run.
-        load: gives the descriptor network.
+        load: loads the descriptor network.
 
     Raises:
         UsageError: there is no such descriptor, layer or device.
@@ -126,9 +126,10 @@ def _reconstruct(
 
 
 def _tv_weight(descriptor: Descriptor, layers: tuple[str, ...], options: ReconstructOptions) -> float:
-    """Total variation counts in proportion to the pixels that one activation of the deepest layer stands for.
+    """Weight of total variation, in proportion to the pixels that one activation of the deepest layer stands for.
 
-    These are what the layer leaves open, and what would stay noise. Differs from Gatys et al. (2016), who take none.
+    The layer does not determine these pixels, so they would stay noise. Differs from Gatys et al. (2016), who do not
+    use total variation.
     """
     pixels_per_position = max(descriptor.minimum_size(layer) // 2 for layer in layers) ** 2
     return options.tv_weight * pixels_per_position / 256

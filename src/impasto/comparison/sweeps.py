@@ -22,12 +22,12 @@ _RECIPE_KEYS = ("title", "note", "options", "sweep")
 
 @dataclass(frozen=True)
 class Sweep:
-    """Options that change together, and the values they take."""
+    """Options that change together, and their values."""
 
     names: tuple[str, ...]
-    """Of options, as in their model: ``style_weight``."""
+    """Names of the options, as in their model: ``style_weight``."""
     choices: tuple[tuple[Any, ...], ...]
-    """Each holds one value per name."""
+    """Combinations of values; each holds one value per name."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Recipe:
 
     sweeps: tuple[Sweep, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
-    """That all pictures share, by name."""
+    """Options that all pictures share, by name."""
     title: str = ""
     note: str = ""
-    """What to look for."""
+    """Advice on what to look for."""
 
 
 @dataclass(frozen=True)
@@ -47,26 +47,27 @@ class Variant:
     """One picture of a comparison."""
 
     column: str
-    """What its column has in common, like ``style-weight 10``."""
+    """Label of the picture's column, like ``style-weight 10``."""
     row: str
-    """What its row has in common; '' if there is one row."""
+    """Label of the picture's row; '' if there is only one row."""
     engine: str
     options: EngineOptions
-    """Of the engine's own model."""
+    """Options in the engine's own model."""
 
     @property
     def label(self) -> str:
-        """Column and row in words, which tell it from the others."""
+        """Column and row in words, unique among the variants."""
         return ", ".join(filter(None, [self.column, self.row]))
 
 
 def parse_sweep(text: str) -> Sweep:
     """Read ``style-weight=1,10``, or ``style-weight:content-weight=100:1,1:100`` for options that change together.
 
-    Values are separated by commas; by semicolons if there is one, as in ``style-layers=relu1_1,relu2_1;relu4_1``.
+    Values are separated by commas. If the text contains a semicolon, they are separated by semicolons instead, as in
+    ``style-layers=relu1_1,relu2_1;relu4_1``.
 
     Raises:
-        UsageError: the text says something else.
+        UsageError: the text has another form.
     """
     left, _, right = text.partition("=")
     names = tuple(_model_name(name) for name in left.split(":"))
@@ -86,7 +87,7 @@ def parse_sweep(text: str) -> Sweep:
 
 
 def engine_sweep(text: str) -> Sweep:
-    """Read ``fast,gatys,transformer:FOLDER``: engines, and the networks of those that need one.
+    """Read ``fast,gatys,transformer:FOLDER``: engines, with the networks of those that need one.
 
     Raises:
         UsageError: an engine has no name.
@@ -106,7 +107,7 @@ def read_recipe(path: Path) -> Recipe:
     Each ``[[sweep]]`` has lists of values by option; the options of one ``[[sweep]]`` change together.
 
     Raises:
-        UsageError: there is no such file, or it says something else.
+        UsageError: there is no such file, or it has other content.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -132,19 +133,19 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def combine(sweeps: Sequence[Sweep], base: Mapping[str, Any]) -> list[list[Variant]]:
-    """Combine every choice with every other: the first sweep makes the columns, all others together the rows.
+    """Combine every choice with every other: the first sweep gives the columns, all others together give the rows.
 
     Args:
         sweeps: at least one; 'engine' counts as an option, whose default is 'gatys'.
-        base: values by option that all pictures share, as far as their engines have it; a sweep of the same option
-            wins.
+        base: values by option that all pictures share; engines that lack an option ignore it. A sweep of the same
+            option takes precedence.
 
     Returns:
         Rows of variants, all as long as the first sweep.
 
     Raises:
         UnknownNameError: there is no such option.
-        UsageError: no sweep, an option in two of them, or a value that its option does not take.
+        UsageError: there is no sweep, an option is in two sweeps, or an option does not take a value.
     """
     if not sweeps:
         raise UsageError(f"there is nothing to compare; give a recipe, or a sweep: {_SYNTAX}")
@@ -179,7 +180,7 @@ def _engine(values: Mapping[str, Any]) -> str:
 
 
 def _parsed(base: Mapping[str, Any], swept: Mapping[str, Any]) -> tuple[str, EngineOptions]:
-    """Return engine and options; what all pictures share counts as far as this engine has it."""
+    """Return engine and options; shared options that this engine lacks are ignored."""
     engine = _engine({**base, **swept})
     model = OPTIONS[engine]
     shared = {name: value for name, value in base.items() if name in model.model_fields}

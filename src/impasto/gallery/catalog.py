@@ -1,4 +1,4 @@
-"""The styles by name: those in the wheel, and one's own."""
+"""Catalog of styles by name: the bundled ones, and the user's own."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class StyleCatalog:
-    """The bundled styles and those in one folder, which come first where names are the same.
+    """The bundled styles and those in one folder, which take precedence where names are the same.
 
     Attributes:
-        folder: of one's own styles; ``IMPASTO_STYLES_DIR``, or the user's data folder.
+        folder: the folder of the user's own styles: ``IMPASTO_STYLES_DIR``, or in the user's data folder.
     """
 
     def __init__(self) -> None:
@@ -49,16 +49,16 @@ class StyleCatalog:
         return replace(read_style_file(self.path(name)), name=name)  # files may have been renamed
 
     def readable(self) -> Iterator[GalleryStyle]:
-        """Give all styles whose files are whole: a damaged one does not hide the others."""
+        """Yield all styles whose files can be read; damaged ones are skipped."""
         for name in self.paths():
             with suppress(StyleError):
                 yield self.get(name)
 
     def add(self, style: GalleryStyle) -> Path:
-        """Keep ``style`` in the folder, in place of another of that name; return its file.
+        """Write ``style`` to the folder, in place of another of the same name; return its file.
 
         Raises:
-            UsageError: the name would make no file name.
+            UsageError: the name is not valid as a file name.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{check_name(style.name)}{SUFFIX}"
@@ -66,11 +66,11 @@ class StyleCatalog:
         return path
 
     def remove(self, name: str) -> None:
-        """Delete one's own style ``name``.
+        """Delete the user's own style ``name``.
 
         Raises:
             UnknownNameError: there is none of that name.
-            UsageError: it is part of impasto.
+            UsageError: it is a bundled style.
         """
         path = self.path(name)
         if path.parent == BUNDLED:
@@ -92,10 +92,10 @@ class StyleCatalog:
 
 
 def check_name(name: str) -> str:
-    """Return ``name``, which is fit for a style.
+    """Return ``name`` if it is valid for a style.
 
     Raises:
-        UsageError: it is not.
+        UsageError: the name is not valid.
     """
     if not _NAME.fullmatch(name):
         raise UsageError(f"style name is {name!r}; use small letters, digits and hyphens, like great-wave")
@@ -103,10 +103,10 @@ def check_name(name: str) -> str:
 
 
 def name_from(path: Path) -> str:
-    """Make a style's name of a file's: ``The Great Wave (1831).jpg`` becomes ``the-great-wave-1831``.
+    """Derive a style's name from a file's: ``The Great Wave (1831).jpg`` becomes ``the-great-wave-1831``.
 
     Raises:
-        UsageError: nothing is left of it.
+        UsageError: no usable character is left.
     """
     name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")
     if not name:

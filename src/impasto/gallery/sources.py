@@ -17,12 +17,14 @@ StyleSource: TypeAlias = "PictureSource | GalleryStyle"
 
 
 def as_style_source(source: StyleSource) -> Picture | GalleryStyle:
-    """Return a picture, whatever it is given as, or a style of the gallery, given as itself, its file or its name.
+    """Return the picture or the gallery style that ``source`` stands for.
+
+    A picture may be given in any form. A gallery style may be given as itself, its file or its name.
 
     Raises:
         ImageError: the picture cannot be read.
         StyleError: the style file cannot be read.
-        UnknownNameError: neither a file nor a style is called so.
+        UnknownNameError: neither a file nor a style has this name.
     """
     if isinstance(source, GalleryStyle):
         return source
@@ -36,7 +38,7 @@ def as_style_source(source: StyleSource) -> Picture | GalleryStyle:
 
 
 def style_path(source: str | Path) -> Path:
-    """Return the file of a style that is given as its name in the gallery, or else ``source`` itself."""
+    """Return the file of a style that is given by its name in the gallery; return any other ``source`` as it is."""
     path = Path(source)
     return StyleCatalog().paths().get(path.name, path) if _is_name(source) else path
 

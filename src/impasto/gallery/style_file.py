@@ -1,4 +1,4 @@
-"""The ``.style`` file: the code of one style, what it is called, and which network understands it."""
+"""The ``.style`` file: the code of one style, its names, and the network that the code belongs to."""
 
 from __future__ import annotations
 
@@ -33,29 +33,29 @@ class GalleryStyle:
     """A style without its image."""
 
     name: str
-    """Small letters, digits and hyphens: ``great-wave``."""
+    """Lower-case letters, digits and hyphens: ``great-wave``."""
     code: FloatArray
     """(code_size): scales and shifts of every normalisation of the network."""
     network: str
-    """sha256 of the weights of the network whose code this is."""
+    """sha256 of the weights of the network that the code belongs to."""
     title: str = ""
     artist: str = ""
     year: str = ""
     license: str = ""
-    """Of the style image."""
+    """Licence of the style image."""
     swatch: bytes = b""
     """A small picture painted in this style, as a WebP file."""
     image: bytes = b""
-    """A picture in this style for engines that look at one, as a JPEG file; empty if there is none."""
+    """A picture in this style for engines that need a style image, as a JPEG file; empty if there is none."""
     layers: Mapping[str, FloatArray] = field(default_factory=dict)
-    """Weights that the style was learned with in place of the network's own, by their names."""
+    """Weights, by name, that replace the network's own; the style was learned with them."""
 
     @property
     def picture(self) -> Picture | None:
-        """A picture in this style, for engines that look at one; None if the file has none.
+        """A picture in this style, for engines that need a style image; None if the file has none.
 
         Raises:
-            StyleError: it is damaged.
+            StyleError: the picture is damaged.
         """
         if not self.image:
             return None
@@ -66,18 +66,18 @@ class GalleryStyle:
 
 
 def encode_style_image(picture: Picture, quality: int = _IMAGE_QUALITY) -> bytes:
-    """Return ``picture`` as the JPEG file that a style carries: at most 768 pixels, over white where transparent."""
+    """Return ``picture`` as the JPEG file of a style file: at most 768 pixels, composited over white."""
     size = fit_size(picture.width, picture.height, min(_IMAGE_SIDE, max(picture.width, picture.height)))
     plain = Picture(resize_picture(Picture(picture.over_white), *size).pixels)
     return encode_picture(plain, "jpeg", quality=quality)
 
 
 def write_style_file(style: GalleryStyle, path: Path) -> None:
-    """Write ``style`` to ``path``; its numbers are kept in float16.
+    """Write ``style`` to ``path``, with its numbers as float16.
 
     Raises:
         StyleError: it has numbers that float16 cannot hold.
-        FileWriteError: the folder is missing, or the disk refuses.
+        FileWriteError: the folder is missing, or the file cannot be written.
     """
     with np.errstate(over="ignore"):
         code = style.code.astype("<f2")
@@ -104,7 +104,7 @@ def read_style_file(path: Path) -> GalleryStyle:
     """Read what `write_style_file` wrote.
 
     Raises:
-        StyleError: the file is missing, damaged, from a newer impasto, or no style.
+        StyleError: the file is missing, damaged, from a newer impasto, or not a style.
     """
     try:
         if path.stat().st_size > _LARGEST:

@@ -16,11 +16,11 @@ class Runtime(Protocol):
     """A network that is ready to run. Sizes of inputs may change from call to call."""
 
     def run(self, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """Compute all outputs, by name, from all ``inputs``, by name: float32 arrays.
+        """Compute all outputs from all ``inputs``; both are float32 arrays by name.
 
         Raises:
             UsageError: an input is missing, unknown, or has another number of dimensions.
         """
 
     def release(self) -> None:
-        """Give back the memory that the last run took, where it is kept for the next; the network stays loaded."""
+        """Free the memory that is kept from the last run for the next one; the network stays loaded."""

@@ -1,4 +1,4 @@
-"""A network in which some layers have other weights: its graphs, unchanged, beside another file of weights."""
+"""A network with replaced weights in some layers: its unchanged graphs beside another file of weights."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def changed_folder(folder: Path, layers: Mapping[str, FloatArray], cache: Path) -> Path:
-    """Return a folder like that of an exported network, but with ``layers``; it is made once, and kept.
+    """Return a copy of an exported network's folder with replaced ``layers``; the copy is made once, and kept.
 
     Args:
-        folder: of the network.
-        layers: other weights, by their names in its file of weights, which holds float16.
-        cache: where such folders are kept.
+        folder: the folder of the network.
+        layers: the new weights, by their names in the network's file of weights, which holds float16.
+        cache: the folder in which such copies are kept.
 
     Raises:
         StyleError: the network has no such layers.

@@ -1,4 +1,4 @@
-"""From descriptor weights to the graphs that engines run without PyTorch."""
+"""Export of descriptor weights to the graphs that engines run without PyTorch."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _FUNCTIONS: dict[GraphsOf, tuple[type[NeighborGraphs | StatisticsGraphs], str]] 
     "neighbors": (NeighborGraphs, "conv4_1"),
     "statistics": (StatisticsGraphs, "conv5_1"),
 }
-"""Classes, and the last convolution that each needs."""
+"""Classes of graphs, each with the last convolution that it needs."""
 
 
 def write_graphs(functions: NeighborGraphs | StatisticsGraphs, folder: Path, weights: Path) -> None:
-    """Write the graphs of ``functions`` into ``folder``; they share the tensors of the file ``weights`` in it."""
+    """Write the graphs of ``functions`` into ``folder``; they share the tensors of its file ``weights``."""
     for graph in functions.graphs():
         export(graph, folder / f"{graph.name}.onnx", weights)
 
@@ -43,13 +43,13 @@ def write_graphs(functions: NeighborGraphs | StatisticsGraphs, folder: Path, wei
 def stored_graphs(
     name: str, graphs: GraphsOf, cache: Path, on_download: Callable[[int, int | None], None] | None = None
 ) -> Path:
-    """Return the folder of the graphs of the descriptor ``name``, which are made once and kept in ``cache``.
+    """Return the folder of the descriptor ``name``'s graphs; they are made once and kept in ``cache``.
 
     Raises:
         UnknownNameError: there is no such descriptor.
         WeightsError: its weights cannot be fetched or read.
         FileWriteError: the graphs cannot be kept.
-        UsageError: it has not all layers that the graphs need.
+        UsageError: it lacks layers that the graphs need.
     """
     network = load_encoder(name, on_download=on_download)
     functions, deepest = _FUNCTIONS[graphs]
@@ -69,7 +69,7 @@ def stored_graphs(
 
 
 def load_weights(path: Path) -> VGG:
-    """Build the network of the file beside a descriptor's graphs.
+    """Build the descriptor network from the weights file beside its graphs.
 
     Raises:
         WeightsFormatError: the file is damaged.
@@ -79,7 +79,7 @@ def load_weights(path: Path) -> VGG:
 
 
 def on_device(folder: Path, graph: str, device: str) -> Runtime:
-    """Return what runs a ``graph`` of the descriptor in ``folder`` in PyTorch on ``device``.
+    """Return a runtime for a ``graph`` of the descriptor in ``folder``, in PyTorch on ``device``.
 
     Raises:
         UsageError: PyTorch cannot use the device.

@@ -8,5 +8,5 @@ GraphsOf: TypeAlias = Literal["neighbors", "statistics"]
 
 
 def graphs_folder(identity: str, graphs: GraphsOf) -> str:
-    """Name the folder of the ``graphs`` that were made of weights with the sha256 ``identity``."""
+    """Return the name of the folder for the ``graphs`` of weights with the sha256 ``identity``."""
     return f"{identity[:32]}-{graphs}"

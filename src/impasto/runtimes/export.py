@@ -1,4 +1,4 @@
-"""From a trained network to the ONNX graphs that need no PyTorch, with proof that they do the same."""
+"""Export of a trained network to ONNX graphs that need no PyTorch, with a check that the results agree."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ _LARGEST_EXTENT = 1 << 16
 def export(graph: Graph, path: Path, weights: Path | None = None) -> None:
     """Write ``graph`` to ``path``, an ONNX file with float16 weights that computes in float32.
 
-    Tensors that the safetensors file ``weights`` holds, in the same folder, are not written again: ONNX allows tensors
-    to be a part of another file.
+    Tensors that the safetensors file ``weights`` in the same folder holds are not written again. The graph refers to
+    them as external data.
     """
     counted = {name for sides in graph.sides.values() for name, _ in sides.values()}
     extents = {name: torch.export.Dim(name, min=2, max=_LARGEST_EXTENT) for name in counted}
     dynamic: dict[str, dict[int, object] | None] = dict.fromkeys(graph.example)
     for name, sides in graph.sides.items():
         dynamic[name] = {axis: step * extents[what] for axis, (what, step) in sides.items()}
-    for talkative in ("torch.onnx", "onnxscript"):  # they miss operators that we do not use
+    for talkative in ("torch.onnx", "onnxscript"):  # they warn about operators that we do not use
         logging.getLogger(talkative).setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter, about itself
+        warnings.simplefilter("ignore")  # the exporter's warnings about its own code
         program = torch.onnx.export(
             graph.module.eval(),
             kwargs=dict(graph.example),
@@ -57,7 +57,7 @@ def export(graph: Graph, path: Path, weights: Path | None = None) -> None:
             dynamo=True,
             verbose=False,
         )
-    assert program is not None  # as it is without dynamo
+    assert program is not None  # only without dynamo is it None
     model = program.model_proto
     _forget_origin(model)
     _halve_weights(model)
@@ -67,7 +67,7 @@ def export(graph: Graph, path: Path, weights: Path | None = None) -> None:
 
 
 def _forget_origin(model: onnx.ModelProto) -> None:
-    """Drop what the exporter notes about its source code: the names of this machine's folders are nobody's business."""
+    """Drop the exporter's notes on source code, as they disclose the names of this machine's folders."""
     graph = model.graph
     for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         part.ClearField("doc_string")
@@ -75,7 +75,7 @@ def _forget_origin(model: onnx.ModelProto) -> None:
 
 
 def _halve_weights(model: onnx.ModelProto) -> None:
-    """Keep large float32 initialisers as float16, and cast them where they are used: runtimes fold the casts."""
+    """Store large float32 initialisers as float16, and cast them where they are used; runtimes fold the casts."""
     graph = model.graph
     casts = []
     for tensor in graph.initializer:
@@ -91,7 +91,7 @@ def _halve_weights(model: onnx.ModelProto) -> None:
 
 
 def _share_weights(model: onnx.ModelProto, weights: Path) -> None:
-    """Let tensors whose bytes stand in ``weights`` be read from there."""
+    """Replace tensors whose bytes are in ``weights`` by references to that file."""
     content = weights.read_bytes()
     places = {content[place.begin : place.end]: place.begin for place in tensor_places(content).values()}
     for tensor in model.graph.initializer:
@@ -101,7 +101,7 @@ def _share_weights(model: onnx.ModelProto, weights: Path) -> None:
 
 
 def largest_difference(graph: Graph, path: Path) -> float:
-    """Return how far the outputs of the ONNX file at ``path`` are from the network's own, for pictures of two sizes."""
+    """Return the largest difference between the outputs of the ONNX file and the network, for pictures of two sizes."""
     exported = OpenVINORuntime(path, precision="float32")
     own = TorchRuntime(graph.module, {name: tensor.ndim for name, tensor in graph.example.items()}, graph.outputs)
     random = np.random.default_rng(0)
@@ -119,15 +119,16 @@ def largest_difference(graph: Graph, path: Path) -> float:
 
 
 def export_all(checkpoint: Path, folder: Path) -> dict[str, float]:
-    """Write everything that painting needs into ``folder``; return how far the graphs are from the network.
+    """Write all files that painting needs into ``folder``; return the differences between the graphs and the network.
 
-    That is the weights of ``checkpoint`` with their card; an ONNX file for each graph of the network, which share the
-    weights; what describes them; and for a conditional stylizer `IDENTITY_FILE`, whose code changes nothing.
+    The files are the weights of ``checkpoint`` with their card, an ONNX file for each graph of the network, and the
+    description. The graphs share the weights. A conditional stylizer also gets `IDENTITY_FILE`, whose code changes
+    nothing.
 
     Raises:
         WeightsFormatError: ``checkpoint`` holds no network.
-        UsageError: it was trained with another descriptor.
-        WeightsError: what ``render`` paints differs by more than 2/255 from what the network does.
+        UsageError: the network was trained with another descriptor.
+        WeightsError: the output of ``render`` differs by more than 2/255 from that of the network.
     """
     network = load_any_network(checkpoint)
     graphs = network.graphs()
@@ -153,7 +154,7 @@ def export_all(checkpoint: Path, folder: Path) -> dict[str, float]:
 
 
 def describe(network: PaintingNetwork, weights: Path) -> NetworkDescription:
-    """Describe the export of ``network``, whose file is ``weights``, with the licence that the card beside it names."""
+    """Describe the export of ``network`` with its file ``weights``, and the licence on the card beside that file."""
     card = weights.with_suffix(".json")
     return NetworkDescription(
         architecture=network.architecture,

@@ -1,4 +1,4 @@
-"""The check that all runtimes share."""
+"""The check of inputs that all runtimes share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def check_inputs(inputs: Mapping[str, FloatArray], dimensions: Mapping[str, int]) -> None:
-    """Refuse ``inputs`` that a network, which wants arrays of these ``dimensions`` by name, cannot take.
+    """Refuse ``inputs`` that do not match the names and ``dimensions`` of a network's inputs.
 
     Raises:
         UsageError: a name is missing or unknown, or an array has another number of dimensions.

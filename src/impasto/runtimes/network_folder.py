@@ -11,7 +11,7 @@ from impasto.errors import UnknownNameError, UsageError, WeightsError
 
 DESCRIPTION_FILE = "network.json"
 IDENTITY_FILE = "identity.style"
-"""Of a conditional network: the code that changes nothing."""
+"""Style file of a conditional network; its code changes nothing."""
 _ADVICE = "name a folder that 'impasto export' wrote"
 
 
@@ -30,28 +30,28 @@ class NetworkDescription(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     architecture: str
-    """In the catalog of networks."""
+    """Name in the catalog of networks."""
     weights: str
     """Name of the safetensors file."""
     sha256: str
-    """Of that file."""
+    """Digest of that file."""
     license: str | None
-    """Of the weights, if their card has one."""
+    """Licence of the weights, if their card states one."""
     stride: int = Field(ge=1)
-    """Sides in pixels of what the network sees are multiples of it."""
+    """Number of which the sides of the network's input, in pixels, are multiples."""
     halo: int = Field(ge=0)
-    """Pixels around a tile that change what is painted in it: the receptive field, a multiple of the stride."""
+    """Pixels around a tile that affect the result in it: the receptive field, a multiple of the stride."""
     noise_channels: int = Field(ge=0)
-    """Of the noise that it is fed with; 0 if there is none."""
+    """Channels of the network's noise input; 0 if it has none."""
     graphs: dict[str, GraphPorts]
-    """By name; each is a file with the suffix .onnx."""
+    """Graphs by name; each is a file with the suffix .onnx."""
 
 
 def read_description(folder: Path) -> NetworkDescription:
-    """Read what the exported network in ``folder`` says of itself.
+    """Read the description of the exported network in ``folder``.
 
     Raises:
-        UsageError: files of it are missing.
+        UsageError: files of the network are missing.
         WeightsError: its description is damaged.
     """
     try:
@@ -74,8 +74,8 @@ def network_folder(name: str | None, architecture: str = "conditional") -> Path:
 
     Args:
         name: a folder that ``impasto export`` wrote, or the checkpoint in it, or the name of a bundled network; None
-            is the first of these.
-        architecture: what the network has to be.
+            selects the first bundled network.
+        architecture: the required architecture.
 
     Raises:
         UsageError: there is no such network.

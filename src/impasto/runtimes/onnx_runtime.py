@@ -1,4 +1,4 @@
-"""ONNX Runtime: for processors and accelerators that OpenVINO does not know."""
+"""ONNX Runtime: for processors and accelerators that OpenVINO does not support."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class OnnxRuntime:
 
         Args:
             path: an ONNX file.
-            threads: of the processor; 0 for all.
-            precision: always float32 here, whatever is asked for.
+            threads: number of processor threads; 0 for all.
+            precision: not used; computations are always in float32.
             cache: not used; sessions open quickly.
             shapes: not used.
 
@@ -50,7 +50,7 @@ class OnnxRuntime:
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, onnxruntime.get_available_providers())
-        except Exception as error:  # its errors share no class
+        except Exception as error:  # its errors have no common base class
             raise WeightsError(f"{path.name} is missing or damaged; install impasto again") from error
         self._dimensions = {port.name: len(port.shape) for port in self._session.get_inputs()}
         self._outputs = [port.name for port in self._session.get_outputs()]
@@ -62,4 +62,4 @@ class OnnxRuntime:
         return dict(zip(self._outputs, self._session.run(self._outputs, arrays), strict=True))
 
     def release(self) -> None:
-        """Do nothing: a session cannot give back its memory."""
+        """Do nothing: a session cannot free its memory."""

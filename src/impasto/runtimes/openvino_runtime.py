@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SHORTAGE = "the memory does not suffice for the network; choose a smaller size, or close other programs"
 
 _UNTOUCHED = np.float32(-1e30)
-"""What no network computes."""
+"""Marker value that no network computes."""
 
 
 class OpenVINORuntime:
@@ -40,14 +40,14 @@ class OpenVINORuntime:
 
         Args:
             path: an ONNX file.
-            threads: of the processor; 0 for all.
-            precision: 'auto' takes bfloat16 where the processor has it.
+            threads: number of processor threads; 0 for all.
+            precision: 'auto' takes bfloat16 on processors that support it.
             cache: a folder for compiled networks, which makes the next start faster.
-            shapes: of all inputs, by name, if they never change: about half of the memory is enough then.
+            shapes: shapes of all inputs, by name, if they never change; this saves about half of the memory.
 
         Raises:
             WeightsError: the file is missing or damaged.
-            OutOfMemoryError: the memory does not suffice.
+            OutOfMemoryError: there is not enough memory.
         """
         from impasto.runtimes.openvino_import import openvino
 
@@ -79,13 +79,13 @@ class OpenVINORuntime:
     def run(self, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """Compute all outputs: see `impasto.runtimes.base.Runtime`."""
         check_inputs(inputs, self._dimensions)
-        # Where memory is scarce, OpenVINO may say nothing and leave what it computed before.
+        # With too little memory, OpenVINO may fail without an error and leave the previous outputs in place.
         for tensor in self._request.output_tensors:
             tensor.data.reshape(-1)[:1] = _UNTOUCHED
         try:
             arrays = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
             found = self._request.infer(arrays, share_inputs=True)
-        except RuntimeError as error:  # the shapes have been checked
+        except RuntimeError as error:  # not the shapes, which were checked above
             raise OutOfMemoryError(
                 f"OpenVINO cannot run the network here ({str(error).splitlines()[0][:80]}); choose a smaller size"
             ) from error
@@ -95,21 +95,21 @@ class OpenVINORuntime:
         return outputs
 
     def release(self) -> None:
-        """Give back the memory of the last run: see `impasto.runtimes.base.Runtime`."""
-        del self._request  # it keeps inputs and outputs
+        """Free the memory of the last run: see `impasto.runtimes.base.Runtime`."""
+        del self._request  # the request holds inputs and outputs
         self._network.release_memory()
         self._request = self._network.create_infer_request()
 
 
 def _lacks_memory(text: str) -> bool:
-    """Say whether OpenVINO failed for want of memory, in which it may be unable to load even its own libraries."""
+    """Return True if OpenVINO failed for lack of memory; then it may fail to load even its own libraries."""
     _, known, readers = text.partition("Available frontends:")
     signs = ("allocate memory", "bad_alloc", "Cannot load library")
     return any(sign in text for sign in signs) or bool(known and "onnx" not in readers)
 
 
 def _is_writable(folder: Path) -> bool:
-    """Say whether ``folder`` is there, or can be made, and takes files; without a cache, starting takes longer."""
+    """Return True if ``folder`` exists or can be made, and is writable; without a cache, starting takes longer."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

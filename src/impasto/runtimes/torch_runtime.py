@@ -1,4 +1,4 @@
-"""PyTorch: runs the network itself, without an ONNX file; for training and to prove the others right."""
+"""PyTorch: runs the network itself, without an ONNX file; for training and to verify the other runtimes."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class TorchRuntime:
         *,
         device: str = "cpu",
     ) -> None:
-        """Run ``function``, whose parameters by name take arrays of ``dimensions``; call its results ``outputs``.
+        """Run ``function``, whose named parameters take arrays of ``dimensions``; its results are named ``outputs``.
 
-        Its weights are on ``device`` already.
+        The weights of the function are already on ``device``.
         """
         self._device = device
         self._function = function

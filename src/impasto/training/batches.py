@@ -28,7 +28,7 @@ class Augmentation:
     """Random changes of pictures for a training."""
 
     smallest_share: float = 0.6
-    """Of the short side that a crop covers at least."""
+    """Smallest side of a crop, as a share of the picture's short side."""
     flip: bool = True
     jitter: float = 0.2
     """Brightness, contrast and saturation change by up to this share."""
@@ -36,16 +36,16 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class LabelledBatches:
-    """Batches of pictures and their classes, each epoch in another order.
+    """Batches of pictures and their classes, in a new order each epoch.
 
     Stateless: a batch depends on the seed and the step alone, so that a training resumes exactly.
     """
 
     pictures: PackedPictures
     labels: Sequence[int]
-    """Of all packed pictures."""
+    """Classes of all packed pictures."""
     members: Sequence[int]
-    """Numbers of the pictures to learn from."""
+    """Indices of the pictures to train on."""
     size: int
     """Side of the crops in pixels."""
     batch: int
@@ -89,7 +89,7 @@ class LabelledBatches:
 
 
 def middles(pictures: PackedPictures, members: Iterable[int], size: int) -> Tensor:
-    """Return the middle squares of pictures, as they are: (N, 3, size, size) in [0, 1]."""
+    """Return the centre crops of pictures, without augmentation: (N, 3, size, size) in [0, 1]."""
     squares = []
     for number in members:
         pixels = pictures[number]

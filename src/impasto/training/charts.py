@@ -18,7 +18,7 @@ _SMOOTH = 50
 
 
 def plot_confusion(counts: npt.NDArray[np.int64], classes: Sequence[str], path: Path) -> None:
-    """Draw how many pictures of each class (rows) were taken for which (columns), as PNG."""
+    """Draw the confusion matrix as PNG: true classes in rows, predicted classes in columns."""
     side = max(4.0, 0.7 * len(classes) + 2)
     figure = Figure(figsize=(side, side), dpi=120, layout="constrained")
     axes = FigureCanvasAgg(figure).figure.add_subplot()
@@ -39,12 +39,12 @@ def plot_confusion(counts: npt.NDArray[np.int64], classes: Sequence[str], path: 
 def plot_accuracy(
     training: Sequence[Mapping[str, float]], validation: Sequence[Mapping[str, float]], path: Path
 ) -> None:
-    """Draw the accuracy on batches, a mean over 50 steps, and on the validation pictures, as PNG.
+    """Draw the training accuracy (mean over 50 steps) and the validation accuracy, as PNG.
 
     Args:
         training: 'step' and 'accuracy' of each step.
         validation: 'step' and 'accuracy' of each validation.
-        path: of the file.
+        path: the PNG file.
     """
     figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
     axes = FigureCanvasAgg(figure).figure.add_subplot()

@@ -1,4 +1,4 @@
-"""From a survey of one's own pictures to a descriptor network and everything that tells how good it is."""
+"""Training of a descriptor network on the user's own pictures, and the files that report its quality."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 WEIGHTS_FILE = "descriptor.safetensors"
 _PICTURES_TO_RESCALE = 64
 _FREE = {"steps", "epochs", "patience", "checkpoint_every", "show_every", "precision"}
-"""Options that may change on the way."""
+"""Options that may change when a training is resumed."""
 _PACKED_SHARE = 1.25
-"""Short side of packed pictures, in crops: what augmentation can choose from."""
+"""Short side of packed pictures, relative to the crop size: the area that augmentation can choose from."""
 
 
 class ClassifierRun:
-    """One training."""
+    """One training of a classifier."""
 
     def __init__(
         self,
@@ -58,12 +58,12 @@ class ClassifierRun:
         """Build the network, divide the pictures and pack them.
 
         Args:
-            found: what is in ``data``.
-            data: the folder of folders.
-            output: where everything is kept.
-            options: of the training.
-            on_download: called with bytes done and in all if weights have to be fetched.
-            on_file: called with the number of pictures packed and of all.
+            found: the survey of ``data``.
+            data: the folder with one subfolder per class.
+            output: the folder for all results.
+            options: the training options.
+            on_download: called with the bytes received and the total, if weights have to be fetched.
+            on_file: called with the number of pictures packed and the total.
 
         Raises:
             UsageError: the weights to start from do not fit, or the batch cannot be divided among the processes.
@@ -98,7 +98,7 @@ class ClassifierRun:
         )
 
     def train(self, on_step: OnStep, *, resume: bool) -> ClassifierResult:
-        """Train to the end, or until validation gets no better; then test."""
+        """Train to the end, or until the validation score stops improving; then evaluate on the test pictures."""
         options = self._options
         per_epoch = math.ceil(len(self._parts["train"]) / options.batch)
         steps = options.steps or max(1, round(options.epochs * per_epoch))
@@ -153,7 +153,7 @@ class ClassifierRun:
         return network
 
     def _descriptor(self, network: VGGClassifier) -> VGG:
-        """Make a descriptor network of the classifier's convolutions, with mean activations of one."""
+        """Build a descriptor network from the classifier's convolutions, scaled to mean activations of one."""
         plain = VGG(
             network.architecture,
             network.descriptor_tensors(),
@@ -181,7 +181,7 @@ class ClassifierResult:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The numbers that matter most."""
+        """The main results."""
         return {
             "steps": self.steps,
             "validation accuracy": round(self.validated.accuracy, 4),
@@ -218,10 +218,10 @@ class ClassifierResult:
         plot_accuracy(_read_rows(folder / LOG_FILE), _read_rows(folder / VALIDATION_FILE), folder / "accuracy.png")
 
     def register(self, name: str, folder: Path) -> None:
-        """Keep the descriptor, as it was written to ``folder``, on this machine by ``name``.
+        """Add the descriptor that was written to ``folder`` to the weights on this machine, as ``name``.
 
         Raises:
-            UsageError: the name is no name.
+            UsageError: the name is not valid.
             WeightsError: the folder of the weights cannot be written.
         """
         default_store().add(folder / WEIGHTS_FILE, name)

@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from impasto.types import Features, Picture
 
 JUDGED_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-"""Of the descriptor that discriminators see with."""
+"""Layers of the descriptor whose activations the discriminators take as input."""
 _POOL = 50
-"""Earlier results that a discriminator is shown (section 4, after Shrivastava et al. 2017)."""
+"""Size of the pool of earlier results for a discriminator (section 4, after Shrivastava et al. 2017)."""
 
 
 class CycleNetworks(nn.Module):
-    """Both generators, both discriminators, and what these are shown of the past.
+    """Both generators, both discriminators, and the pools of earlier results.
 
     Attributes:
-        to_b: paints pictures of domain A as if they were of domain B.
-        to_a: the reverse.
+        to_b: the generator from domain A to domain B.
+        to_a: the generator from domain B to domain A.
     """
 
     pool_a: Tensor
@@ -50,13 +50,16 @@ class CycleNetworks(nn.Module):
         seed: int,
         judge: Descriptor | None = None,
     ) -> None:
-        """Build all four with weights from ``seed``; discriminators for what ``judge`` sees, or for pixels."""
+        """Build all four networks with weights from ``seed``.
+
+        The discriminators take activations of ``judge`` as input, or pixels if it is None.
+        """
         super().__init__()
         self.to_b, self.to_a = (
             TransformerNetwork(width=width, blocks=blocks, additive=True, seed=seed + n) for n in (0, 1)
         )
         self.judge_a, self.judge_b = (_discriminator(judge, width=discriminator, seed=seed + n) for n in (2, 3))
-        # Buffers, so that a training that resumes has the same past.
+        # Buffers are saved in checkpoints, so a resumed training has the same pools.
         for name in ("pool_a", "pool_b"):
             self.register_buffer(name, torch.zeros(_POOL, 3, crop, crop, dtype=torch.float16))
         self.register_buffer("pooled", torch.zeros((), dtype=torch.int64))
@@ -71,11 +74,11 @@ def _discriminator(judge: Descriptor | None, *, width: int, seed: int) -> nn.Mod
 
 
 class CycleTraining:
-    """Learns both directions at once, with least-squares marks (section 4).
+    """Trains both directions at once, with least-squares adversarial losses (section 4).
 
-    Differs from the paper in that generators and discriminators move together in each step, not in turn: neither sees
-    the other's gradients; and in that a generator paints what is to be added to a picture, at first nothing. Between
-    random weights and generators that keep colours and outlines at all lie most of the paper's 200 epochs.
+    Differs from the paper in two ways. Generators and discriminators are updated in the same step, not in turn;
+    neither receives the other's gradients. A generator computes a residual that is added to its input, and is zero at
+    first. From random weights, generators need most of the paper's 200 epochs to keep colours and outlines at all.
     """
 
     def __init__(
@@ -86,9 +89,9 @@ class CycleTraining:
         weights: Mapping[str, float],
         judge: Descriptor | None = None,
     ) -> None:
-        """Let ``network`` learn from two domains, with the ``weights`` of 'cycle' and 'identity'.
+        """Set up the training of ``network`` on two domains, with the ``weights`` of the losses 'cycle' and 'identity'.
 
-        ``judge`` is what the discriminators of ``network`` see with.
+        The discriminators of ``network`` take activations of ``judge`` as input, or pixels if it is None.
         """
         self.network = network
         self.crop = a.size
@@ -99,7 +102,7 @@ class CycleTraining:
 
     @property
     def fingerprint(self) -> str:
-        """Of the pictures, the crops and the networks' shapes."""
+        """Digest of the pictures, the crops and the networks' shapes."""
         shapes = {name: list(tensor.shape) for name, tensor in self.network.state_dict().items()}
         judge = self._judge.identity if self._judge else "pixels"
         return fingerprint([shapes, self._a.source, self._b.source, judge])
@@ -126,7 +129,7 @@ class CycleTraining:
         return {**losses, "total": torch.stack(list(losses.values())).sum()}
 
     def samples(self, network: CycleNetworks) -> Picture:
-        """Show pictures that are not trained on, painted in both directions, and what the other makes of that."""
+        """Draw pictures that are not trained on, translated in both directions and back again."""
         a, b = self._a.at(OTHER_STEPS), self._b.at(OTHER_STEPS)
         with torch.no_grad():
             to_b, to_a = network.to_b(a), network.to_a(b)
@@ -140,7 +143,7 @@ class CycleTraining:
         return sheet(rows, title="Samples", cell_side=self.crop)
 
     def _shown(self, pool: Tensor, painted: Tensor, step: int) -> Tensor:
-        """Put ``painted`` (N, 3, H, W) into the pool, and return these or, by chance, as many earlier ones."""
+        """Put ``painted`` (N, 3, H, W) into the pool; return it with random pictures replaced by earlier ones."""
         shown = painted.detach().clone()
         random = torch.Generator().manual_seed(step)
         for index in range(len(shown)):
@@ -160,7 +163,7 @@ class CycleTraining:
     def _marked(self, discriminator: nn.Module, painted: Tensor) -> Tensor:
         """Distance of the discriminator's scores for ``painted`` from those of real pictures.
 
-        Only the generator learns from it.
+        Its gradients reach the generator only.
         """
         constants = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
         return _distance(functional_call(discriminator, constants, (self._seen(painted),)), 1)

@@ -1,4 +1,4 @@
-"""Pictures to train on: random crops of the files in folders, the same for the same seed and step."""
+"""Training pictures: random crops of the files in folders, determined by seed and step."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from impasto.types import FloatArray
 
 OTHER_STEPS = 10**9
-"""Batches from here on are not trained on."""
+"""Batches of this step and later ones are not trained on."""
 _UNJUDGED = 8
 _HELD_OUT = 20
 _ATTEMPTS = 20
 
 
 def picture_files(folders: Iterable[Path]) -> list[Path]:
-    """List the picture files in ``folders`` and the folders in them, in the order of their names.
+    """List the picture files in ``folders`` and their subfolders, sorted by name.
 
     Raises:
-        UsageError: a folder is none, or holds no pictures.
+        UsageError: a path is not a folder, or a folder holds no pictures.
     """
     files: list[Path] = []
     for folder in folders:
@@ -47,7 +47,7 @@ def picture_files(folders: Iterable[Path]) -> list[Path]:
 
 
 def is_held_out(path: Path) -> bool:
-    """Say whether a picture is kept from training, by its name alone: one in twenty is.
+    """Return True if a picture is held out from training: one in twenty is, selected by the file's name alone.
 
     The rule is the published split: the first four bytes of the SHA-256 of the file's name, as a big-endian number, are
     divisible by 20.
@@ -65,7 +65,7 @@ def training_files(folders: Iterable[Path]) -> list[Path]:
 
 
 def held_out_files(folders: Iterable[Path]) -> list[Path]:
-    """List the pictures in ``folders`` that are kept from training.
+    """List the pictures in ``folders`` that are held out from training.
 
     Raises:
         UsageError: there are none.
@@ -93,9 +93,9 @@ class Crops:
     """Crops per batch."""
     seed: int
     smallest_share: float = 0.5
-    """Of the picture's short side that a crop covers at least; what is smaller than a crop is enlarged."""
+    """Smallest region of a crop, as a share of the picture's short side; regions smaller than ``size`` are enlarged."""
     unreadable: set[str] = field(default_factory=set, compare=False)
-    """Names of pictures that could not be read so far; others were taken for them."""
+    """Names of the pictures that could not be read so far; other pictures took their place in the batches."""
 
     @property
     def settings(self) -> list[object]:
@@ -140,7 +140,7 @@ class Crops:
 
 
 def at_short_side(pixels: FloatArray, side: int, margin: float = 0.0) -> Tensor:
-    """Scale pixels (H, W, 3), less a ``margin`` at each edge, to a short side of ``side``: (1, 3, H', W')."""
+    """Crop ``margin`` from each edge of pixels (H, W, 3) and scale them to a short side of ``side``: (1, 3, H', W')."""
     pixels = crop_margin(pixels, margin)
     scale = side / min(pixels.shape[:2])
     height, width = (max(side, round(extent * scale)) for extent in pixels.shape[:2])
@@ -148,15 +148,15 @@ def at_short_side(pixels: FloatArray, side: int, margin: float = 0.0) -> Tensor:
 
 
 def inside(images: Tensor) -> Tensor:
-    """Return what the losses judge of ``images`` (N, 3, H, W): all but 8 pixels at each edge.
+    """Return the part of ``images`` (N, 3, H, W) that the losses judge: all but 8 pixels at each edge.
 
-    Descriptors that pad with zeros know where a picture ends, and would have a frame painted there.
+    Descriptors that pad with zeros respond to the edges of a picture. Losses there would make networks paint a frame.
     """
     return images[:, :, _UNJUDGED:-_UNJUDGED, _UNJUDGED:-_UNJUDGED]
 
 
 def fingerprint(settings: Sequence[object], images: Iterable[Tensor] = ()) -> str:
-    """Return a digest of plain values and images: what a training that resumes must share with its beginning."""
+    """Return a digest of plain values and images; a training resumes only if its digest is unchanged."""
     digest = hashlib.sha256(json.dumps(settings).encode())
     for image in images:
         digest.update(image.numpy().tobytes())

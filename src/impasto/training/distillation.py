@@ -1,4 +1,4 @@
-"""The compact descriptor: a narrow VGG19 that learns to predict the wide one's activations.
+"""The compact descriptor: a narrow VGG19 that learns to predict the activations of the full VGG19.
 
 Every wanted layer of VGG19 is predicted by an affine map (a head) of the student's layer of the same name.
 """
@@ -31,7 +31,7 @@ _HEAD_RIDGE = 1e-6
 
 
 class Student(nn.Module):
-    """VGG19 up to conv5_1 with fewer channels, and per wanted layer a head to VGG19's own channels."""
+    """VGG19 up to conv5_1 with fewer channels, and one head per wanted layer that maps to VGG19's own channels."""
 
     mean: Tensor
     std: Tensor
@@ -79,10 +79,10 @@ class Student(nn.Module):
 
 
 class Distillation:
-    """Trains a student on crops; the loss of a layer is the share of the teacher's variance it does not explain."""
+    """Trains a student on crops; the loss of a layer is the unexplained share of the teacher's variance."""
 
     def __init__(self, student: Student, teacher: VGG, crops: Crops) -> None:
-        """Let ``student`` learn from ``teacher`` on ``crops``."""
+        """Set up the training of ``student`` by ``teacher`` on ``crops``."""
         self.network: Student = student
         self.crop = crops.size
         self._teacher = teacher
@@ -96,7 +96,7 @@ class Distillation:
 
     @property
     def fingerprint(self) -> str:
-        """Of the teacher, the data and the widths."""
+        """Digest of the teacher, the data and the widths."""
         settings = [self._teacher.identity, dict(COMPACT_WIDTHS), self._crops.settings]
         return fingerprint(settings)
 
@@ -112,7 +112,7 @@ class Distillation:
         return {**losses, "total": torch.stack(list(losses.values())).sum()}
 
     def samples(self, network: Student) -> Picture:
-        """Draw, for four crops, the strongest direction of each layer as the teacher and the student see it."""
+        """Draw the first principal component of each layer for four crops, from the teacher and from the student."""
         images = self._crops.at(OTHER_STEPS)[:4]
         with torch.no_grad():
             targets, predictions = self._teacher.forward(images, COMPACT_LAYERS), network(images)
@@ -141,7 +141,7 @@ def total_variance(target: Tensor) -> Tensor:
 
 
 def explained(student: Student, teacher: VGG, batches: Sequence[Tensor]) -> dict[str, float]:
-    """Return R^2 of each layer over ``batches``: the share of the teacher's variance, over all channels, explained."""
+    """Return R^2 of each layer over ``batches``: the explained share of the teacher's variance over all channels."""
     errors: dict[str, float] = dict.fromkeys(COMPACT_LAYERS, 0.0)
     squares, counts = dict(errors), dict(errors)
     sums: dict[str, Tensor] = {}
@@ -160,12 +160,13 @@ def explained(student: Student, teacher: VGG, batches: Sequence[Tensor]) -> dict
 
 
 def prune_teacher(student: Student, teacher: VGG, images: Tensor) -> None:
-    """Begin from the teacher's own filters: choose channels that span its activations, and refit what reads them.
+    """Initialise the student from the teacher: select channels that span its activations, and refit their filters.
 
-    Layer by layer (after He, Zhang and Sun 2017, "Channel Pruning for Accelerating Very Deep Neural Networks",
-    section 3.2): the student's channels are those of the teacher that a pivoted QR decomposition of its activations
-    takes first, and their filters are the least-squares fit from the student's channels below to the teacher's
-    activations before the rectification. Differs from the paper in how channels are chosen. The heads are fitted last.
+    Works layer by layer, after He, Zhang and Sun (2017), "Channel Pruning for Accelerating Very Deep Neural Networks",
+    section 3.2. The student's channels are those of the teacher that a pivoted QR decomposition of its activations
+    selects first. Their filters are the least-squares fit from the student's channels of the layer below to the
+    teacher's activations before the rectification. The head of a layer is fitted after its filters. Differs from the
+    paper in the selection of channels.
 
     Args:
         student: changed in place.
@@ -204,7 +205,7 @@ def prune_teacher(student: Student, teacher: VGG, images: Tensor) -> None:
 
 
 def refit_heads(student: Student, teacher: VGG, batches: Iterable[Tensor]) -> None:
-    """Set the heads to the least-squares fit over ``batches``, which is their optimum for the student's activations."""
+    """Set the heads to the least-squares fit over ``batches``, the optimum for the student's activations."""
     squares: dict[str, Tensor] = {}
     products: dict[str, Tensor] = {}
     with torch.no_grad():
@@ -223,7 +224,7 @@ def refit_heads(student: Student, teacher: VGG, batches: Iterable[Tensor]) -> No
 
 
 def compact_tensors(student: Student) -> dict[str, Tensor]:
-    """Return all that the compact descriptor needs, by the names that it reads, in float16."""
+    """Return all tensors of the compact descriptor in float16, under the names that it reads."""
     tensors = {}
     for name, value in student.state_dict().items():
         kind, _, rest = name.partition(".")

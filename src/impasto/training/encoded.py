@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from impasto.types import Picture
 
 _PERIODS = (2, 4, 8)
-"""Pixels, of the decoder's enlargements."""
+"""Periods in pixels of the grids that the decoder's upsampling can paint."""
 _STEPS_TO_FIT = 8
-"""Of whose pictures a decoder learns at the beginning to undo the encoder."""
+"""Number of steps whose pictures the decoder is fitted to at the beginning."""
 _SHARPNESS = 2.0
-"""Of an attention at the beginning: the standard deviation of the products of activations that are not alike."""
+"""Initial sharpness of an attention: the standard deviation of the products of dissimilar activations."""
 
 NetworkT = TypeVar("NetworkT", bound=EncodedNetwork)
 
 
 class EncodedTraining(Generic[NetworkT]):
-    """The base of both trainings: each photograph of a batch is painted in the style of another painting."""
+    """Base class of both trainings: each photograph of a batch is painted in the style of a different painting."""
 
     def __init__(self, network: NetworkT, contents: Crops, styles: Crops, weights: Mapping[str, float]) -> None:
-        """Let ``network`` learn from ``contents`` and as many ``styles``, with these ``weights`` of the losses."""
+        """Set up the training of ``network`` on ``contents`` and as many ``styles``, with ``weights`` of the losses."""
         self.network: NetworkT = network
         self.crop = contents.size
         self._contents = contents
@@ -47,19 +47,19 @@ class EncodedTraining(Generic[NetworkT]):
 
     @property
     def fingerprint(self) -> str:
-        """Of the pictures and the network's shape; weights and crops may change on the way."""
+        """Digest of the pictures and the network's shape; loss weights and crops may change when a training resumes."""
         shapes = {name: list(tensor.shape) for name, tensor in self.network.tensors().items()}
         return fingerprint([shapes, self._contents.source, self._styles.source])
 
     def begin(self) -> None:
-        """Let the decoder undo the encoder."""
+        """Fit the decoder to invert the encoder."""
         images = torch.cat(
             [crops.at(step) for crops in (self._contents, self._styles) for step in range(_STEPS_TO_FIT)]
         )
         self._begin(images)
 
     def _begin(self, images: Tensor) -> None:
-        """Let the network give back ``images`` (N, 3, H, W)."""
+        """Fit the network to reconstruct ``images`` (N, 3, H, W)."""
         network = self.network
         fit_decoder(network.decoder, network.encoder, network.encoded_layers[0], images, seed=self._contents.seed)
 
@@ -73,7 +73,7 @@ class EncodedTraining(Generic[NetworkT]):
         return {**losses, "total": torch.stack(list(losses.values())).sum()}
 
     def samples(self, network: NetworkT) -> Picture:
-        """Paint photographs that are not trained on in the styles of paintings that are not."""
+        """Paint photographs in the styles of paintings; none of these pictures are trained on."""
         contents, styles = self._contents.at(OTHER_STEPS), self._styles.at(OTHER_STEPS)
         rows = [[Cell(as_picture(style), "style") for style in styles]]
         for content in contents:
@@ -83,7 +83,7 @@ class EncodedTraining(Generic[NetworkT]):
         return sheet(rows, title="Samples", cell_side=self.crop)
 
     def _parts(self, contents: Tensor, styles: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Paint ``contents`` and compute what the encoder says to it: losses by name, unweighted."""
+        """Paint ``contents`` and compute the unweighted losses, by name, from the encoder's activations."""
         raise NotImplementedError
 
     def _painted(self, network: NetworkT, contents: Tensor, styles: Tensor) -> Tensor:
@@ -91,10 +91,10 @@ class EncodedTraining(Generic[NetworkT]):
 
 
 class AdaINTraining(EncodedTraining[adain.AdaINNetwork]):
-    """Huang and Belongie (2017), section 5: only the decoder learns.
+    """Huang and Belongie (2017), section 5: only the decoder is trained.
 
-    Differs from the paper in that the distances are relative to their targets, so that deep and shallow layers, and
-    encoders of any kind, count alike.
+    Differs from the paper in that the distances are relative to their targets. Losses of deep and shallow layers, and
+    of different encoders, are thus on the same scale.
     """
 
     style_layers = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
@@ -107,7 +107,7 @@ class AdaINTraining(EncodedTraining[adain.AdaINNetwork]):
         painted: Tensor = network.decoder(target)
         found = network.encoder.forward(painted, self.style_layers)
         return painted, {
-            # eq. 12: what was decoded should be seen in the picture
+            # eq. 12: the picture, encoded again, should match the decoder's input
             "content": relative_distance(found[adain.LAYER], target).mean(),
             "style": _style_distance(found, wanted),
         }
@@ -126,7 +126,7 @@ class SANetTraining(EncodedTraining[sanet.SANetwork]):
     style_layers = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
     def _begin(self, images: Tensor) -> None:
-        """Let each position attend to those that are alike, and what is merged give back ``images``."""
+        """Initialise attention to similar positions, and fit the merging layer to reconstruct ``images``."""
         super()._begin(images)
         network = self.network
         with torch.no_grad():
@@ -134,7 +134,7 @@ class SANetTraining(EncodedTraining[sanet.SANetwork]):
                 for convolution in (attention.query, attention.key, attention.value, attention.out):
                     torch.nn.init.dirac_(convolution.weight)
                     torch.nn.init.zeros_(cast("Tensor", convolution.bias))
-                # The products of activations that are alike grow with their number.
+                # The products of similar activations grow with the number of channels.
                 for convolution in (attention.query, attention.key):
                     convolution.weight.mul_((_SHARPNESS**2 / convolution.in_channels) ** 0.25)
             wanted, merged = [], []
@@ -158,7 +158,7 @@ class SANetTraining(EncodedTraining[sanet.SANetwork]):
             ).mean(),
             "style": _style_distance(found, style),
         }
-        # eq. 7: a picture in its own style is that picture
+        # eq. 7: a picture painted in its own style should not change
         pixels, features = [], []
         for images, given in ((contents, content), (styles, style)):
             same: Tensor = network(images, images)
@@ -173,7 +173,7 @@ class SANetTraining(EncodedTraining[sanet.SANetwork]):
 
 
 def _style_distance(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tensor:
-    """Means and deviations, eq. 13 of Huang and Belongie (2017), relative to those of the style, over all layers."""
+    """Relative distance of means and deviations from those of the style (Huang and Belongie 2017, eq. 13)."""
     return torch.stack(
         [relative_distance(mean_and_std(found[layer]), mean_and_std(wanted[layer])).mean() for layer in found]
     ).mean()

@@ -28,16 +28,16 @@ def finish(
     pictures: Mapping[str, Crops],
     facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write everything into ``folder``; of several processes, the first does.
+    """Write all results into ``folder``; of several processes, only the first one writes.
 
     Args:
-        network: as trained.
-        folder: where; 'impasto stylize --network' can name it afterwards.
-        command: of ``impasto train``.
-        title: of the card.
-        options: of the training.
-        pictures: what it was trained on.
-        facts: what else the card should say.
+        network: the trained network.
+        folder: the output folder, which 'impasto stylize --network' accepts afterwards.
+        command: the subcommand of ``impasto train``.
+        title: the title of the card.
+        options: the training options.
+        pictures: the training pictures, by name.
+        facts: further entries of the card.
     """
     if rank() > 0:
         return
@@ -50,7 +50,7 @@ def finish(
 
 
 def recipe(command: str, options: TrainingOptions) -> dict[str, object]:
-    """Return what a card says of how ``impasto train COMMAND`` ran, with the precision that 'auto' chose."""
+    """Return a card's entries on the run of ``impasto train COMMAND``, with the precision that 'auto' chose."""
     settings = {**options.model_dump(), "precision": chosen_precision(options.precision)}
     return {"command": f"impasto train {command}", "options": settings}
 

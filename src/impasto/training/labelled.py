@@ -1,4 +1,4 @@
-"""Pictures in one folder per class: what is wrong with them, and which are trained on."""
+"""Pictures in one folder per class: the survey of their problems, and the split for training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
 _FEWEST = 3
-"""Pictures of a class that can be divided into three parts."""
+"""Smallest number of pictures of a class, one for each part of the split."""
 _WORKERS = 4
 
 
@@ -45,16 +45,16 @@ class Survey:
     classes: tuple[str, ...]
     examples: tuple[Example, ...]
     unreadable: tuple[tuple[Path, str], ...] = ()
-    """Files and what is wrong with them; they are left out."""
+    """Files that are left out, each with its problem."""
     duplicates: tuple[tuple[Path, ...], ...] = ()
-    """Files of the same content and class: they are kept in one part of the split."""
+    """Groups of identical files in one class; each group stays in one part of the split."""
     contradictions: tuple[tuple[Path, ...], ...] = ()
-    """Files of the same content in several classes; they are left out."""
+    """Groups of identical files in several classes; they are left out."""
     ignored: int = 0
-    """Files that are no pictures by their names."""
+    """Number of files whose names are not those of pictures."""
 
     def report(self) -> list[str]:
-        """Say in lines what a person should know before the training."""
+        """Return lines of text with the findings that the user should know before the training."""
         counts = Counter(example.label for example in self.examples)
         lines = [f"{len(self.examples)} pictures in {len(self.classes)} classes"]
         lines += [f"  {name}: {counts[label]}" for label, name in enumerate(self.classes)]
@@ -70,11 +70,11 @@ class Survey:
 
 
 def survey(folder: Path, *, on_file: Callable[[int, int], None] | None = None) -> Survey:
-    """Look at every picture of every class before anything is trained.
+    """Examine every picture of every class before the training.
 
     Args:
-        folder: with one subfolder per class, whose name is that of the class.
-        on_file: called with the number of files looked at and of all.
+        folder: a folder with one subfolder per class, named after the class.
+        on_file: called with the number of files examined and the total.
 
     Raises:
         UsageError: fewer than two classes, or a class with too few pictures that can be read.
@@ -130,9 +130,9 @@ def survey(folder: Path, *, on_file: Callable[[int, int], None] | None = None) -
 
 
 def split(examples: Sequence[Example], *, validation: float, test: float, seed: int) -> dict[Part, list[Example]]:
-    """Divide each class by the given shares; files of the same content stay together.
+    """Divide each class by the given shares; identical files stay together.
 
-    Every part gets one picture of every class at least.
+    Every part gets at least one picture of every class.
     """
     parts: dict[Part, list[Example]] = {part: [] for part in PARTS}
     random = np.random.default_rng(seed)
@@ -144,7 +144,7 @@ def split(examples: Sequence[Example], *, validation: float, test: float, seed: 
         digests = sorted(groups)
         random.shuffle(digests)
         total = sum(len(group) for group in groups.values())
-        # One for each part first, then by the shares; what is left is trained on.
+        # Each part gets one picture first, then its share; the rest goes to training.
         for part in PARTS:
             parts[part] += groups[digests.pop()]
         held_out: dict[Part, float] = {"validation": validation, "test": test}
@@ -160,7 +160,7 @@ def split(examples: Sequence[Example], *, validation: float, test: float, seed: 
 
 
 def write_split(parts: dict[Part, list[Example]], classes: Sequence[str], folder: Path, path: Path) -> None:
-    """Write who is in which part, by names relative to ``folder``, as JSON."""
+    """Write the pictures of each part, by names relative to ``folder``, as JSON."""
     content = {"classes": list(classes)}
     for part in PARTS:
         content[part] = sorted(example.path.relative_to(folder).as_posix() for example in parts[part])
@@ -168,7 +168,7 @@ def write_split(parts: dict[Part, list[Example]], classes: Sequence[str], folder
 
 
 def _examine(path: Path) -> tuple[str, str]:
-    """Return the sha256 of a file, and what is wrong with it or ''."""
+    """Return the sha256 of a file and its problem, or '' if it has none."""
     try:
         data = path.read_bytes()
         open_picture(data)

@@ -37,7 +37,7 @@ VALIDATION_FILE, BEST_FILE = "validation.csv", "best.safetensors"
 _SQUARES_MOMENTUM = 0.999
 _NO_LOSSES = {"accuracy", "seconds"}
 _SMOOTH = 50
-"""Steps that a point of the curves is the mean of."""
+"""Number of steps that are averaged into one point of the curves."""
 _LARGEST_GRADIENT = 1.0
 
 
@@ -46,15 +46,15 @@ class Task(Protocol[NetworkT]):
 
     @property
     def network(self) -> NetworkT:
-        """The weights that change."""
+        """The network whose weights are trained."""
 
     @property
     def fingerprint(self) -> str:
-        """Of everything that determines the training; a checkpoint with another one is refused."""
+        """Digest of everything that determines the training; a checkpoint with another digest is refused."""
 
     @property
     def crop(self) -> int:
-        """Side in pixels of the pictures that are looked at."""
+        """Side in pixels of the pictures that the training uses."""
 
     def begin(self) -> None:
         """Set the weights that a new training starts from."""
@@ -63,7 +63,7 @@ class Task(Protocol[NetworkT]):
         """Compute the losses of the batch of ``step``, counted from 0, by name; 'total' is minimised."""
 
     def samples(self, network: NetworkT) -> Picture:
-        """Draw what a person wants to see of ``network``, which has the averaged weights."""
+        """Draw sample pictures that show the quality of ``network``, which has the averaged weights."""
 
 
 Optimizer = Literal["adamw", "rmsprop", "sgd"]
@@ -72,30 +72,30 @@ Decay = Literal["cosine", "steps", "constant"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """An optimiser, a linear warm-up, and how the learning rate falls afterwards."""
+    """Optimiser, linear warm-up, and decay of the learning rate."""
 
     steps: int
     learning_rate: float
     warmup: int = 100
     ema: float = 0.999
-    """Share of the moving average that a step leaves; 0 keeps no average."""
+    """Decay factor of the moving average of the weights; 0 keeps no average."""
     checkpoint_every: int = 100
     show_every: int = 500
     optimizer: Optimizer = "adamw"
     weight_decay: float = 1e-4
     momentum: float = 0.9
-    """Of 'adamw' and 'sgd' (Simonyan and Zisserman 2014, section 3.1): share of the moving average of gradients that a
-    step leaves."""
+    """Decay factor of the moving average of gradients, for 'adamw' and 'sgd' (Simonyan and Zisserman 2014, section
+    3.1)."""
     decay: Decay = "cosine"
-    """To a hundredth along half a cosine (Loshchilov and Hutter 2017, eq. 5); to a tenth after 1/2 and to a hundredth
-    after 3/4 of the steps; or not at all."""
+    """Decay of the learning rate. 'cosine': to 1/100 along half a cosine (Loshchilov and Hutter 2017, eq. 5). 'steps':
+    to 1/10 after 1/2 and to 1/100 after 3/4 of the steps. 'constant': none."""
     validate_every: int = 0
-    """Steps between validations; 0 is never."""
+    """Steps between validations; 0 disables them."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the convolutions; 'auto' takes bfloat16 where the processor has it. Weights, normalisations and losses stay in
-    float32."""
+    """Precision of the convolutions; 'auto' takes bfloat16 on processors that support it. Weights, normalisations and
+    losses stay in float32."""
     patience: int = 0
-    """Validations without a better score after which the training ends; 0 is never."""
+    """Number of validations without a better score after which the training ends; 0 disables this."""
 
     def rate(self, step: int) -> float:
         """Return the learning rate of ``step``, counted from 0."""
@@ -131,12 +131,12 @@ class Schedule:
 
 
 def chosen_precision(precision: Precision | Literal["auto"]) -> Precision:
-    """Return what 'auto' means on this processor, or else ``precision``."""
+    """Return the precision that 'auto' stands for on this processor; return any other ``precision`` unchanged."""
     return native_precision(torch.device("cpu")) if precision == "auto" else precision
 
 
 class Training(Generic[NetworkT]):
-    """A training in a folder: its state, its log, and what it shows."""
+    """A training in a folder: its state, its log, and its samples."""
 
     def __init__(
         self,
@@ -147,9 +147,9 @@ class Training(Generic[NetworkT]):
         resume: bool = False,
         validate: Callable[[NetworkT], Mapping[str, float]] | None = None,
     ) -> None:
-        """Begin, or continue from the state in ``folder`` if ``resume`` is set and there is one.
+        """Begin a training, or continue from the state in ``folder`` if ``resume`` is set and a state exists.
 
-        With ``validate``, whose 'score' is better when it is higher, the weights of the best validation are kept.
+        With ``validate``, the weights of the validation with the highest 'score' are kept.
 
         Raises:
             CheckpointError: the state belongs to another training.
@@ -178,7 +178,8 @@ class Training(Generic[NetworkT]):
     def run(self, on_step: OnStep) -> NetworkT:
         """Train to the end of the schedule; return the network with the averaged weights, or the best ones.
 
-        A KeyboardInterrupt leaves a checkpoint, of this step or, if it hit the update of the weights, an earlier one.
+        A KeyboardInterrupt leaves a checkpoint of this step. If it interrupts the update of the weights, the checkpoint
+        is of an earlier step.
 
         Raises:
             DivergedError: the loss is not finite.
@@ -215,15 +216,15 @@ class Training(Generic[NetworkT]):
 
     @property
     def _exhausted(self) -> bool:
-        """True if validations have not become better for too long."""
+        """True if the validation score has not improved for too long."""
         return 0 < self._schedule.patience <= self._stale
 
     def _score(self) -> None:
-        """Validate, if it is time, and keep the best weights."""
+        """Validate when a validation is due, and keep the best weights."""
         every = self._schedule.validate_every
         if self._validate is None or not every or (self.step % every and self.step != self._schedule.steps):
             return
-        # The others wait: their statistics of batches may differ, and all have to end at the same step.
+        # Only one process validates: batch statistics may differ in the others, and all must end at the same step.
         with self._arithmetic():
             scores = dict(self._validate(self._averaged_network())) if self._writes else {"score": math.nan}
         score = shared(scores["score"])
@@ -268,7 +269,7 @@ class Training(Generic[NetworkT]):
         return values
 
     def _averaged(self, average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-        # A young average forgets its beginnings faster.
+        # The decay factor is smaller in early steps, so that the first weights are soon forgotten.
         kept = min(self._schedule.ema, (1 + int(count)) / (10 + int(count)))
         return average.lerp(current, 1 - kept)
 
@@ -334,7 +335,7 @@ class Training(Generic[NetworkT]):
             self._forget_log_after(self._folder / name)
 
     def _forget_log_after(self, path: Path) -> None:
-        """Drop the rows of steps that have to be done again."""
+        """Drop the rows of steps that will be repeated."""
         if path.exists():
             head, *rows = path.read_text().splitlines(keepends=True)
             path.write_text("".join([head, *(row for row in rows if int(row.partition(",")[0]) <= self.step)]))

@@ -1,4 +1,4 @@
-"""The pixels of many pictures in one file, to be read again and again without decoding."""
+"""Pixels of many pictures in one file, for repeated reading without decoding."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _CHUNK = 64
 
 
 class PackedPictures:
-    """The pixels of many pictures in one file, from which any of them is read without being decoded again.
+    """Pixels of many pictures in one file; any picture can be read without decoding.
 
-    The file takes three bytes per pixel; it is mapped, not loaded, so it may be larger than the memory.
+    The file takes three bytes per pixel. It is memory-mapped, so it may be larger than the memory.
     """
 
     def __init__(
@@ -38,19 +38,19 @@ class PackedPictures:
         *,
         on_file: Callable[[int, int], None] | None = None,
     ) -> None:
-        """Take the file in ``folder``, or build it if it is not there or holds other pictures.
+        """Open the file in ``folder``, or build it if it is missing or holds other pictures.
 
         Args:
-            folder: where to keep it.
-            examples: what to pack.
-            side: of the short side of the pictures, in pixels; larger ones are made smaller, smaller ones enlarged.
-            on_file: called with the number of pictures packed and of all.
+            folder: the folder of the file.
+            examples: the pictures to pack.
+            side: short side in pixels to which all pictures are scaled.
+            on_file: called with the number of pictures packed and the total.
         """
         pixels, index = folder / "packed.bin", folder / "packed.json"
         fingerprint = hashlib.sha256(json.dumps([side, [each.digest for each in examples]]).encode()).hexdigest()
         self._sizes = self._known(index, fingerprint) if pixels.exists() else None
         if self._sizes is None:
-            index.unlink(missing_ok=True)  # or a kill could leave it beside other pixels
+            index.unlink(missing_ok=True)  # a killed process must not leave it beside other pixels
             self._sizes = _pack(pixels, examples, side, on_file)
             write_whole(index, json.dumps({"fingerprint": fingerprint, "sizes": self._sizes}).encode())
         lengths = [3 * height * width for height, width in self._sizes]
@@ -83,7 +83,7 @@ def _pack(
 
     sizes = []
     with whole_file(path) as temporary, temporary.open("wb") as file, ThreadPoolExecutor(_WORKERS) as pool:
-        # A few at a time: what is decoded and not written yet takes memory.
+        # A few at a time: decoded pictures take memory until they are written.
         for first in range(0, len(examples), _CHUNK):
             for pixels in pool.map(scaled, examples[first : first + _CHUNK]):
                 file.write(pixels.tobytes())

@@ -33,11 +33,11 @@ NetworkT = TypeVar("NetworkT", bound=PaintingNetwork)
 
 @dataclass(frozen=True)
 class PerceptualLosses:
-    """Content, style and total variation as a descriptor sees them (Johnson et al. 2016, section 3.2).
+    """Losses of content, style and total variation, measured with a descriptor (Johnson et al. 2016, section 3.2).
 
-    Differs from the paper in that each distance is relative to its target, as in engine 'gatys': so weights keep their
-    meaning for every descriptor, layer and size; and in a fourth loss, for grids, which the paper's 160,000 pictures
-    wear off, and a training of minutes does not.
+    Differs from the paper in two ways. Each distance is relative to its target, as in engine 'gatys', so that weights
+    keep their meaning for every descriptor, layer and size. A fourth loss penalises grids: these vanish in the paper's
+    training on 160,000 pictures, but not in a training of minutes.
     """
 
     judge: Descriptor
@@ -48,14 +48,14 @@ class PerceptualLosses:
     tv_weight: float
     grid_weight: float
     stride: int
-    """Of the network, a power of 2: its enlargements may paint grids at periods of 2, 4, ... ``stride`` pixels."""
+    """Stride of the network, a power of 2; upsampling may paint grids at periods of 2, 4, ... ``stride`` pixels."""
 
     def objective(self, styles: Sequence[Tensor], shares: Sequence[float]) -> Objectives:
-        """Return a function from what was painted, and the content images or None, to the weighted losses.
+        """Return a function that computes the weighted losses from painted images and their content images or None.
 
         Args:
-            styles: style images (1, 3, H, W) at the size at which strokes are to be painted.
-            shares: of each in the mixture, with sum 1.
+            styles: style images (1, 3, H, W) at the scale at which strokes are to be painted.
+            shares: the share of each style in the mixture, with sum 1.
         """
         with torch.no_grad():
             seen = [self.judge.forward(style, self.style_layers) for style in styles]
@@ -78,7 +78,7 @@ class PerceptualLosses:
 
 
 class PaintingTraining(Generic[NetworkT]):
-    """Learns to paint photographs in one style, or in a mixture of several."""
+    """Trains a network to paint photographs in one style, or in a mixture of several."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class PaintingTraining(Generic[NetworkT]):
         shares: Sequence[float],
         contents: Crops,
     ) -> None:
-        """Let ``network``, a module from images to images, learn from ``contents``."""
+        """Set up the training of ``network``, a module from images to images, on ``contents``."""
         self.network: NetworkT = network
         self.crop = contents.size
         self._contents = contents
@@ -97,7 +97,7 @@ class PaintingTraining(Generic[NetworkT]):
 
     @property
     def fingerprint(self) -> str:
-        """Of the pictures and the network's shape; weights of the losses and crops may change on the way."""
+        """Digest of the pictures and the network's shape; loss weights and crops may change when a training resumes."""
         return fingerprint([dict(self.network.arguments), self._contents.source], self._styles)
 
     def begin(self) -> None:
@@ -132,7 +132,7 @@ class PaintingTraining(Generic[NetworkT]):
 
 
 class TextureTraining:
-    """Learns to make one texture, or a mixture of several, of noise (Ulyanov et al. 2016, section 3)."""
+    """Trains a network to make one texture, or a mixture of several, from noise (Ulyanov et al. 2016, section 3)."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class TextureTraining:
         batch: int,
         seed: int,
     ) -> None:
-        """Let ``network`` learn from ``batch`` textures of ``size`` x ``size`` pixels per step."""
+        """Set up the training of ``network`` with ``batch`` textures of ``size`` x ``size`` pixels per step."""
         self.network = network
         self.crop = size
         self._batch = batch
@@ -155,7 +155,7 @@ class TextureTraining:
 
     @property
     def fingerprint(self) -> str:
-        """Of the style and the network's shape."""
+        """Digest of the style and the network's shape."""
         return fingerprint([dict(self.network.arguments), self._seed], self._styles)
 
     def begin(self) -> None:
@@ -166,7 +166,7 @@ class TextureTraining:
         return self._objective(self.network(self._noise(step)[rank() :: world_size()]), None)
 
     def samples(self, network: TextureNetwork) -> Picture:
-        """Make textures of noise that is not trained on."""
+        """Make textures from noise that is not trained on."""
         with torch.no_grad():
             made = network(self._noise(OTHER_STEPS))
         styles = [Cell(as_picture(style[0]), "style") for style in self._styles]

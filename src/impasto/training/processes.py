@@ -1,7 +1,7 @@
 """Training in several processes, started by ``torchrun``: each computes its part of every batch.
 
-Differs from PyTorch's DistributedDataParallel in that the gradients are averaged once, after the backward pass: a task
-may then call its networks as it likes.
+Differs from PyTorch's DistributedDataParallel in that the gradients are averaged once, after the backward pass. A task
+may therefore call its networks in any way.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def world_size() -> int:
 
 
 def check_batch(batch: int) -> None:
-    """Refuse a batch that the processes cannot share.
+    """Refuse a batch that cannot be divided among the processes.
 
     Raises:
-        UsageError: it is no multiple of their number.
+        UsageError: its size is not a multiple of the number of processes.
     """
     if batch % world_size():
         raise UsageError(f"batch is {batch}; {world_size()} processes need a multiple of {world_size()}")
@@ -61,7 +61,7 @@ def average_gradients(network: nn.Module) -> None:
     gradients = []
     for parameter in network.parameters():
         if parameter.requires_grad:
-            # What this process had no use for, another may have had.
+            # A parameter without a gradient here may have one in another process.
             parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             gradients.append(parameter.grad)
     joined_gradients = torch.cat([gradient.flatten() for gradient in gradients])

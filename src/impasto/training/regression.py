@@ -1,4 +1,4 @@
-"""Convolutions by least squares: a start from which a training has little left to learn."""
+"""Least-squares fits of convolutions, as initial weights that shorten a training."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def fit_convolution(convolution: nn.Conv2d, inputs: Tensor, outputs: Tensor, gen
 
 
 def _wanted(inputs: int) -> int:
-    """Number of positions that a regression on so many ``inputs`` needs."""
+    """Number of positions that a regression on this number of ``inputs`` needs."""
     return 20 * inputs + _SAMPLED_POSITIONS
 
 
@@ -47,7 +47,7 @@ def by_channel(features: Tensor) -> Tensor:
 def fit_edge_convolution(
     convolution: EdgeConvolution, inputs: Tensor, outputs: Tensor, generator: torch.Generator
 ) -> None:
-    """Fit a 3x3 convolution that mirrors edges: ``outputs`` (N, O, H, W) as of ``inputs`` (N, I, H, W)."""
+    """Fit a 3x3 convolution that mirrors edges to map ``inputs`` (N, I, H, W) to ``outputs`` (N, O, H, W)."""
     share = math.ceil(_wanted(9 * inputs.shape[1]) / len(inputs))
     patches, answers = [], []
     for image, wanted in zip(inputs, outputs, strict=True):
@@ -60,10 +60,10 @@ def fit_edge_convolution(
 
 @torch.no_grad()
 def fit_decoder(decoder: Decoder, encoder: VGG, layer: str, images: Tensor, *, seed: int) -> None:
-    """Let ``decoder`` undo ``encoder``, from ``layer`` back to ``images`` (N, 3, H, W), convolution by convolution.
+    """Fit ``decoder`` to invert ``encoder``, from ``layer`` back to ``images`` (N, 3, H, W), one convolution at a time.
 
-    Each is fitted, deepest first, to what went into its counterpart, given what those before it make; what one misses,
-    the next one sees.
+    The convolutions are fitted in the decoder's order, deepest layer first. The target of each is the input of its
+    counterpart in the encoder. Its inputs come from the convolutions already fitted, so it can correct their errors.
     """
     generator = torch.Generator().manual_seed(seed)
     names = encoder.layers[: encoder.layers.index(layer) + 1]

@@ -1,4 +1,4 @@
-"""Writing what was trained: weights, and beside them a card that says where they come from."""
+"""Writing of trained weights, and of a card beside them that states their provenance."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def save_weights(
 ) -> None:
     """Write ``tensors`` as safetensors to ``path``, and ``card`` as JSON beside it with licence, size and SHA-256.
 
-    What people train on their own pictures has no ``license`` that we could know.
+    ``license`` is None where it cannot be known, as for weights that users train on their own pictures.
     """
     data = save(dict(tensors), dict(metadata))
     write_whole(path, data)

@@ -1,6 +1,6 @@
-"""Refining the code of one style: a few minutes for what the predictor could only guess.
+"""Refinement of the code of one style: a few minutes of optimisation improve the predictor's estimate.
 
-Dumoulin et al. (2017), section 3.2: a new style is learned by the scales and shifts alone, the network as it is.
+Dumoulin et al. (2017), section 3.2: only the scales and shifts learn a new style; the network stays unchanged.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PROGRESS = 0.99
 _LAYERS_RATE = 0.05
 """Learning rate of the last layers, as a share of the code's."""
 _MEMORY = 0.95
-"""Share of the running mean of the losses that a step leaves."""
+"""Decay factor of the running mean of the losses."""
 
 
 def learn_style(
@@ -53,16 +53,16 @@ def learn_style(
     """Learn the style of ``picture`` for the network that the options name.
 
     Args:
-        picture: a painting.
-        name: of the style to be.
-        options: of the learning.
+        picture: the style image.
+        name: the name of the new style.
+        options: the options of the learning.
         contents: pictures to paint on; small ones are enlarged.
         on_step: called after every step; an exception from it stops the learning.
-        on_download: called with bytes done and in all if the judge's weights have to be fetched.
+        on_download: called with the bytes received and the total, if the judge's weights have to be fetched.
 
     Raises:
         UsageError: the options name no network.
-        UnknownNameError: they name no descriptor.
+        UnknownNameError: the options name an unknown descriptor.
         StyleError: the network belongs to another version of impasto.
     """
     folder = network_folder(options.network)
@@ -98,15 +98,15 @@ def learn_code(
     *,
     on_step: OnStep,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the code (code_size) with which ``network`` paints most like ``style``, and its last layers by name.
+    """Return the code (code_size) with which ``network`` best paints ``style``, and its last layers by name.
 
     Args:
-        network: as trained; its last layers learn if the options say so, and nothing is returned of them if not.
-        descriptor: what its predictor sees style images with.
-        judge: what the losses are measured with.
+        network: the trained network; its last layers are trained, and returned, only if the options say so.
+        descriptor: the descriptor whose activations of style images the predictor takes.
+        judge: the descriptor that the losses are measured with.
         style: (1, 3, H, W), sRGB in [0, 1], at the scale at which strokes are to be painted.
         contents: pictures (3, H, W) to paint on, no side shorter than the crop.
-        options: weights of the losses, and how long; it ends early when the loss falls no more.
+        options: weights of the losses, and number of steps; learning ends early when the loss stops falling.
         on_step: called after every step; an exception from it stops the learning.
     """
     random = torch.Generator().manual_seed(options.seed)

@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 
 CONTENT_LAYER = "relu4_2"
 _LARGE = 4.0
-"""Style distances above this count by their logarithm."""
+"""Style distances above this value grow only logarithmically."""
 _PERIODS = (2, 4, 8)
-"""Pixels, of the network's enlargements."""
+"""Periods in pixels of the grids that the network's upsampling can paint."""
 
 
 class ConditionalTraining:
-    """Learns transformer, predictor and identity code together.
+    """Trains transformer, predictor and identity code together.
 
-    Of each batch, the first picture is painted with the identity code and compared with itself, pixel by pixel; the
-    others are painted each in the style of another painting, and judged by a descriptor. The style loss of a layer
-    enters as ``c log(1 + L / c)`` with ``L = |G - A|^2 / |A|^2`` and ``c`` = 4: a dark or flat painting has a small
-    ``A``, and would otherwise outweigh the rest of its batch.
+    The first picture of each batch is painted with the identity code, and compared with itself pixel by pixel. Each of
+    the others is painted in the style of a different painting, and judged by a descriptor. The style loss of a layer is
+    ``c log(1 + L / c)`` with ``L = |G - A|^2 / |A|^2`` and ``c`` = 4. Without the logarithm, a dark or flat painting,
+    which has a small ``A``, would outweigh the rest of its batch.
     """
 
     def __init__(
@@ -54,18 +54,17 @@ class ConditionalTraining:
         styles: Crops,
         weights: Mapping[str, float],
     ) -> None:
-        """Let ``network`` learn.
+        """Set up the training of ``network``.
 
         Args:
             network: changed in place.
-            descriptor: what the predictor sees style images with.
-            judge: what the losses are measured with; may be the same.
+            descriptor: the descriptor whose activations of style images the predictor takes.
+            judge: the descriptor that the losses are measured with; may be the same.
             contents: photographs.
             styles: paintings, as many per batch.
-            weights: of the losses 'content', 'style', 'tv' (total variation), 'identity' (squared error of pixels
-                painted with the code that should change nothing), 'grid' (what repeats itself at the periods of the
-                enlargements, beyond what the photographs and paintings have) and 'blotch' (what is uneven where the
-                photograph is even).
+            weights: weights of the losses 'content', 'style', 'tv' (total variation), 'identity' (squared error of
+                pixels painted with the identity code), 'grid' (patterns at the periods of the upsampling, beyond those
+                of the photographs and paintings) and 'blotch' (unevenness where the photograph is even).
         """
         self.network: ConditionalStylizer = network
         self.crop = contents.size
@@ -77,7 +76,7 @@ class ConditionalTraining:
 
     @property
     def fingerprint(self) -> str:
-        """Of the pictures and the network's shape. Judge, weights and crops may change on the way."""
+        """Digest of the pictures and the network's shape; judge, weights and crops may change when training resumes."""
         settings = [
             self._descriptor.identity,
             self.network.transformer.widths,
@@ -93,7 +92,7 @@ class ConditionalTraining:
         """Compute the weighted losses of the batch of ``step``, and their sum as 'total'."""
         parts, batch = world_size(), self._contents.batch
         contents, styles = (crops.at(step, part=rank(), parts=parts) for crops in (self._contents, self._styles))
-        # The identity's picture is the first of the whole batch, whichever process has it.
+        # The identity code applies to the first picture of the whole batch, which the first process has.
         styled = slice(1 if rank() == 0 else 0, None)
         contents = _with_skies(contents, step, first=rank(), every=parts)
         styles = styles[styled]
@@ -107,7 +106,7 @@ class ConditionalTraining:
         noise = noise_for(contents.new_empty(batch, *contents.shape[1:]), seed=step)[rank() :: parts]
         painted = self.network.transformer(contents, codes, noise)
         features = self._judge.forward(inside(painted[styled]), [*STYLE_LAYERS, CONTENT_LAYER])
-        # The mean over all processes is to be the mean over all pictures that are styled.
+        # This factor makes the mean over all processes equal to the mean over all styled pictures.
         share = len(styles) * parts / (batch - 1)
         losses = {
             "content": share * content_distance(features[CONTENT_LAYER], content).mean(),
@@ -144,14 +143,14 @@ def _bounded(distance: Tensor) -> Tensor:
 def _with_skies(contents: Tensor, step: int, *, first: int, every: int) -> Tensor:
     """Put a sky of an even gradient over the upper part of every fourth picture of a batch.
 
-    Hardly a photograph is as even as a drawing, or a sky that a camera has smoothed; a network that never saw one
-    paints the whole palette of a painting into it.
+    Few photographs are as even as a drawing, or as a sky that a camera has smoothed. A network that was not trained on
+    such areas paints the whole palette of a painting into them.
 
     Args:
-        contents: (N, 3, H, W), the share of this process.
-        step: of the training: the same step, the same skies.
-        first: place in the whole batch of the first of these pictures.
-        every: distance in the whole batch of one to the next.
+        contents: (N, 3, H, W), this process's part of the batch.
+        step: the training step, which determines the skies.
+        first: position in the whole batch of the first of these pictures.
+        every: distance in the whole batch from one of these pictures to the next.
     """
     height, width = contents.shape[2:]
     y, x = torch.linspace(0, 1, height)[:, None], torch.linspace(-0.5, 0.5, width)

@@ -1,4 +1,4 @@
-"""The one form in which descriptor weights reach a network, whatever file they came from."""
+"""Canonical form of descriptor weights, the same for every file format."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Preprocessing:
     """The input of a network: ``(image - mean) / std`` with R, G, B in [0, 1], in some order."""
 
     mean: tuple[float, float, float]
-    """Of R, G, B in [0, 1]."""
+    """Mean of R, G, B in [0, 1]."""
     std: tuple[float, float, float]
-    """Of R, G, B in [0, 1]."""
+    """Standard deviation of R, G, B in [0, 1]."""
     bgr: bool = False
-    """Whether the first convolution expects its input channels as B, G, R."""
+    """True if the first convolution expects its input channels as B, G, R."""
 
 
 TORCHVISION = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -48,30 +48,30 @@ class DescriptorWeights:
     std: tuple[float, float, float]
     """Divides R, G, B in [0, 1] after the subtraction."""
     source_format: str
-    """What the weights were read from: 'safetensors', 'torch', 'keras' or 'matconvnet'."""
+    """Format that the weights were read from: 'safetensors', 'torch', 'keras' or 'matconvnet'."""
     sha256: str
     """Hex digest of the file that the weights were first read from."""
     origin: str = ""
-    """Who trained the weights, if known."""
+    """Author or source of the weights, if known."""
     license: str = ""
     """The licence of the weights, if known."""
 
 
 @dataclass(frozen=True, eq=False)
 class FileContents:
-    """The content of a file: tensors named and laid out as ours, everything else as it came."""
+    """The content of a file: tensors in canonical names and layout, everything else as found."""
 
     source_format: str
     tensors: Mapping[str, torch.Tensor]
     """Convolutions by canonical names, (C_out, C_in, H, W), any floating type."""
     preprocessing: Preprocessing | None = None
-    """What the format, or the file's own metadata, says; None if neither does."""
+    """Preprocessing that the format, or the file's own metadata, states; None if neither does."""
     hint: Preprocessing | None = None
-    """What to assume if the numbers do not tell either."""
+    """Preprocessing to assume if the values of the tensors do not reveal it either."""
     origin: str = ""
     license: str = ""
     sha256: str = ""
-    """Digest of the file that the weights first came from, if that was another one."""
+    """Digest of the file that the weights were first read from, if that was another file."""
 
 
 def convolution_names(architecture: str) -> tuple[str, ...]:
@@ -96,7 +96,7 @@ def tensor_shapes(architecture: str) -> dict[str, tuple[int, ...]]:
 
 
 def architecture_of(names: Iterable[str]) -> str:
-    """Tell 'vgg19' from 'vgg16' by the tensors' canonical names."""
+    """Return 'vgg19' or 'vgg16', judged by the tensors' canonical names."""
     return "vgg19" if {"conv3_4.weight", "conv4_4.weight", "conv5_4.weight"} & set(names) else "vgg16"
 
 
@@ -105,10 +105,10 @@ def check_tensors(
 ) -> None:
     """Refuse tensors that are not the convolutions of ``architecture``; ``source`` names them in errors.
 
-    With ``any_width``, layers may have any number of channels, as those of one's own trainings do.
+    With ``any_width``, layers may have any number of channels, as in networks that users train.
 
     Raises:
-        WeightsFormatError: a layer is missing, has another shape or type, or holds no finite number.
+        WeightsFormatError: a layer is missing, has another shape or type, or holds values that are not finite.
     """
     shapes = tensor_shapes(architecture)
     missing = [name for name in shapes if name not in tensors]

@@ -1,7 +1,7 @@
 """Downloads one file over HTTP: resumable, checksummed, atomic.
 
-Own code, as pooch, the library that one would take, starts again from nothing after a cut connection, and
-these files have half a gigabyte.
+The usual library, pooch, is not used: it starts again from nothing after a cut connection, and these files have half a
+gigabyte.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Cut(Exception):  # noqa: N818 - an event: it leads to another attempt
 
 
 class _Refused(Exception):  # noqa: N818 - an event: it leads to the next mirror
-    """This address will not give the file."""
+    """This address does not provide the file."""
 
 
 def download(
@@ -58,14 +58,14 @@ def download(
         urls: addresses of the same file (http or https), tried in this order.
         destination: appears only when complete and verified.
         sha256: hex digest of the file.
-        on_progress: gets the bytes that are there (resumed ones included), and the total if the server tells.
+        on_progress: called with the bytes received so far (resumed ones included), and the total if it is known.
         timeout: seconds without any byte after which a connection counts as cut.
         pauses: seconds to wait after 1, 2, ... attempts in a row that brought no new byte; after the last
-            one the next address has its turn.
+            pause the next address is tried.
 
     Raises:
-        DownloadError: no address gave the right file; says what happened at each.
-        ValueError: ``sha256`` is no digest.
+        DownloadError: no address gave the right file; the message says what happened at each.
+        ValueError: ``sha256`` is not a digest.
     """
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise ValueError(f"sha256 must be 64 hex digits, not {sha256!r}")
@@ -93,7 +93,7 @@ def download(
 
 
 def _fetch(transfer: _Transfer, sha256: str, pauses: Sequence[float]) -> None:
-    """Fill the part file and verify it; attempts that bring new bytes are free, others cost a pause each."""
+    """Fill the part file and verify it; each attempt that brings no new bytes uses up one of the ``pauses``."""
     reached = transfer.size()
     pieced = reached > 0
     barren = 0
@@ -121,19 +121,19 @@ def _fetch(transfer: _Transfer, sha256: str, pauses: Sequence[float]) -> None:
         transfer.discard()
         if not pieced or restarted:
             raise _Refused(f"sent a file with sha256 {digest[:16]}... instead of {sha256[:16]}...")
-        # The pieces may be of different versions: once more, in one piece.
+        # The pieces may come from different versions of the file: download it once more, in one piece.
         reached, barren, restarted = 0, 0, True
 
 
 class _Transfer:
-    """One address and the part file that its bytes go to."""
+    """One address, and the part file that receives its bytes."""
 
     def __init__(self, url: str, part: Path, on_progress: OnProgress | None, timeout: float) -> None:
         self.url = url
         self.part = part
         self.on_progress = on_progress
         self.timeout = timeout
-        # The version (ETag) that the part file belongs to, as a file: a later process resumes with it.
+        # This file keeps the version (ETag) of the part file, so that a later process can resume.
         self.version = part.with_name(part.name + ".etag")
 
     def size(self) -> int:
@@ -147,11 +147,11 @@ class _Transfer:
         self.forget()
 
     def run(self) -> None:
-        """Append what is missing.
+        """Append the missing bytes.
 
         Raises:
-            _Cut: the bytes stopped before the end.
-            _Refused: there will be none.
+            _Cut: the transfer stopped before the end.
+            _Refused: the address does not provide the file.
         """
         if urllib.parse.urlsplit(self.url).scheme not in ("http", "https"):
             raise _Refused("is no http or https address")
@@ -160,7 +160,7 @@ class _Transfer:
         except urllib.error.HTTPError as error:
             error.close()
             if error.code == 416 and self.size():
-                return  # there is nothing behind what we have: the checksum decides
+                return  # there are no more bytes: the checksum decides
             answer = f"answered {error.code} {error.reason}"
             raise (_Cut if error.code in _TEMPORARY_STATUS else _Refused)(answer) from error
         except urllib.error.URLError as error:
@@ -175,7 +175,7 @@ class _Transfer:
         if offset := self.size():
             request.add_header("Range", f"bytes={offset}-")
             url, _, etag = self.version.read_text().partition("\n") if self.version.exists() else ("", "", "")
-            # Another mirror names its versions otherwise; there, only the checksum guards against mixing.
+            # Other mirrors have other ETags. After a change of mirror, only the checksum detects mixed versions.
             if url == self.url:
                 request.add_header("If-Range", etag)
         return request
@@ -185,13 +185,13 @@ class _Transfer:
         etag = response.headers.get("ETag", "")
         if offset == 0:
             self.forget()
-            if etag and not etag.startswith("W/"):  # a weak one may not be used for ranges
+            if etag and not etag.startswith("W/"):  # a weak ETag may not be used for ranges
                 self.version.write_text(f"{self.url}\n{etag}")
         with self.part.open("ab" if offset else "wb") as file:
             while True:
                 if self.on_progress:
                     self.on_progress(file.tell(), total)
-                # Only reading may count as a cut connection; a failure to write is the disk's.
+                # Only a failed read counts as a cut connection; a failed write is a disk error.
                 try:
                     chunk = response.read1(_CHUNK)
                 except (OSError, http.client.HTTPException) as error:
@@ -204,7 +204,7 @@ class _Transfer:
             raise _Cut(f"sent {received} of {total} bytes")
 
     def _place(self, response: http.client.HTTPResponse) -> tuple[int, int | None]:
-        """The offset of the answer in the file, and the length of the whole file, if the server says so."""
+        """Offset of the response in the file, and the length of the whole file if the server states it."""
         length = response.headers.get("Content-Length", "")
         if response.status != 206:
             return 0, int(length) if length.isdecimal() else None

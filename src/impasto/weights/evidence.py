@@ -1,24 +1,23 @@
-"""Tells from the numbers alone which preprocessing a VGG network was trained with.
+"""Recognises the preprocessing that a VGG network was trained with, from its weights alone.
 
 torchvision's files and the converted Caffe files of Simonyan and Zisserman have the same keys and shapes, but
 the first expect RGB of unit variance and the second BGR from 0 to 255. A wrong guess loads without complaint
 and paints badly.
 
-Who trained a network shows in the size of its deep filters, most of which is what the training left of the
-noise that it started from:
+The size of the deep filters tells the trainings apart. Most of it is what the training left of the initial noise:
 
-* torchvision (2017) had to start at He et al.'s ``sqrt(2 / (9 C_out))``, else inputs of unit variance fade
-  away over 16 layers. In blocks 4 and 5 that is 0.021; the published weights have 0.014 to 0.022: ratio 0.76
-  (VGG19) and 0.83 (VGG16).
-* Simonyan and Zisserman's (2014) network does not need that size, as its inputs are sixty times larger, and a
-  weight decay of 5e-4 over 370,000 steps wore it down; the published weights have 0.006 to 0.0085: ratio 0.37
-  (VGG19) and 0.41 (VGG16, by conv5_3).
+* torchvision (2017) had to start at He et al.'s ``sqrt(2 / (9 C_out))``, as inputs of unit variance would
+  otherwise fade away over 16 layers. In blocks 4 and 5 that is 0.021. The published weights have 0.014 to 0.022:
+  ratio 0.76 (VGG19) and 0.83 (VGG16).
+* Simonyan and Zisserman's (2014) network does not need that size, as its inputs are sixty times larger. A weight
+  decay of 5e-4 over 370,000 steps reduced it. The published weights have 0.006 to 0.0085: ratio 0.37 (VGG19) and
+  0.41 (VGG16, by conv5_3).
 
-The ratio does not depend on channel order, on biases, or on half precision. Fine-tuning hardly moves it. The
-activations would not tell: fed with the wrong range, Caffe's network still gives some of a credible size.
+The ratio does not depend on channel order, on biases, or on half precision. Fine-tuning hardly changes it. The
+activations are no evidence: Caffe's network gives activations of a credible size even for inputs of the wrong range.
 
-Whether somebody has folded 0-to-255 preprocessing into the first layer shows in its size: training leaves
-conv1_1 at 0.19 to 0.25 in all four networks, and folding multiplies it by ``255 * std``, that is by 58.
+The size of the first layer shows whether 0-to-255 preprocessing has been folded into it. Training leaves conv1_1 at
+0.19 to 0.25 in all four networks, and folding multiplies it by ``255 * std``, that is by 58.
 """
 
 from __future__ import annotations
@@ -34,13 +33,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _OXFORD_AT_MOST = 0.48
-_TORCHVISION_AT_LEAST = 0.62  # between the two bands the numbers say nothing
+_TORCHVISION_AT_LEAST = 0.62  # between the two bounds the ratio is inconclusive
 _TRAINED_FIRST_LAYER = (0.04, 1.2)
 _FOLDED_FIRST_LAYER = (4.0, 30.0)
 
 
 def recognise_preprocessing(tensors: Mapping[str, Tensor]) -> Preprocessing | None:
-    """Tell the preprocessing of a complete VGG16 or VGG19 by its ``tensors``; None if they leave doubt."""
+    """Return the preprocessing of a complete VGG16 or VGG19, judged by ``tensors``; None if they are inconclusive."""
     ratio = deep_filter_ratio(tensors)
     first = _rms(tensors["conv1_1.weight"])
     trained = _TRAINED_FIRST_LAYER[0] <= first <= _TRAINED_FIRST_LAYER[1]

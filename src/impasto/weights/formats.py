@@ -1,4 +1,4 @@
-"""Reads descriptor weights from any file that the field uses; the content tells the format, not the name."""
+"""Reads descriptor weights from files of all common formats, which are recognised by content, not by name."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _MAX_SAFETENSORS_HEADER = 100_000_000  # the format's own limit
 
-# The files that everybody has, by the first digits of their SHA-256, which their publishers put in the names.
+# The well-known files by the first digits of their SHA-256, which the publishers put in the file names.
 _KNOWN_FILES = {
     "dcbb9e9d": TORCHVISION,  # vgg19
     "397923af": TORCHVISION,  # vgg16
@@ -46,12 +46,12 @@ def read_weights(path: Path, preprocessing: PreprocessingName | None = None) -> 
 
     Args:
         path: the file; its name does not matter.
-        preprocessing: overrides what the file and its numbers say: 'torchvision' (RGB of unit variance) or
+        preprocessing: overrides the detected preprocessing: 'torchvision' (RGB of unit variance) or
             'caffe' (BGR from 0 to 255).
 
     Raises:
         WeightsError: the file cannot be read.
-        WeightsFormatError: it is damaged, no plain VGG16 or VGG19, or leaves its preprocessing open.
+        WeightsFormatError: it is damaged, is not a plain VGG16 or VGG19, or its preprocessing cannot be determined.
         MissingDependencyError: h5py or scipy is needed and not installed.
         UnknownNameError: no such ``preprocessing``.
     """
@@ -116,7 +116,7 @@ def _deduce(path: Path, sha256: str, contents: FileContents) -> Preprocessing:
     seen = (
         _KNOWN_FILES.get(sha256[:8])
         or recognise_preprocessing(contents.tensors)
-        # After the numbers, as some scripts rename the classifier's keys from one convention to the other.
+        # The hint comes last, as some scripts rename the classifier's keys from one convention to the other.
         or contents.hint
     )
     if seen is None:

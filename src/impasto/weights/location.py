@@ -25,7 +25,7 @@ def stored_files(folder: Path) -> list[Path]:
 
 
 def stored_identity(name: str) -> str:
-    """Return the sha256 that the header of the stored weights ``name`` tells; empty if there are none."""
+    """Return the sha256 that the header of the stored weights ``name`` states; empty if there are none."""
     path = weights_folder() / f"{name}{SUFFIX}"
     if not PLAIN_NAME.fullmatch(name) or not path.is_file():
         return ""
@@ -33,5 +33,5 @@ def stored_identity(name: str) -> str:
         with safe_open(path, framework="numpy") as file:
             metadata: dict[str, str] = file.metadata() or {}
     except (OSError, SafetensorError):
-        return ""  # whoever needs the weights will say what is wrong with them
+        return ""  # loading the weights reports the error
     return metadata.get("source_sha256", "")

@@ -33,7 +33,7 @@ def read_safetensors(path: Path) -> FileContents:
         source_format="safetensors",
         tensors=canonical_tensors(path.name, tensors),
         preprocessing=stated_preprocessing(path.name, metadata),
-        # Files of canonical keys without a word about preprocessing follow torchvision's custom.
+        # Files with canonical keys that state no preprocessing follow torchvision's convention.
         hint=TORCHVISION if canonical else None,
         origin=metadata.get("origin", ""),
         license=metadata.get("license", ""),
@@ -55,7 +55,7 @@ def open_safetensors(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Return the metadata of ``path`` without touching its tensors.
+    """Return the metadata of ``path`` without reading its tensors.
 
     Raises:
         WeightsFormatError: the file is damaged.
@@ -86,10 +86,10 @@ def describe(weights: DescriptorWeights) -> dict[str, str]:
 
 
 def stated_preprocessing(source: str, metadata: Mapping[str, str]) -> Preprocessing | None:
-    """Return what ``metadata`` says: mean and std, each as JSON, ``[R, G, B]``; None if neither.
+    """Return the preprocessing in ``metadata``: mean and std, each as JSON ``[R, G, B]``; None if it states neither.
 
     Raises:
-        WeightsFormatError: it says it in another way.
+        WeightsFormatError: the entries have another form.
     """
     if "mean" not in metadata and "std" not in metadata:
         return None

@@ -11,15 +11,15 @@ class TensorPlace:
     """A tensor in a file."""
 
     dtype: str
-    """As safetensors calls it, such as 'F16'."""
+    """Type in safetensors' notation, such as 'F16'."""
     shape: tuple[int, ...]
     begin: int
-    """Of its bytes, from the start of the file."""
+    """Offset of the tensor's bytes from the start of the file."""
     end: int
 
 
 def tensor_places(content: bytes | bytearray) -> dict[str, TensorPlace]:
-    """Say where each tensor stands in ``content``, a whole file: a length of 8 bytes, a JSON header, the tensors."""
+    """Return the place of each tensor in ``content``, a whole file: a length of 8 bytes, a JSON header, the tensors."""
     begin = 8 + int.from_bytes(content[:8], "little")
     return {
         name: TensorPlace(entry["dtype"], tuple(entry["shape"]), *(begin + offset for offset in entry["data_offsets"]))

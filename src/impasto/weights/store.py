@@ -1,4 +1,4 @@
-"""The weights that are on this machine, by name: one verified safetensors file each."""
+"""Store of the weights on this machine: one verified safetensors file per name."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from impasto.weights.download import OnProgress
 
 _RESERVED = ("auto", "compact")
-"""Names that mean other descriptors, whatever is stored."""
+"""Names that always select other descriptors, whatever is stored."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class RemoteWeights:
 
     url: str
     sha256: str
-    """Of the file behind ``url``."""
+    """Digest of the file at ``url``."""
     origin: str
     license: str
 
@@ -75,17 +75,17 @@ class StoredWeights:
     name: str
     path: Path
     size: int
-    """In bytes."""
+    """Size in bytes."""
     architecture: str = ""
     source_format: str = ""
     sha256: str = ""
-    """Of the file that the weights came from."""
+    """Digest of the file that the weights came from."""
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     origin: str = ""
     license: str = ""
     problem: str = ""
-    """Why the file cannot be used, as far as its header tells (``verify`` looks at all of it); else empty."""
+    """Reason that the file cannot be used, judged by its header; else empty. ``verify`` checks the whole file."""
 
 
 class WeightsStore:
@@ -100,7 +100,7 @@ class WeightsStore:
     ) -> None:
         """Use ``folder``, which need not exist.
 
-        ``mirrors`` are base addresses with the files of ``remote`` under their own names, tried first.
+        ``mirrors`` are base addresses with the files of ``remote`` under the same names; they are tried first.
         """
         self.folder = folder
         self.remote = remote
@@ -121,11 +121,11 @@ class WeightsStore:
         """Read ``path``, in any known format, and store it as ``name`` (its architecture, if not given).
 
         Raises:
-            UsageError: the name is no name, or taken and ``replace`` is not set.
-            WeightsError: as ``read_weights``; or the folder cannot be written.
+            UsageError: the name is not valid, or it is taken and ``replace`` is not set.
+            WeightsError: see ``read_weights``; or the folder cannot be written.
         """
         if name is not None:
-            self.check_free(name, replace=replace)  # before the seconds of reading
+            self.check_free(name, replace=replace)  # first, as reading takes seconds
         weights = read_weights(path, preprocessing)
         name = name or weights.architecture
         self.check_free(name, replace=replace)
@@ -187,12 +187,13 @@ class WeightsStore:
         return self._entry(self._path(name))
 
     def load(self, name: str, *, fetch_missing: bool, on_progress: OnProgress | None = None) -> DescriptorWeights:
-        """Return the weights of ``name``, mapped from disk: at once, whatever their size.
+        """Return the weights of ``name``, memory-mapped, which takes no time whatever their size.
 
         Raises:
-            UnknownNameError: neither stored nor known.
-            DownloadError: known, not stored, and cannot be downloaded.
-            WeightsError: known and not stored, and ``fetch_missing`` is not set; or the file is damaged.
+            UnknownNameError: the weights are neither stored nor known.
+            DownloadError: the weights are known but not stored, and cannot be downloaded.
+            WeightsError: the weights are known but not stored, and ``fetch_missing`` is not set; or the file is
+                damaged.
         """
         if not self._path(name).exists():
             if name not in self.remote:
@@ -222,10 +223,10 @@ class WeightsStore:
         )
 
     def check_free(self, name: str, *, replace: bool | None = None) -> None:
-        """Refuse a name that weights cannot be added as; ``replace`` is None where nobody could ask for that.
+        """Refuse a name under which weights cannot be added; ``replace`` is None where the caller has no such option.
 
         Raises:
-            UsageError: it is no name, means another descriptor, or is taken and ``replace`` is not set.
+            UsageError: it is not a valid name, selects another descriptor, or is taken and ``replace`` is not set.
         """
         if not PLAIN_NAME.fullmatch(name):
             raise UsageError(
@@ -303,16 +304,16 @@ def default_store() -> WeightsStore:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Turn what the disk refuses into a sentence."""
+    """Turn disk errors into a WeightsError that names the remedy."""
     try:
         yield
-    except (OSError, SafetensorError) as error:  # the latter for a full disk, too
+    except (OSError, SafetensorError) as error:  # a full disk may raise the latter
         reason = getattr(error, "strerror", None) or error
         raise WeightsError(f"cannot write {path}: {reason}; make room there or set IMPASTO_WEIGHTS_DIR") from error
 
 
 def _content_digest(metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 of everything in a file but itself: it lies in the same file, so both change in one rename."""
+    """SHA-256 of a file's content without this digest, which the file contains: both change in one rename."""
     digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

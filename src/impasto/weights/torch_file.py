@@ -1,4 +1,4 @@
-"""Reads PyTorch state dicts: torchvision's files and converted Caffe networks, zip archives and older."""
+"""Reads PyTorch state dicts of torchvision and of converted Caffe networks, as zip archives or older pickles."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read_torch(path: Path) -> FileContents:
         WeightsFormatError: the file is damaged, would run code, or holds something else.
     """
     try:
-        # Mapped, the 80 % of the file that are fully connected layers are never read; old pickles cannot be.
+        # Memory mapping avoids reading the fully connected layers, 80 % of the file. Old pickles cannot be mapped.
         mapped = zipfile.is_zipfile(path)
         state: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # the unpickler raises nearly anything on damaged bytes
