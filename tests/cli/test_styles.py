@@ -19,7 +19,7 @@ from impasto.errors import StyleError
 from impasto.gallery import StyleCatalog, read_style_file, write_style_file
 from impasto.images import read_picture, resize_picture, write_picture
 from impasto.networks.checkpoint import load_network
-from impasto.networks.conditional import STYLE_LAYERS, ConditionalStylizer
+from impasto.networks.conditional import NOISE_CHANNELS, STYLE_LAYERS, ConditionalStylizer
 from impasto.training.stylizer import style_distance
 
 
@@ -97,14 +97,14 @@ def test_last_layers_are_learned_and_painted_with(folder, photo, painting, tmp_p
     image = torch.from_numpy(read_picture("photo.png").pixels.transpose(2, 0, 1).copy())[None]
     with torch.no_grad():
         expected = network.transformer(
-            image, torch.from_numpy(style.code)[None], torch.from_numpy(Noise(0).part(0, 0, 9, 12))
+            image, torch.from_numpy(style.code)[None], torch.from_numpy(Noise(NOISE_CHANNELS, 0).part(0, 0, 9, 12))
         )
     assert np.abs(painted["deep"] - expected[0].permute(1, 2, 0).numpy()).max() < 2 / 255
     assert np.abs(painted["deep"] - painted["code"]).max() > 5 / 255
     both = ["-s", "deep.style", "-s", "code.style", "-o", "out.png", "--engine", "fast", "--network", str(folder), "-q"]
     assert run(["stylize", "photo.png", *both]) == 2
     assert (
-        "has layers of its own, and cannot be mixed; give each style its place with --mask" in capsys.readouterr().err
+        "has layers of its own, and cannot be mixed; give each style its place with a mask" in capsys.readouterr().err
     )
     write_style_file(replace(style, layers={"transformer.nowhere": np.ones(3)}), tmp_path / "odd.style")
     assert (

@@ -148,5 +148,5 @@ def test_nothing_dies_of_memory(photo, painting, tmp_path, engine):
             (line,) = [line for line in done.stderr.splitlines() if "error" in line]
             assert line.startswith("error: "), limit
             assert "broken" not in line
-            assert "memory" in line or "smaller --size" in line, (limit, line)
+            assert "memory" in line or "smaller size" in line, (limit, line)
     assert codes[0] == 1 and codes[-1] == 0
