@@ -6,12 +6,10 @@ of trainings are in `impasto.options.training`, which painting does not import.
 
 from impasto.options.base import Options, layer_names, layer_weights, shares_of_layers, usage_error
 from impasto.options.engines import (
-    ALL_STYLE_LAYERS,
     DEFAULT_ENGINE,
     FILES_OF_A_RUN,
     FILM_ENGINE,
     PLAIN_NAME,
-    PRESETS,
     AnyStyleOptions,
     DescentOptions,
     EngineOptions,
@@ -29,6 +27,7 @@ from impasto.options.engines import (
     TextureNetSynthesisOptions,
     TextureOptions,
 )
+from impasto.options.presets import ALL_STYLE_LAYERS, PRESETS
 
 __all__ = [
     "ALL_STYLE_LAYERS",
