@@ -210,7 +210,8 @@ class _Attempt:
                 claims.unwanted(job, job.own_preview_key)
         except StorageError as error:
             _log.warning("%s", error)
-            self._leave(Failure(error.code, str(error), again=True))
+            with suppress(Exception):  # the job is not to blame, so this attempt does not count
+                claims.put_back(job, delay=job_delay(job.attempt), counts=False)
         except Exception:  # a bug must not end the worker and so stop all other jobs
             _log.exception("attempt")
             self._leave(Failure(ImpastoError.code, "something went wrong in the service; try again later", again=True))
