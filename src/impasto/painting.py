@@ -169,19 +169,18 @@ class Painting:
 def arrange(
     engine: str,
     options: EngineOptions,
-    content: SourceT,
     styles: Sequence[StyleChoice | tuple[SourceT, float]],
     masks: Sequence[SourceT | Literal["alpha"]] = (),
     format: str | None = None,
 ) -> tuple[Painting, dict[str, SourceT]]:
-    """Give each picture a key; return the painting, and its sources by key.
+    """Give each style image and mask a key; return the painting, and these sources by key, to add the content to.
 
     Styles are choices by name, or sources with their weights.
 
     Raises:
         UnknownNameError, UsageError: see `Painting`.
     """
-    sources = {CONTENT: content}
+    sources: dict[str, SourceT] = {}
     choices: list[StyleChoice] = []
     keys: list[str] = []
     for index, style in enumerate(styles):
@@ -259,8 +258,8 @@ def stylize(
     styles: Sequence[Any] = style if isinstance(style, (list, tuple)) and not _is_weighted(style) else [style]
     masks: Sequence[Any] = mask if isinstance(mask, (list, tuple)) else [mask]
     weighted = [(each[0], float(each[1])) if _is_weighted(each) else (each, 1.0) for each in styles]
-    painting, sources = arrange(engine, parse_options(engine, options, OPTIONS), content, weighted, masks)
-    return paint(painting, sources, on_step=on_step or (lambda step: None))
+    painting, sources = arrange(engine, parse_options(engine, options, OPTIONS), weighted, masks)
+    return paint(painting, {CONTENT: content, **sources}, on_step=on_step or (lambda step: None))
 
 
 def _opened(source: Any) -> LazyPicture:

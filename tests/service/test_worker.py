@@ -7,17 +7,20 @@ import signal
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from threading import Event, Thread
 
 import psutil
 import pytest
 
 from impasto.api import TERMINAL, JobState
+from impasto.errors import StorageError
 from impasto.images import encode_picture, read_picture, resize_picture
 from impasto.service import wiring
 from impasto.service.child import Child
 from impasto.service.jobs import NewJob, new_id
 from impasto.service.painter import Painted, PaintTask, Progress, is_answer, serve
+from impasto.service.retry import STORAGE_ATTEMPTS
 from impasto.service.settings import Settings
 from impasto.service.worker import Worker, work
 from service.servers import wait_for
@@ -132,6 +135,35 @@ def test_a_child_that_is_killed(parts, submit, working):
     put_back = reaches(parts, job, JobState.QUEUED)
     assert put_back.attempt == 1 and put_back.not_before > put_back.created
     assert reaches(parts, submit(), JobState.SUCCEEDED), "the worker goes on"
+
+
+class UnreachableBlobs:
+    """A store that refuses the first results."""
+
+    def __init__(self, blobs, refused):
+        self._blobs, self._refused = blobs, refused
+
+    def put(self, key, data):
+        if key.startswith("results/") and self._refused > 0:
+            self._refused -= 1
+            raise StorageError("the store cannot be reached; try again")
+        self._blobs.put(key, data)
+
+    def __getattr__(self, name):
+        return getattr(self._blobs, name)
+
+
+@pytest.mark.parametrize(("refused", "state", "attempt"), [(5, "succeeded", 6), (1000, "failed", STORAGE_ATTEMPTS)])
+def test_a_store_that_cannot_be_reached(parts, submit, monkeypatch, refused, state, attempt):
+    monkeypatch.setattr("impasto.service.worker.job_delay", lambda attempt: 0.0)
+    stop = Event()
+    thread = Thread(target=Worker(replace(parts, blobs=UnreachableBlobs(parts.blobs, refused)), stop).run)
+    thread.start()
+    job = reaches(parts, submit(), *TERMINAL)
+    stop.set()
+    thread.join(30)
+    assert (job.state, job.attempt) == (state, attempt)
+    assert job.error_code == (None if state == "succeeded" else "storage")
 
 
 def test_too_long_and_too_large(parts, settings, submit):

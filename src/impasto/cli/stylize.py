@@ -124,7 +124,7 @@ def stylize(
         if file is not None and len(pairs) > 1:
             raise UsageError(f"{flag} names one file and {len(pairs)} pictures are given; paint them one by one")
     weighted = [(each.where, each.weight) for each in chosen_styles]
-    painting, sources = arrange(engine, chosen, "", weighted, [each.where for each in chosen_masks])
+    painting, sources = arrange(engine, chosen, weighted, [each.where for each in chosen_masks])
     run = StylizeRun(
         painting,
         sources,

@@ -69,7 +69,7 @@ class StylizeRun:
             losses=self.losses,
             resume=self.resume,
         )
-        inputs = self.painting.read({**self.sources, CONTENT: content.path or sys.stdin.buffer.read()}, self.styles)
+        inputs = self.painting.read({CONTENT: content.path or sys.stdin.buffer.read(), **self.sources}, self.styles)
         size = fit_size(inputs.content.width, inputs.content.height, options.size)
         result = Result(inputs.content.outline, target, size, provenance)
         engine = self._made(display)

@@ -8,6 +8,11 @@ from impasto.errors import DownloadError, ImpastoError, OutOfMemoryError
 
 ATTEMPTS = 3
 """Attempts at a job. A retry by its owner allows as many again."""
+STORAGE_ATTEMPTS = 10
+"""Attempts at a job while the job table or the store of pictures cannot be reached, over about 25 minutes.
+
+Only from this one on is the job given up for it; before, such attempts do not count.
+"""
 _FIRST_DELAY, _LONGEST_DELAY = 10.0, 300.0
 """Seconds before the second attempt at a job, doubled for each further attempt, and their maximum."""
 _MESSAGE_DELAYS = (60.0, 300.0, 900.0, 3600.0, 7200.0, 21600.0, 43200.0)

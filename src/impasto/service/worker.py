@@ -22,7 +22,7 @@ from impasto.service.delivery.courier import Courier
 from impasto.service.jobs import Beat
 from impasto.service.logs import about
 from impasto.service.painter import Failure, Painted, PaintTask, Progress, is_answer, serve
-from impasto.service.retry import job_delay
+from impasto.service.retry import STORAGE_ATTEMPTS, job_delay
 from impasto.service.wiring import dispatcher, senders
 
 if TYPE_CHECKING:
@@ -210,8 +210,11 @@ class _Attempt:
                 claims.unwanted(job, job.own_preview_key)
         except StorageError as error:
             _log.warning("%s", error)
-            with suppress(Exception):  # the job is not to blame, so this attempt does not count
-                claims.put_back(job, delay=job_delay(job.attempt), counts=False)
+            if job.attempt < STORAGE_ATTEMPTS:
+                with suppress(Exception):
+                    claims.put_back(job, delay=job_delay(job.attempt), counts=False)
+            else:
+                self._leave(Failure(error.code, str(error), again=False))
         except Exception:  # a bug must not end the worker and so stop all other jobs
             _log.exception("attempt")
             self._leave(Failure(ImpastoError.code, "something went wrong in the service; try again later", again=True))

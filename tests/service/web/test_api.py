@@ -271,6 +271,9 @@ def test_limits(tmp_path, photo_bytes, monkeypatch):
         assert [answer.status_code for answer in answers] == [202, 202, 202, 429]
         assert_problem(answers[-1], 429, "too_many_requests", "more than 3 jobs in a minute")
         assert answers[-1].headers["retry-after"]
+    with running_server(tmp_path / "wrong") as server:
+        answers = [send(server, photo_bytes, style="great-wave", strength="7") for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [422, 422, 422, 429], "wrong requests count, too"
     monkeypatch.setenv("IMPASTO_QUOTA", str(1 << 20))
     with running_server(tmp_path / "quota") as server:
         assert_problem(send(server, photo_bytes, style="great-wave"), 507, "storage_full", "no room")

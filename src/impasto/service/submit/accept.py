@@ -21,13 +21,14 @@ from impasto.errors import (
     UsageError,
 )
 from impasto.options import FILES_OF_A_RUN, PLAIN_NAME, EngineOptions
-from impasto.painting import ALPHA, CONTENT, Painting
+from impasto.painting import ALPHA, CONTENT
 from impasto.service.jobs import DEFAULT_QUEUE, Channel, NewJob, new_id
 from impasto.service.submit.checking import Checked, Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from impasto.painting import Painting
     from impasto.service.jobs import Job
     from impasto.service.ports import BlobStore, Submissions
     from impasto.service.settings import Settings
@@ -45,9 +46,8 @@ class Request:
     """A request for a job."""
 
     tenant: str
-    painting: Painting
-    pictures: Mapping[str, bytes]
-    """Picture files, by the keys that ``painting`` uses for them."""
+    arrange: Callable[[], tuple[Painting, Mapping[str, bytes]]]
+    """Makes the painting, and its picture files by key; called when the rate limits allow the request."""
     priority: int = 0
     notify: Mapping[Channel, str] = field(default_factory=dict)
     idempotency_key: str | None = None
@@ -106,12 +106,12 @@ class Acceptance:
         self._rates.check(request)
         if self._blobs.room() < ROOM_FOR_A_JOB:
             raise QuotaError("there is no room for more pictures; try again when older ones are deleted")
-        painting = request.painting
+        painting, pictures = request.arrange()
         self._check_options(painting.options)
         self._check_styles(painting)
         if not -2 <= request.priority <= 2:
             raise UsageError(f"priority is {request.priority}; it is from -2, first, to 2, last")
-        checked = {key: self._checked(data) for key, data in request.pictures.items()}
+        checked = {key: self._checked(data) for key, data in pictures.items()}
         content, job = checked[CONTENT], new_id()
         largest = max(content.width, content.height)
         if painting.options.size is None and largest > self._settings.max_size:
@@ -122,15 +122,15 @@ class Acceptance:
         if ALPHA in painting.masks and not content.alpha:
             raise UsageError("the content has no transparency that could be its mask; send a picture as mask")
         params = replace(painting, format=painting.format or content.format).as_json()
-        inputs = {name: f"inputs/{job}/{name}" for name in request.pictures}
-        for name, data in request.pictures.items():
+        inputs = {name: f"inputs/{job}/{name}" for name in pictures}
+        for name, data in pictures.items():
             self._blobs.put(inputs[name], data)
         new = NewJob(
             id=job,
             tenant=request.tenant,
             params=params,
             inputs=inputs,
-            request_sha256=_fingerprint(request, params),
+            request_sha256=_fingerprint(request, params, pictures),
             idempotency_key=request.idempotency_key,
             priority=request.priority,
             queue=self._settings.engine_queues.get(painting.engine, DEFAULT_QUEUE),
@@ -178,7 +178,7 @@ class Acceptance:
         painting.check_gallery()
 
 
-def _fingerprint(request: Request, params: Mapping[str, Any]) -> str:
-    shas = {name: hashlib.sha256(data).hexdigest() for name, data in request.pictures.items()}
+def _fingerprint(request: Request, params: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
+    shas = {name: hashlib.sha256(data).hexdigest() for name, data in pictures.items()}
     everything = [request.tenant, params, shas, request.priority, dict(request.notify)]
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()

@@ -9,7 +9,7 @@ from email_validator import EmailNotValidError, validate_email
 
 from impasto.engines.catalog import OPTIONS, parse_options
 from impasto.options import DEFAULT_ENGINE
-from impasto.painting import arrange
+from impasto.painting import CONTENT, arrange
 from impasto.service.delivery.webhook import check_url
 from impasto.service.jobs import Channel
 from impasto.service.submit import accept
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from fastapi import Request
 
-    from impasto.painting import StyleChoice
+    from impasto.painting import Painting, StyleChoice
     from impasto.service.jobs import Job
     from impasto.service.settings import Settings
 
@@ -45,11 +45,15 @@ def keep(
         ImpastoError: the request is not accepted; see `impasto.service.submit.accept.Acceptance.accept`.
     """
     state = request.app.state
-    painting, pictures = arrange(engine, parse_options(engine, options, OPTIONS), content, styles, masks, format)
+
+    def arranged() -> tuple[Painting, Mapping[str, bytes]]:
+        chosen = parse_options(engine, options, OPTIONS)
+        painting, pictures = arrange(engine, chosen, styles, masks, format)
+        return painting, {CONTENT: content, **pictures}
+
     asked = accept.Request(
         tenant=tenant,
-        painting=painting,
-        pictures=pictures,
+        arrange=arranged,
         priority=priority,
         notify=notify,
         idempotency_key=idempotency_key,
