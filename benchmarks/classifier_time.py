@@ -69,7 +69,7 @@ def main() -> None:
 
         def autocasted(step: int) -> Tensor:
             with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-                return task.losses(step)["total"]
+                return task.losses(step, task.batch(step))["total"]
 
         sides: dict[str, Callable[[int], None]] = {
             f"impasto, {precision}": _learning(autocasted, task.network),

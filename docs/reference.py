@@ -20,6 +20,7 @@ from impasto.errors import ImpastoError
 from impasto.service import wiring
 from impasto.service.settings import Settings
 from impasto.service.web.metrics import Metrics
+from impasto.service.web.page_texts import EXPLANATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -146,9 +147,8 @@ def errors() -> str:
         (f"`{kind.__name__}`", f"`{kind.__mro__[1].__name__}`", (inspect.getdoc(kind) or "").partition("\n\n")[0])
         for kind in tree
     ]
-    texts = json.loads((SOURCE / "service/web/page/texts/en.json").read_text())["errors"]
-    codes = sorted({*texts, *_codes(), *(kind.code for kind in tree)})
-    meanings = [(f"`{code}`", texts.get(code) or _OTHER_CODES[code]) for code in codes]
+    codes = sorted({*EXPLANATIONS, *_codes(), *(kind.code for kind in tree)})
+    meanings = [(f"`{code}`", EXPLANATIONS.get(code) or _OTHER_CODES[code]) for code in codes]
     return (
         _ERRORS_HEAD + table(("error", "is a", "meaning"), kinds) + _CODES_HEAD + table(("code", "meaning"), meanings)
     )
@@ -159,13 +159,17 @@ _OTHER_CODES = {
     "cannot_write": "The service cannot keep a file that it needs: its disk is full, or not writable.",
     "conflict": "Contradicts what is known: another request has the idempotency key, or the job cannot be tried again.",
     "cross_site": "Another site's page sent this in the name of a visitor.",
+    "damaged": "The server no longer has the result as it was painted; have it painted again.",
     "expired": "The result, or the link to it, has expired.",
     "failed": "A defect of the service; its log has the whole story.",
     "forbidden": "The page without JavaScript cannot send keys.",
+    "head_too_large": "The path and the headers of the request are too large or too many.",
     "no_preview": "The job has no preview now.",
     "no_thumbnail": "The style has no thumbnail.",
+    "no_such_range": "The result ends before the part that was asked for.",
     "not_found": "There is no such job, style or file, or it belongs to somebody else.",
     "not_ready": "The job has no result yet, or will have none.",
+    "unsupported_charset": "The texts of the request are in another encoding than UTF-8.",
 }
 
 

@@ -29,7 +29,6 @@ from impasto.comparison.compare import DistanceMeasure
 from impasto.comparison.reconstruct import reconstruct
 from impasto.descriptors.catalog import load_vgg
 from impasto.descriptors.rescaling import rescale_activations
-from impasto.descriptors.similarity import linear_cka
 from impasto.descriptors.vgg import VGG
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.catalog import create_engine
@@ -47,6 +46,7 @@ from impasto.networks.classifier import VGGClassifier
 from impasto.options import GatysOptions, ReconstructOptions
 from impasto.training.saving import save_weights
 from impasto.weights.canonical import TORCHVISION
+from similarity import linear_cka
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

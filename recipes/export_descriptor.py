@@ -8,12 +8,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from impasto.descriptors.compact import BUNDLED, load_compact
+from impasto.descriptors.compact import load_compact
 from impasto.losses.gradients import NeighborGraphs, StatisticsGraphs
 from impasto.runtimes.descriptor_export import load_weights, write_graphs
 
 if __name__ == "__main__":
     weights = Path(sys.argv[1])
     write_graphs(NeighborGraphs(load_weights(weights)), weights.parent, weights)
-    if weights.name == BUNDLED.name:
-        write_graphs(StatisticsGraphs.of(load_compact()), weights.parent, weights)
+    write_graphs(StatisticsGraphs(load_compact(weights)), weights.parent, weights)

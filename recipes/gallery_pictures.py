@@ -15,7 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import impasto
-from impasto.gallery import encode_style_image, read_style_file, write_style_file
+from impasto.gallery import read_style_file, write_style_file
+from impasto.images import encode_picture
 
 HERE = Path(__file__).resolve().parent
 SCENES = {
@@ -45,7 +46,7 @@ def encoded(picture: impasto.Picture) -> bytes:
     """Return ``picture`` as JPEG of the best quality that fits."""
     data = b""
     for quality in (90, 85, 80, 75, 70, 60):
-        data = encode_style_image(picture, quality)
+        data = encode_picture(impasto.Picture(picture.pixels), "jpeg", quality=quality)
         if len(data) <= LARGEST:
             break
     return data

@@ -36,7 +36,7 @@ from impasto.api import TERMINAL, JobState
 from impasto.errors import StorageError
 from impasto.images import encode_picture
 from impasto.service import wiring
-from impasto.service.delivery.courier import LEASE as COURIER_LEASE
+from impasto.service.retry import MESSAGE_LEASE
 from impasto.service.settings import Settings
 from impasto.service.stores.audit import audit
 from impasto.types import Picture
@@ -355,7 +355,7 @@ def run(jobs: int, faults: int, on: str, seed: int, folder: Path, side: int = 38
             thread.join(_ENDS_WITHIN + _SECONDS_A_JOB * jobs)
         assert len(clients.accepted) == jobs, "somebody could not send"
         states = wait_for_the_end(parts, clients)
-        told = time.monotonic() + COURIER_LEASE + 60  # somebody may have died while it sent one
+        told = time.monotonic() + MESSAGE_LEASE + 60  # somebody may have died while it sent one
         while time.monotonic() < told and (found := check(parts, clients, postman))["untold"]:
             with suppress(StorageError), parts.database.begin() as (connection, _):
                 connection.exec_driver_sql("UPDATE outbox SET not_before = 0 WHERE state = 'pending'")

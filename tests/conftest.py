@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import shutil
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 # Two processes test at once, each with its share of the processor.
 os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))
 
-import torch
 from safetensors.torch import save_file
 
-from impasto.cli.main import run
-from impasto.descriptors.compact import load_compact
-from impasto.networks.conditional import ConditionalStylizer
-from impasto.training.saving import save_network
+import impasto.engines.descriptor
+from impasto.descriptors.catalog import load_descriptor
+from impasto.runtimes.network_folder import network_folder
 from impasto.weights.canonical import tensor_shapes
 from impasto.weights.store import WeightsStore
 from random_networks import he_tensors
+
+if TYPE_CHECKING:
+    from impasto.descriptors.base import Descriptor
+    from impasto.descriptors.vgg import VGG
 
 # Tests press Ctrl-C; what a script starts in the background would be deaf to it, and so would be all its children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "examples" / "pictures"
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c() -> None:
+    """Undo what commands leave behind that set handlers for their process, such as ``worker``."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -69,28 +80,43 @@ def stored_weights(weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return weights_folder
 
 
+@functools.cache
+def vgg19(pooling: str, precision: str) -> VGG:
+    return load_descriptor("vgg19", pooling=pooling, precision=precision)
+
+
+@pytest.fixture
+def loaded_once(stored_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep 'vgg19' in memory, as loading 20 million weights takes longer than painting small pictures."""
+
+    def load(name: str, *, pooling: str = "max", precision: str = "float32", on_download: object = None) -> Descriptor:
+        if name in ("auto", "vgg19"):
+            return vgg19(pooling, precision)
+        return load_descriptor(name, pooling=pooling, precision=precision, on_download=on_download)
+
+    monkeypatch.setattr(impasto.engines.descriptor, "load_descriptor", load)
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which compiled networks are kept from test to test."""
+    return tmp_path_factory.mktemp("compiled")
+
+
 @pytest.fixture(autouse=True)
-def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_folders(compiled: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither compiled networks nor styles go into the user's folders."""
-    folder = tmp_path_factory.mktemp("user")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-    monkeypatch.setenv("IMPASTO_STYLES_DIR", str(folder / "styles"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(compiled))
+    monkeypatch.setenv("IMPASTO_STYLES_DIR", str(tmp_path_factory.mktemp("user") / "styles"))
 
 
 @pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a training that has hardly begun would write."""
-    network = ConditionalStylizer.seeing_with(load_compact(), seed=1)
-    with torch.no_grad():
-        network.predictor.head[-1].weight.mul_(100)  # codes that differ
-    path = tmp_path_factory.mktemp("trained") / "conditional.safetensors"
-    save_network(path, network, card={})
-    return path
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the bundled network for all styles. To export another takes a minute."""
+    return shutil.copytree(network_folder(None), tmp_path_factory.mktemp("exported"), dirs_exist_ok=True)
 
 
 @pytest.fixture(scope="session")
-def folder(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network with random weights, exported."""
-    target = tmp_path_factory.mktemp("exported")
-    assert run(["export", str(checkpoint), "-o", str(target)]) == 0
-    return target
+def checkpoint(folder: Path) -> Path:
+    """The weights of this network."""
+    return folder / "conditional.safetensors"

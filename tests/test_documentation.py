@@ -44,7 +44,7 @@ def pages(tmp_path_factory):
 
 @pytest.mark.slow
 def test_the_pages_are_built_without_a_warning(pages):
-    for page in [*DOCS.glob("*.md"), *(DOCS / "reference").glob("*.md")]:
+    for page in [*DOCS.glob("*.md"), *(DOCS / "reference").glob("*.md"), *(DOCS / "zh").glob("*.md")]:
         assert (pages / page.relative_to(DOCS)).with_suffix(".html").exists()
 
 
@@ -54,3 +54,23 @@ def test_what_the_pages_show_is_there(pages):
     for page in pages.glob("**/*.html"):
         for target in re.findall(r'(?:src|href)="([^"#?:]+)[#?"]', page.read_text()):
             assert (page.parent / target).exists(), (page.name, target)
+
+
+def blocks(page):
+    """The commands and programs of a page, without comments."""
+    texts = re.findall(r"^```(?:sh|python)?\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [re.sub(r" *# .*", "", text) for text in texts]
+
+
+@pytest.mark.parametrize("name", ["quickstart.md", "painting.md", "service.md"])
+def test_chinese_pages_have_the_commands_and_settings_of_the_english_ones(name):
+    english, chinese = DOCS / name, DOCS / "zh" / name
+    assert blocks(chinese) == blocks(english) and blocks(english)
+    flags = [sorted(set(re.findall(r"`(--[a-z-]+|IMPASTO_\w+)", page.read_text()))) for page in (english, chinese)]
+    assert flags[0] == flags[1]
+
+
+def test_links_of_the_readmes_lead_somewhere():
+    for readme in (ROOT / "README.md", ROOT / "README.zh-CN.md"):
+        for target in re.findall(r"\]\(([^)#:]+)\)", readme.read_text()):
+            assert (ROOT / target).exists(), (readme.name, target)

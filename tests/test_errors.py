@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import re
 
 import numpy as np
@@ -44,6 +45,24 @@ def test_every_error_but_the_root_is_explained_where_it_is_drawn() -> None:
     assert [name for _, name, meaning in _DRAWN.findall(errors.__doc__ or "") if not meaning] == ["ImpastoError"]
     for name, cls in classes().items():
         assert re.fullmatch(r"[A-Z].*\.", (cls.__doc__ or "").partition("\n\n")[0], re.DOTALL), name
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnknownNameError("style", "great", ["great-wave"]),
+        MissingDependencyError("a film", "av", "film"),
+        errors.RejectedError("too_dark", "it is dark"),
+        Interrupted(Picture(np.zeros((1, 1, 3), np.float32))),
+        ImpastoError("a", "b"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_reaches_another_process_as_it_is(error: ImpastoError) -> None:
+    received = pickle.loads(pickle.dumps(error))
+    assert type(received) is type(error)
+    assert (str(received), received.code, received.args) == (str(error), error.code, error.args)
+    assert received.__dict__.keys() == error.__dict__.keys()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from lanes import slow
+
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 
@@ -18,7 +20,7 @@ BIN = Path(sys.executable).parent
     [
         ("ruff", "check", "."),
         ("ruff", "format", "--check", "."),
-        pytest.param(("mypy",), marks=pytest.mark.slow),
+        *slow((("mypy",),)),
         ("lint-imports",),
     ],
     ids=" ".join,

@@ -75,7 +75,7 @@ def test_presets_are_those_of_the_publications() -> None:
     assert layer_weights(gatys.style_layers) == dict.fromkeys(
         ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), 1
     )
-    assert gatys.content_weight / gatys.style_weight == 1e-3
+    assert gatys.content_weight / gatys.style_weight == 0.1  # see `PRESETS`
     thesis = GatysOptions.parse({"preset": "thesis"})
     assert (thesis.init, thesis.optimizer, thesis.steps, thesis.save_every) == ("content+noise", "adam", 20 * 100, 100)
     assert thesis.style_layers == THESIS_STYLE
@@ -171,6 +171,7 @@ def test_every_option_has_a_wrong_value_above() -> None:
     [
         ({"content": "relu1_1,"}, "content is 'relu1_1,'; a layer has no name; write LAYER,LAYER,... or none"),
         ({"style": "a,a"}, "style is 'a,a'; layer 'a' is named twice"),
+        ({"size": 8}, "size is 8; it should be greater than or equal to 16"),
         ({"content": "none", "style": []}, "content and style are both none; nothing is left to reconstruct"),
     ],
 )

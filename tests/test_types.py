@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import io
 from dataclasses import FrozenInstanceError
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from impasto.images import read_picture
 from impasto.types import Picture
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def gradient(height: int, width: int) -> np.ndarray:
@@ -63,6 +68,47 @@ def test_pictures_are_frozen_and_are_themselves() -> None:
     assert picture == picture
     assert picture != Picture(picture.pixels)  # comparing pixels would make an array of answers
     assert len({picture, picture}) == 1
+
+
+def test_wrong_beyond() -> None:
+    with pytest.raises(ValueError, match=r"beyond must be float32 \(4, 5, 3\), not float32 \(4, 5\)"):
+        Picture(gradient(4, 5), beyond=np.ones((4, 5), np.float32))
+
+
+def test_an_array_of_a_picture() -> None:
+    pixels, alpha = gradient(4, 5), np.linspace(0, 1, 20, dtype=np.float32).reshape(4, 5)
+    assert np.array_equal(np.asarray(Picture(pixels)), pixels)
+    both = np.asarray(Picture(pixels, alpha))
+    assert (both.dtype, both.shape) == (np.float32, (4, 5, 4))
+    assert np.array_equal(both, np.dstack([pixels, alpha]))
+    assert np.array_equal(np.asarray(Picture(pixels), np.uint8)[0, :, 0], [0, 10, 20, 30, 40])
+    assert np.asarray(Picture(pixels, alpha), np.uint16).max() == 65535
+    assert np.asarray(Picture(pixels), np.float64).dtype == np.float64
+    copied = np.array(Picture(pixels))
+    copied[:] = 0
+    assert pixels.max() == 1
+
+
+def test_a_picture_in_a_line() -> None:
+    assert repr(Picture(gradient(4, 5))) == "<Picture 5x4, 8 bits>"
+    alpha = np.ones((4, 5), np.float32)
+    whole = Picture(gradient(4, 5), alpha, bit_depth=16, icc=b"x" * 9999, format="png", metadata={"seed": "7"})
+    assert repr(whole) == "<Picture 5x4, 16 bits, alpha, ICC profile, png>"
+
+
+def test_pil_and_files(tmp_path: Path) -> None:
+    alpha = np.ones((4, 5), np.float32)
+    image = Picture(gradient(4, 5)).to_pil()
+    assert (image.mode, image.size, image.getpixel((2, 1))) == ("RGB", (5, 4), (20, 10, 255))
+    assert Picture(gradient(4, 5), alpha).to_pil().mode == "RGBA"
+    Picture(gradient(4, 5)).save(tmp_path / "a.png")
+    buffer = io.BytesIO()
+    Picture(gradient(4, 5)).save(buffer, "png")
+    for file in (tmp_path / "a.png", io.BytesIO(buffer.getvalue())):
+        with Image.open(file) as found:
+            assert found.tobytes() == image.tobytes()
+    Picture(gradient(4, 5)).save(tmp_path / "b.jpg", quality=10)
+    assert read_picture(tmp_path / "b.jpg").format == "jpeg"
 
 
 def test_a_notebook_shows_the_picture() -> None:

@@ -32,34 +32,36 @@ def show(*columns: tuple[str, impasto.Picture]) -> None:
 # %%
 # One call paints. The default engine needs no download; it takes some seconds, more for larger pictures.
 
-painted = impasto.stylize(content, style, size=256)
+painted = impasto.stylize(content, style, size=192)
 show(("content", content), ("style", style), ("painted", painted))
 
 # %%
-# ``strength`` goes from the photograph, exactly, to as far as the engine goes.
+# ``strength`` goes from the photograph, exactly, to as far as the engine goes, which is the default.
 
-show(*((f"strength {value}", impasto.stylize(content, style, size=256, strength=value)) for value in (0.25, 0.5, 1.0)))
+weaker = ((f"strength {value}", impasto.stylize(content, style, size=192, strength=value)) for value in (0.25, 0.5))
+show(*weaker, ("strength 1.0", painted))
 
 # %%
 # The photograph's colours can be kept: its hues as they are, or only their mean and spread.
 
-modes = ("none", "luminance", "histogram")
-show(*((f"keep_colors {mode}", impasto.stylize(content, style, size=256, keep_colors=mode)) for mode in modes))
+modes = ("luminance", "histogram")
+kept = ((f"keep_colors {mode}", impasto.stylize(content, style, size=192, keep_colors=mode)) for mode in modes)
+show(("keep_colors none", painted), *kept)
 
 # %%
 # Strokes are as large as the style is seen.
 
-sizes = (0.5, 1.0, 2.0)
-show(*((f"stroke_size {value}", impasto.stylize(content, style, size=256, stroke_size=value)) for value in sizes))
+small, large = (impasto.stylize(content, style, size=192, stroke_size=value) for value in (0.5, 2.0))
+show(("stroke_size 0.5", small), ("stroke_size 1.0", painted), ("stroke_size 2.0", large))
 
 # %%
 # Styles of the gallery have names; several styles are mixed by their weights.
 
-mixed = impasto.stylize(content, [("great-wave", 2), ("starry-night", 1)], size=256)
+mixed = impasto.stylize(content, [("great-wave", 2), ("starry-night", 1)], size=192)
 show(
-    ("great-wave", impasto.stylize(content, "great-wave", size=256)),
+    ("great-wave", impasto.stylize(content, "great-wave", size=192)),
     ("two to one", mixed),
-    ("starry-night", impasto.stylize(content, "starry-night", size=256)),
+    ("starry-night", impasto.stylize(content, "starry-night", size=192)),
 )
 
 # %%

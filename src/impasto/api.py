@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 
 class JobState(StrEnum):
-    """The state of a job; from a terminal state it only goes on to 'expired'."""
+    """The state of a job. From a terminal state, it can only change to 'expired'."""
 
     QUEUED = "queued"
-    """It waits for a worker."""
+    """The job waits for a worker."""
     RUNNING = "running"
-    """A worker holds it by a lease."""
+    """A worker holds a lease on the job."""
     SUCCEEDED = "succeeded"
-    """Its result is stored."""
+    """The result of the job is stored."""
     FAILED = "failed"
-    """It has no result; ``error_code`` says why."""
+    """The job has no result; ``error_code`` says why."""
     CANCELED = "canceled"
-    """Its owner cancelled it."""
+    """The owner of the job cancelled it."""
     EXPIRED = "expired"
-    """It was finished, and its data have been deleted."""
+    """The job had ended, and its data have been deleted."""
 
 
 OPEN = frozenset({JobState.QUEUED, JobState.RUNNING})
@@ -37,17 +37,17 @@ TERMINAL = frozenset(JobState) - OPEN
 class ProblemBody(BaseModel):
     """An error, as RFC 9457 describes it."""
 
-    type: str = Field(description="urn:impasto:problem: and the code.")
+    type: str = Field(description="'urn:impasto:problem:', followed by the code.")
     title: str
     status: int
-    code: str = Field(description="Stable; the detail may change.")
+    code: str = Field(description="Never changes, while the detail may.")
     detail: str
 
 
 class JobError(BaseModel):
-    """Why a job failed."""
+    """The reason that a job failed."""
 
-    code: str = Field(description="Stable; the text may change.")
+    code: str = Field(description="Never changes, while the text may.")
     text: str
 
 
@@ -58,22 +58,20 @@ class JobBody(BaseModel):
     state: JobState
     engine: str | None
     progress: float = Field(ge=0, le=1)
-    position: int | None = Field(
-        description="How many jobs are taken before this one, at most 1,000; null unless it is queued."
-    )
+    position: int | None = Field(description="Number of jobs before this one, at most 1,000; null unless it is queued.")
     seconds_left: float | None = Field(description="An estimate; null unless it is running.")
     attempt: int
     created: float = Field(description="In seconds since 1970, like all times.")
     started: float | None
     finished: float | None
-    expires: float | None = Field(description="When everything about the job is deleted.")
-    preview: str | None = Field(description="Path of a small picture of how far it is.")
-    result: str | None = Field(description="Path of the result; signed, so that it can be passed on until it expires.")
+    expires: float | None = Field(description="Time at which everything about the job is deleted.")
+    preview: str | None = Field(description="Path of a small picture of the current state.")
+    result: str | None = Field(description="Signed path of the result, which can be passed on until it expires.")
     error: JobError | None
 
     @classmethod
-    def of(cls, job: Job, *, position: int | None, now: float, result: str | None) -> JobBody:
-        """Describe ``job``."""
+    def of(cls, job: Job, *, position: int | None, now: float, result: str | None, root: str = "") -> JobBody:
+        """Describe ``job``; ``root`` is the path of the service, with which all paths begin."""
         left = None
         if job.state is JobState.RUNNING and job.started and job.progress > 0:
             left = max(0.0, (now - job.started) * (1 / job.progress - 1))
@@ -89,8 +87,8 @@ class JobBody(BaseModel):
             started=job.started,
             finished=job.finished,
             expires=job.expires,
-            preview=f"/v1/jobs/{job.id}/preview" if job.preview_key else None,
-            result=result,
+            preview=f"{root}/v1/jobs/{job.id}/preview" if job.preview_key else None,
+            result=root + result if result else None,
             error=JobError(code=job.error_code, text=job.error_text or "") if job.error_code else None,
         )
 
@@ -99,7 +97,7 @@ class JobList(BaseModel):
     """Jobs, the latest first."""
 
     jobs: list[JobBody]
-    next: str | None = Field(description="Give this as 'before' to get the next page; null at the end.")
+    next: str | None = Field(description="The value of 'before' for the next page; null on the last page.")
 
 
 class StyleBody(BaseModel):
@@ -110,18 +108,18 @@ class StyleBody(BaseModel):
     artist: str
     year: str
     license: str
-    thumbnail: str = Field(description="Path of its swatch.")
+    thumbnail: str = Field(description="Path of a small picture painted in this style.")
 
     @classmethod
-    def of(cls, style: Any) -> StyleBody:
-        """Describe ``style``."""
+    def of(cls, style: Any, *, root: str = "") -> StyleBody:
+        """Describe ``style``; ``root`` is the path of the service, with which all paths begin."""
         return cls(
             name=style.name,
             title=style.title,
             artist=style.artist,
             year=style.year,
             license=style.license,
-            thumbnail=f"/v1/styles/{style.name}/thumbnail",
+            thumbnail=f"{root}/v1/styles/{style.name}/thumbnail",
         )
 
 
@@ -132,19 +130,19 @@ class StyleList(BaseModel):
 
 
 class EngineBody(BaseModel):
-    """A way to paint."""
+    """An engine."""
 
     name: str
     summary: str
-    available: bool = Field(description="Whether the server has what it needs.")
+    available: bool = Field(description="True if the server has everything that the engine needs.")
     styles: StyleKinds = Field(
-        description="Which it takes: any, names of the gallery and pictures; or own, none but that of its network."
+        description="Styles that it takes: any (names of the gallery, and pictures), or own (that of its network)."
     )
-    options: dict[str, Any] = Field(description="JSON schema of its options, the other fields of a job.")
+    options: dict[str, Any] = Field(description="JSON schema of its options, which are the other fields of a job.")
 
 
 class EngineList(BaseModel):
-    """All ways to paint, the default first."""
+    """All engines, the default first."""
 
     engines: list[EngineBody]
 
@@ -152,5 +150,5 @@ class EngineList(BaseModel):
 class Health(BaseModel):
     """The health of the service."""
 
-    status: str = Field(description="ok; degraded: jobs are taken and may wait for long; or unavailable.")
+    status: str = Field(description="ok; degraded, when jobs are accepted but may wait for long; or unavailable.")
     checks: dict[str, str]

@@ -33,7 +33,7 @@ class Client:
         """Create a client of the service at ``url``.
 
         Args:
-            url: such as 'http://127.0.0.1:8765'.
+            url: address of the service, such as 'http://127.0.0.1:8765'.
             key: API key, made by 'impasto keys create', if the service requires one.
             timeout: seconds to wait for one answer.
         """
@@ -71,15 +71,16 @@ class Client:
         Args:
             content: the content image: a path, or the bytes of a file.
             style: names of styles of the gallery.
-            style_image: style images, like ``content``.
-            mask: one mask for each style, names first, like ``content``. A style applies where its mask is white.
-                'alpha' alone applies each style where the content is not transparent.
-            weight: one weight for each style, names first.
+            style_image: style images, in the forms of ``content``.
+            mask: one mask for each style, in the forms of ``content``: first for the names in ``style``, then for the
+                style images. A style applies where its mask is white. The value 'alpha' applies every style where the
+                content is not transparent.
+            weight: one weight for each style, in the same order.
             engine: name of the engine.
             format: file format of the result, such as 'png'; that of the content if None.
             priority: from -2, first, to 2, last.
-            email: address to send the result to.
-            webhook: URL to notify when the job has ended.
+            email: address to which the result is sent.
+            webhook: URL that is notified when the job has ended.
             idempotency_key: requests with the same key make one job, so a request can be repeated safely.
             **options: options of the engine, by name.
 
@@ -135,7 +136,7 @@ class Client:
         """Wait until a job has ended, and return it. If the service is unavailable for a while, keep waiting.
 
         Args:
-            job: its id.
+            job: id of the job.
             on_change: called with the job whenever it has changed.
             timeout: longest time to wait, in seconds; no limit if None.
 
@@ -188,7 +189,7 @@ class Client:
         return StyleList.model_validate_json(self._send("GET", "/v1/styles").content).styles
 
     def _events(self, job: str, deadline: float | None) -> Iterator[JobBody]:
-        """Yield the job as it is now, and again after every change."""
+        """Yield the current state of the job, and its state after every change."""
         silence = None if deadline is None else max(0.1, deadline - time.monotonic())
         timeout = httpx.Timeout(self._http.timeout.connect, read=silence)
         with self._http.stream("GET", f"/v1/jobs/{job}/events", timeout=timeout) as answer:

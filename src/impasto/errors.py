@@ -1,31 +1,34 @@
-"""Everything impasto can refuse to do, as one tree.
+"""The errors of impasto, as one tree.
 
 * ImpastoError
   x UsageError                 an option or argument is wrong; nothing was started
-    + UnknownNameError         a name that is not in a catalog, with the nearest that is
+    + UnknownNameError         a name is not in its catalog; the message suggests the nearest
     + MissingDependencyError   a feature needs an extra that is not installed
-  x FileWriteError             the format cannot be written, or the disk refused
+  x FileWriteError             a file cannot be written to that place or in that format
   x ImageError                 a picture cannot be read or used
     + ImageReadError           broken, truncated, or not a picture at all
-    + ImageLimitError          more bytes or pixels than we agree to open
+    + ImageLimitError          more bytes or pixels than the limits allow
     + ImageSizeError           too small for the layers that were asked for
-    + RejectedError            a picture of a request is not taken by the service
+    + TruncatedFilmError       a film is cut off, or lacks frames
+    + RejectedError            the service does not accept a picture of a request
   x WeightsError               weights cannot be found, recognised or trusted
-    + WeightsFormatError       the content matches none of the formats we know
+    + WeightsFormatError       the content matches no known format
     + DownloadError            the network, the server or the checksum failed
   x StyleError                 a style file cannot be read, or belongs to another network
   x OutOfMemoryError           the machine has less memory or disk than the work needs
-  x DivergedError              no finite number came out any more, also after smaller steps
-  x CheckpointError            a run cannot be resumed from what is on disk
-  x ServiceError               the service cannot do what was asked for
-    + ConflictError            it contradicts what is known already
-    + BacklogError             too much waits; later it will go
+  x DivergedError              the losses of an optimisation or a training are not finite
+  x CheckpointError            a run cannot be resumed from its checkpoint
+  x ServiceError               the service cannot do what was requested
+    + ConflictError            a request contradicts an earlier one or the state of its job
+    + BacklogError             too many jobs are waiting; try again later
+    + BusyError                the machine is too busy; try again later
     + QuotaError               there is no room for more pictures
-    + RateError                one sender asks too often
-    + StorageError             the disk, the database or the object store refused
-    + BlobMissingError         a picture was deleted, or never kept
+    + RateError                a client sends too many requests
+    + StorageError             the disk, the database or the object store failed
+    + BlobMissingError         a picture was deleted, or was never stored
+    + BlobDamagedError         a picture is not what was stored
     + RequestError             a service refused what the client sent
-  x Interrupted                the user stopped the run; carries the best picture so far
+  x Interrupted                the user stopped the run; the error carries the best picture so far
 
 The library raises; only ``cli/`` prints and exits, and only the web layer turns an error into a status. The ``code`` of
 an error never changes. A service returns it when it refuses a request, and stores it for a job that failed. Every
@@ -36,7 +39,7 @@ from __future__ import annotations
 
 import difflib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -48,6 +51,10 @@ class ImpastoError(Exception):
     """Base class of every error that impasto raises on purpose."""
 
     code: str = "failed"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Carry the error to another process as it is. By default, the message would go through ``__init__`` again."""
+        return type(self).__new__, (type(self), *self.args), self.__dict__
 
 
 class UsageError(ImpastoError):
@@ -82,10 +89,10 @@ class MissingDependencyError(UsageError):
 
 @contextmanager
 def needs_extra(feature: str, extra: str) -> Iterator[None]:
-    """Guard the imports for ``feature`` in this block; if a package is missing, the error names its ``extra``.
+    """Guard the imports for ``feature`` in a ``with`` block; if a package is missing, the error names ``extra``.
 
     Raises:
-        MissingDependencyError: an import in the block found no package of another project.
+        MissingDependencyError: the block imports a package that is not installed.
     """
     try:
         yield
@@ -97,7 +104,7 @@ def needs_extra(feature: str, extra: str) -> Iterator[None]:
 
 
 class FileWriteError(ImpastoError):
-    """A file cannot be written where, or in the format, that was asked for."""
+    """A file cannot be written to that place, or in that format."""
 
     code = "cannot_write"
 
@@ -113,7 +120,7 @@ class ImageReadError(ImageError):
 
 
 class ImageLimitError(ImageError):
-    """A picture has more bytes or pixels than we agree to open."""
+    """A picture has more bytes or pixels than the limits allow."""
 
     code = "image_too_large"
 
@@ -124,8 +131,12 @@ class ImageSizeError(ImageError):
     code = "image_too_small"
 
 
+class TruncatedFilmError(ImageError):
+    """A film is cut off, or some of its frames cannot be decoded. The others were read."""
+
+
 class RejectedError(ImageError):
-    """A picture of a request is not taken by the service."""
+    """The service does not accept a picture of a request."""
 
     def __init__(self, code: str, text: str) -> None:
         """Set the message to ``text`` and the reason to ``code``."""
@@ -138,7 +149,7 @@ class WeightsError(ImpastoError):
 
 
 class WeightsFormatError(WeightsError):
-    """The content of a weights file matches none of the formats we know."""
+    """The content of a weights file matches no known format."""
 
 
 class DownloadError(WeightsError):
@@ -154,35 +165,41 @@ class StyleError(ImpastoError):
 
 
 class OutOfMemoryError(ImpastoError):
-    """The machine has less memory, or room on its disk, than the work needs."""
+    """The machine has less memory or disk than the work needs."""
 
     code = "out_of_memory"
 
 
 class DivergedError(ImpastoError):
-    """The optimisation produced no finite number any more, also after smaller steps."""
+    """The losses of an optimisation or a training are not finite."""
 
     code = "diverged"
 
 
 class CheckpointError(ImpastoError):
-    """A run cannot be resumed from what is on disk."""
+    """A run cannot be resumed from its checkpoint."""
 
 
 class ServiceError(ImpastoError):
-    """The service cannot do what was asked for."""
+    """The service cannot do what was requested."""
 
 
 class ConflictError(ServiceError):
-    """A request contradicts what is known already."""
+    """A request contradicts an earlier one, or the state of its job."""
 
     code = "conflict"
 
 
 class BacklogError(ServiceError):
-    """Too much waits already; later it will go."""
+    """Too many jobs are waiting; try again later."""
 
     code = "backlog_full"
+
+
+class BusyError(ServiceError):
+    """The machine is too busy; try again later."""
+
+    code = "busy"
 
 
 class QuotaError(ServiceError):
@@ -192,21 +209,27 @@ class QuotaError(ServiceError):
 
 
 class RateError(ServiceError):
-    """One sender asks too often."""
+    """A client sends too many requests."""
 
     code = "too_many_requests"
 
 
 class StorageError(ServiceError):
-    """The disk, the database or the object store refused."""
+    """The disk, the database or the object store failed."""
 
     code = "storage"
 
 
 class BlobMissingError(ServiceError):
-    """A picture was deleted, or never kept."""
+    """A picture was deleted, or was never stored."""
 
     code = "not_found"
+
+
+class BlobDamagedError(ServiceError):
+    """A picture is not what was stored."""
+
+    code = "damaged"
 
 
 class RequestError(ServiceError):
@@ -228,6 +251,6 @@ class Interrupted(ImpastoError):  # noqa: N818 - not a failure: the user asked f
     """The user stopped the run."""
 
     def __init__(self, picture: Picture) -> None:
-        """Store the best ``picture`` so far, finished to the size and colours of a complete run."""
+        """Store the best ``picture`` so far, with the size and colours of a complete run."""
         super().__init__("interrupted; the best picture so far is kept")
         self.picture = picture

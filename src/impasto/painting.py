@@ -1,10 +1,9 @@
-"""The request to paint, a `Painting`; command line, Python, jobs and their workers all use it."""
+"""Requests to paint. The command line, Python programs, jobs and workers all use `Painting`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from numbers import Real
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 from impasto.engines.base import Style, StylizeInputs, check_masks, check_weight, mixture
@@ -12,8 +11,8 @@ from impasto.engines.catalog import OPTIONS, EngineRow, create_engine, engine_ro
 from impasto.engines.masks import alpha_mask
 from impasto.errors import UnknownNameError, UsageError
 from impasto.gallery import StyleCatalog, StyleSource, as_style_source
-from impasto.images import LazyPicture, PictureSource, as_picture, open_picture
-from impasto.images.encoding import SUFFIXES
+from impasto.images import Limits, PictureSource, open_source
+from impasto.images.formats import SUFFIXES
 from impasto.options import DEFAULT_ENGINE
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class StyleChoice:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse an invalid weight."""
+        """Refuse a weight that is not positive."""
         check_weight(self.weight)
 
     def read(self, sources: Sources) -> Style:
@@ -58,7 +57,7 @@ class StyleChoice:
 
 @dataclass(frozen=True)
 class Painting:
-    """A request to paint; it names pictures by keys, so that it can be stored and sent without them.
+    """A request to paint. It refers to pictures by keys, so that it can be stored and sent without them.
 
     Raises:
         UnknownNameError: there is no such engine or format.
@@ -69,7 +68,7 @@ class Painting:
     options: EngineOptions
     styles: tuple[StyleChoice, ...] = ()
     masks: tuple[str, ...] = ()
-    """Masks of the styles: keys of sources, or `ALPHA`; one for each style, or none."""
+    """Masks of the styles: keys of sources, or `ALPHA`. There is one for each style, or there are none."""
     format: str | None = None
     """Format of the result, such as 'png'; None stands for the content's format."""
 
@@ -88,10 +87,10 @@ class Painting:
 
     @classmethod
     def of_json(cls, values: Mapping[str, Any]) -> Painting:
-        """Read what `as_json` returned.
+        """Build a request from values that `as_json` returned.
 
         Raises:
-            UnknownNameError, UsageError: the values are of another version of impasto and not valid in this one.
+            UnknownNameError, UsageError: the values come from another version of impasto and are not valid in this one.
         """
         return cls(
             values["engine"],
@@ -148,15 +147,26 @@ class Painting:
                 style.require_picture()
         return styles
 
-    def read(self, sources: Sources, styles: tuple[Style, ...] | None = None) -> StylizeInputs:
-        """Open the content and the masks, and the styles unless they are given: see `read_styles`.
+    def read(
+        self,
+        sources: Sources,
+        styles: tuple[Style, ...] | None = None,
+        *,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+    ) -> StylizeInputs:
+        """Open the content and the masks within ``limits``, and the styles unless they are given: see `read_styles`.
 
         Raises:
             ImageError: a picture cannot be read.
-            UsageError: a mask is 'alpha', but the content is opaque.
+            UsageError: a mask is 'alpha', but the content is opaque; or the result would be larger than the pictures
+                that are opened.
         """
-        content = _opened(sources[CONTENT])
-        masks = tuple(alpha_mask(content) if mask == ALPHA else _opened(sources[mask]) for mask in self.masks)
+        content = open_source(cast("PictureSource", sources[CONTENT]), limits=limits)
+        limits.check_result(content.width, content.height, self.options.size)
+        masks = tuple(
+            alpha_mask(content) if mask == ALPHA else open_source(cast("PictureSource", sources[mask]), limits=limits)
+            for mask in self.masks
+        )
         return StylizeInputs(content, self.read_styles(sources) if styles is None else styles, masks)
 
     def create_engine(
@@ -173,9 +183,9 @@ def arrange(
     masks: Sequence[SourceT | Literal["alpha"]] = (),
     format: str | None = None,
 ) -> tuple[Painting, dict[str, SourceT]]:
-    """Give each style image and mask a key; return the painting, and these sources by key, to add the content to.
+    """Give each style image and mask a key, and return the painting and the sources by key.
 
-    Styles are choices by name, or sources with their weights.
+    Styles are choices by name, or sources with their weights. The caller adds the content to the sources.
 
     Raises:
         UnknownNameError, UsageError: see `Painting`.
@@ -204,6 +214,7 @@ def paint(
     on_step: OnStep,
     engine: Engine | None = None,
     checkpoint: Checkpoint | None = None,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
 ) -> Picture:
     """Carry out the request ``painting``, and return the picture.
 
@@ -212,13 +223,14 @@ def paint(
         sources: the pictures of the request, by key.
         on_step: called after every step; an exception from it stops the run.
         engine: the engine of the painting, if it has already been created.
-        checkpoint: where to keep the state of the run.
+        checkpoint: the file in which the state of the run is saved, and from which the run may continue.
+        limits: limits on the content image and the masks.
 
     Raises:
         ImpastoError: the message is one sentence about the problem.
     """
     made = engine or painting.create_engine()
-    return made.stylize(painting.read(sources), on_step=on_step, checkpoint=checkpoint)
+    return made.stylize(painting.read(sources, limits=limits), on_step=on_step, checkpoint=checkpoint)
 
 
 def stylize(
@@ -228,12 +240,14 @@ def stylize(
     engine: str = DEFAULT_ENGINE,
     mask: MaskSource | Sequence[MaskSource] = (),
     on_step: OnStep | None = None,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
     **options: Any,
 ) -> Picture:
     """Paint ``content`` in the style of ``style``.
 
     Args:
-        content: the content image: a path, the bytes of a file, a PIL image, an array (H, W[, 3 or 4]) or a Picture.
+        content: the content image: a path, the bytes of a file, an open file, a PIL image, an array (H, W[, 3 or 4]), a
+            tensor (3, H, W) or a Picture. `impasto.images.as_picture` has the types and ranges.
         style: the style image, in the same forms, or a style of the gallery by its name; or ``(style, weight)``; or a
             list or tuple of these, to be mixed. Networks that were trained for one style need none.
         engine: 'nnst', optimisation by nearest neighbours; 'fast', one pass through a trained network; 'gatys',
@@ -243,6 +257,7 @@ def stylize(
             of any size, or 'alpha' for the content's own alpha channel. With several styles, a list or tuple with one
             mask for each. Where masks overlap, styles are mixed by their weights.
         on_step: called after every step with an `impasto.Step`.
+        limits: limits on the content image and the masks: pixels, bytes, time to decode.
         **options: options of the engine, by the names in its model (`impasto.NnstOptions`, `impasto.FastOptions`, ...);
             unknown ones are refused.
 
@@ -259,11 +274,7 @@ def stylize(
     masks: Sequence[Any] = mask if isinstance(mask, (list, tuple)) else [mask]
     weighted = [(each[0], float(each[1])) if _is_weighted(each) else (each, 1.0) for each in styles]
     painting, sources = arrange(engine, parse_options(engine, options, OPTIONS), weighted, masks)
-    return paint(painting, {CONTENT: content, **sources}, on_step=on_step or (lambda step: None))
-
-
-def _opened(source: Any) -> LazyPicture:
-    return open_picture(source) if isinstance(source, (str, Path, bytes)) else LazyPicture.of(as_picture(source))
+    return paint(painting, {CONTENT: content, **sources}, on_step=on_step or (lambda step: None), limits=limits)
 
 
 def _is_weighted(source: Any) -> bool:

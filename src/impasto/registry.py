@@ -9,7 +9,7 @@ from impasto.errors import UnknownNameError, needs_extra
 
 
 class Registry:
-    """Names of one kind (engines, losses, networks, runtimes) and the ``module:attribute`` behind each."""
+    """Names of one kind (losses, networks, runtimes), each with the ``module:attribute`` that it stands for."""
 
     def __init__(self, kind: str, entries: list[tuple[str, str]], *, extra: str = "torch") -> None:
         """Take ``(name, "module:attribute")`` rows for one ``kind``, a singular noun.
@@ -36,7 +36,7 @@ class Registry:
         """Import and return the attribute that is registered as ``name``.
 
         Raises:
-            UnknownNameError: no such name; the message suggests the nearest.
+            UnknownNameError: there is no such name; the message suggests the nearest one.
             MissingDependencyError: the code needs a package that is not installed.
         """
         if name not in self._targets:

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import impasto
-import impasto.engines.feedforward
 from impasto.descriptors.compact import load_compact
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.fast import FastEngine
+from impasto.engines.tiling import Tiling
 from impasto.images import LazyPicture, read_picture, resize_picture
 from impasto.losses.functional import grid_share
 from impasto.networks.checkpoint import load_network
@@ -130,11 +130,12 @@ def test_an_even_sky_stays_free_of_blotches(contents, photo, horizon, style):
     assert np.abs(coarse).max() < 0.12
 
 
-def test_tiles_leave_no_trace(contents, painting, monkeypatch):
-    whole = paint(contents[0], painting, precision="float32").pixels
-    monkeypatch.setattr(impasto.engines.feedforward, "_TILES", ((96, 128),))
-    monkeypatch.setattr(impasto.engines.feedforward, "_UNDIVIDED", 0)
-    tiled = paint(contents[0], painting, precision="float32").pixels
+def test_tiles_leave_no_trace(contents, painting):
+    inputs = StylizeInputs(LazyPicture.of(contents[0]), (Style(read_picture(painting)),))
+    whole, tiled = (
+        FastEngine(FastOptions(precision="float32"), tiling=tiling).stylize(inputs, on_step=lambda step: None).pixels
+        for tiling in (Tiling(), Tiling(((96, 128),), undivided=0))
+    )
     assert np.abs(tiled - whole).max() < 1 / 255
 
 

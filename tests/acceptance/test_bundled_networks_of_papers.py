@@ -12,9 +12,11 @@ import torch
 from safetensors import safe_open
 
 import impasto
-import impasto.engines.feedforward
+from impasto.engines.base import Style, StylizeInputs
+from impasto.engines.catalog import engine_row
 from impasto.engines.texture_net import TextureNetSynthesizer
-from impasto.images import read_picture, resize_picture
+from impasto.engines.tiling import Tiling
+from impasto.images import LazyPicture, read_picture, resize_picture
 from impasto.losses.functional import grid_share
 from impasto.networks.adain import AdaINNetwork
 from impasto.networks.checkpoint import load_network
@@ -78,11 +80,15 @@ def test_a_network_paints_without_grids_and_frames(contents, paint, engine, name
 
 
 @pytest.mark.parametrize(("engine", "name"), PAINTERS)
-def test_tiles_leave_no_trace(contents, paint, engine, name, monkeypatch):
-    whole = paint(engine, contents[0], name, precision="float32")
-    monkeypatch.setattr(impasto.engines.feedforward, "_TILES", ((96, 128),))
-    monkeypatch.setattr(impasto.engines.feedforward, "_UNDIVIDED", 0)
-    assert np.abs(paint(engine, contents[0], name, precision="float32") - whole).max() < 1 / 255
+def test_tiles_leave_no_trace(contents, painting, engine, name):
+    styles = () if engine == "transformer" else (Style(read_picture(painting)),)
+    inputs, row = StylizeInputs(LazyPicture.of(contents[0]), styles), engine_row(engine)
+    options = row.options(network=name, precision="float32")
+    whole, tiled = (
+        row.load()(options, tiling=tiling).stylize(inputs, on_step=lambda step: None).pixels
+        for tiling in (Tiling(), Tiling(((96, 128),), undivided=0))
+    )
+    assert np.abs(tiled - whole).max() < 1 / 255
 
 
 @pytest.mark.parametrize("engine", ["adain", "sanet"])

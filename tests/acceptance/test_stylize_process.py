@@ -144,7 +144,8 @@ def test_ctrl_c_keeps_the_best_picture(folder, start):
     assert "Traceback" not in errors
     assert pixels(folder / "out.png").shape == (48, 64, 3)
     assert (pixels(folder / "out.png") != pixels(folder / "photo.png")).any()
-    assert names(folder) == ["out-curves.png", "out.csv", "out.png", "painting.jpg", "photo.png"]
+    kept = ["out-curves.png", "out.csv", "out.png", "out.png.checkpoint", "painting.jpg", "photo.png"]
+    assert names(folder) == kept, "the checkpoint is for --resume"
 
 
 def test_sigint_before_the_first_step_writes_nothing(folder, start):

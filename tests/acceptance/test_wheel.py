@@ -60,13 +60,19 @@ def wheel(tmp_path_factory):
     return built
 
 
-@pytest.fixture
-def installed(wheel, tmp_path):
-    """Run ``impasto`` as installed from the wheel."""
-    site = tmp_path / "site"
-    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", site, wheel]
+@pytest.fixture(scope="module")
+def site(wheel, tmp_path_factory):
+    """A folder where the wheel is installed, and that refuses the network."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", folder, wheel]
     subprocess.run(command, check=True)
-    (site / "sitecustomize.py").write_text(NO_NETWORK)
+    (folder / "sitecustomize.py").write_text(NO_NETWORK)
+    return folder
+
+
+@pytest.fixture
+def installed(site, tmp_path):
+    """Run ``impasto`` as installed from the wheel."""
     environment = {**os.environ, "PYTHONPATH": str(site), "HOME": str(tmp_path / "home")}
 
     def run(*arguments):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from impasto.cli.compare import draw_sheet, stylize_command
 from impasto.cli.main import run
@@ -116,14 +118,77 @@ def test_sheet_page_json_and_commands(
 def test_one_failure_is_shown_in_its_place(
     stored_weights: Path, photo: Path, painting: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sweep = ["--sweep", "content-layers=relu1_1,relu2_9"]
-    assert run(["compare", str(photo), "-s", str(painting), *sweep, "-o", "out.png", "--quiet", *SMALL]) == 3
-    message = "unknown layer of vgg19 'relu2_9'; did you mean 'relu2_"
-    assert f"error: content-layers relu2_9: {message}" in capsys.readouterr().err
-    page = Path("out.html").read_text()
+    sweep = ["--sweep", "size=48,16"]
+    assert run(["compare", str(photo), "-s", str(painting), *sweep, "-o", "sheets/out.png", "--quiet", *SMALL]) == 3
+    assert "error: size 16: content image is 16x12; relu5_1 needs at least" in capsys.readouterr().err
+    page = Path("sheets/out.html").read_text()
     assert Reader(page).tags.count("img") == 3
-    assert "failed: unknown layer of vgg19 &#x27;relu2_9&#x27;" in page
-    assert read_picture("out.png").width > 3 * 360
+    assert "failed: content image is 16x12" in page and "style loss, weighted" in page
+    assert read_picture("sheets/out.png").width > 3 * 360
+
+
+@pytest.mark.parametrize(
+    ("sweep", "message"),
+    [
+        ("style-layers=relu1_1,relu9_1", "style-layers relu9_1: unknown layer of vgg19 'relu9_1'; did you mean"),
+        ("init=noise,missing.png", "init missing.png: init is 'missing.png', which is no file; choose"),
+        ("descriptor=vgg19,vgg18", "descriptor vgg18: unknown descriptor 'vgg18'; did you mean"),
+        ("device=cpu,cuda", "device cuda: device 'cuda' cannot be used"),
+    ],
+)
+def test_what_no_engine_takes_is_refused_before_the_first_picture(
+    stored_weights: Path,
+    photo: Path,
+    painting: Path,
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+    sweep: str,
+    message: str,
+) -> None:
+    if "cuda" in sweep and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    given = ["compare", str(photo), "-s", str(painting), "--sweep", sweep, "-o", "sheets/out.png", "--steps", "1000000"]
+    assert run(given) == 2
+    assert capsys.readouterr().err.startswith(f"error: {message}")
+    assert not list(here.iterdir())
+
+
+def test_a_name_that_is_no_text_is_compared(photo: Path, here: Path) -> None:
+    odd = os.fsdecode(b"caf\xe9.png")
+    Path(odd).write_bytes(photo.read_bytes())
+    assert run(["compare", odd, "-s", "great-wave", "--engine", "fast", "-o", "out.png", "--size", "48", "-q"]) == 0
+    assert "caf?" in Path("out.html").read_text()
+
+
+@pytest.mark.slow
+def test_one_engine_alone_paints_one_picture(photo: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--engine", "fast", "-o", "a/b/sheet.png", "--size", "48", "--json", "-q"]
+    assert run(["compare", str(photo), "-s", "great-wave", *arguments]) == 0
+    (only,) = json.loads(capsys.readouterr().out)["results"]
+    assert only["column"] == "engine fast" and only["distances"]["style"] > 0
+    assert Path("a/b/sheet.html").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["compare", "01.png", "-s", "style.png", "--engine", "fast", "-o", "sheet.png", "--separate", "."],
+        ["compare", "photo.png", "-s", "style.png", "--engine", "fast", "-o", "link.png"],
+        ["reconstruct", "content-relu1_2.png", "-o", "sheet.png", "--separate", "."],
+        ["texture", "style.png:2", "-o", "link.png"],
+        ["bench", "photo.png", "-s", "style.png", "-o", "photo.png"],
+        ["styles", "learn", "photo.style", "-o", "photo.style"],
+    ],
+)
+def test_no_command_replaces_what_it_reads(
+    photo: Path, here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    for name in ("01.png", "photo.png", "style.png", "content-relu1_2.png", "photo.style"):
+        Path(name).write_bytes(photo.read_bytes())
+    Path("link.png").symlink_to("style.png")
+    assert run(arguments) == 2
+    assert "would be replaced, and it is read as an input" in capsys.readouterr().err
+    assert all(path.read_bytes() == photo.read_bytes() for path in here.iterdir())
 
 
 def test_if_all_fail_nothing_is_written(
@@ -136,6 +201,7 @@ def test_if_all_fail_nothing_is_written(
     assert not list(here.iterdir())
 
 
+@pytest.mark.slow
 def test_a_recipe_with_options_beside_it(
     stored_weights: Path, photo: Path, painting: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,6 +219,7 @@ def test_a_recipe_with_options_beside_it(
     assert "What to look for" in Path("out.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_swept_preset_keeps_what_was_given_beside_it(
     stored_weights: Path, photo: Path, painting: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,6 +232,7 @@ def test_a_swept_preset_keeps_what_was_given_beside_it(
     assert "--steps" in thesis, "what was given beside it"
 
 
+@pytest.mark.slow
 def test_interrupt_shows_what_is_ready(stored_weights: Path, photo: Path, painting: Path, here: Path) -> None:
     command = ["compare", str(photo), "-s", str(painting), "-o", "out.png", "--separate", "pictures", *SMALL]
     command += ["--sweep", "steps=1,1000000"]
@@ -182,35 +250,9 @@ def test_interrupt_shows_what_is_ready(stored_weights: Path, photo: Path, painti
                 process.send_signal(signal.SIGINT)
     assert process.returncode == 130, err
     assert err.splitlines()[-1] == "error: interrupted"
-    assert "sheet and page show the pictures that were ready" in err
+    assert "stopped; sheet and page show the pictures that were ready" in err
     assert Reader((here / "out.html").read_text()).tags.count("img") == 3
     assert read_picture(here / "out.png").width > 3 * 360
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (
-            [],
-            "error: there is nothing to compare; give a recipe, or a sweep: write OPTION=VALUE,VALUE, or OPTION:OPTION",
-        ),
-        (["--sweep", "style-wieght=1,2"], "error: unknown option 'style-wieght'; did you mean 'style-weight'?"),
-        (["--sweep", "steps="], "error: sweep 'steps=' lacks a value; write OPTION=VALUE,VALUE"),
-        (["--sweep", "steps=10,0"], "error: steps is '0'; it should be greater than or equal to 1"),
-        (["--sweep", "optimizer=adam,adams"], "error: optimizer is 'adams'; choose 'lbfgs', 'adam' or 'sgd'"),
-        (
-            ["--recipe", "none.toml"],
-            "error: recipe none.toml cannot be read (No such file or directory); check the path",
-        ),
-    ],
-)
-def test_wrong_sweeps(
-    photo: Path, painting: Path, here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
-) -> None:
-    assert run(["compare", str(photo), "-s", str(painting), "-o", "out.png", *arguments]) == 2
-    err = capsys.readouterr().err
-    assert err.startswith(message) and len(err.splitlines()) == 1
-    assert not list(here.iterdir())
 
 
 def flat(shade: float) -> Picture:
@@ -226,7 +268,7 @@ def result(shade: float, column: str, row: str = "", error: str = "") -> Entry:
     )
 
 
-CAPTION = "content distance 0.250\nstyle distance 0.500\nlosses: content 0.125, style 2\n1.5 s"
+CAPTION = "content distance 0.250\nstyle distance 0.500\nweighted losses: content 0.125, style 2\n1.5 s"
 
 
 def test_the_sheet_shows_inputs_then_results() -> None:
@@ -274,6 +316,7 @@ def test_the_page_shows_names_as_they_are() -> None:
     assert reader.texts["strong"] == ["init a<b.png"]
 
 
+@pytest.mark.slow
 def test_engines_side_by_side(
     stored_weights: Path, photo: Path, painting: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

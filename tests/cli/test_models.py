@@ -16,7 +16,9 @@ import threading
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from impasto.cli import main
 from impasto.cli.models import app
 from impasto.descriptors.vgg import layer_names
 from impasto.errors import UnknownNameError, UsageError, WeightsFormatError
@@ -62,6 +64,7 @@ def test_the_life_of_a_file(weights_dir, pth, capsys):
     assert capsys.readouterr().out.splitlines() == [
         "in this package:",
         "  compact          a narrow VGG19, distilled by this project",
+        "  wide             a wider one, which takes twice as long and sees more",
         f"in {weights_dir}:",
         "  vgg16            not on this machine; impasto models fetch vgg16",
         "  vgg19            not on this machine; impasto models fetch vgg19",
@@ -168,12 +171,16 @@ def test_fetch_writes_lines_into_a_pipe(weights_dir, server, capsys, monkeypatch
     monkeypatch.setattr("impasto.weights.store.default_store", lambda: store)
     run("fetch", "vgg16")
     said = capsys.readouterr()
-    assert set(said.err.splitlines()) == {"vgg16: fetching weights: 0 of 0 MiB"}
+    assert set(said.err.splitlines()) == {
+        "vgg16: fetching weights that are not on this machine ...",
+        "vgg16: fetching weights: 0 of 0 MiB",
+    }
     assert said.out == f"vgg16: 56 MiB in {weights_dir / 'vgg16.safetensors'}\n"
     run("list")
     assert "made up" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_fetch_draws_a_bar_on_a_terminal(weights_dir, server):
     url, sha256 = server
     code = (
@@ -201,3 +208,13 @@ def test_fetch_draws_a_bar_on_a_terminal(weights_dir, server):
     assert process.returncode == 0
     assert "━" in shown.decode()
     assert "vgg16: 56 MiB in" in shown.decode()
+
+
+def test_the_export_of_a_descriptor_says_what_to_do_with_it(tmp_path, capsys):
+    path = tmp_path / "descriptor.safetensors"
+    described = {"architecture": "vgg19", "mean": "[0, 0, 0]", "std": "[1, 1, 1]", "origin": "impasto train classifier"}
+    save_file({"conv1_1.bias": torch.zeros(64)}, path, described)
+    assert main.run(["export", str(path), "-o", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: descriptor.safetensors is a descriptor, which sees and does not paint; keep it by ")
+    assert "'impasto models add'" in said

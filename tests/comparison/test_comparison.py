@@ -12,7 +12,7 @@ from impasto.comparison.compare import DistanceMeasure, Result, compare
 from impasto.comparison.sweeps import Variant, combine, parse_sweep
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.optimization import OptimizationEngine
-from impasto.errors import Interrupted, UnknownNameError
+from impasto.errors import Interrupted, UnknownNameError, UsageError
 from impasto.images import open_picture, read_picture, resize_picture
 from impasto.types import Picture
 from random_networks import narrow_vgg
@@ -69,6 +69,7 @@ def test_results_are_those_of_the_engine(inputs: StylizeInputs) -> None:
     assert steps[-1].fraction == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_more_style_is_nearer_to_the_style_and_farther_from_the_content(inputs: StylizeInputs) -> None:
     (content, style), _ = run(inputs, "style-weight:content-weight=1:100,100:1", steps=20, init="content+noise")
     assert style.distances["style"] < 0.5 * content.distances["style"]
@@ -124,10 +125,18 @@ def test_a_network_is_loaded_once(inputs: StylizeInputs) -> None:
 
 
 def test_a_variant_that_fails_says_why_and_the_others_go_on(inputs: StylizeInputs) -> None:
-    results, _ = run(inputs, "style-layers=relu1_1;relu7_1;relu2_1", steps=1)
+    results, _ = run(inputs, "size=48;16;56", steps=1)
     assert [result.picture is None for result in results] == [False, True, False]
-    assert results[1].error == "unknown layer of vgg19 'relu7_1'; did you mean 'relu5_1'?"
+    assert results[1].error.startswith("content image is 16x12; ")
     assert not results[1].distances and not results[1].losses
+
+
+def test_options_that_no_engine_takes_are_refused_before_the_first_picture(inputs: StylizeInputs) -> None:
+    steps: list[Step] = []
+    results = compare(inputs, variants("style-layers=relu1_1,relu7_1"), on_step=steps.append, load=load)
+    with pytest.raises(UsageError, match="style-layers relu7_1: unknown layer of vgg19 'relu7_1'; did you mean"):
+        next(results)
+    assert not steps
 
 
 def test_interrupt_keeps_what_is_ready(inputs: StylizeInputs) -> None:

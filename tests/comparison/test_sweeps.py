@@ -75,6 +75,8 @@ def test_presets_can_be_swept_and_options_beside_them_win() -> None:
 
 
 def test_engines_make_columns_and_get_the_options_they_have() -> None:
+    (row,) = combine([engine_sweep("nnst,gatys")], {"size": 64})  # none of them has the option 'network'
+    assert [(variant.engine, variant.options.size) for variant in row] == [("nnst", 64), ("gatys", 64)]
     (row,) = combine([engine_sweep("fast,gatys,transformer:mosaic")], {"size": 64, "steps": 7})
     assert [variant.engine for variant in row] == ["fast", "gatys", "transformer"]
     assert [variant.column for variant in row] == ["engine fast", "engine gatys", "engine transformer, network mosaic"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from safetensors import safe_open
 
 from impasto.descriptors.catalog import load_descriptor
+from impasto.descriptors.compact import BUNDLED
 from impasto.descriptors.vgg import layer_names
 from impasto.errors import UnknownNameError, WeightsError, WeightsFormatError
 
@@ -49,6 +51,13 @@ def test_by_file_of_any_name(stored_weights: Path, tmp_path: Path) -> None:
     named = load_descriptor("vgg19")
     torch.testing.assert_close(network.forward(image(), LAYERS), named.forward(image(), LAYERS))
     assert network.identity == named.identity
+
+
+def test_a_compact_descriptor_by_file(tmp_path: Path) -> None:
+    own = shutil.copy(BUNDLED, tmp_path / "own.safetensors")
+    network, bundled = load_descriptor(str(own)), load_descriptor("compact")
+    assert (network.name, network.identity) == ("own", bundled.identity)
+    torch.testing.assert_close(network.forward(image(), LAYERS), bundled.forward(image(), LAYERS))
 
 
 @pytest.mark.usefixtures("stored_weights")

@@ -2,15 +2,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from importlib.resources import files
-from pathlib import Path
 
 import pytest
 import torch
 
 import impasto.descriptors.catalog
 from impasto.descriptors.catalog import load_descriptor
-from impasto.descriptors.compact import COMPACT_LAYERS, COMPACT_WIDTHS, load_compact
+from impasto.descriptors.compact import COMPACT_LAYERS, COMPACT_WIDTHS, find_compact, load_compact
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.optimization import OptimizationEngine
 from impasto.errors import DownloadError, ImageSizeError, UnknownNameError, UsageError
@@ -18,7 +16,10 @@ from impasto.images import LazyPicture, read_picture, resize_picture
 from impasto.options import GatysOptions
 from impasto.weights.store import RemoteWeights, WeightsStore
 
-BUNDLED = Path(str(files("impasto.bundled"))) / "descriptors" / "compact"
+GRAPHS = {f"{what}_{of}" for what in ("see", "match") for of in ("layers", "hypercolumns")} | {
+    "sum_statistics",
+    "pull_statistics",
+}
 
 
 @pytest.fixture
@@ -38,13 +39,15 @@ def paint(photo, painting, **options):
     return picture, notes
 
 
-def test_the_card_belongs_to_the_weights():
-    card = json.loads((BUNDLED / "compact.json").read_text())
-    data = (BUNDLED / "compact.safetensors").read_bytes()
-    assert card["sha256"] == hashlib.sha256(data).hexdigest() == load_compact().identity
-    assert card["bytes"] == len(data) < 2_500_000
+@pytest.mark.parametrize(("name", "most"), [("compact", 2_500_000), ("wide", 6_500_000)])
+def test_the_card_belongs_to_the_weights(name, most):
+    weights = find_compact(name)
+    card, data = json.loads(weights.with_suffix(".json").read_text()), weights.read_bytes()
+    assert card["sha256"] == hashlib.sha256(data).hexdigest() == load_compact(weights).identity
+    assert card["bytes"] == len(data) < most
     assert card["license"] == "Apache-2.0"
-    assert set(card["explained variance"]) == set(COMPACT_LAYERS)
+    assert set(card["explained variance"]) >= set(COMPACT_LAYERS)
+    assert {path.stem for path in weights.parent.glob("*.onnx")} == GRAPHS
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

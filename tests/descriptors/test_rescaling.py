@@ -42,8 +42,8 @@ def mean_activations(network: VGG, images: list[Tensor]) -> dict[str, Tensor]:
 
 
 def excited(means: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Which filters respond with more than a hundredth of the layer's mean."""
-    return {layer: mean > 0.01 * mean.mean() for layer, mean in means.items()}
+    """Which filters respond with more than a quarter of the layer's mean."""
+    return {layer: mean > 0.25 * mean.mean() for layer, mean in means.items()}
 
 
 def check_means_are_one(network: VGG, rescaled: VGG, images: list[Tensor]) -> None:
@@ -64,7 +64,7 @@ def check_function_is_the_same_up_to_channel_scales(
     for layer in network.layers:
         if not layer.startswith("pool"):  # whose scales are those of the layer before
             mean = means[layer.replace("conv", "relu")]
-            scales = mean.clamp_min(0.01 * float(mean.mean())).view(1, -1, 1, 1)
+            scales = mean.clamp_min(0.25 * float(mean.mean())).view(1, -1, 1, 1)
         error = (features[layer] * scales - original[layer]).norm() / original[layer].norm()
         assert error < 1e-4, layer
 
@@ -92,7 +92,7 @@ def test_layers_become_comparable(images: list[Tensor]) -> None:
     network = narrow_vgg()
     rescaled = rescale_activations(network, images)
     sizes = [gram_matrix(rescaled.forward(images[0], [layer])[layer]).mean().item() for layer in relus(network)]
-    assert all(0.5 < size < 20 for size in sizes)
+    assert max(sizes) < 5 * min(sizes)
 
 
 def test_a_filter_that_never_responds_is_not_raised(images: list[Tensor]) -> None:

@@ -55,6 +55,7 @@ def round_convolutions(graph):
     graph.node.extend(nodes)
 
 
+@pytest.mark.slow
 def test_neighbours_in_bfloat16_end_at_the_losses_of_float32(tmp_path, photo, painting):
     content = resize_picture(impasto.read_picture(photo), 152, 112)
     inputs = StylizeInputs(LazyPicture.of(content), (Style(impasto.read_picture(painting)),))

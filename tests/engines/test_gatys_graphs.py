@@ -28,8 +28,10 @@ from impasto.optimization.memory.arrays import Memory, OnDisk
 from impasto.optimization.stages import to_image
 from impasto.options import GatysOptions, RuntimeOptions, shares_of_layers
 from impasto.runtimes.descriptor_folder import graphs_folder
+from impasto.types import Picture
 from impasto.weights.location import stored_identity
 from impasto.weights.store import REMOTE_WEIGHTS
+from lanes import slow
 
 STYLE = {"relu1_1": 1.0, "relu2_1": 0.5, "relu4_1": 2.0, "relu5_1": 1.0}
 
@@ -80,6 +82,7 @@ def test_losses_and_gradient_are_those_of_pytorch(graphs, images, kind, normaliz
     assert np.linalg.norm(found.gradient - gradient.numpy()) < 5e-3 * float(gradient.norm())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gram", "mean-std"])
 @pytest.mark.parametrize("size", [(288, 208), (304, 224)])
 def test_tiles_see_what_the_whole_sees(graphs, images, content, tmp_path, kind, size):
@@ -105,6 +108,7 @@ def paint(engine, content, *styles, on_step=lambda step: None, checkpoint=None, 
     return engine(given).stylize(inputs, on_step=on_step, checkpoint=checkpoint)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -121,12 +125,13 @@ def test_the_picture_is_that_of_pytorch(images, content, styles, options):
     assert np.abs(one - other).mean() < 0.25 * np.abs(other - content.pixels).mean()
 
 
-@pytest.mark.parametrize("size", [(32, 32), (47, 33), (101, 75)])
+@pytest.mark.parametrize("size", [(47, 33), *slow(((32, 32),), ((101, 75),))])
 def test_sides_that_no_stride_divides(styles, content, size):
     result = paint(GraphEngine, resize_picture(content, *size), styles[0])
     assert (result.width, result.height) == size and np.isfinite(result.pixels).all()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_in_the_same_bytes(tmp_path, content, styles):
     class KilledError(Exception):
         pass
@@ -181,7 +186,20 @@ def test_without_pytorch_gatys_paints_through_graphs(photo, painting, tmp_path):
     assert done.stderr.endswith("error: pooling 'average' needs PyTorch: pip install 'impasto[torch]'\n")
 
 
-def test_graphs_that_were_made_once_need_no_pytorch(stored_weights):
+def test_the_wide_descriptor_needs_no_pytorch(content, styles):
+    painted = paint(GraphEngine, resize_picture(content, 64, 48), *styles[:1], steps=3, descriptor="wide")
+    assert painted.width == 64 and painted.metadata["descriptor"].startswith("wide sha256:")
+
+
+@pytest.mark.parametrize("color", [(0.5, 0.5, 0.5), (0.8, 0.1, 0.1)])
+def test_a_plain_style_gives_a_calm_picture(content, color):
+    plain = Picture(np.full((60, 80, 3), color, np.float32))
+    painted = paint(GraphEngine, resize_picture(content, 80, 60), plain, steps=40).pixels
+    assert ((painted < 1 / 255) | (painted > 254 / 255)).mean() < 0.1
+
+
+def test_graphs_that_were_made_once_need_no_pytorch(stored_weights, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     code = (
         "import sys\n"
         "for name in ('torch', 'onnx'): sys.modules[name] = None\n"

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 import impasto
-import impasto.engines.feedforward
 from impasto.cli.main import run
+from impasto.engines.base import Style, StylizeInputs
+from impasto.engines.fast import FastEngine
+from impasto.engines.tiling import Tiling
 from impasto.errors import UsageError
-from impasto.images import read_picture, resize_picture, write_picture
+from impasto.images import LazyPicture, read_picture, resize_picture, write_picture
+from impasto.options import FastOptions
 from impasto.types import Picture
 
 ENGINES = {
@@ -59,6 +62,7 @@ def test_each_style_has_its_place(engine, content, style):
         np.testing.assert_allclose(both.pixels[part], alone.pixels[part], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_grey_is_in_between_and_weights_count_where_masks_overlap(content, style):
     whole = impasto.stylize(content, style, engine="fast")
     half = impasto.stylize(content, style, mask=grey(np.full((4, 4), 0.5)), engine="fast")
@@ -85,14 +89,14 @@ def test_what_is_transparent(content, style):
         impasto.stylize(content, style, mask="alpha", engine="fast")
 
 
-def test_strip_by_strip(content, style, monkeypatch):
+def test_strip_by_strip(content, style):
     whole = impasto.stylize(content, style, mask=LEFT, engine="fast")
-    monkeypatch.setattr(impasto.engines.feedforward, "_TILES", ((16, 32),))
-    monkeypatch.setattr(impasto.engines.feedforward, "_UNDIVIDED", 0)
     steps = []
     other = Picture(style.pixels[::-1].copy())
-    black = grey(np.zeros((4, 4)))
-    tiled = impasto.stylize(content, [style, other], mask=[LEFT, black], on_step=steps.append, engine="fast")
+    given, left, black = (LazyPicture.of(picture) for picture in (content, LEFT, grey(np.zeros((4, 4)))))
+    engine = FastEngine(FastOptions(), tiling=Tiling(((16, 32),), undivided=0))
+    inputs = StylizeInputs(given, (Style(style), Style(other)), (left, black))
+    tiled = engine.stylize(inputs, on_step=steps.append)
     assert np.abs(tiled.pixels - whole.pixels).max() < 1 / 255
     fractions = [step.fraction for step in steps]
     assert len(steps) == 2 * 4 * 3 and fractions == sorted(fractions) and fractions[-1] == 1
@@ -110,7 +114,8 @@ def test_ctrl_c_keeps_what_there_is(content, style):
     np.testing.assert_allclose(stopped.value.picture.pixels[outside], content.pixels[outside], atol=1 / 255)
 
 
-def test_on_the_command_line(content, style, tmp_path, capsys):
+@pytest.mark.slow
+def test_on_the_command_line(content, style, tmp_path):
     write_picture(content, tmp_path / "content.png")
     write_picture(style, tmp_path / "style.png")
     write_picture(LEFT, tmp_path / "left.png")
@@ -119,8 +124,3 @@ def test_on_the_command_line(content, style, tmp_path, capsys):
     found, given = read_picture(tmp_path / "o.png"), read_picture(tmp_path / "content.png")
     outside = np.s_[:, WIDTH // 2 + 12 :]
     assert np.abs(found.pixels[outside] - given.pixels[outside]).max() <= 1 / 255
-    left = ["--mask", str(tmp_path / "left.png")]
-    assert run([*paint, *left, *left]) == 2
-    assert "2 masks are given for 1 styles" in capsys.readouterr().err
-    assert run([*paint, "--engine", "gatys", "-s", "great-wave", *left, *left, "--resume"]) == 2
-    assert "cannot be continued" in capsys.readouterr().err

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 import pytest
 
 import impasto
-from impasto.engines import neighbor_stages, nnst
+from impasto.descriptors.compact import BUNDLED
+from impasto.engines import nnst
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.descriptor_graphs import DescriptorGraphs
-from impasto.engines.feature_distance import Features, Look, add_total_variation
+from impasto.engines.feature_distance import LAYER_STEPS, Features, Look, add_total_variation
 from impasto.engines.neighbor_stages import plan_stages
 from impasto.engines.nnst import NnstEngine
 from impasto.errors import CheckpointError, Interrupted, OutOfMemoryError, UsageError
@@ -20,13 +23,15 @@ from impasto.optimization.checkpoint import Checkpoint
 from impasto.optimization.stages import to_image
 from impasto.options import NnstOptions
 from impasto.types import Picture
+from lanes import slow
 
 
-def paint(content, *styles, on_step=lambda step: None, checkpoint=None, **options):
+def paint(content, *styles, on_step=lambda step: None, checkpoint=None, dividing=MappingProxyType({}), **options):
+    """Paint; ``dividing`` are arguments of the engine."""
     chosen = NnstOptions(**{"steps": 20, "precision": "float32", **options})
     given = tuple(style if isinstance(style, Style) else Style(style) for style in styles)
     inputs = StylizeInputs(LazyPicture.of(content), given)
-    return NnstEngine(chosen).stylize(inputs, on_step=on_step, checkpoint=checkpoint)
+    return NnstEngine(chosen, **dividing).stylize(inputs, on_step=on_step, checkpoint=checkpoint)
 
 
 @pytest.fixture(scope="module")
@@ -103,12 +108,14 @@ def test_the_result_has_the_colours_of_the_style(small, painting):
         assert np.abs(own - other).max() < 0.5 * np.abs(before - other).max() + 0.02
 
 
+@pytest.mark.slow
 def test_content_weight_keeps_the_drawing(small, painting):
     style = read_picture(painting)
     loose, tight = (paint(small, style, content_weight=weight, steps=60) for weight in (0.0, 1.0))
     assert np.abs(loose.pixels - tight.pixels).mean() > 1e-3
 
 
+@pytest.mark.slow
 def test_two_styles_get_their_shares(small):
     red, blue = plain((0.8, 0.1, 0.1)), plain((0.1, 0.1, 0.8))
     content = Picture(np.random.default_rng(0).random((96, 128, 3), dtype=np.float32))
@@ -118,7 +125,10 @@ def test_two_styles_get_their_shares(small):
         assert reddish == pytest.approx(share, abs=0.15)
 
 
-@pytest.mark.parametrize("color", [(0.5, 0.5, 0.5), (0.9, 0.85, 0.7), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)])
+@pytest.mark.parametrize(
+    "color",
+    [(0.9, 0.85, 0.7), *slow(*(((grey,) * 3,) for grey in (0.0, 0.5, 1.0)))],
+)
 def test_a_plain_style_gives_a_calm_picture(small, color):
     pixels = paint(small, plain(color), steps=None).pixels
     assert np.abs(pixels.mean((0, 1)) - color).max() < 0.1
@@ -127,6 +137,7 @@ def test_a_plain_style_gives_a_calm_picture(small, color):
     assert roughness <= given
 
 
+@pytest.mark.slow
 def test_nearly_plain_and_two_coloured_styles_are_calm(small):
     random = np.random.default_rng(0)
     paper = Picture((0.9 + 0.01 * random.standard_normal((60, 80, 3))).clip(0, 1).astype(np.float32))
@@ -177,7 +188,7 @@ def stop_after(count, error):
     return on_step
 
 
-@pytest.mark.parametrize("stop", [3, 9, 14, 19])
+@pytest.mark.parametrize("stop", [9, *slow(3, 14, 19)])
 def test_a_resumed_run_ends_in_the_same_bytes(tmp_path, small, styles, stop):
     path = tmp_path / "out.png.checkpoint"
     options = {"checkpoint_every": 1, "size": 200}
@@ -188,7 +199,6 @@ def test_a_resumed_run_ends_in_the_same_bytes(tmp_path, small, styles, stop):
     resumed = paint(small, styles[0], on_step=steps.append, checkpoint=Checkpoint(path, resume=True), **options)
     assert steps[0].done == stop, "the step that was not saved is repeated"
     assert resumed.pixels.tobytes() == whole.pixels.tobytes()
-    assert not path.exists()
 
 
 def test_a_run_with_other_options_is_not_resumed(tmp_path, small, styles):
@@ -212,6 +222,7 @@ def test_the_same_run_gives_the_same_bytes(small, styles):
     assert one == other
 
 
+@pytest.mark.slow
 def test_a_large_content_is_painted_at_1024_unless_asked(small, styles):
     sizes = []
     large = resize_picture(small, 1500, 100)
@@ -219,6 +230,13 @@ def test_a_large_content_is_painted_at_1024_unless_asked(small, styles):
     assert (result.width, result.height) == (1500, 100) and sizes[-1][0] == 1024
     paint(large, styles[0], steps=60, size=1200, on_step=lambda step: sizes.append(step.scale))
     assert sizes[-1][0] == 1200
+
+
+def test_a_compact_descriptor_by_file(small, styles, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    own = shutil.copy(BUNDLED, tmp_path / "own.safetensors")
+    result, bundled = (paint(small, styles[0], steps=5, descriptor=name) for name in (str(own), "compact"))
+    assert np.array_equal(result.pixels, bundled.pixels)
 
 
 @pytest.mark.parametrize("name", ["compakt", "", "..", "compact/.."])
@@ -239,23 +257,33 @@ def test_tiles_see_what_the_whole_sees(content, styles):
     for one, two in pairs:
         np.testing.assert_allclose(one, two, atol=1e-5 * np.abs(one).max())
     target, targets = whole.hypercolumns(other), whole.layers(other)
+    by_layer = {name: Features.of(target, LAYER_STEPS[name]) for name, target in targets.items()}
     for one, two in (
         (whole.distance(target, 0.3), tiled.distance(target, 0.3)),
-        tuple(
-            look.distance_by_layer({name: Features(target) for name, target in targets.items()}, 0.3)
-            for look in (whole, tiled)
-        ),
+        (whole.distance_by_layer(by_layer, 0.3), tiled.distance_by_layer(by_layer, 0.3)),
     ):
         first, second = one.evaluate(to_image(pixels)), two.evaluate(to_image(pixels))
         assert first.losses == pytest.approx(second.losses, rel=1e-5)
         np.testing.assert_allclose(first.gradient, second.gradient, atol=1e-5 * np.abs(first.gradient).max())
 
 
-def test_tiles_leave_no_trace(content, styles, monkeypatch):
+def test_features_do_not_tell_of_the_edges():
+    pixels = np.full((64, 80, 3), (0.2, 0.35, 0.4), np.float32)
+    seen = Look(DescriptorGraphs("compact", NnstOptions(precision="float32"))).layers(pixels)
+    for layer, most in {"relu1_1": 1e-5, "relu2_1": 1e-5, "relu3_1": 1e-5, "relu4_1": 0.5}.items():
+        features = seen[layer][0]
+        middle = features[:, features.shape[1] // 2, features.shape[2] // 2, None, None]
+        assert np.linalg.norm(features - middle, axis=0).max() <= most * np.linalg.norm(middle)
+
+
+IN_TILES = {"tile_pixels": 20_000}
+
+
+@pytest.mark.slow
+def test_tiles_leave_no_trace(content, styles):
     """Rounding decides between neighbours that are almost equally similar, so that single pixels may differ."""
     whole = paint(content, styles[0])
-    monkeypatch.setattr(Look.__init__, "__defaults__", (20_000,))
-    difference = np.abs(whole.pixels - paint(content, styles[0]).pixels)
+    difference = np.abs(whole.pixels - paint(content, styles[0], dividing=IN_TILES).pixels)
     assert (difference.max(2) > 1 / 255).mean() < 0.005
     assert difference.mean() < 0.1 / 255
 
@@ -263,37 +291,37 @@ def test_tiles_leave_no_trace(content, styles, monkeypatch):
 # --- large pictures, which begin at 64 pixels here --------------------------------------------------------------------
 
 
-@pytest.fixture
-def large_from_64(monkeypatch):
-    monkeypatch.setattr(neighbor_stages, "WHOLE", 64)
+LARGE_FROM_64 = {"whole": 64}
 
 
-@pytest.mark.usefixtures("large_from_64")
-def test_large_pictures_are_painted_alike_in_tiles(content, styles, monkeypatch):
-    whole = paint(content, styles[0], steps=None, size=301)
-    monkeypatch.setattr(Look.__init__, "__defaults__", (20_000,))
-    difference = np.abs(whole.pixels - paint(content, styles[0], steps=None, size=301).pixels)
+@pytest.mark.slow
+def test_large_pictures_are_painted_alike_in_tiles(content, styles):
+    whole, tiled = (
+        paint(content, styles[0], steps=None, size=301, dividing=dividing)
+        for dividing in (LARGE_FROM_64, LARGE_FROM_64 | IN_TILES)
+    )
+    difference = np.abs(whole.pixels - tiled.pixels)
     assert (difference.max(2) > 1 / 255).mean() < 0.005
     assert difference.mean() < 0.1 / 255
 
 
-def test_painting_over_is_near_to_painting_the_whole(content, painting, monkeypatch):
+@pytest.mark.slow
+def test_painting_over_is_near_to_painting_the_whole(content, painting):
     """And nearer than the small picture, enlarged, in how much the pixels vary at the finest scale."""
     style = read_picture(painting)
     whole = paint(content, style, steps=None).pixels
     half = fit_size(content.width, content.height, max(content.width, content.height) // 2)
     small = resize_picture(paint(content, style, steps=None, size=max(half)), content.width, content.height).pixels
-    monkeypatch.setattr(neighbor_stages, "WHOLE", max(half))
-    over = paint(content, style, steps=None, size=301).pixels
+    over = paint(content, style, steps=None, size=301, dividing={"whole": max(half)}).pixels
     assert np.abs(over - whole).mean() < np.abs(content.pixels - whole).mean()
     fine = [np.abs(np.diff(pixels, axis=1)).mean() for pixels in (whole, small, over)]
     assert abs(fine[2] - fine[0]) < abs(fine[1] - fine[0])
 
 
-@pytest.mark.usefixtures("large_from_64")
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [12, 17])
 def test_a_large_picture_is_resumed_to_the_same_bytes(tmp_path, content, styles, stop):
-    options = {"checkpoint_every": 1, "steps": 20, "size": 301}
+    options = {"checkpoint_every": 1, "steps": 20, "size": 301, "dividing": LARGE_FROM_64}
     whole, path = paint(content, styles[0], **options), tmp_path / "checkpoint"
     with pytest.raises(KilledError):
         paint(content, styles[0], on_step=stop_after(stop, KilledError()), checkpoint=Checkpoint(path), **options)
@@ -301,21 +329,20 @@ def test_a_large_picture_is_resumed_to_the_same_bytes(tmp_path, content, styles,
     assert resumed.pixels.tobytes() == whole.pixels.tobytes()
 
 
-@pytest.mark.usefixtures("large_from_64")
+@pytest.mark.slow
 def test_strength_keeps_the_details_of_a_large_picture(content, styles):
-    pictures = [
-        paint(content, styles[0], steps=None, size=301, strength=strength).pixels for strength in (0, 0.05, 0.4, 0.7, 1)
-    ]
+    options = {"steps": None, "size": 301, "dividing": LARGE_FROM_64}
+    pictures = [paint(content, styles[0], strength=strength, **options).pixels for strength in (0, 0.05, 0.4, 0.7, 1)]
     distances = [float(np.abs(pixels - content.pixels).mean()) for pixels in pictures]
     assert distances == sorted(distances) and distances[0] == 0
     assert distances[1] < 0.25 * distances[-1]
 
 
-@pytest.mark.usefixtures("large_from_64")
 def test_two_styles_get_their_shares_of_a_large_picture():
     red, blue = plain((0.8, 0.1, 0.1)), plain((0.1, 0.1, 0.8))
     content = Picture(np.random.default_rng(0).random((96, 128, 3), dtype=np.float32))
-    result = paint(content, Style(red, 0.3), Style(blue, 0.7), steps=None, size=128).pixels
+    styles = Style(red, 0.3), Style(blue, 0.7)
+    result = paint(content, *styles, steps=None, size=128, dividing=LARGE_FROM_64).pixels
     assert (result[:, :, 0] > result[:, :, 2]).mean() == pytest.approx(0.3, abs=0.15)
 
 

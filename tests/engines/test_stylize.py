@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import io
 
 import numpy as np
@@ -10,20 +9,13 @@ import PIL.Image
 import pytest
 
 import impasto
-import impasto.engines.descriptor
 from impasto.engines.catalog import create_engine
 from impasto.errors import ImageReadError, ImageSizeError, ImpastoError, UnknownNameError, UsageError
 from impasto.images import encode_picture, resize_picture
 
-load_once = functools.cache(impasto.engines.descriptor.load_descriptor)
+pytestmark = pytest.mark.usefixtures("loaded_once")
 
 QUICK = {"engine": "gatys", "steps": 2, "scales": 1, "content_layers": "relu2_2", "style_layers": "relu1_1,relu2_1"}
-
-
-@pytest.fixture(autouse=True)
-def loaded_once(stored_weights, monkeypatch):
-    """Loading 20 million weights takes longer than painting these pictures."""
-    monkeypatch.setattr(impasto.engines.descriptor, "load_descriptor", load_once)
 
 
 @pytest.fixture(scope="module")

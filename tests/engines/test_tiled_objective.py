@@ -39,6 +39,7 @@ def network():
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [GramLoss, MeanStdLoss])
 @pytest.mark.parametrize("normalization", ["relative", "paper"])
 @pytest.mark.parametrize("size", [(256, 384), (301, 213)])

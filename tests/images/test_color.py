@@ -49,16 +49,16 @@ def test_luminance_of_primaries() -> None:
     np.testing.assert_allclose(luminance(np.full((2, 3, 3), 0.25, dtype=np.float32)), 0.25, rtol=1e-6)
 
 
-@pytest.mark.parametrize("rows", [256, 5])
-def test_with_luminance_of_swaps_y_and_keeps_i_and_q(rows, monkeypatch) -> None:
-    monkeypatch.setattr("impasto.images.color._ROWS", rows)
-    result = with_luminance_of(WARM, COOL)
-    found, content, stylized = (pixels @ YIQ.T for pixels in (result, WARM, COOL))
+@pytest.mark.parametrize("rows", [60, 700])
+def test_with_luminance_of_swaps_y_and_keeps_i_and_q(rows) -> None:
+    warm, cool = (np.resize(pixels, (rows, *pixels.shape[1:])) for pixels in (WARM, COOL))
+    result = with_luminance_of(warm, cool)
+    found, content, stylized = (pixels @ YIQ.T for pixels in (result, warm, cool))
     np.testing.assert_allclose(found[..., 0], stylized[..., 0], atol=1e-5)
     inside = ((result > 1e-4) & (result < 1 - 1e-4)).all(axis=2)
     assert inside.mean() > 0.9
     np.testing.assert_allclose(found[inside][:, 1:], content[inside][:, 1:], atol=1e-4)
-    np.testing.assert_allclose(with_luminance_of(WARM, WARM), WARM, atol=1e-6)
+    np.testing.assert_allclose(with_luminance_of(warm, warm), warm, atol=1e-6)
 
 
 def test_with_luminance_of_keeps_luminance_and_hue_at_the_edge_of_the_gamut() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from PIL import Image
 import impasto.images.decoding
 import impasto.images.encoding
 from impasto.errors import FileWriteError, UsageError
-from impasto.images import encode_picture, output_format, read_picture, write_picture
+from impasto.images import encode_picture, largest_file, output_format, read_picture, result_name, write_picture
 from impasto.types import Picture
 
 if TYPE_CHECKING:
@@ -184,6 +185,17 @@ def test_nothing_private_of_the_original_is_carried() -> None:
         assert b"ecret" not in encode_picture(picture, form)
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_noise_takes_no_more_than_the_largest_file(form: str) -> None:
+    random = np.random.default_rng(0)
+    even, extreme = random.random((32, 48, 4), np.float32), random.integers(0, 2, (32, 48, 4)).astype(np.float32)
+    for noise, depth, alpha in itertools.product((even, extreme), (8, 16, 32), (False, True)):
+        picture = Picture(noise[:, :, :3], alpha=noise[:, :, 3] if alpha else None, bit_depth=depth, icc=P3)
+        picture = replace(picture, metadata={"options": "x" * 4000})
+        size, largest = (len(encode_picture(picture, form)), largest_file(48, 32, form, bit_depth=depth, alpha=alpha))
+        assert size <= largest <= 17 * 48 * 32 + (64 << 10), (form, depth, alpha)
+
+
 def test_quality_counts_for_lossy_formats_only() -> None:
     noise = Picture(np.random.default_rng(0).random((64, 64, 3), dtype=np.float32))
     for form in ("jpeg", "webp", "avif"):
@@ -196,8 +208,8 @@ def test_quality_counts_for_lossy_formats_only() -> None:
 
 def test_suffix_chooses_the_format(tmp_path: Path) -> None:
     for suffix, form in (
-        ("jpg", "jpeg"), ("JPEG", "jpeg"), ("png", "png"), ("tif", "tiff"), ("tiff", "tiff"),
-        ("webp", "webp"), ("avif", "avif"), ("gif", "gif"),
+        ("jpg", "jpeg"), ("JPEG", "jpeg"), ("jfif", "jpeg"), ("jpe", "jpeg"), ("png", "png"),
+        ("tif", "tiff"), ("tiff", "tiff"),        ("webp", "webp"), ("avif", "avif"), ("gif", "gif"),
     ):  # fmt: skip
         path = tmp_path / f"a.{suffix}"
         assert output_format(path) == form
@@ -206,7 +218,7 @@ def test_suffix_chooses_the_format(tmp_path: Path) -> None:
     for name, words in (
         (
             "a.bmp",
-            "'bmp' is no format that impasto writes; use one of jpg, jpeg, png, tif, tiff, webp, avif, gif",
+            "'bmp' is no format that impasto writes; use one of jpg, jpeg, png, tif, tiff, webp, avif, gif, jpe, jfif",
         ),
         ("a", "no suffix that impasto writes; use one of jpg"),
         ("none/a.png", f"folder {tmp_path / 'none'} does not exist; create it first"),
@@ -221,6 +233,41 @@ def test_suffix_chooses_the_format(tmp_path: Path) -> None:
         write_picture(Picture(smooth()), tmp_path / "folder.png")
     with pytest.raises(FileWriteError, match="'psd' is no format that impasto writes"):
         encode_picture(Picture(smooth()), "psd")
+
+
+def test_results_of_formats_that_are_only_read_have_another_suffix() -> None:
+    for name, result in (
+        ("IMG_0001.HEIC", "IMG_0001.jpg"), ("a.b.heif", "a.b.jpg"), ("x.bmp", "x.png"), ("x.jxl", "x.png"),
+        ("x.JPG", "x.JPG"), ("x.jfif", "x.jfif"), ("x", "x"), ("x.txt", "x.txt"),
+    ):  # fmt: skip
+        assert result_name(name) == result
+
+
+def test_open_files_take_a_picture(tmp_path: Path) -> None:
+    picture = Picture(smooth())
+    for form in FORMATS:
+        buffer = io.BytesIO()
+        write_picture(picture, buffer, format=form)
+        assert buffer.getvalue() == encode_picture(picture, form)
+    with (tmp_path / "a.dat").open("wb") as file:
+        write_picture(picture, file, format="png")
+    assert read_picture(tmp_path / "a.dat").format == "png"
+    write_picture(picture, tmp_path / "b.dat", format="png")
+    assert read_picture(tmp_path / "b.dat").format == "png"
+    closed = io.BytesIO()
+    closed.close()
+    with (tmp_path / "a.dat").open("rb") as reading:
+        for target, form, words in (
+            (io.BytesIO(), None, "an open file has no suffix; give format, such as 'png'"),
+            (io.BytesIO(), "psd", "'psd' is no format that impasto writes"),
+            (io.StringIO(), "png", "the file takes no bytes"),
+            (closed, "png", "bytes into the file: I/O operation on closed file"),
+            (reading, "png", "bytes into the file: write"),
+            (7, "png", "cannot write into a int; give a path or an open binary file"),
+        ):
+            with pytest.raises(FileWriteError) as caught:
+                write_picture(picture, target, format=form)
+            assert words in str(caught.value)
 
 
 @pytest.mark.parametrize(("form", "side"), [("jpeg", 65500), ("webp", 16383), ("avif", 16384), ("gif", 65535)])

@@ -8,16 +8,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pillow_heif
+import pillow_jxl  # noqa: F401 - registers the format
 import pytest
 import pyvips
 from PIL import Image
 
 from impasto.images import read_picture
+from impasto.images.icc import MatrixProfile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+pillow_heif.register_heif_opener()
 # The scene: four quadrants, no two alike, so that every turn and every mixed-up channel shows.
 RED, GREEN, BLUE, GREY = (200, 40, 40), (40, 160, 60), (50, 70, 200), (180, 180, 180)
 HEIGHT, WIDTH = 32, 48
@@ -149,6 +153,13 @@ def pages() -> bytes:
     return image.tiffsave_buffer()
 
 
+def upside_down_bmp() -> bytes:
+    """A BMP whose rows begin at the top, which a negative height says."""
+    data = bytearray(pil(scene().transpose(Image.Transpose.FLIP_TOP_BOTTOM), "BMP"))
+    data[22:26] = struct.pack("<i", -HEIGHT)
+    return bytes(data)
+
+
 def avif_white(bits: int) -> Callable[[], bytes]:
     levels = np.full((HEIGHT, WIDTH, 3), 65535, dtype=np.uint16)
     return by_vips(".avif", vips(levels, "rgb16"), bitdepth=bits, lossless=True)
@@ -195,6 +206,7 @@ FLOATS = (SCENE / 255).astype(np.float32)
 LINEAR = linear_light(SCENE).astype(np.float32)
 LINEAR_GREY = Image.fromarray(np.rint(linear_light(LUMA) * 255).astype(np.uint8))
 GREY_ICC, LINEAR_ICC = icc_profile(b"GRAY", 1), icc_profile(b"RGB ", 1)
+REBUILT_ICC = MatrixProfile.of(LINEAR_ICC).encode()
 PRESS_ICC = pyvips.Image.profile_load("cmyk")
 UINT32 = (vips(SCENE16, "rgb16") * 65537.0).cast("uint").copy(interpretation="rgb")
 TILES = {"tile": True, "tile_width": 16, "tile_height": 16}
@@ -280,7 +292,7 @@ ODD_FILES = [
         "float, linear profile",
         by_vips(".tif", vips(LINEAR, "scrgb", LINEAR_ICC)),
         depth=32,
-        icc=LINEAR_ICC,
+        icc=REBUILT_ICC,
         tolerance=1 / 255,
     ),
     Odd("webp", by_pil("WEBP", quality=98), "webp", tolerance=LOSSY),
@@ -293,6 +305,18 @@ ODD_FILES = [
     Odd("avif orientation 6", turned("AVIF", 6, quality=95), "avif", tolerance=LOSSY),
     Odd("avif 10 bits, white", avif_white(10), "avif", depth=16, colours=WHITES, tolerance=0),
     Odd("avif 12 bits, white", avif_white(12), "avif", depth=16, colours=WHITES, tolerance=0),
+    Odd("bmp", by_pil("BMP"), "png"),
+    Odd("bmp palette", by_pil("BMP", PALETTE), "png"),
+    Odd("bmp 1 bit", by_pil("BMP", BILEVEL), "png", colours=BITS),
+    Odd("bmp grey", by_pil("BMP", "L"), "png", colours=GREYS),
+    Odd("bmp 32 bits", by_pil("BMP", "RGBA"), "png"),
+    Odd("bmp upside down", upside_down_bmp, "png"),
+    Odd("heic", by_pil("HEIF", quality=95), "jpeg", tolerance=LOSSY),
+    Odd("heic alpha", by_pil("HEIF", "RGBA", quality=95), "png", alphas=ALPHAS, tolerance=LOSSY),
+    Odd("heic P3", by_pil("HEIF", icc_profile=P3), "jpeg", colours=(), icc=P3),
+    Odd("heic orientation 6", turned("HEIF", 6, quality=95), "jpeg", tolerance=LOSSY),
+    Odd("jxl", by_pil("JXL", quality=98), "png", tolerance=LOSSY),
+    Odd("jxl lossless alpha", by_pil("JXL", "RGBA", lossless=True), "png", alphas=ALPHAS),
     Odd("gif", by_pil("GIF", PALETTE), "gif"),
     Odd("gif transparent", by_pil("GIF", PALETTE, transparency=FIRST_INDEX), "gif", (), FIRST_CLEAR),
     Odd("gif animated", animated("GIF"), "gif", alphas=(1, 1, 1, 1)),

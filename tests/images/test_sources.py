@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import pyvips
+import torch
 from PIL import Image
 
 from impasto.errors import ImageLimitError, ImageReadError, ImageSizeError
@@ -32,6 +35,110 @@ def test_path_bytes_pil_array_and_picture_agree(tmp_path: Path) -> None:
         assert picture.bit_depth == 8
     assert [picture.format for picture in pictures] == ["png", "png", "png", None, None]
     assert as_picture(pictures[0]) is pictures[0]
+
+
+def test_bytes_and_open_files_of_every_kind_agree(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(LEVELS).save(path)
+    data = path.read_bytes()
+    with path.open("rb") as plain, path.open("rb", buffering=0) as raw, gzip.open(tmp_path / "a.gz", "wb") as packed:
+        packed.write(data)
+        packed.close()
+        with gzip.open(tmp_path / "a.gz", "rb") as unpacked:
+            sources = [bytearray(data), memoryview(data), io.BytesIO(data), plain, raw, unpacked]
+            for source in sources:
+                assert np.array_equal(np.asarray(as_picture(source), np.uint8), LEVELS)
+            # An open file is set back, so that it can be read again.
+            assert [as_picture(source).width for source in sources] == [20] * 6
+            shifted = io.BytesIO(b"before" + data)
+            shifted.seek(6)
+            assert (as_picture(shifted).width, shifted.tell()) == (20, 6)
+    read, write = os.pipe()
+    os.write(write, data)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        assert as_picture(pipe).width == 20
+
+
+def test_open_files_that_give_no_picture_say_why(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("Dear diary")
+    closed = io.BytesIO(b"abc")
+    closed.close()
+    spent = io.BytesIO(b"abc")
+    spent.read()
+    text = io.StringIO("abc")
+    text.name = "a.txt"
+    with path.open("rb") as wrong:
+        for source, words in (
+            (wrong, f"{path} is not a JPEG, PNG, TIFF, WebP, AVIF or GIF file"),
+            (closed, "cannot read image data: I/O operation on closed file"),
+            (spent, "image data has no bytes after byte 3, where it stands; call seek(0) first"),
+            (text, "a.txt gives str and not bytes; open it in binary mode, 'rb'"),
+            (io.BytesIO(), "image data is empty (0 bytes)"),
+        ):
+            with pytest.raises(ImageReadError) as caught:
+                as_picture(source)
+            assert words in str(caught.value)
+    with pytest.raises(ImageLimitError, match="image data has 11 bytes and at most 10 are opened"):
+        as_picture(io.BytesIO(bytes(99)), limits=Limits(max_bytes=10))
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.float32, torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_tensors(kind: torch.dtype, channels: int) -> None:
+    levels = torch.from_numpy(np.ascontiguousarray(np.moveaxis(LEVELS[:, :, :channels], 2, 0)))
+    tensor = levels if kind is torch.uint8 else (levels / 255).to(kind).requires_grad_()
+    expected = np.repeat(LEVELS[:, :, :1], 3, axis=2) if channels == 1 else LEVELS[:, :, :channels]
+    tolerance = {torch.float16: 1, torch.bfloat16: 2}.get(kind, 0)
+    for given in (tensor, tensor[None], tensor.permute(1, 2, 0), *([tensor[0]] if channels == 1 else [])):
+        found = np.asarray(as_picture(given), np.uint8).astype(int)
+        assert np.abs(found - expected).max() <= tolerance
+
+
+def test_tensors_go_out_as_they_come_in() -> None:
+    picture = as_picture(LEVELS)
+    tensor = picture.to_tensor()
+    assert (tensor.shape, tensor.dtype) == ((4, 12, 20), torch.float32)
+    again = as_picture(tensor)
+    assert np.array_equal(again.pixels, picture.pixels) and np.array_equal(again.alpha, picture.alpha)
+    assert as_picture(np.ascontiguousarray(RGB)).to_tensor().shape == (3, 12, 20)
+    tensor.zero_()
+    assert picture.pixels.max() > 0
+
+
+def test_refuses_tensors_that_are_no_pictures() -> None:
+    for tensor, words in (
+        (torch.zeros(5, 12, 20), "tensor has shape (5, 12, 20); give (1 to 4 channels, height, width)"),
+        (torch.zeros(2, 3, 12, 20), "array has shape (2, 3, 12, 20)"),
+        (torch.zeros(3, 12, 20, dtype=torch.int64), "array has type int64"),
+        (torch.full((3, 12, 20), 255.0), "array has values from 255 to 255"),
+    ):
+        with pytest.raises(ImageReadError) as caught:
+            as_picture(tensor)
+        assert words in str(caught.value)
+
+
+def test_arrays_of_other_libraries_and_byte_orders() -> None:
+    class Array:
+        """An array of a library that NumPy can ask for one of its own."""
+
+        def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
+            return LEVELS
+
+    assert np.array_equal(np.asarray(as_picture(Array()), np.uint8), LEVELS)
+    big = as_picture((RGB.astype(np.uint16) * 257).astype(">u2"))
+    assert big.bit_depth == 16
+    assert np.array_equal(np.asarray(big, np.uint8), RGB)
+
+
+def test_a_pil_image_whose_file_is_closed_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(LEVELS).save(path)
+    image = Image.open(path)
+    image.close()
+    with pytest.raises(ImageReadError, match=r"the PIL image cannot be read .*; load it before its file is closed"):
+        as_picture(image)
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float16, np.float32, np.float64, bool])
@@ -82,7 +189,7 @@ def test_limits_hold_for_every_source() -> None:
     for source in (LEVELS, Image.fromarray(LEVELS)):
         with pytest.raises(ImageLimitError, match="is 20x12, 240 pixels, and at most 239 are opened"):
             as_picture(source, limits=Limits(max_pixels=239))
-    with pytest.raises(ImageReadError, match="a int is no picture; give a path, bytes, PIL image, numpy array or Pic"):
+    with pytest.raises(ImageReadError, match="a int is no picture; give a path, bytes, an open file, PIL image, arr"):
         as_picture(3)  # type: ignore[arg-type]
 
 

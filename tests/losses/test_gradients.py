@@ -112,7 +112,7 @@ def test_features_are_those_of_the_descriptor(graphs, network):
 @pytest.fixture(scope="module", params=["compact", "narrow"])
 def statistics(request, network):
     """Those of the compact descriptor, whose maps are no rotations of its own activations, and without the maps."""
-    return StatisticsGraphs.of(load_compact()) if request.param == "compact" else StatisticsGraphs(network)
+    return StatisticsGraphs(load_compact()) if request.param == "compact" else StatisticsGraphs(network)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (16, 96), (80, 48)])
@@ -143,7 +143,7 @@ def test_sums_are_those_of_gram_matrices_and_means():
     descriptor = load_compact()
     (image,) = pictures(64, 48, count=1)
     with torch.no_grad():
-        *sums, content = StatisticsGraphs.of(descriptor).sum_statistics(image, torch.ones(1, 1, 4, 3))
+        *sums, content = StatisticsGraphs(descriptor).sum_statistics(image, torch.ones(1, 1, 4, 3))
         features = descriptor.forward(image, [*STYLE_LAYERS, CONTENT_LAYER])
     torch.testing.assert_close(content, features[CONTENT_LAYER])
     for layer, found in zip(STYLE_LAYERS, sums, strict=True):

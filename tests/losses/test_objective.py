@@ -123,7 +123,8 @@ def test_paper_objective_is_equation_7(network: VGG) -> None:
     )
 
     f, p = (features_as_lists(network.forward(x, ["relu2_2"])["relu2_2"]) for x in (image, content))
-    content_loss = sum((a - b) ** 2 for f_i, p_i in zip(f, p, strict=True) for a, b in zip(f_i, p_i, strict=True)) / 2
+    squares = [(a - b) ** 2 for f_i, p_i in zip(f, p, strict=True) for a, b in zip(f_i, p_i, strict=True)]
+    content_loss = sum(squares) / (2 * len(squares))  # the paper prints the sum
 
     style_loss = 0.0
     for layer, w_l in {"relu1_1": 0.25, "relu2_1": 0.75}.items():
@@ -285,6 +286,7 @@ def test_bfloat16_gradient_points_where_float32_does(photo: Path, painting: Path
     assert F.cosine_similarity(*gradients, dim=0).item() > 0.99
 
 
+@pytest.mark.slow
 def test_bfloat16_optimisation_ends_at_the_float32_loss(photo: Path, painting: Path) -> None:
     # One descent amplifies roundings to a few percent of its loss, up or down; several together tell a bias from that.
     content, style = tensor_of(photo, 32, 32), tensor_of(painting, 32, 32)

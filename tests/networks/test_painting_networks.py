@@ -49,6 +49,16 @@ def test_its_file_rebuilds_it(network, tmp_path):
         torch.testing.assert_close(*found, atol=2e-3, rtol=2e-3)
 
 
+def test_the_same_weights_are_the_same_bytes(tmp_path):
+    # The library writes metadata in an order that changes by chance.
+    network, path, written = TransformerNetwork(width=4, blocks=1), tmp_path / "some.safetensors", set()
+    for _ in range(12):
+        save_network(path, network, card={})
+        written.add(path.read_bytes())
+    assert len(written) == 1
+    assert load_network(path, type(network)).arguments == network.arguments
+
+
 def test_every_architecture_is_tried():
     assert {*MAKERS, "conditional"} - {"transformer-batch", "transformer-additive"} == set(NETWORKS.names)
 

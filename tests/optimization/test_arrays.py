@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import sys
 from pathlib import Path
@@ -11,7 +12,6 @@ import numpy as np
 import pytest
 
 from impasto.errors import OutOfMemoryError
-from impasto.optimization.memory import arrays as module
 from impasto.optimization.memory.arrays import Memory, OnDisk, dot, l1_norm
 
 VALUES = np.random.default_rng(0).standard_normal((1, 3, 70, 500)).astype(np.float32)
@@ -86,10 +86,10 @@ def test_what_is_released_is_not_resident(tmp_path):
 
 
 def test_a_full_disk_is_said(tmp_path, monkeypatch):
-    def full(file, size):
+    def full(file, begin, size):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(module, "_reserve", full)
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
     with pytest.raises(OutOfMemoryError) as caught:
         OnDisk(tmp_path).empty((1000, 1000, 1000))
     assert str(caught.value) == (
@@ -102,6 +102,6 @@ def test_a_full_address_space_is_none_of_the_disk(tmp_path, monkeypatch):
     def full(file, size):
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
-    monkeypatch.setattr(module, "_reserve", full)
+    monkeypatch.setattr(mmap, "mmap", full)
     with pytest.raises(MemoryError):
         OnDisk(tmp_path).empty((10,))

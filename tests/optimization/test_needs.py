@@ -74,6 +74,7 @@ def test_a_disk_that_is_full_is_said(descriptor, free, monkeypatch):
         planned(descriptor, 4096)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not torch.backends.nnpack.is_available(), reason="no NNPACK, whose operations are counted here")
 def test_what_was_tried_is_freed():
     def kept():

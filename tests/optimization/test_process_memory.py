@@ -115,6 +115,7 @@ def in_use(libc):
     return info.uordblks + info.hblkhd
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_memory_does_not_grow_over_the_steps(libc, stored_weights, photo, painting, optimizer):
     content, style = (resize_picture(read_picture(path), 80, 64) for path in (photo, painting))
@@ -134,7 +135,7 @@ def test_memory_does_not_grow_over_the_steps(libc, stored_weights, photo, painti
 
 @pytest.mark.parametrize("allocate", [lambda: torch.empty(2**56), lambda: bytearray(2**60)])
 def test_a_shortage_is_explained(allocate):
-    with pytest.raises(OutOfMemoryError) as caught, shortage_explained(8000, 6000):
+    with pytest.raises(OutOfMemoryError) as caught, shortage_explained("8000x6000 pixels"):
         allocate()
     assert str(caught.value) == "the memory does not suffice for 8000x6000 pixels; choose a smaller size"
 

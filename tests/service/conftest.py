@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from impasto.service.stores.database import Database
 from impasto.service.stores.migration import migrate
+from lanes import slow
 from service.servers import postgresql
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before():
+    """Commands of the service log to standard error, which pytest closes after the test."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
+    for handler in [each for each in root.handlers if type(each) is logging.StreamHandler]:
+        root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +29,7 @@ def make_postgresql(tmp_path_factory):
         yield make
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+@pytest.fixture(params=["sqlite", *slow("postgresql")])
 def database_url(request, tmp_path):
     """A new database, in each kind."""
     if request.param == "sqlite":

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 from redis import Redis
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _STARTS_WITHIN = 60
 
@@ -29,10 +35,12 @@ def missing(server: str) -> None:
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on, below those that the system gives to outgoing connections."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("0.0.0.0", port))
+            return port
 
 
 def wait_for(condition, *, seconds: float = _STARTS_WITHIN, what: str = "it"):
@@ -85,15 +93,26 @@ def redis_server(folder: Path):
 
 
 @contextmanager
-def running_server(data: Path, *flags: str, port: int | None = None, environment: dict[str, str] | None = None):
+def running_server(
+    data: Path,
+    *flags: str,
+    port: int | None = None,
+    environment: dict[str, str] | None = None,
+    python: Sequence[str] = (sys.executable,),
+):
     """Run ``impasto serve`` with its data in a folder; gives a client of it."""
     port = port or free_port()
-    command = [sys.executable, "-m", "impasto", "serve", "--port", str(port), "--data-dir", str(data), *flags]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment) as process:
+    command = [*python, "-m", "impasto", "serve", "--port", str(port), "--data-dir", str(data), *flags]
+    with TemporaryFile() as log, subprocess.Popen(command, stderr=log, env=environment) as process:
+
+        def said():
+            log.seek(0)
+            return log.read().decode()
+
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
 
             def ready():
-                assert process.poll() is None, process.stderr.read().decode()
+                assert process.poll() is None, said()
                 try:
                     return client.get("/readyz").status_code == 200
                 except httpx.ConnectError:
@@ -104,8 +123,7 @@ def running_server(data: Path, *flags: str, port: int | None = None, environment
                 yield client
             finally:
                 process.terminate()
-        said = process.stderr.read().decode()
-        assert process.wait(60) == 0 and "Traceback" not in said, said
+        assert process.wait(60) == 0 and "Traceback" not in said(), said()
 
 
 def _program(name: str) -> str | None:

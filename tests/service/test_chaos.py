@@ -9,7 +9,8 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-JOBS, FAULTS = (300, 100) if os.environ.get("CI") else (60, 27)
+JOBS, FAULTS = (120, 45) if os.environ.get("CI") else (66, 33)
+"""Three or four rounds of eleven kinds of faults."""
 
 
 @pytest.mark.parametrize("on", ["sqlite", "postgresql", "celery"])

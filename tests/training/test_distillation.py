@@ -6,19 +6,25 @@ import pytest
 import torch
 
 from impasto.descriptors.compact import COMPACT_LAYERS, COMPACT_WIDTHS, CompactDescriptor
+from impasto.descriptors.devices import placed
 from impasto.descriptors.vgg import VGG
+from impasto.errors import WeightsFormatError
 from impasto.images import read_picture, resize_pixels
-from impasto.losses.functional import gram_matrix
+from impasto.losses.functional import gram_matrix, style_distance
 from impasto.training.data import Crops
 from impasto.training.distillation import (
     Distillation,
     Student,
     compact_tensors,
+    disagreement,
     explained,
     prune_teacher,
     refit_heads,
 )
+from impasto.training.painted import paint_through
+from impasto.training.targets import TargetStore
 from impasto.weights.canonical import TORCHVISION
+from pretended_gpu import GPU, PretendedGPU
 from random_networks import he_tensors
 
 pytestmark = pytest.mark.slow
@@ -77,8 +83,14 @@ def test_refitted_heads_explain_more(wide, pruned, images):
 
 
 def test_explained_is_one_minus_the_share_of_the_variance(wide, images):
-    class Mean:
-        def __call__(self, batch):
+    class Mean(torch.nn.Module):
+        layers = COMPACT_LAYERS
+
+        def __init__(self):
+            super().__init__()
+            self.nothing = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, batch):
             targets = wide.forward(images, COMPACT_LAYERS)
             return {name: target.mean((0, 2, 3), keepdim=True).expand_as(target) for name, target in targets.items()}
 
@@ -92,9 +104,9 @@ def test_a_training_step_lowers_what_is_not_explained(wide, pruned, photo, paint
     optimizer = torch.optim.Adam(task.network.parameters(), lr=1e-5)
     totals = []
     for _ in range(6):
-        losses = task.losses(0)
+        losses = task.losses(0, task.batch(0))
         assert float(losses["total"].detach()) == pytest.approx(
-            sum(float(losses[layer].detach()) for layer in COMPACT_LAYERS), rel=1e-5
+            sum(float(loss.detach()) for name, loss in losses.items() if name != "total"), rel=1e-5
         )
         totals.append(float(losses["total"].detach()))
         optimizer.zero_grad()
@@ -103,6 +115,98 @@ def test_a_training_step_lowers_what_is_not_explained(wide, pruned, photo, paint
     assert totals[-1] < totals[0]
     sheet = task.samples(task.network)
     assert sheet.width > 800 and sheet.height > 300
+
+
+def test_kept_targets_are_those_of_the_teacher(wide, pruned, photo, painting, tmp_path):
+    crops = Crops([photo, painting], 64, 2, 0)
+    fresh = Distillation(pruned, wide, crops)
+    kept = Distillation(pruned, wide, crops, kept=2, folder=tmp_path)
+    with torch.no_grad():
+        expected = [fresh.losses(step, fresh.batch(step)) for step in (0, 1, 0)]
+        first = [kept.losses(step, kept.batch(step)) for step in (0, 1, 2)]
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 2
+    for mine, theirs in zip(first, expected, strict=True):
+        assert mine.keys() == theirs.keys()
+        for name, loss in mine.items():
+            assert float(loss) == pytest.approx(float(theirs[name]), rel=0.02, abs=1e-3), name
+    assert float(first[0]["total"]) != pytest.approx(float(first[1]["total"]), rel=1e-3)
+    # The files are read, not computed again.
+    with torch.no_grad():
+        again = Distillation(
+            pruned, teacher_of({name: 2 * n for name, n in COMPACT_WIDTHS.items()}), crops, kept=2, folder=tmp_path
+        )
+        assert float(again.losses(1, again.batch(1))["total"]) == float(first[1]["total"])
+    # Other crops have targets of their own, also in the same folder.
+    other = Crops([photo, painting], 64, 2, 1)
+    mine, theirs = (Distillation(pruned, wide, other, kept=count, folder=tmp_path) for count in (2, 0))
+    with torch.no_grad():
+        totals = [float(each.losses(1, each.batch(1))["total"]) for each in (mine, theirs)]
+    assert totals[0] == pytest.approx(totals[1], rel=0.02)
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 3
+
+
+@pytest.mark.parametrize("by_neighbors", [True, False])
+def test_pictures_are_painted_through_the_student(pruned, images, by_neighbors):
+    contents, styles = images[:1], images[1:]
+    painted = paint_through(pruned, contents, styles, by_neighbors=by_neighbors)
+    assert painted.shape == contents.shape and 0 <= float(painted.min()) < float(painted.max()) <= 1
+    with torch.no_grad():
+        seen, before, wanted = (pruned.features(each) for each in (painted, contents, styles))
+    for layer in ("relu1_1", "relu2_1", "relu3_1"):
+        assert float(style_distance(seen[layer], wanted[layer])) < 0.6 * float(
+            style_distance(before[layer], wanted[layer])
+        )
+    # What is painted resembles its own content more than the style.
+    assert float((painted - contents).square().mean()) < float((painted - styles).square().mean())
+
+
+def test_a_share_of_each_batch_is_painted(pruned, wide, photo, painting, tmp_path):
+    crops = Crops([photo, painting], 64, 4, 0)
+    store = TargetStore(pruned, wide, crops, tmp_path, kept=2, painted=0.25)
+    (images,) = store.batch(0)
+    targets = store.at(0, (images,))
+    changes = (targets.images - images).abs().mean((1, 2, 3))
+    assert float(changes[0]) > 0.01 and float(changes[1:].max()) < 0.005
+    # The teacher looked at the painted picture, and both are kept.
+    seen = wide.forward(targets.images, ["relu2_1"])["relu2_1"]
+    assert float((targets.sampled(seen) - targets.activations["relu2_1"]).abs().max()) < 0.02 * float(seen.abs().max())
+    torch.testing.assert_close(store.at(2, store.batch(2)).images, targets.images)
+    task = Distillation(pruned, wide, crops, painted=0.25)
+    assert task.fingerprint != Distillation(pruned, wide, crops).fingerprint
+
+
+def test_a_student_that_sees_the_same_agrees(images, wide):
+    seen = wide.forward(images, ["relu3_1"])["relu3_1"].flatten(2)
+    rotation = torch.linalg.qr(torch.randn(seen.shape[1], seen.shape[1], generator=torch.Generator().manual_seed(0))).Q
+    assert float(disagreement(3 * torch.einsum("cd,ndp->ncp", rotation, seen) + 1, seen)) < 1e-4
+    assert float(disagreement(seen[:, :4], seen)) > 0.05
+
+
+def test_a_training_begins_with_earlier_weights(pruned, wide, photo, painting):
+    earlier, crops = compact_tensors(pruned), Crops([photo, painting], 64, 2, 0)
+    student = Student(wide)
+    task = Distillation(student, wide, crops, start=earlier)
+    assert task.fingerprint != Distillation(student, wide, crops).fingerprint
+    task.begin()
+    torch.testing.assert_close(student.state_dict(), pruned.state_dict(), rtol=2e-3, atol=2e-3)
+    other = Student(wide, {name: 2 * width for name, width in COMPACT_WIDTHS.items()})
+    with pytest.raises(WeightsFormatError, match="have other widths"):
+        other.load(earlier)
+
+
+def test_everything_is_computed_on_the_device_of_the_network(wide, photo, painting):
+    with PretendedGPU():
+        teacher = placed(copy.deepcopy(wide), GPU)
+        task = Distillation(placed(Student(teacher), GPU), teacher, Crops([photo, painting], 64, 2, 0))
+        losses = task.losses(3, tuple(tensor.to(GPU) for tensor in task.batch(3)))
+        losses["total"].backward()
+        assert {loss.device for loss in losses.values()} == {GPU}
+        task.samples(task.network)
+        batches = [*task.batch(0)]
+        prune_teacher(task.network, teacher, batches[0].to(GPU))
+        refit_heads(task.network, teacher, batches)
+        explained(task.network, teacher, batches)
+        assert {tensor.device.type for tensor in compact_tensors(task.network).values()} == {"cpu"}
 
 
 def test_the_compact_descriptor_has_the_distances_of_the_predictions(pruned, wide, images):

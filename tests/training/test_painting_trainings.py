@@ -7,6 +7,7 @@ import torch
 
 from impasto.descriptors.catalog import load_encoder
 from impasto.descriptors.compact import load_compact
+from impasto.descriptors.devices import placed
 from impasto.images import read_picture
 from impasto.networks.adain import AdaINNetwork
 from impasto.networks.sanet import SANetwork
@@ -17,6 +18,8 @@ from impasto.training.cyclegan import CycleNetworks, CycleTraining
 from impasto.training.data import Crops, at_short_side
 from impasto.training.encoded import AdaINTraining, EncodedTraining, SANetTraining
 from impasto.training.painting import PaintingTraining, PerceptualLosses, TextureTraining
+from lanes import slow
+from pretended_gpu import GPU, PretendedGPU
 
 LAYERS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0}
 
@@ -31,46 +34,67 @@ def style(painting):
     return at_short_side(read_picture(painting).pixels, 64)
 
 
-def perceptual():
-    return PerceptualLosses(load_compact(), {"relu2_1": 1.0}, LAYERS, 1.0, 10.0, 1.0, 0.3, 16)
+CPU = torch.device("cpu")
 
 
-def cycle_training(crops, judge):
+def perceptual(device):
+    return PerceptualLosses(placed(load_compact(), device), {"relu2_1": 1.0}, LAYERS, 1.0, 10.0, 1.0, 0.3, 16)
+
+
+def cycle_training(crops, judge, device):
     networks = CycleNetworks(width=4, blocks=1, discriminator=4, crop=64, seed=0, judge=judge)
-    return CycleTraining(networks, *crops, {"cycle": 10.0, "identity": 5.0}, judge)
+    judge = judge and placed(judge, device)
+    return CycleTraining(placed(networks, device), *crops, {"cycle": 10.0, "identity": 5.0}, judge)
+
+
+def painting_training(network, crops, style, device):
+    return PaintingTraining(placed(network, device), perceptual(device), [style], [1.0], crops[0])
 
 
 MAKERS = {
-    "transformer": lambda crops, style: PaintingTraining(
-        TransformerNetwork(width=4, blocks=1), perceptual(), [style], [1.0], crops[0]
+    "transformer": lambda crops, style, device=CPU: painting_training(
+        TransformerNetwork(width=4, blocks=1), crops, style, device
     ),
-    "transformer-batch": lambda crops, style: PaintingTraining(
-        TransformerNetwork(width=4, blocks=1, norm="batch"), perceptual(), [style], [1.0], crops[0]
+    "transformer-batch": lambda crops, style, device=CPU: painting_training(
+        TransformerNetwork(width=4, blocks=1, norm="batch"), crops, style, device
     ),
-    "texture-stylizer": lambda crops, style: PaintingTraining(
-        StylizingTextureNetwork(width=2), perceptual(), [style], [1.0], crops[0]
+    "texture-stylizer": lambda crops, style, device=CPU: painting_training(
+        StylizingTextureNetwork(width=2), crops, style, device
     ),
-    "texture": lambda crops, style: TextureTraining(
-        TextureNetwork(width=2), perceptual(), [style, style.flip(1)], [0.6, 0.4], size=64, batch=2, seed=0
+    "texture": lambda crops, style, device=CPU: TextureTraining(
+        placed(TextureNetwork(width=2), device),
+        perceptual(device),
+        [style, style.flip(1)],
+        [0.6, 0.4],
+        size=64,
+        batch=2,
+        seed=0,
     ),
-    "adain": lambda crops, style: AdaINTraining(
-        AdaINNetwork(load_encoder("compact")), *crops, {"content": 1.0, "style": 10.0, "tv": 0.1, "grid": 0.3}
+    "adain": lambda crops, style, device=CPU: AdaINTraining(
+        placed(AdaINNetwork(load_encoder("compact")), device),
+        *crops,
+        {"content": 1.0, "style": 10.0, "tv": 0.1, "grid": 0.3},
     ),
-    "sanet": lambda crops, style: SANetTraining(
-        SANetwork(load_encoder("compact")),
+    "sanet": lambda crops, style, device=CPU: SANetTraining(
+        placed(SANetwork(load_encoder("compact")), device),
         *crops,
         {"content": 1.0, "style": 10.0, "tv": 0.1, "grid": 0.3, "identity": 10.0, "features": 1.0},
     ),
-    "cyclegan": lambda crops, style: cycle_training(crops, load_compact()),
-    "cyclegan-pixels": lambda crops, style: cycle_training(crops, None),
+    "cyclegan": lambda crops, style, device=CPU: cycle_training(crops, load_compact(), device),
+    "cyclegan-pixels": lambda crops, style, device=CPU: cycle_training(crops, None, device),
 }
 
 
-@pytest.fixture(params=MAKERS)
+LONG = ("transformer-batch", "texture-stylizer", "adain", "sanet", "cyclegan", "cyclegan-pixels")
+EVERY = [*(name for name in MAKERS if name not in LONG), *slow(*LONG)]
+
+
+@pytest.fixture(params=EVERY)
 def task(request, crops, style):
     return MAKERS[request.param](crops, style)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["adain", "sanet"])
 def test_a_decoder_begins_by_undoing_the_encoder(crops, style, network):
     task = MAKERS[network](crops, style)
@@ -81,6 +105,7 @@ def test_a_decoder_begins_by_undoing_the_encoder(crops, style, network):
     assert (found - images).square().mean() < 0.5 * images.var((2, 3)).mean()
 
 
+@pytest.mark.slow
 def test_style_attention_begins_with_what_is_alike(crops, style):
     task = MAKERS["sanet"](crops, style)
     task.begin()
@@ -104,7 +129,7 @@ def test_a_few_steps_lower_the_loss_and_reach_every_weight(task):
     optimizer = torch.optim.Adam([p for p in task.network.parameters() if p.requires_grad], lr=rate)
     totals, reached = [], set()
     for _ in range(10):
-        losses = task.losses(0)
+        losses = task.losses(0, task.batch(0))
         totals.append(float(losses["total"].detach()))
         assert totals[-1] == pytest.approx(sum(float(losses[name].detach()) for name in losses if name != "total"))
         optimizer.zero_grad()
@@ -123,10 +148,27 @@ def test_the_encoder_stays_as_it_is(crops):
 
 
 def test_a_step_depends_on_its_number_alone(task, crops, style):
-    losses = [float(task.losses(step)["total"].detach()) for step in (3, 4, 3)]
+    losses = [float(task.losses(step, task.batch(step))["total"].detach()) for step in (3, 4, 3)]
     if isinstance(task, CycleTraining) or getattr(task.network, "norm", "") == "batch":
         pytest.skip("these remember what they have seen: their memory is in the checkpoint")
     assert losses[0] == losses[2] != losses[1]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_everything_is_computed_on_the_device_of_the_network(crops, style, name):
+    with PretendedGPU():
+        task = MAKERS[name](crops, style, GPU)
+        losses = task.losses(3, tuple(tensor.to(GPU) for tensor in task.batch(3)))
+        losses["total"].backward()
+        assert {loss.device for loss in losses.values()} == {GPU}
+        task.samples(task.network)
+
+
+def test_a_digest_is_that_of_the_training_and_not_of_its_device(crops, style):
+    for name in ("transformer", "adain", "cyclegan"):
+        with PretendedGPU():
+            there = MAKERS[name](crops, style, GPU).fingerprint
+        assert there == MAKERS[name](crops, style).fingerprint
 
 
 def test_samples_are_drawn(task):
@@ -141,7 +183,7 @@ def test_the_share_of_a_batch_gives_its_share_of_the_gradient(task, monkeypatch)
     def gradients():
         for parameter in task.network.parameters():
             parameter.grad = None
-        task.losses(0)["total"].backward()
+        task.losses(0, task.batch(0))["total"].backward()
         return torch.cat([p.grad.flatten() for p in task.network.parameters() if p.grad is not None])
 
     whole = gradients()
@@ -165,7 +207,7 @@ def test_generators_begin_by_changing_nothing(crops):
 
 def test_a_discriminator_does_not_learn_from_what_moves_the_generator(crops):
     task = MAKERS["cyclegan"](crops, None)
-    losses = task.losses(0)
+    losses = task.losses(0, task.batch(0))
     losses["generators"].backward(retain_graph=True)
     assert all(p.grad is None for p in task.network.judge_b.parameters())
     assert any(p.grad is not None for p in task.network.to_b.parameters())

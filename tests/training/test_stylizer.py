@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from impasto.descriptors.compact import load_compact
+from impasto.descriptors.devices import placed
 from impasto.losses.functional import content_distance, style_distance
 from impasto.networks.conditional import ConditionalStylizer
 from impasto.training import stylizer
@@ -13,6 +14,9 @@ from impasto.training.stylizer import (
     ConditionalTraining,
     _with_skies,
 )
+from pretended_gpu import GPU, PretendedGPU
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -20,19 +24,20 @@ def descriptor():
     return load_compact(full=[CONTENT_LAYER])
 
 
-def training(descriptor, photo, painting, *, batch=3, **weights):
-    network = ConditionalStylizer.seeing_with(descriptor)
+def training(descriptor, photo, painting, *, batch=3, device=CPU, **weights):
+    network = placed(ConditionalStylizer.seeing_with(descriptor), device)
     contents, styles = (Crops([path], 64, batch, seed) for path, seed in ((photo, 0), (painting, 1)))
     chosen = {"content": 1.0, "style": 8.0, "tv": 1.0, "identity": 20.0, "grid": 0.3, "blotch": 100.0, **weights}
     return ConditionalTraining(network, descriptor, descriptor, contents, styles, chosen)
 
 
+@pytest.mark.slow
 def test_a_few_steps_lower_the_loss_and_reach_every_weight(descriptor, photo, painting):
     task = training(descriptor, photo, painting)
     optimizer = torch.optim.Adam(task.network.parameters(), lr=1e-3)
     totals = []
     for _ in range(8):
-        losses = task.losses(0)
+        losses = task.losses(0, task.batch(0))
         totals.append(float(losses["total"].detach()))
         assert totals[-1] == pytest.approx(sum(float(losses[name].detach()) for name in losses if name != "total"))
         optimizer.zero_grad()
@@ -46,7 +51,7 @@ def test_a_few_steps_lower_the_loss_and_reach_every_weight(descriptor, photo, pa
 
 def test_only_the_first_picture_learns_the_identity(descriptor, photo, painting):
     task = training(descriptor, photo, painting, content=0.0, style=0.0, tv=0.0, grid=0.0, blotch=0.0)
-    task.losses(0)["total"].backward()
+    task.losses(0, task.batch(0))["total"].backward()
     assert task.network.identity.grad.abs().max() > 0
     head = task.network.predictor.head[-1].weight.grad
     assert head is None or head.abs().max() == 0
@@ -61,6 +66,15 @@ def test_distances_are_zero_for_the_same_and_do_not_see_contrast():
     assert style_distance(torch.zeros_like(x), x) == pytest.approx(1)
 
 
+def test_everything_is_computed_on_the_device_of_the_network(photo, painting):
+    with PretendedGPU():
+        task = training(placed(load_compact(full=[CONTENT_LAYER]), GPU), photo, painting, device=GPU)
+        losses = task.losses(3, tuple(tensor.to(GPU) for tensor in task.batch(3)))
+        losses["total"].backward()
+        assert {loss.device for loss in losses.values()} == {GPU}
+        task.samples(task.network)
+
+
 def test_samples_show_every_content_in_every_style(descriptor, photo, painting):
     task = training(descriptor, photo, painting)
     sheet = task.samples(task.network)
@@ -73,7 +87,7 @@ def test_the_share_of_a_batch_gives_its_share_of_the_gradient(descriptor, photo,
     def gradients():
         for parameter in task.network.parameters():
             parameter.grad = torch.zeros_like(parameter)
-        task.losses(0)["total"].backward()
+        task.losses(0, task.batch(0))["total"].backward()
         return torch.cat([parameter.grad.flatten() for parameter in task.network.parameters()])
 
     whole, parts = gradients(), []

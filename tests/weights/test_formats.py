@@ -15,9 +15,8 @@ from scipy.io import savemat
 
 from impasto.descriptors.vgg import VGG
 from impasto.errors import MissingDependencyError, UnknownNameError, WeightsError, WeightsFormatError
-from impasto.weights import formats
 from impasto.weights.canonical import CAFFE, TORCHVISION, tensor_shapes
-from impasto.weights.formats import read_weights
+from impasto.weights.formats import KNOWN_FILES, read_weights
 
 LAYERS = ("conv1_1", "relu2_1", "pool3", "relu5_1")
 
@@ -115,7 +114,7 @@ def test_ambiguous_numbers_ask_for_a_statement(ratio, first, folder, constant, s
     path = folder / "unclear.pth"
     torch.save(with_classifier(sequential(constant("vgg19", ratio=ratio, first=first)), 0, 3, 6), path)
     with pytest.raises(
-        WeightsFormatError, match=rf"numbers in unclear\.pth .* {ratio:.2f} .*state its preprocessing: torchvision or"
+        WeightsFormatError, match=rf"weights in unclear\.pth .* {ratio:.2f} .*state its preprocessing: torchvision or"
     ):
         read_weights(path)
     assert read_weights(path, "torchvision").mean == TORCHVISION.mean
@@ -128,12 +127,12 @@ def test_johnsons_classifier_keys_decide_where_numbers_do_not(folder, constant, 
     assert read_weights(path).mean == CAFFE.mean
 
 
-def test_known_files_need_no_evidence(folder, constant, sequential, monkeypatch):
+def test_known_files_need_no_evidence(folder, constant, sequential):
     path = folder / "unclear.pth"
     torch.save(sequential(constant("vgg19", ratio=0.55)), path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    monkeypatch.setitem(formats._KNOWN_FILES, digest[:8], CAFFE)
-    assert read_weights(path).mean == CAFFE.mean
+    assert read_weights(path, known={digest[:8]: CAFFE}).mean == CAFFE.mean
+    assert {known.mean for known in KNOWN_FILES.values()} == {TORCHVISION.mean, CAFFE.mean}
 
 
 def test_a_statement_overrides_the_numbers_and_flips_the_channels(folder, constant, sequential):
@@ -365,14 +364,14 @@ def test_matconvnet_without_scipy(folder, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"network is empty; get the weights again"),
+        (b"", r"network is empty; download the weights again"),
         (b"<!DOCTYPE html><html>", r"network is a web page, not weights"),
         (b"\n <html>not found</html>", r"network is a web page, not weights"),
         (b"hello", r"network \(5 bytes\) is none of the formats that can be read: safetensors, PyTorch"),
         (b"\x80", r"network \(1 bytes\) is none of the formats"),
         (b"MATLAB 7.3 MAT-file, Platform: GLNXA64", r"MATLAB 7\.3 file; save it in MATLAB with save"),
-        (b"PK\x03\x04" + bytes(100), r"network is damaged or no plain PyTorch state dict"),
-        (b"\x80\x02" + bytes(100), r"network is damaged or no plain PyTorch state dict"),
+        (b"PK\x03\x04" + bytes(100), r"network is damaged or is not a plain PyTorch state dict"),
+        (b"\x80\x02" + bytes(100), r"network is damaged or is not a plain PyTorch state dict"),
         (b"\x89HDF\r\n\x1a\n" + bytes(100), r"network is a damaged HDF5 file"),
         (b"MATLAB 5.0 MAT-file" + bytes(300), r"network is a damaged MATLAB file"),
         (b"\x40" + bytes(7) + b"{" + bytes(63), r"network is no complete safetensors file"),
@@ -417,7 +416,7 @@ def test_truncated_files(write, share, folder, sequential):
     write(path, tensors, sequential)
     with path.open("r+b") as file:
         file.truncate(int(path.stat().st_size * share))
-    with pytest.raises(WeightsFormatError, match=r"network is (a )?(damaged|no complete).*get it again"):
+    with pytest.raises(WeightsFormatError, match=r"network is (a )?(damaged|no complete).*download it again"):
         read_weights(path)
 
 
@@ -442,7 +441,7 @@ def test_pickled_code_is_never_run(zipped, folder, monkeypatch):
 def test_no_state_dict(folder):
     path = folder / "list.pth"
     torch.save([torch.zeros(3)], path)
-    with pytest.raises(WeightsFormatError, match=r"list\.pth is no state dict; save the network's state_dict"):
+    with pytest.raises(WeightsFormatError, match=r"list\.pth is not a state dict; save the network's state_dict"):
         read_weights(path)
 
 
@@ -456,7 +455,7 @@ def test_batch_normalisation(folder, constant, sequential):
 def test_another_network(folder):
     path = folder / "alexnet.pth"
     torch.save({"features.0.weight": torch.zeros(64, 3, 11, 11), "features.3.weight": torch.zeros(1)}, path)
-    with pytest.raises(WeightsFormatError, match="holds 2 tensors, but not the keys of VGG16 or VGG19"):
+    with pytest.raises(WeightsFormatError, match="holds 2 tensors, but not with the names of VGG16 or VGG19"):
         read_weights(path)
 
 

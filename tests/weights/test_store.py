@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import http.server
+import os
 import socket
 import threading
+import time
 
 import pytest
 import torch
@@ -161,6 +163,7 @@ def test_remove(store, pth):
         store.remove("vgg16")
 
 
+@pytest.mark.slow
 def test_verify_finds_one_flipped_bit(store, pth):
     path = store.add(pth).path
     sound = path.read_bytes()
@@ -254,6 +257,30 @@ def test_a_folder_that_cannot_be_written(folder, pth, served):
     with pytest.raises(WeightsError, match=r"cannot write .*mine\.safetensors: Is a directory"):
         store.remove("mine")
     assert {path.name for path in folder.iterdir()} == {".vgg16.lock", "mine.safetensors"}
+
+
+def test_a_download_that_was_waited_for_in_vain_is_remembered_for_an_hour(folder, pth, served):
+    base, requests = served
+    nowhere = WeightsStore(folder / "weights", remote=remote(pth, "http://127.0.0.1:1"), long_seconds=0)
+    asked = []
+    with pytest.raises(DownloadError):
+        nowhere.fetch("vgg16", lambda *progress: asked.append(progress))
+    assert asked == [(0, None)], "said before anybody waits"
+    assert nowhere.waits_in_vain("vgg16")
+    marker = folder / "weights" / ".vgg16.unreachable"
+    os.utime(marker, (time.time() - 4000,) * 2)
+    assert not nowhere.waits_in_vain("vgg16")
+    marker.touch()
+    there = WeightsStore(folder / "weights", remote=remote(pth, base))
+    there.fetch("vgg16")
+    assert requests and not marker.exists() and not there.waits_in_vain("vgg16")
+
+
+def test_a_failure_that_took_no_time_is_not_remembered(folder, pth):
+    nowhere = WeightsStore(folder / "weights", remote=remote(pth, "http://127.0.0.1:1"))
+    with pytest.raises(DownloadError):
+        nowhere.fetch("vgg16")
+    assert not nowhere.waits_in_vain("vgg16")
 
 
 def test_unknown_names(folder, pth):

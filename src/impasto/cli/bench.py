@@ -1,18 +1,18 @@
-"""``impasto bench``: how fast, how large and how good every engine is on this machine."""
+"""``impasto bench``: time, memory and quality of every engine on this machine."""
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - cyclopts reads the annotations
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from impasto.cli.console import RunDisplay
-from impasto.cli.named_styles import read_style
+from impasto.cli.named_styles import read_style, split_weight
 from impasto.comparison.bench import as_table, measure_engines, write_figures
 from impasto.engines.catalog import ENGINES, engine_row
 from impasto.errors import UsageError
-from impasto.files import check_folder
+from impasto.files import check_folder, check_outputs
 
 app = App(name="bench")
 
@@ -58,8 +58,9 @@ def bench(
         engine_row(name)
     if output:
         check_folder(output)
+        check_outputs([output], [content, Path(split_weight(style)[0])])
     looked_at = read_style(style)
-    _ = looked_at.picture  # a style of the gallery has none, and gatys and the distances need it
+    _ = looked_at.picture  # raises for a style of the gallery, because gatys and the distances need a picture
     with RunDisplay("bench", quiet=quiet) as display:
         figures = measure_engines(content, style, looked_at, names, size, runs, display.note)
     print(as_table(figures))

@@ -11,14 +11,16 @@ from cyclopts import App, Parameter
 
 from impasto.cli.console import SOME_FAILED, RunDisplay, fail
 from impasto.cli.engine_flags import EngineFlags  # noqa: TC001 - cyclopts reads the annotations
-from impasto.cli.named_styles import read_style
+from impasto.cli.named_styles import read_style, split_weight
 from impasto.comparison.page import Entry, Page, comparison_page
 from impasto.comparison.sweeps import Recipe, combine, engine_sweep, parse_sweep, read_recipe
 from impasto.engines.base import StylizeInputs
 from impasto.engines.catalog import ENGINES
-from impasto.errors import ImpastoError, Interrupted, needs_extra
-from impasto.files import write_whole
-from impasto.images import Cell, open_picture, output_format, sheet, write_picture
+from impasto.errors import ImpastoError, needs_extra
+from impasto.files import check_outputs, folder_made, shown, write_whole
+from impasto.images import Cell, open_picture, sheet, write_picture
+from impasto.images.encoding import picture_format
+from impasto.options import StepwiseOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +40,7 @@ def compare(
     *,
     style: Annotated[list[str], Parameter(name=("--style", "-s"), negative="")],
     output: Annotated[Path, Parameter(name=("--output", "-o"))],
-    engine: str = "gatys",
+    engine: str | None = None,
     sweep: Annotated[list[str] | None, Parameter(negative="")] = None,
     recipe: Path | None = None,
     separate: Path | None = None,
@@ -59,9 +61,10 @@ def compare(
         A picture to take the style from, as FILE or FILE:WEIGHT; several are mixed by their weights.
     output
         The sheet, as PNG or any other format that impasto writes; a page with the same name in .html goes beside it.
+        Its folder is made.
     engine
-        ENGINE, or ENGINE,ENGINE,... to compare engines: they make the columns. ENGINE:NETWORK names a network where
-        none is bundled: fast,gatys,transformer:mosaic.
+        ENGINE, by default gatys, or ENGINE,ENGINE,... to compare engines: they make the columns. ENGINE:NETWORK names a
+        network where none is bundled: fast,gatys,transformer:mosaic. Without a sweep, it paints one picture.
     sweep
         OPTION=VALUE,VALUE: an option of the engine and its values. The first --sweep makes the columns, all others make
         the rows. Values that hold commas are separated by semicolons: style-layers="relu1_1,relu2_1;relu4_1". Options
@@ -81,53 +84,57 @@ def compare(
     plan = read_recipe(recipe) if recipe else Recipe(())
     sweeps = [*plan.sweeps, *map(parse_sweep, sweep or [])]
     shared = {**plan.options, **(options.model_dump(exclude_unset=True) if options else {})}
-    if "," in engine or ":" in engine:
+    if engine is not None and ("," in engine or ":" in engine or not sweeps):
         sweeps.insert(0, engine_sweep(engine))
-    else:
+    elif engine is not None:
         shared["engine"] = engine
     rows = combine(sweeps, shared)
-    output_format(output)  # before the work, not after it
+    picture_format(output)  # an unknown format is refused before the work, not after it
+    variants = [variant for row in rows for variant in row]
+    files = [f"{number:02d}.png" for number in range(1, len(variants) + 1)]
+    pictures = [separate / file for file in files] if separate else []
+    options_of_all: list[object] = [variant.options for variant in variants]
+    starts = [each.init for each in options_of_all if isinstance(each, StepwiseOptions)]
+    read = [content, *(split_weight(text)[0] for text in style), *starts]
+    check_outputs([output, output.with_suffix(".html"), *pictures], map(Path, read))
     inputs = StylizeInputs(open_picture(content), tuple(read_style(text) for text in style))
-    if separate is not None:
-        separate.mkdir(parents=True, exist_ok=True)
     with needs_extra("impasto compare", "torch"):
         from impasto.comparison import compare as comparison
         from impasto.engines.descriptor import load_descriptor_of
 
-    names = " and ".join(Path(text).name for text in style)
-    subject = f"{Path(content).name} in the style of {names}"
+    names = " and ".join(shown(text) for text in style)
+    subject = f"{shown(content)} in the style of {names}"
     page = Page(
         title=f"{plan.title}: {subject}" if plan.title else subject,
         note=plan.note,
-        inputs=[(f"content: {Path(content).name}", inputs.content.read())]
-        + [(f"style: {Path(text).name}", each.picture) for text, each in zip(style, inputs.styles, strict=True)],
+        inputs=[(f"content: {shown(content)}", inputs.content.read())]
+        + [(f"style: {shown(text)}", each.picture) for text, each in zip(style, inputs.styles, strict=True)],
         columns=len(rows[0]),
     )
-    with RunDisplay(output.name, quiet=quiet) as display:
+    with RunDisplay(output.name, quiet=quiet) as display, folder_made(output.parent), folder_made(separate or Path()):
         results = comparison.compare(
             inputs,
-            [variant for row in rows for variant in row],
+            variants,
             on_step=display.step,
             load=lambda wanted: load_descriptor_of(wanted, display.download),
         )
         try:
-            for number, result in enumerate(results, start=1):
-                file = f"{number:02d}.png"
+            for file, result in zip(files, results, strict=True):
                 command = stylize_command(content, style, result.variant, file)
                 page.entries.append(Entry(file, result, command))
                 if result.picture is None:
                     fail(f"{result.variant.label}: {result.error}", 1)
                 elif separate is not None:
                     write_picture(result.picture, separate / file)
-        except (Interrupted, KeyboardInterrupt):
-            if page.entries:
+        except BaseException:  # Ctrl-C, and anything else that stops a run of hours
+            if any(entry.result.picture for entry in page.entries):
                 _write(page, output)
-                display.note("interrupted; sheet and page show the pictures that were ready")
+                display.note("stopped; sheet and page show the pictures that were ready")
             raise
-    failures = [entry.result.error for entry in page.entries if entry.result.picture is None]
-    if len(failures) == len(page.entries):
-        raise ImpastoError(f"none of the {len(failures)} pictures could be made; the first because {failures[0]}")
-    _write(page, output)
+        failures = [entry.result.error for entry in page.entries if entry.result.picture is None]
+        if len(failures) == len(page.entries):
+            raise ImpastoError(f"none of the {len(failures)} pictures could be made; the first because {failures[0]}")
+        _write(page, output)
     if json_output:
         print(json.dumps({"content": content, "styles": style, **_plain(page, output)}))
     return SOME_FAILED if failures else 0
@@ -179,7 +186,7 @@ def _caption(result: Result) -> str:
     losses = ", ".join(f"{name} {loss:.3g}" for name, loss in result.losses.items() if name != "total")
     return (
         f"content distance {result.distances['content']:.3f}\nstyle distance {result.distances['style']:.3f}\n"
-        f"{f'losses: {losses}' if losses else ''}\n{result.seconds:.1f} s{_memory(result)}"
+        f"{f'weighted losses: {losses}' if losses else ''}\n{result.seconds:.1f} s{_memory(result)}"
     )
 
 
@@ -189,7 +196,7 @@ def _memory(result: Result) -> str:
 
 def _write(page: Page, output: Path) -> None:
     write_picture(draw_sheet(page), output)
-    write_whole(output.with_suffix(".html"), comparison_page(page).encode())
+    write_whole(output.with_suffix(".html"), comparison_page(page).encode(errors="replace"))
 
 
 def _plain(page: Page, output: Path) -> dict[str, object]:

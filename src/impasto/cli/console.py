@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _SECONDS_BETWEEN_LINES = 10.0
 SOME_FAILED = 3
-"""Exit code of a command that made some of its pictures."""
+"""Exit code of a command that made only some of its pictures."""
 
 
 def fail(error: object, code: int) -> int:
@@ -29,7 +29,7 @@ class RunDisplay:
     """Shows the steps of one run on stderr, so that stdout stays free for pictures and JSON."""
 
     def __init__(self, name: str, *, quiet: bool) -> None:
-        """Show the run ``name``; nothing at all if ``quiet``, not even notes."""
+        """Show the run ``name``. If ``quiet``, show nothing, not even notes."""
         self.name = name
         self._quiet = quiet
         self._bar: Progress | None = None
@@ -51,10 +51,11 @@ class RunDisplay:
             self._bar.stop()
 
     def download(self, done: int, total: int | None) -> None:
-        """Show how far a download of weights is."""
-        self._show(f"fetching weights: {done // 2**20} of {total // 2**20 if total else '?'} MiB", done == total)
+        """Show the progress of a download of weights, in bytes. It begins with ``done`` = 0 and ``total`` = None."""
+        size = f": {done // 2**20} of {total // 2**20} MiB" if total else " that are not on this machine ..."
+        self._show(f"fetching weights{size}", done == (total or 0))
         if self._bar and done == total:
-            self._bar.reset(self._task)  # for the steps that come now
+            self._bar.reset(self._task)  # for the steps of the run, which come next
         elif self._bar and total:
             self._bar.update(self._task, completed=done / total)
 
@@ -68,18 +69,18 @@ class RunDisplay:
         if self._bar:
             self._bar.update(self._task, completed=step.fraction, state=state)
             return
-        # Of a run that was resumed, the part before is not this one's time.
+        # The steps before a run was resumed took no time in this process.
         self._began = self._began or (time.monotonic(), step.fraction)
         elapsed, done = time.monotonic() - self._began[0], step.fraction - self._began[1]
         left = f", {elapsed * (1 - step.fraction) / done:.0f} s left" if done > 0 else ""
         self._show(f"{state}{left}", step.done == step.total)
 
     def counter(self, what: str) -> Callable[[int, int], None]:
-        """Return a function that shows how many things of how many are done."""
+        """Return a function that shows the number of things that are done, and the number of all."""
         return lambda done, total: self._show(f"{what}: {done} of {total}", done == total)
 
     def note(self, text: str) -> None:
-        """Say what the user should know."""
+        """Show a note to the user."""
         if self._quiet:
             return
         if self._bar:

@@ -1,4 +1,4 @@
-"""``impasto doctor``: whether everything is as it should be."""
+"""``impasto doctor``: installed versions, and an audit of the service's data."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""The flags of several engines together, as the command line needs them: which engine is chosen is itself a flag."""
+"""The flags of several engines together. The command line needs them all, because the engine itself is a flag."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
+from cyclopts import Group, Parameter
 from pydantic import create_model
 from pydantic.fields import FieldInfo
 
@@ -24,13 +25,20 @@ def joined_flags(name: str, models: Mapping[str, type[Options]]) -> type[Options
     for field in dict.fromkeys(field for model in models.values() for field in model.model_fields):
         owners = {engine: model.model_fields[field] for engine, model in models.items() if field in model.model_fields}
         first, *others = owners.values()
+        shown = Parameter(group=_group(list(owners), models))
         if any(repr(other) != repr(first) for other in others):
-            # Each engine checks the value by its own model; here is one help for all of them.
+            # Each engine checks the value with its own model. Here, one help text describes all of them.
             first = FieldInfo(default=None, description=_each_described(owners))
-            fields[field] = (_joined_type(list(owners.values())) | None, first)
+            fields[field] = (Annotated[_joined_type(list(owners.values())) | None, shown], first)
         else:
-            fields[field] = (first.annotation, first)
+            fields[field] = (Annotated[first.annotation, shown], first)
     return create_model(name, __base__=Options, **fields)
+
+
+def _group(owners: Sequence[str], models: Mapping[str, type[Options]]) -> Group:
+    """Return the group under which ``--help`` lists the options of ``owners``."""
+    name = "every engine" if len(owners) == len(models) else ", ".join(owners)
+    return Group(f"Options of {name}", sort_key=(-len(owners), name))
 
 
 def _joined_type(infos: Sequence[FieldInfo]) -> Any:
@@ -41,7 +49,7 @@ def _joined_type(infos: Sequence[FieldInfo]) -> Any:
 
 
 def _each_described(owners: Mapping[str, FieldInfo]) -> str:
-    """Describe an option that means something else in each engine, with its defaults."""
+    """Describe an option that differs between engines, with the default of each."""
     texts: dict[str, list[str]] = {}
     for engine, info in owners.items():
         default = "" if info.default is None else f" (default {info.default})"
@@ -56,7 +64,7 @@ else:
 
 
 def engine_options(engine: str, flags: EngineFlags | None, others: Mapping[str, Any] | None = None) -> EngineOptions:
-    """Make the options of ``engine``, which paints pictures, of the ``flags`` that were given and of ``others``.
+    """Return the options of ``engine``, which paints pictures: the ``flags`` that were given, or else ``others``.
 
     Raises:
         UnknownNameError: there is no such engine.
@@ -68,7 +76,7 @@ def engine_options(engine: str, flags: EngineFlags | None, others: Mapping[str, 
 def chosen_options(
     engine: str, flags: Options | None, models: Mapping[str, type[OptionsT]], others: Mapping[str, Any] | None = None
 ) -> OptionsT:
-    """Make the options of ``engine``, one of ``models``, of the ``flags`` that were given, or else of ``others``.
+    """Return the options of ``engine``, a key of ``models``: the ``flags`` that were given, or else ``others``.
 
     Raises:
         UnknownNameError: there is no such engine.
@@ -82,10 +90,10 @@ _OF_PICTURES = ("--animation", "--losses", "--save-every")
 
 
 def check_run_flags(engine: str, options: EngineOptions, films: bool, given: Mapping[str, bool]) -> None:
-    """Refuse flags of a run that would do nothing, by whether they are ``given``.
+    """Refuse flags that do nothing in this run. ``given`` maps flags to whether they were given.
 
     Raises:
-        UsageError: there is one.
+        UsageError: such a flag was given.
     """
     if films and given["--plan"]:
         raise UsageError("--plan is for pictures; a film takes as much memory as one frame, and its bar shows the time")

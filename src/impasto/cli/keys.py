@@ -1,7 +1,8 @@
-"""``impasto keys``: who may use the service."""
+"""``impasto keys``: the API keys of the service."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path  # noqa: TC003 - cyclopts reads the annotations
 
 from cyclopts import App
@@ -9,7 +10,7 @@ from cyclopts import App
 from impasto.cli.service import service_parts
 from impasto.errors import UsageError
 
-app = App(name="keys", help="Make and disable the keys of the service.")
+app = App(name="keys", help="Make, list and disable the keys of the service.")
 
 
 @app.command
@@ -29,6 +30,27 @@ def create(tenant: str, *, data_dir: Path | None = None, database: str | None = 
         raise UsageError(f"tenant {tenant!r} is no name: letters, digits, '-' and '_', at most 64")
     with service_parts("impasto keys", data_dir=data_dir, database=database) as parts:
         print(parts.keys.create(tenant))
+
+
+@app.command(name="list")
+def list_keys(*, data_dir: Path | None = None, database: str | None = None) -> None:
+    """List the keys: part for 'disable', tenant, day of creation, and of disabling. Secrets are not kept.
+
+    Parameters
+    ----------
+    data_dir
+        Folder of everything that the service keeps.
+    database
+        Where jobs are kept; a file in the data folder by default.
+    """
+    with service_parts("impasto keys", data_dir=data_dir, database=database) as parts:
+        for key in parts.keys.known():
+            ended = "" if key.disabled is None else f"  disabled {_day(key.disabled)}"
+            print(f"{key.prefix}  {key.tenant:<16}  {_day(key.created)}{ended}")
+
+
+def _day(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(seconds))
 
 
 @app.command

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import TYPE_CHECKING
 
@@ -15,26 +16,48 @@ from impasto.options import usage_error
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cyclopts import ArgumentCollection
+
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+_TEXTS = frozenset({"--title", "--artist", "--year", "--license"})
+"""Options that may be empty."""
+
+
+def _refuse_empty(app: cyclopts.App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Refuse empty values, which unset variables of the shell leave. As a path, they would mean the current folder.
+
+    Raises:
+        UsageError: a value is empty.
+    """
+    for argument in arguments:
+        values = [token.value for token in argument.tokens if token.implicit_value is cyclopts.UNSET]  # flags have none
+        if "" in values and argument.name not in _TEXTS:
+            raise UsageError(f"{argument.name} is empty; is a variable of the shell not set?")
+
 
 app = cyclopts.App(
     name="impasto",
     help="Neural style transfer: paints one image in the style of another.",
     help_flags=["--help", "-h"],
     version_flags=["--version"],
-    suppress_keyboard_interrupt=False,  # `run` says it
+    suppress_keyboard_interrupt=False,  # `run` reports it
+    config=_refuse_empty,
 )
 _COMMANDS = (
     *("stylize", "styles", "texture", "reconstruct", "compare", "bench"),
     *("train", "export", "models"),
     *("serve", "worker", "keys", "doctor"),
 )
-for _name in _COMMANDS:  # by name: a command's module, and what it needs, is imported when the command is used
+for _name in _COMMANDS:  # by name, so that the module of a command is imported only when the command is used
     app.command(f"impasto.cli.{_name}:app", name=_name)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program with ``arguments`` (``sys.argv`` by default) and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")  # a terminal may lack the characters of a file name
     sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
 
 
@@ -43,7 +66,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         if not arguments or arguments[0] in app.help_flags:
             for name in _COMMANDS:
-                app[name]  # imported: its docstring is what the list says of it
+                app[name]  # imports the command, whose docstring is shown in the list
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except cyclopts.CycloptsError as error:
         cause = error.__cause__

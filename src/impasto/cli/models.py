@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 app = App(name="models", help="List, fetch, add and check the weights of descriptor networks.")
 
 _MIB = 1024 * 1024
+_BUNDLED = {
+    "compact": "a narrow VGG19, distilled by this project",
+    "wide": "a wider one, which takes twice as long and sees more",
+}
 
 
 @app.command(name="list")
@@ -35,10 +39,11 @@ def list_models(*, json_output: Annotated[bool, Parameter(name="--json", negativ
     missing = sorted(set(store.remote) - {entry.name for entry in entries})
     if json_output:
         stored = [_plain(entry) for entry in entries]
-        print(json.dumps({"stored": stored, "fetchable": missing, "bundled": ["compact"]}, indent=2))
+        print(json.dumps({"stored": stored, "fetchable": missing, "bundled": list(_BUNDLED)}, indent=2))
         return
     print("in this package:")
-    print(f"  {'compact':<16} a narrow VGG19, distilled by this project")
+    for name, what in _BUNDLED.items():
+        print(f"  {name:<16} {what}")
     print(f"in {store.folder}:")
     for entry in entries:
         print(_line(entry))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from impasto.engines.base import Style
@@ -16,12 +17,12 @@ def read_style(text: str) -> Style:
 
 
 def split_weight(text: str) -> tuple[str, float]:
-    """Divide ``NAME:WEIGHT``; the weight is 1 if none is named."""
+    """Split ``NAME:WEIGHT`` into name and weight; the weight is 1 if there is none."""
     name, colon, number = text.rpartition(":")
-    if colon and not Path(text).exists():
+    if colon and not os.path.exists(text):  # noqa: PTH110 - pathlib raises errors for names that are too long
         try:
             return name, float(number)
         except ValueError:
             if Path(name).is_file():
                 raise UsageError(f"style weight is {number!r}; it must be a positive number, like {name}:0.5") from None
-    return text, 1.0  # a colon in a file name, or a drive letter
+    return text, 1.0  # no colon, or one in a file name or after a drive letter

@@ -1,4 +1,4 @@
-"""``impasto stylize --plan``: what painting would take, in one line."""
+"""``impasto stylize --plan``: a forecast of the memory, disk and time for painting, in one line."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """The forecast of an engine, and the bytes that the file of the result takes in memory."""
+    """The forecast of an engine, and the memory in bytes for encoding the result."""
 
     forecast: Forecast
     encoding: int
 
     @property
     def memory(self) -> int:
-        """Bytes that the process will have resident at most."""
+        """Maximum resident memory of the process in bytes."""
         return self.forecast.memory + self.encoding
 
     @property
@@ -30,7 +30,7 @@ class Plan:
         return {"plan": {**asdict(self.forecast), "memory": self.memory, "available": _available()}}
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Return the plan as one line."""
         found = self.forecast
         parts = [f"{self.memory / 1e9:.1f} GB of memory at most ({_available() / 1e9:.1f} GB can be had)"]
         if found.accelerator:
@@ -44,7 +44,7 @@ class Plan:
 
 
 def _available() -> int:
-    """Return the bytes that this process has and may still take."""
+    """Return the bytes of memory that this process has, and those that it can still get."""
     return free_memory() + resident_memory()
 
 

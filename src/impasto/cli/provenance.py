@@ -1,4 +1,4 @@
-"""The record in a result of how it was painted, from which ``impasto stylize --from RESULT`` paints it again."""
+"""The record of a painting in its result, with which ``impasto stylize --from RESULT`` paints it again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, InstanceOf, TypeAdapter
 
 from impasto.errors import UsageError
 from impasto.gallery import style_path
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 ALPHA = "alpha"
-"""The mask that is no file."""
+"""Name of the mask that is not a file, but the transparency of the content."""
 STDIN = "-"
+STDIN_FILE = Path("/dev/stdin")
+"""The file that the shell redirects into stdin, if there is one."""
 _RUN = "run"
-"""Of the metadata: the pictures, and how the file was written. The engine says the rest."""
+"""Key of the metadata about the pictures and the settings of the file. The engine adds the other metadata."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +33,17 @@ class Source:
 
     name: str
     path: Path | None
-    """Where it is; None if it is no file."""
+    """Path of the picture; None if it is not a file."""
     weight: float = 1.0
 
     @property
     def where(self) -> str:
-        """As the command line would name it here."""
+        """The path of the picture, or its name if it is not a file."""
         return self.name if self.path is None else str(self.path)
 
     @cached_property
     def digest(self) -> str | None:
-        """The sha256 of the file."""
+        """The SHA-256 of the file; None if the picture is not a file."""
         if self.path is None:
             return None
         with self.path.open("rb") as file:
@@ -50,7 +52,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Provenance:
-    """The pictures of a run, and the settings of its file."""
+    """The pictures of a run, and the settings of its result file."""
 
     content: Source
     styles: tuple[Source, ...]
@@ -60,7 +62,7 @@ class Provenance:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """Metadata for the result, beside the engine's own."""
+        """Metadata for the result, in addition to those of the engine."""
         facts = {
             "content": _fact(self.content),
             "styles": [_fact(style) for style in self.styles],
@@ -72,7 +74,7 @@ class Provenance:
 
 
 class _Fact(BaseModel, defer_build=True):
-    name: str
+    name: InstanceOf[str]  # a field of type str has to be UTF-8, and a file name need not be
     sha256: str | None
     weight: float
 
@@ -85,23 +87,27 @@ class _Run(BaseModel, defer_build=True):
     quality: int | None = None
 
 
+_Options: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
+
+
 class Painted:
     """A result that is to be painted again."""
 
     def __init__(self, result: Path) -> None:
-        """Read what ``result`` says.
+        """Read the record in ``result``.
 
         Raises:
-            ImageReadError: it is no picture.
-            UsageError: it does not say how it was painted.
+            ImageReadError: ``result`` is not a picture.
+            UsageError: ``result`` has no record.
         """
         self._result = result
         self._metadata = made_by(result)
         try:
             self.engine: str = self._metadata["engine"]
-            self.options: Mapping[str, Any] = dict(json.loads(self._metadata["options"]))
-            self._run = _Run.model_validate_json(self._metadata.get(_RUN, "{}"))
-        except (KeyError, TypeError, ValueError):
+            # Pydantic's own parser refuses file names that are not UTF-8.
+            self.options = _Options.validate_python(json.loads(self._metadata["options"]))
+            self._run = _Run.model_validate(json.loads(self._metadata.get(_RUN, "{}")))
+        except (KeyError, ValueError, RecursionError):
             raise UsageError(
                 f"{result} does not say how it was painted; it is no result of 'impasto stylize', or was saved anew"
             ) from None
@@ -113,14 +119,14 @@ class Painted:
 
     @property
     def quality(self) -> int | None:
-        """Of the file; None is the format's own."""
+        """Quality of the file; None for the default of the format."""
         return self._run.quality
 
     def content(self) -> Source:
         """Find the content image.
 
         Raises:
-            UsageError: it is not there, or another one is.
+            UsageError: the picture is missing, or has changed.
         """
         if self._run.content is None:
             raise UsageError(f"{self._result} does not say which picture was painted; name the content")
@@ -137,7 +143,7 @@ class Painted:
         return tuple(self._found(fact, "the mask with --mask") for fact in self._run.masks)
 
     def changes(self, metadata: Mapping[str, str]) -> list[str]:
-        """Say what made the new result, with this ``metadata``, that had no part in the old one."""
+        """Return those of software, descriptor and network that differ between this ``metadata`` and the old result."""
         return [key for key in ("software", "descriptor", "network") if metadata.get(key) != self._metadata.get(key)]
 
     def _found(self, fact: _Fact, what: str) -> Source:
@@ -159,12 +165,12 @@ class Painted:
 
 
 def named(text: str, weight: float = 1.0) -> Source:
-    """Return what ``text`` stands for on the command line: a file, stdin, a style of the gallery, or 'alpha'."""
+    """Return the source that ``text`` names on the command line: a file, stdin, a style of the gallery, or 'alpha'."""
     if text in (STDIN, ALPHA):
         return Source(text, None, weight)
     path = style_path(text)
-    # A result may be shown to others, whom the folders of this machine are no business of.
-    return Source(path.name if path.is_absolute() and text == str(path) else text, path, weight)
+    # Results may be passed on, and should not reveal the folders of this machine.
+    return Source(path.name if Path(text).is_absolute() else text, path, weight)
 
 
 def _fact(source: Source) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``impasto reconstruct``: what the layers of a descriptor network know of an image, on one sheet."""
+"""``impasto reconstruct``: reconstructions of an image from the layers of a descriptor network, on one sheet."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from impasto.cli.console import RunDisplay
-from impasto.errors import Interrupted, needs_extra
-from impasto.images import Cell, fit_size, output_format, read_picture, resize_picture, sheet, write_picture
-from impasto.options import ReconstructOptions
+from impasto.errors import needs_extra
+from impasto.files import check_outputs, folder_made, shown
+from impasto.images import Cell, fit_size, read_picture, resize_picture, sheet, write_picture
+from impasto.images.encoding import picture_format
+from impasto.options import ReconstructOptions, layer_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +46,7 @@ def reconstruct(
     image
         A picture file.
     output
-        The sheet, as PNG or any other format that impasto writes.
+        The sheet, as PNG or any other format that impasto writes. Its folder is made.
     separate
         Also write the pictures one by one into this folder, as content-LAYER.png and style-LAYER.png.
     json_output
@@ -55,15 +57,20 @@ def reconstruct(
         Options of the reconstruction.
     """
     chosen = options or ReconstructOptions()
-    output_format(output)  # before the work, not after it
+    picture_format(output)  # an unknown format is refused before the work, not after it
+    pictures = {
+        (kind, layer): separate / f"{kind}-{layer}.png"
+        for kind, layers in (("content", chosen.content), ("style", chosen.style))
+        for layer in layer_names(layers)
+        if separate
+    }
+    check_outputs([output, *pictures.values()], [Path(image)])
     source = read_picture(image)
-    if separate is not None:
-        separate.mkdir(parents=True, exist_ok=True)
     with needs_extra("impasto reconstruct", "torch"):
         from impasto.comparison import reconstruct as reconstruction
         from impasto.engines.descriptor import load_descriptor_of
     made: list[Reconstruction] = []
-    with RunDisplay(output.name, quiet=quiet) as display:
+    with RunDisplay(output.name, quiet=quiet) as display, folder_made(output.parent), folder_made(separate or Path()):
         runs = reconstruction.reconstruct(
             source, chosen, on_step=display.step, load=lambda wanted: load_descriptor_of(wanted, display.download)
         )
@@ -71,19 +78,19 @@ def reconstruct(
             for result in runs:
                 made.append(result)
                 if separate is not None:
-                    write_picture(result.picture, separate / f"{result.kind}-{result.layers[-1]}.png")
-        except (Interrupted, KeyboardInterrupt):
+                    write_picture(result.picture, pictures[result.kind, result.layers[-1]])
+        except BaseException:  # Ctrl-C, and anything else that stops a long run
             if made:
-                write_picture(draw_sheet(Path(image).name, source, chosen, made), output)
-                display.note("interrupted; the sheet shows the pictures that were ready")
+                write_picture(draw_sheet(shown(image), source, chosen, made), output)
+                display.note("stopped; the sheet shows the pictures that were ready")
             raise
-    write_picture(draw_sheet(Path(image).name, source, chosen, made), output)
+        write_picture(draw_sheet(shown(image), source, chosen, made), output)
     if json_output:
         print(json.dumps({"image": image, "output": str(output), "reconstructions": [_plain(each) for each in made]}))
 
 
 def draw_sheet(name: str, image: Picture, options: ReconstructOptions, made: Sequence[Reconstruction]) -> Picture:
-    """Lay out the image ``name``, its style reconstructions, and below them its content reconstructions."""
+    """Lay out ``image``, called ``name``, its style reconstructions and, below them, its content reconstructions."""
     original = Cell(resize_picture(image, *fit_size(image.width, image.height, options.size)), "the original")
     rows: list[list[Cell]] = []
     labels: list[str] = []
@@ -103,7 +110,7 @@ def draw_sheet(name: str, image: Picture, options: ReconstructOptions, made: Seq
 def _caption(made: Reconstruction) -> str:
     first, last = made.layers[0], made.layers[-1]
     layers = last if len(made.layers) == 1 else f"{first}{', ' if len(made.layers) == 2 else ' to '}{last}"
-    return f"{layers}\n{made.kind} loss {made.losses[made.kind]:.2g}"
+    return f"{layers}\nweighted {made.kind} loss {made.losses[made.kind]:.2g}"
 
 
 def _plain(made: Reconstruction) -> dict[str, object]:

@@ -23,6 +23,7 @@ def serve(
     data_dir: Path | None = None,
     database: str | None = None,
     auth: bool | None = None,
+    root_path: str | None = None,
 ) -> None:
     """Run the service: an HTTP API, the page, and the workers behind them.
 
@@ -43,24 +44,34 @@ def serve(
         Where jobs are kept, such as postgresql+psycopg://user@host/name; a file in the data folder by default.
     auth
         Ask for API keys; has to be on to listen on any but a loopback address.
+    root_path
+        Path under which a proxy offers the service, such as /paint.
     """
     with service_parts(
-        "impasto serve", host=host, port=port, workers=workers, data_dir=data_dir, database=database, auth=auth
+        "impasto serve",
+        host=host,
+        port=port,
+        workers=workers,
+        data_dir=data_dir,
+        database=database,
+        auth=auth,
+        root_path=root_path,
     ) as parts:
-        from impasto.service import logs
+        from impasto.service import logs, wiring
         from impasto.service.supervisor import supervised_workers
         from impasto.service.web.app import create_app
         from impasto.service.web.server import listen
 
         settings = parts.settings
+        wiring.keep_temporary_files(settings)  # uploads may be large, and /tmp small or in memory
         logs.set_up(settings.log_format)
         if settings.is_public and not settings.auth:
             raise UsageError(
                 f"{settings.host} can be reached by others, who could use everything; add --auth, or listen on "
                 "127.0.0.1"
             )
-        app = create_app(parts)  # before there are workers: it refuses settings that cannot be
-        # The server stops by itself, and then raises the signal again: the workers have to be stopped all the same.
+        app = create_app(parts)  # before the workers start, because it refuses invalid settings
+        # The server stops on SIGTERM, and then raises it again. This handler lets the workers be stopped, too.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         with supervised_workers(settings):
             listen(app, settings)

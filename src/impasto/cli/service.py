@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def service_settings(command: str, **given: Any) -> Settings:
-    """Return the settings: those ``given`` that are not None win over variables and file.
+    """Return the settings. Those ``given``, unless None, take precedence over variables, and these over the file.
 
     Raises:
-        MissingDependencyError: what the service needs is not installed.
-        UsageError: a setting has a value that it cannot have; the sentence leaves the value out, which may be secret.
+        MissingDependencyError: a package that the service needs is not installed.
+        UsageError: a setting is invalid. The message leaves the value out, which may be secret.
     """
     with needs_extra(command, "serve"):
         from impasto.service.settings import Settings
@@ -31,7 +31,7 @@ def service_settings(command: str, **given: Any) -> Settings:
         first = error.errors()[0]
         setting, why = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
         raise UsageError(f"setting {setting}: {why}") from error
-    except ValueError as error:  # no JSON, or no TOML
+    except (ValueError, OSError) as error:  # invalid JSON or TOML, or a file that is closed to the user
         raise UsageError(f"the settings cannot be read: {error}") from error
 
 
@@ -40,8 +40,9 @@ def service_parts(command: str, **given: Any) -> Iterator[Parts]:
     """Connect to the service's data.
 
     Raises:
-        MissingDependencyError: what the service needs is not installed.
+        MissingDependencyError: a package that the service needs is not installed.
         StorageError: the database cannot be reached.
+        UsageError: a setting is invalid.
     """
     settings = service_settings(command, **given)
     with needs_extra(command, "serve"):

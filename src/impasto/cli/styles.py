@@ -14,7 +14,7 @@ from impasto.cli.console import RunDisplay, fail
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.catalog import create_engine
 from impasto.errors import StyleError, UsageError, needs_extra
-from impasto.files import check_folder
+from impasto.files import check_folder, check_outputs
 from impasto.gallery import GalleryStyle, StyleCatalog, read_style_file, write_style_file
 from impasto.gallery.catalog import check_name, name_from
 from impasto.gallery.style_file import SUFFIX
@@ -40,10 +40,10 @@ def list_styles(*, json_output: Annotated[bool, Parameter(name="--json", negativ
     for name in catalog.paths():
         try:
             styles.append(catalog.get(name))
-        except StyleError as error:  # the others are fine
+        except StyleError as error:  # the other styles are still listed
             damaged = fail(error, 1)
     if json_output:
-        print(json.dumps([_facts(style) for style in styles], indent=2, ensure_ascii=False))
+        print(json.dumps([_facts(style) for style in styles], indent=2))
         return damaged
     width = max((len(style.name) for style in styles), default=0)
     for style in styles:
@@ -71,9 +71,10 @@ def show(
     """
     style = read_style_file(Path(name)) if name.endswith(SUFFIX) else StyleCatalog().get(name)
     if swatch is not None:
+        check_outputs([swatch], [Path(name)])
         write_picture(read_picture(style.swatch), swatch)
     if json_output:
-        print(json.dumps(_facts(style), indent=2, ensure_ascii=False))
+        print(json.dumps(_facts(style), indent=2))
         return
     for fact, value in _facts(style).items():
         print(f"{fact:<8} {value}".rstrip())
@@ -123,6 +124,7 @@ def learn(
         raise UsageError(f"output is {str(output)!r}; the name of a style ends in {SUFFIX}")
     if output is not None:
         check_folder(output)
+        check_outputs([output], [picture, *(content or [])])
     called = check_name(name) if name else name_from(picture)
     with needs_extra("impasto styles learn", "torch"):
         from impasto.training.style_code import learn_style

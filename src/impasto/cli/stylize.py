@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
-from contextlib import ExitStack, contextmanager, suppress
+import sys
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from impasto.cli.batch import Failures, expand, pair_outputs
 from impasto.cli.console import SOME_FAILED, RunDisplay, fail
 from impasto.cli.engine_flags import EngineFlags, check_run_flags, engine_options
 from impasto.cli.film import STEADY, is_film
 from impasto.cli.named_styles import split_weight
-from impasto.cli.provenance import Painted, Provenance, Source, named
+from impasto.cli.provenance import STDIN_FILE, Painted, Provenance, named
+from impasto.cli.run_files import is_finished, written_files
 from impasto.cli.stylize_run import StylizeRun
-from impasto.errors import FileWriteError, ImpastoError, Interrupted, UnknownNameError, UsageError
-from impasto.images import PICTURE_SUFFIXES
-from impasto.options import DEFAULT_ENGINE, FILM_ENGINE
+from impasto.errors import UnknownNameError, UsageError
+from impasto.files import check_outputs, folder_made
+from impasto.images.limits import UNLIMITED, Limits
+from impasto.options import DEFAULT_ENGINE, FILM_ENGINE, StepwiseOptions
 from impasto.painting import arrange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
+
+    from impasto.cli.provenance import Source
 
 app = App(name="stylize")
 
@@ -43,6 +48,8 @@ def stylize(
     steady: float | None = None,
     keep_profile: bool | None = None,
     quality: int | None = None,
+    skip_existing: Annotated[bool, Parameter(negative="")] = False,
+    trusted: Annotated[bool, Parameter(negative="")] = False,
     plan: Annotated[bool, Parameter(negative="")] = False,
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
     quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative="")] = False,
@@ -53,11 +60,11 @@ def stylize(
     Parameters
     ----------
     content
-        Pictures to paint: files, folders, patterns such as '*.jpg', or '-' for stdin; or films,
+        Pictures to paint: files, folders, patterns such as '*.jpg' or 'photos/**/*.jpg', or '-' for stdin; or films,
         such as .mp4, .mov, .mkv or .webm.
     output
-        The result: a file, in whose name {stem} and {style} stand for those of the content and the style; a folder if
-        there are several pictures, which is made if its name ends in '/'; or '-' for stdout.
+        The result: a file; a folder, whose name ends in '/' unless it is there already; or '-' for stdout. In its name,
+        {stem}, {suffix} and {folder} stand for those of the content, {style} for the style. Folders are made.
     style
         A picture to take the style from, or a style of the gallery ('impasto styles list'), as STYLE or STYLE:WEIGHT;
         several are mixed by their weights. Networks that were trained for one style need none.
@@ -73,7 +80,7 @@ def stylize(
         A result of this command, to be painted again: its pictures, engine and options are taken from it, except those
         that are given here. On the same processor, the file will be the same, to the byte.
     resume
-        Continue a run that was killed, from the checkpoint beside its output.
+        Continue a run that was stopped, from the checkpoint beside its output. Results without one stay as they are.
     animation
         Also write how the picture came about, as FILE.gif or FILE.webp.
     losses
@@ -85,6 +92,11 @@ def stylize(
         Give the result the colour profile of the content image, as is the default; otherwise it is sRGB.
     quality
         Of JPEG, WebP and AVIF results and of films, 1 to 100.
+    skip_existing
+        Leave results that are there already as they are.
+    trusted
+        Read pictures of any number of pixels, however long it takes. Otherwise a file that claims more pixels than it
+        can hold, or takes two minutes to decode, is refused.
     plan
         Paint nothing; say how much memory, disk and time it would take here, after a trial of seconds.
     json_output
@@ -99,8 +111,12 @@ def stylize(
     again = Painted(painted) if painted else None
     if again and engine not in (None, again.engine):
         raise UsageError(f"{painted} was painted by engine {again.engine!r}; leave --engine, or --from")
-    contents = [again.content()] if again and not content else [named(each) for each in _expand(content)]
-    films = any(is_film(source.path) for source in contents)
+    _check_options(content)
+    on_note: Callable[[str], None] = (lambda text: None) if quiet else partial(print, file=sys.stderr)
+    contents = [again.content()] if again and not content else [named(each) for each in expand(content, on_note)]
+    chosen_styles = again.styles() if again and not style else tuple(named(*split_weight(text)) for text in style)
+    pairs = pair_outputs(contents, output, chosen_styles)
+    films = any(is_film(source.path, target) for source, target in pairs)
     engine = engine or (again.engine if again else FILM_ENGINE if films else DEFAULT_ENGINE)
     chosen = engine_options(engine, options, again.options if again else {})
     check_run_flags(
@@ -115,14 +131,19 @@ def stylize(
             "--losses": losses is not None,
         },
     )
-    chosen_styles = again.styles() if again and not style else tuple(named(*split_weight(text)) for text in style)
     chosen_masks = again.masks() if again and not mask else tuple(named(text) for text in mask)
     if resume and len(chosen_masks) > 1:
         raise UsageError("a run with several masks is several runs, which cannot be continued; leave --resume")
-    pairs = _pair_outputs(contents, output, chosen_styles)
     for flag, file in (("--animation", animation), ("--losses", losses)):
         if file is not None and len(pairs) > 1:
             raise UsageError(f"{flag} names one file and {len(pairs)} pictures are given; paint them one by one")
+    inputs = [each.path or STDIN_FILE for each in (*contents, *chosen_styles, *chosen_masks)]
+    if painted:
+        inputs.append(painted)
+    if isinstance(chosen, StepwiseOptions):
+        inputs.append(Path(chosen.init))
+    targets = [target for _, target in pairs if target]
+    check_outputs(written_files(targets, inputs, chosen.saved_every, animation, losses), inputs)
     weighted = [(each.where, each.weight) for each in chosen_styles]
     painting, sources = arrange(engine, chosen, weighted, [each.where for each in chosen_masks])
     run = StylizeRun(
@@ -140,108 +161,53 @@ def stylize(
         resume=resume,
         animation=animation,
         losses=losses,
+        limits=UNLIMITED if trusted else Limits(),
         steady=STEADY if steady is None else steady,
         plan=plan,
         prints_plan=not json_output,
     )
-    failed: list[str] = []
-    for source, target in pairs:
-        name = target.name if target else "stdout"
-        with RunDisplay(name, quiet=quiet) as display, ExitStack() as after:
-            try:
-                if target and _ends_as_folder(output):
-                    after.enter_context(_made(target.parent, stays=not plan))
-                report = run.paint(source, target, display)
-            except ImpastoError as error:
-                if len(pairs) == 1 or isinstance(error, (Interrupted, UsageError)):
-                    raise
-                failed.append(source.where)
-                fail(f"{source.where}: {error}", 1)
+    return _paint_all(run, pairs, keeps_finished=skip_existing or resume, json_output=json_output, quiet=quiet)
+
+
+def _paint_all(
+    run: StylizeRun,
+    pairs: Sequence[tuple[Source, Path | None]],
+    *,
+    keeps_finished: bool,
+    json_output: bool,
+    quiet: bool,
+) -> int:
+    """Paint one picture after the other; return the exit code."""
+    failures, kept, code = Failures(len(pairs)), 0, 0
+    for source, target in failures.checked(pairs, run.check):
+        if keeps_finished and target and is_finished(target):
+            kept += 1
+            if json_output:
+                print(json.dumps({"content": source.where, "output": str(target), "skipped": True}), flush=True)
+            continue
+        with RunDisplay(target.name if target else "stdout", quiet=quiet) as display, ExitStack() as stack:
+            prepared = None
+            with failures.of(source):
+                if target:
+                    stack.enter_context(folder_made(target.parent))
+                prepared = run.prepare(source, target, display)
+            if prepared is None:
                 continue
-        if json_output:
-            print(json.dumps({"content": source.where, **report}), flush=True)
-    if failed:
-        code = SOME_FAILED if len(failed) < len(pairs) else 1
-        return fail(f"{len(failed)} of {len(pairs)} pictures failed: {', '.join(failed)}", code)
-    return 0
+            engine = run.engine(display)  # outside `failures`, because an error here concerns all pictures
+            with failures.of(source):
+                report = prepared.paint(engine)
+                if "missing" in report:
+                    code = fail(f"{report['missing']}; {display.name} has what could be read", SOME_FAILED)
+                if json_output:
+                    print(json.dumps({"content": source.where, **report}), flush=True)
+    if kept and not quiet:
+        print(f"{kept} of {len(pairs)} results are there already and were left as they are", file=sys.stderr)
+    return failures.exit_code() or code
 
 
-def _expand(arguments: tuple[str, ...]) -> list[str]:
-    """Turn folders and patterns into the picture files they stand for."""
-    sources: list[str] = []
-    for argument in arguments:
-        path = Path(argument)
-        if argument.startswith("-") and argument != "-" and not path.exists():
-            # That '-' may stand for stdin, the parser leaves everything with a hyphen to us.
+def _check_options(content: Sequence[str]) -> None:
+    """Refuse options that do not exist. The parser takes them for content images, because '-' may stand for stdin."""
+    for argument in content:
+        if argument.startswith("-") and argument != "-" and not os.path.lexists(argument):
             names = [name for known in app.assemble_argument_collection() for name in known.names]
             raise UnknownNameError("option", argument, (name for name in names if name.startswith("-")))
-        if path.is_dir():
-            found = sorted(str(file) for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
-            if not found:
-                raise UsageError(f"folder {argument} holds no pictures ({', '.join(sorted(PICTURE_SUFFIXES))})")
-            sources += found
-        elif glob.has_magic(argument) and not path.exists():
-            found = sorted(glob.glob(argument))  # noqa: PTH207 - the pattern may be absolute
-            if not found:
-                raise UsageError(f"no file matches {argument!r}")
-            sources += found
-        else:
-            sources.append(argument)
-    if not sources:
-        raise UsageError("no content image is given; name a file, a folder, a pattern, or '-' for stdin")
-    return sources
-
-
-def _pair_outputs(sources: list[Source], output: str, styles: Sequence[Source]) -> Sequence[tuple[Source, Path | None]]:
-    """Say for each content image where its result goes; None is stdout."""
-    if output == "-":
-        if len(sources) > 1:
-            raise UsageError(f"stdout takes one picture and {len(sources)} are given; name a folder with -o")
-        return [(sources[0], None)]
-    style = "+".join(Path(each.name).stem for each in styles) or "styled"
-    pairs: list[tuple[Source, Path]] = []
-    for source in sources:
-        place = output.replace("{stem}", _stem(source)).replace("{style}", style)
-        folder = _ends_as_folder(place) or Path(place).is_dir()
-        if folder and source.path is None:
-            raise UsageError("a picture from stdin has no name; give its result one with -o FILE")
-        if not folder and place == output and len(sources) > 1:
-            raise UsageError(
-                f"{len(sources)} pictures need a folder for their results, such as painted/, or {{stem}} in their "
-                f"name; {output!r} is neither"
-            )
-        pairs.append((source, Path(place, Path(source.name).name) if folder else Path(place)))
-    results = [path for _, path in pairs]
-    for source, path in pairs:
-        if results.count(path) > 1:
-            raise UsageError(
-                f"two results would be called {path.name!r}; put {{stem}} into -o, or use different folders"
-            )
-        if path.exists() and source.path and source.path.exists() and path.samefile(source.path):
-            raise UsageError(f"the result of {source.where!r} would replace it; name another folder with -o")
-    return pairs
-
-
-def _ends_as_folder(output: str) -> bool:
-    return output.endswith(("/", os.sep))
-
-
-@contextmanager
-def _made(folder: Path, *, stays: bool) -> Iterator[None]:
-    """Make ``folder`` if it is not there; if it is not to stay, for this time only."""
-    goes = not stays and not folder.exists()
-    try:
-        folder.mkdir(exist_ok=True)  # another run may be making it, too
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise FileWriteError(f"cannot make the folder {folder}: {reason}") from error
-    try:
-        yield
-    finally:
-        if goes:
-            with suppress(OSError):  # another run has put something into it
-                folder.rmdir()
-
-
-def _stem(source: Source) -> str:
-    return Path(source.name).stem if source.path else "stdin"

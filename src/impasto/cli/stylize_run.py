@@ -10,13 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from impasto.cli.film import Film, is_film
 from impasto.cli.plan import Plan
-from impasto.cli.run_files import RunFiles
+from impasto.cli.run_files import RunFiles, checkpoint_path
 from impasto.engines.base import StreamingEngine
 from impasto.errors import Interrupted
+from impasto.files import check_folder
 from impasto.images import PictureWriter, fit_size, output_format
+from impasto.images.encoding import picture_format
 from impasto.painting import CONTENT
+from impasto.types import Picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,8 +30,11 @@ if TYPE_CHECKING:
     from impasto.cli.provenance import Painted, Provenance, Source
     from impasto.engines.base import Engine, Style, StylizeInputs
     from impasto.gallery import StyleSource
+    from impasto.images.limits import Limits
     from impasto.painting import Painting
-    from impasto.types import Picture, Step
+    from impasto.types import Step
+
+_ANY_PICTURE = Picture(np.zeros((1, 1, 3), np.float32))
 
 
 @dataclass
@@ -37,30 +45,43 @@ class StylizeRun:
     sources: Mapping[str, StyleSource]
     styles: tuple[Style, ...]
     provenance: Callable[[Source], Provenance]
-    """The record in the result of a content."""
+    """Makes the record for the result of a content image."""
     again: Painted | None
     """The result that is painted again."""
     resume: bool
     animation: Path | None
     losses: Path | None
+    limits: Limits
+    """Limits on the contents and the masks."""
     steady: float
     plan: bool
     prints_plan: bool
     _engine: Engine | None = field(default=None, init=False)
 
-    def paint(self, content: Source, target: Path | None, display: RunDisplay) -> dict[str, object]:
-        """Paint ``content`` into ``target``, or to stdout; return the fields for ``--json``.
+    def check(self, content: Source, target: Path | None) -> None:
+        """Refuse a result that cannot be written, without reading ``content``.
 
         Raises:
-            ImpastoError: with one sentence about what is wrong.
+            ImpastoError: the result cannot be written.
         """
-        began, provenance = time.monotonic(), self.provenance(content)
-        if is_film(content.path):
-            film = Film(provenance, target, self.styles, self.steady, self.resume)
-            checked = film.check()
-            made = self._made(display)
-            report = film.paint(checked, self.painting.engine, made, self.painting.options, display)
-            return {**report, "seconds": round(time.monotonic() - began, 3)}
+        provenance = self.provenance(content)
+        if is_film(content.path, target):
+            self._film(provenance, target).check()
+        elif target:
+            PictureWriter(_ANY_PICTURE, 1, 1, picture_format(target), quality=provenance.quality).close()
+
+    def prepare(self, content: Source, target: Path | None, display: RunDisplay) -> PreparedFilm | PictureRun:
+        """Read ``content``, to be painted into ``target``, or to stdout if it is None.
+
+        Raises:
+            ImpastoError: a picture cannot be read, or the result cannot be written.
+        """
+        provenance = self.provenance(content)
+        if is_film(content.path, target):
+            film = self._film(provenance, target)
+            output = film.check()
+            check_folder(output)
+            return PreparedFilm(film, output, self.painting, display)
         options = self.painting.options
         files = RunFiles(
             target,
@@ -69,27 +90,39 @@ class StylizeRun:
             losses=self.losses,
             resume=self.resume,
         )
-        inputs = self.painting.read({CONTENT: content.path or sys.stdin.buffer.read(), **self.sources}, self.styles)
+        pictures = {CONTENT: content.path or sys.stdin.buffer.read(), **self.sources}
+        inputs = self.painting.read(pictures, self.styles, limits=self.limits)
         size = fit_size(inputs.content.width, inputs.content.height, options.size)
-        result = Result(inputs.content.outline, target, size, provenance)
-        engine = self._made(display)
-        run = PictureRun(inputs, files, result, display, self.resume)
-        began = time.monotonic()
-        if self.plan:
-            run.plan(engine, show=self.prints_plan)
-        elif isinstance(engine, StreamingEngine):
-            run.stream(engine)
-        else:
-            run.paint(engine)
-        if self.again and not self.plan:
-            for part in self.again.changes(result.metadata):
-                display.note(f"the {part} is another than then; the result may differ")
-        return {**result.report, **run.report, "seconds": round(time.monotonic() - began, 3)}
+        return PictureRun(self, inputs, files, Result(inputs.content.outline, target, size, provenance), display)
 
-    def _made(self, display: RunDisplay) -> Engine:
+    def engine(self, display: RunDisplay) -> Engine:
+        """Return the engine of all pictures, which is created once.
+
+        Raises:
+            ImpastoError: the engine cannot be created.
+        """
         if self._engine is None:
             self._engine = self.painting.create_engine(on_download=display.download)
         return self._engine
+
+    def _film(self, provenance: Provenance, target: Path | None) -> Film:
+        return Film(provenance, target, self.styles, self.steady, self.resume)
+
+
+@dataclass(frozen=True)
+class PreparedFilm:
+    """A film whose result can be written."""
+
+    film: Film
+    target: Path
+    painting: Painting
+    display: RunDisplay
+
+    def paint(self, engine: Engine) -> dict[str, object]:
+        """Paint the film; return the fields for ``--json``."""
+        began, painting = time.monotonic(), self.painting
+        report = self.film.paint(self.target, painting.engine, engine, painting.options, self.display)
+        return {**report, "seconds": round(time.monotonic() - began, 3)}
 
 
 class Result:
@@ -99,7 +132,7 @@ class Result:
         self.target = target
         self._form = output_format(target) if target else outline.format or "png"
         self._provenance = provenance
-        self._made_of = provenance.metadata  # now: the pictures may be gone when this one is done
+        self._made_of = provenance.metadata  # computed now, because the pictures may be gone later
         self.size = size
         self.metadata: Mapping[str, str] = {}
         with self.writer(outline, *size) as writer:
@@ -109,7 +142,7 @@ class Result:
             trial.encode({})
 
     def writer(self, outline: Picture, width: int, height: int) -> PictureWriter:
-        """Return the encoder of a picture like ``outline``, of this size."""
+        """Return an encoder for a picture of this size with the properties of ``outline``."""
         provenance = self._provenance
         return PictureWriter(
             outline, width, height, self._form, keep_profile=provenance.keep_profile, quality=provenance.quality
@@ -132,38 +165,51 @@ class Result:
 
 
 class PictureRun:
-    """Painting one picture and writing everything that belongs to it."""
+    """Paints one picture, and writes everything that belongs to it."""
 
     def __init__(
-        self, inputs: StylizeInputs, files: RunFiles, result: Result, display: RunDisplay, resume: bool
+        self, run: StylizeRun, inputs: StylizeInputs, files: RunFiles, result: Result, display: RunDisplay
     ) -> None:
+        self._run = run
         self._inputs = inputs
         self._files = files
         self._result = result
         self._display = display
-        self._resume = resume
         self._last: Step | None = None
         self._plan: Plan | None = None
 
+    def paint(self, engine: Engine) -> dict[str, object]:
+        """Paint the picture, or plan it; return the fields for ``--json``."""
+        began, run = time.monotonic(), self._run
+        if run.plan:
+            self._forecast(engine)
+        elif isinstance(engine, StreamingEngine):
+            self._stream(engine)
+        else:
+            self._optimize(engine)
+        if run.again and not run.plan:
+            for part in run.again.changes(self._result.metadata):
+                self._display.note(f"the {part} is another than then; the result may differ")
+        return {**self._result.report, **self._report, "seconds": round(time.monotonic() - began, 3)}
+
     @property
-    def report(self) -> dict[str, object]:
-        """The fields for ``--json``."""
+    def _report(self) -> dict[str, object]:
         if self._plan:
             return self._plan.report
         last = self._last
-        # JSON has no number that is not finite.
+        # JSON has finite numbers only.
         losses = {name: loss if math.isfinite(loss) else None for name, loss in last.losses.items()} if last else {}
         return {"steps": last.done if last else 0, "losses": losses}
 
-    def plan(self, engine: Engine, *, show: bool) -> None:
-        """Paint nothing, but find out what it would take."""
+    def _forecast(self, engine: Engine) -> None:
+        """Forecast what painting would take, without painting."""
         target = self._result.target
         folder = target.parent if target else Path(tempfile.gettempdir())
         self._plan = Plan(engine.forecast(self._inputs, folder), self._result.encoding)
-        if show:
+        if self._run.prints_plan:
             print(f"{self._display.name}: {self._plan}")
 
-    def stream(self, engine: StreamingEngine) -> None:
+    def _stream(self, engine: StreamingEngine) -> None:
         """Paint and encode strip by strip."""
         content = self._inputs.content
         metadata: Mapping[str, str] = {}
@@ -174,17 +220,19 @@ class PictureRun:
                 del strip  # or it would stay in memory beside the next one
             self._result.finish(writer, metadata)
 
-    def paint(self, engine: Engine) -> None:
-        """Paint in many steps, of which a checkpoint is kept."""
+    def _optimize(self, engine: Engine) -> None:
+        """Paint in many steps, with a checkpoint beside the result."""
         checkpoint, target = None, self._result.target
         if target:
             from impasto.optimization.checkpoint import Checkpoint
 
-            checkpoint = Checkpoint(target.with_name(f"{target.name}.checkpoint"), self._resume)
-            if self._resume and not checkpoint.path.exists():
+            checkpoint = Checkpoint(checkpoint_path(target), self._run.resume)
+            if checkpoint.resume and not checkpoint.path.exists():
                 self._display.note(f"there is no {checkpoint.path.name}; starting from the beginning")
         try:
             self._write(engine.stylize(self._inputs, on_step=self._step, checkpoint=checkpoint))
+            if checkpoint:
+                checkpoint.discard()
         except Interrupted as stop:
             self._write(stop.picture)
             self._display.note("interrupted; the best picture so far is written")

@@ -8,20 +8,22 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import numpy as np
 from cyclopts import App, Parameter
 
 from impasto.cli.console import RunDisplay
 from impasto.cli.engine_flags import chosen_options, joined_flags
-from impasto.cli.named_styles import read_style
+from impasto.cli.named_styles import read_style, split_weight
 from impasto.errors import UnknownNameError, UsageError, needs_extra
-from impasto.images import PictureWriter, output_format
+from impasto.files import check_outputs, folder_made
+from impasto.images import Limits, PictureWriter
+from impasto.images.encoding import picture_format
 from impasto.options import Options, TextureNetSynthesisOptions, TextureOptions
 from impasto.runtimes.network_folder import bundled_networks
+from impasto.types import Picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from impasto.types import Picture
 
 app = App(name="texture")
 
@@ -73,11 +75,14 @@ def texture(
     if not style:
         raise UsageError("no style is given; name a picture of a texture, or a texture network")
     width, height = _sides(size)
-    form = output_format(output)
+    form = picture_format(output)
+    blank = Picture(np.zeros((1, 1, 3), np.float32))
+    PictureWriter(blank, width, height, form, keep_profile=False, quality=quality).close()  # refuses before the work
+    check_outputs([output], [Path(split_weight(text)[0]) for text in style])
     network = _network(style[0])
     engine = engine or ("texture-net" if network else "gatys")
     chosen = chosen_options(engine, options, _ENGINES)
-    with RunDisplay(output.name, quiet=quiet) as display:
+    with RunDisplay(output.name, quiet=quiet) as display, folder_made(output.parent):
         started = time.monotonic()
         if isinstance(chosen, TextureOptions):
             strips = _optimized(style, width, height, chosen, tileable, display)
@@ -132,10 +137,12 @@ def _sides(size: str) -> tuple[int, int]:
     width, height = (int(side) for side in found.groups()) if found else (0, 0)
     if not (0 < width <= _LARGEST_SIDE and 0 < height <= _LARGEST_SIDE):
         raise UsageError(f"size is {size!r}; write WIDTHxHEIGHT in pixels, like 1024x512")
+    if width * height > (most := Limits().max_pixels):
+        raise UsageError(f"size {size} is {width * height:,} pixels, and at most {most:,} are painted; choose less")
     return width, height
 
 
 def _network(text: str) -> bool:
-    """Say whether ``text`` names a texture network."""
+    """Return whether ``text`` names a texture network."""
     path = Path(text)
     return (not path.exists() and text in bundled_networks("texture")) or path.is_dir() or path.suffix == ".safetensors"

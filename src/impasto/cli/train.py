@@ -1,4 +1,4 @@
-"""``impasto train``: train what impasto paints with."""
+"""``impasto train``: training of networks and descriptors."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ from impasto.options.training import CompactTrainingOptions
 
 _BATCHES_TO_FIT = 64
 _BATCHES_TO_MEASURE = 16
+_TITLES = {
+    "compact": "Compact descriptor: VGG19 at a quarter of its width",
+    "wide": "Wide descriptor: VGG19 with three to four eighths of its channels",
+}
 
 app = App(name="train", help="Train what impasto paints with.")
 app.command(train_classifier.app)
@@ -27,6 +31,7 @@ def compact(
     *,
     data: Annotated[list[Path], Parameter(negative="")],
     where: TrainingFlags,
+    start: Path | None = None,
     options: Annotated[CompactTrainingOptions | None, Parameter(name="*")] = None,
 ) -> None:
     """Train the compact descriptor: a narrow VGG19 that learns to see what VGG19 sees.
@@ -37,23 +42,36 @@ def compact(
     ----------
     data
         A folder of pictures; repeat it for several.
+    start
+        Weights of an earlier training of the same width to begin with, with new data for example.
     options
         Options of the training.
     """
     chosen = options or CompactTrainingOptions()
-    with training("compact", where) as display:
+    with training("compact", where, chosen) as (display, device):
         from impasto.descriptors.catalog import load_vgg
+        from impasto.descriptors.devices import placed
         from impasto.training import distillation
         from impasto.training.data import Crops, held_out_files
         from impasto.training.finish import recipe
         from impasto.training.processes import rank
         from impasto.training.saving import save_weights
+        from impasto.weights.safetensors_file import open_safetensors
 
+        earlier = None if start is None else open_safetensors(start)[1]
         seen, held_out = training_crops(data, chosen, chosen.seed), held_out_files(data)
-        teacher = load_vgg(chosen.descriptor, on_download=display.download)
-        student = distillation.Student(teacher)
-        task = distillation.Distillation(student, teacher, seen)
-        if not where.resume:
+        teacher = placed(load_vgg(chosen.descriptor, on_download=display.download), device)
+        student = placed(distillation.new_student(teacher, chosen.width), device)
+        task = distillation.Distillation(
+            student,
+            teacher,
+            seen,
+            kept=chosen.kept,
+            painted=chosen.painted,
+            folder=where.output / "targets",
+            start=earlier,
+        )
+        if not where.resume and start is None:
             display.note("choosing the teacher's channels; this takes a minute")
         learned = trained(task, chosen, where, display, [seen])
         if rank() > 0:
@@ -64,14 +82,14 @@ def compact(
         unseen = Crops(held_out, chosen.crop, chosen.batch, chosen.seed)
         scores = distillation.explained(learned, teacher, [unseen.at(step) for step in range(_BATCHES_TO_MEASURE)])
     save_weights(
-        where.output / "compact.safetensors",
+        where.output / f"{chosen.width}.safetensors",
         distillation.compact_tensors(learned),
         metadata={
             "mean": json.dumps(teacher.mean.flatten().tolist()),
             "std": json.dumps(teacher.std.flatten().tolist()),
         },
         card={
-            "title": "Compact descriptor: VGG19 at a quarter of its width",
+            "title": _TITLES[chosen.width],
             "recipe": recipe("compact", chosen),
             "data": {
                 "pictures": len(seen.files),
@@ -79,6 +97,7 @@ def compact(
                 "folders": [path.name for path in data],
             },
             "teacher": {"name": teacher.name, "sha256": teacher.identity},
+            **({"start": start.name} if start else {}),
             "explained variance": {layer: round(score, 4) for layer, score in scores.items()},
         },
     )

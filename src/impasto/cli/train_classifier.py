@@ -1,4 +1,4 @@
-"""``impasto train classifier``: a VGG network that learns from one's own pictures, to be used as a descriptor."""
+"""``impasto train classifier``: training of a VGG network on one's own pictures, to be used as a descriptor."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def classifier(
         Options of the training.
     """
     chosen = options or ClassifierTrainingOptions()
-    with training("classifier", where) as display:
+    with training("classifier", where, chosen) as (display, device):
         from impasto.training import processes
         from impasto.training.classifier_run import ClassifierRun
         from impasto.training.labelled import survey
@@ -53,7 +53,13 @@ def classifier(
         found = survey(data, on_file=display.counter("looking at pictures"))
         _report(found, output, display)
         run = ClassifierRun(
-            found, data, output, chosen, on_download=display.download, on_file=display.counter("packing")
+            found,
+            data,
+            output,
+            chosen,
+            device=device,
+            on_download=display.download,
+            on_file=display.counter("packing"),
         )
         result = run.train(display.step, resume=where.resume)
         if processes.rank() > 0:
@@ -65,7 +71,7 @@ def classifier(
 
 
 def _check_free(name: str) -> None:
-    """Refuse a name that is taken now, not after the training."""
+    """Refuse a name that is taken, before the training and not after it."""
     from impasto.weights.store import default_store
 
     store = default_store()

@@ -24,9 +24,11 @@ from impasto.options.training import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import torch
     from torch import Tensor
 
     from impasto.cli.console import RunDisplay
+    from impasto.descriptors.base import Descriptor
     from impasto.options.training import TrainingOptions
     from impasto.training.data import Crops
     from impasto.training.painting import PerceptualLosses
@@ -62,17 +64,20 @@ def conditional(
         Options of the training.
     """
     chosen = options or ConditionalTrainingOptions()
-    with training("conditional", where) as display:
+    with training("conditional", where, chosen) as (display, device):
         from impasto.descriptors.catalog import load_vgg
         from impasto.descriptors.compact import load_compact
+        from impasto.descriptors.devices import placed
         from impasto.networks.checkpoint import load_network
         from impasto.networks.conditional import ConditionalStylizer
         from impasto.training.stylizer import CONTENT_LAYER, ConditionalTraining
 
         pictures = _pictures(content, style, chosen, smallest_share=_SMALLEST_SHARE)
-        descriptor = load_compact(full=[CONTENT_LAYER])
-        judge = descriptor if chosen.judge == "compact" else load_vgg(chosen.judge, on_download=display.download)
-        network = ConditionalStylizer.seeing_with(descriptor, seed=chosen.seed)
+        descriptor = placed(load_compact(full=[CONTENT_LAYER]), device)
+        judge: Descriptor = descriptor
+        if chosen.judge != "compact":
+            judge = placed(load_vgg(chosen.judge, on_download=display.download), device)
+        network = placed(ConditionalStylizer.seeing_with(descriptor, seed=chosen.seed), device)
         if start is not None:
             network.load_state_dict(load_network(start, ConditionalStylizer).state_dict())
         contents, styles = pictures["content"], pictures["style"]
@@ -102,14 +107,16 @@ def transformer(
         Options of the training.
     """
     chosen = options or TransformerTrainingOptions()
-    with training("transformer", where) as display:
+    with training("transformer", where, chosen) as (display, device):
+        from impasto.descriptors.devices import placed
         from impasto.networks.transformer import STRIDE, TransformerNetwork
         from impasto.training.painting import PaintingTraining
 
         styles, shares = _style_images(style, chosen)
         contents = training_crops(content, chosen, chosen.seed)
         network = TransformerNetwork(width=chosen.width, blocks=chosen.blocks, norm=chosen.norm, seed=chosen.seed)
-        task = PaintingTraining(network, _losses(chosen, STRIDE, display), styles, shares, contents)
+        losses = _losses(chosen, STRIDE, display, device)
+        task = PaintingTraining(placed(network, device), losses, styles, shares, contents)
         train(
             task,
             chosen,
@@ -143,20 +150,21 @@ def texture(
         Options of the training.
     """
     chosen = options or TextureTrainingOptions()
-    with training("texture", where) as display:
+    with training("texture", where, chosen) as (display, device):
+        from impasto.descriptors.devices import placed
         from impasto.networks.texture import STRIDE, StylizingTextureNetwork, TextureNetwork
         from impasto.training.painting import PaintingTraining, TextureTraining
 
         styles, shares = _style_images(style, chosen)
-        losses, facts = _losses(chosen, STRIDE, display), _style_facts(style)
+        losses, facts = _losses(chosen, STRIDE, display, device), _style_facts(style)
         if content:
             contents = training_crops(content, chosen, chosen.seed)
-            painter = StylizingTextureNetwork(width=chosen.width, seed=chosen.seed)
+            painter = placed(StylizingTextureNetwork(width=chosen.width, seed=chosen.seed), device)
             painting = PaintingTraining(painter, losses, styles, shares, contents)
             title = "Texture network that paints in one style"
             train(painting, chosen, where, display, title, {"content": contents}, facts)
         else:
-            maker = TextureNetwork(width=chosen.width, seed=chosen.seed)
+            maker = placed(TextureNetwork(width=chosen.width, seed=chosen.seed), device)
             making = TextureTraining(
                 maker, losses, styles, shares, size=chosen.crop, batch=chosen.batch, seed=chosen.seed
             )
@@ -184,14 +192,15 @@ def adain(
         Options of the training.
     """
     chosen = options or EncodedTrainingOptions()
-    with training("adain", where) as display:
+    with training("adain", where, chosen) as (display, device):
         from impasto.descriptors.catalog import load_encoder
+        from impasto.descriptors.devices import placed
         from impasto.networks.adain import AdaINNetwork
         from impasto.training.encoded import AdaINTraining
 
         pictures = _pictures(content, style, chosen)
         network = AdaINNetwork(load_encoder(chosen.encoder, on_download=display.download), seed=chosen.seed)
-        task = AdaINTraining(network, pictures["content"], pictures["style"], chosen.loss_weights)
+        task = AdaINTraining(placed(network, device), pictures["content"], pictures["style"], chosen.loss_weights)
         train(task, chosen, where, display, "Decoder of adaptive instance normalisation", pictures)
 
 
@@ -216,14 +225,15 @@ def sanet(
         Options of the training.
     """
     chosen = options or SANetTrainingOptions()
-    with training("sanet", where) as display:
+    with training("sanet", where, chosen) as (display, device):
         from impasto.descriptors.catalog import load_encoder
+        from impasto.descriptors.devices import placed
         from impasto.networks.sanet import SANetwork
         from impasto.training.encoded import SANetTraining
 
         pictures = _pictures(content, style, chosen)
         network = SANetwork(load_encoder(chosen.encoder, on_download=display.download), seed=chosen.seed)
-        task = SANetTraining(network, pictures["content"], pictures["style"], chosen.loss_weights)
+        task = SANetTraining(placed(network, device), pictures["content"], pictures["style"], chosen.loss_weights)
         train(task, chosen, where, display, "Style-attentional network", pictures)
 
 
@@ -248,9 +258,10 @@ def cyclegan(
         Options of the training.
     """
     chosen = options or CycleGANTrainingOptions()
-    with training("cyclegan", where) as display:
+    with training("cyclegan", where, chosen) as (display, device):
         from impasto.descriptors.base import check_size
         from impasto.descriptors.catalog import load_descriptor
+        from impasto.descriptors.devices import placed
         from impasto.training.cyclegan import JUDGED_LAYERS, CycleNetworks, CycleTraining
         from impasto.training.finish import finish
 
@@ -269,7 +280,8 @@ def cyclegan(
             seed=chosen.seed,
             judge=judge,
         )
-        task = CycleTraining(networks, pictures["a"], pictures["b"], chosen.loss_weights, judge)
+        judge = judge and placed(judge, device)
+        task = CycleTraining(placed(networks, device), pictures["a"], pictures["b"], chosen.loss_weights, judge)
         both = trained(task, chosen, where, display, pictures.values())
         for name, network in (("a-to-b", both.to_b), ("b-to-a", both.to_a)):
             finish(
@@ -296,7 +308,7 @@ def _style_facts(style: Sequence[str]) -> dict[str, object]:
 
 
 def _style_images(texts: Sequence[str], options: OneStyleTrainingOptions) -> tuple[list[Tensor], list[float]]:
-    """Read the style images at the size at which they are seen, and their shares."""
+    """Return the style images, cropped and scaled for the training, and their shares."""
     from impasto.engines.base import mixture
     from impasto.training.data import at_short_side
 
@@ -305,12 +317,15 @@ def _style_images(texts: Sequence[str], options: OneStyleTrainingOptions) -> tup
     return images, mixture(styles)
 
 
-def _losses(options: OneStyleTrainingOptions, stride: int, display: RunDisplay) -> PerceptualLosses:
+def _losses(
+    options: OneStyleTrainingOptions, stride: int, display: RunDisplay, device: torch.device
+) -> PerceptualLosses:
     from impasto.descriptors.base import check_size
     from impasto.descriptors.catalog import load_descriptor
+    from impasto.descriptors.devices import placed
     from impasto.training.painting import PerceptualLosses
 
-    judge = load_descriptor(options.judge, on_download=display.download)
+    judge = placed(load_descriptor(options.judge, on_download=display.download), device)
     content, style = layer_weights(options.content_layers), layer_weights(options.style_layers)
     check_size(judge, options.crop, options.crop, [*content, *style], "crop")
     return PerceptualLosses(

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from cyclopts import Parameter
 
 from impasto.cli.console import RunDisplay
-from impasto.errors import needs_extra
+from impasto.errors import UsageError, needs_extra
+from impasto.optimization.memory.shortage import shortage_explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    import torch
     from torch import nn
 
     from impasto.networks.base import PaintingNetwork
@@ -57,19 +59,31 @@ def schedule(options: TrainingOptions) -> Schedule:
 
 
 @contextmanager
-def training(name: str, where: TrainingFlags) -> Iterator[RunDisplay]:
-    """Join the other processes, and show what happens."""
+def training(name: str, where: TrainingFlags, options: TrainingOptions) -> Iterator[tuple[RunDisplay, torch.device]]:
+    """Join the other processes of a training, and provide its display and its device.
+
+    Raises:
+        UsageError: the output folder holds a training, but ``where`` does not ask to resume it; or there is no such
+            device.
+    """
     with needs_extra(f"impasto train {name}", "torch"):
         from impasto.training import processes
+        from impasto.training.loop import holds_training
+    if not where.resume and holds_training(where.output):
+        raise UsageError(f"{where.output} holds a training; go on with it by --resume, or name another folder")
     where.output.mkdir(parents=True, exist_ok=True)
-    with processes.joined(), RunDisplay(name, quiet=where.quiet or processes.rank() > 0) as display:
-        yield display
+    with (
+        processes.joined(options.device) as device,
+        shortage_explained("this training", "choose device cpu"),
+        RunDisplay(name, quiet=where.quiet or processes.rank() > 0) as display,
+    ):
+        yield display, device
 
 
 def trained(
     task: Task[NetworkT], options: TrainingOptions, where: TrainingFlags, display: RunDisplay, data: Iterable[Crops]
 ) -> NetworkT:
-    """Train, and say which pictures could not be read."""
+    """Train, and report pictures that could not be read; return the network in evaluation mode."""
     from impasto.training.loop import Training
 
     network = Training(task, schedule(options), where.output, resume=where.resume).run(display.step)
@@ -88,7 +102,7 @@ def train(
     pictures: Mapping[str, Crops],
     facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Train a network that paints on ``pictures``, and write it, its card with ``facts`` and its graphs."""
+    """Train a painting network on ``pictures``; write its weights, its card with ``facts``, and its graphs."""
     from impasto.training.finish import finish
 
     network = trained(task, options, where, display, pictures.values())
@@ -98,10 +112,10 @@ def train(
 def training_crops(
     folders: Sequence[Path], options: TrainingOptions, seed: int, *, smallest_share: float = 0.5
 ) -> Crops:
-    """Return the crops of the pictures in ``folders`` that are trained on.
+    """Return crops of those pictures in ``folders`` that are used for training.
 
     Raises:
-        UsageError: there are none, or the batch cannot be divided among the processes.
+        UsageError: there are no pictures, or the batch cannot be divided among the processes.
     """
     from impasto.training.data import Crops, training_files
     from impasto.training.processes import check_batch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path  # noqa: TC003 - cyclopts reads the annotations
 from typing import Annotated
 
@@ -34,8 +35,12 @@ def worker(
         Which jobs to take; 'cpu' by default. Repeat it for several.
     """
     settings = service_settings("impasto worker", data_dir=data_dir, database=database, queues=queue or None)
-    from impasto.service import logs
+    from impasto.service import logs, wiring
     from impasto.service.supervisor import run_worker
 
     logs.set_up(settings.log_format)
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:  # everything is read-only except the data folder
+        wiring.keep_temporary_files(settings)
     run_worker(settings)

@@ -1,4 +1,4 @@
-"""Benchmark of the engines on this machine: seconds, memory and distances of whole commands, run in turn."""
+"""Benchmark of the engines on this machine: time, memory and distances of complete commands."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ class Figures:
     seconds: float
     """Time from the start of the command to its end, the median of the runs."""
     memory: int | None
-    """Peak resident memory of the command in bytes; None where the system does not report it."""
+    """Peak resident memory of the command in bytes; None if the system does not report it."""
     content: float | None
-    """Distance from the content, as `impasto compare` measures; None without PyTorch."""
+    """Distance from the content, as `impasto compare` measures it; None without PyTorch."""
     style: float | None
-    """Distance from the style, likewise."""
+    """Distance from the style, measured likewise."""
 
 
 def measure_engines(
@@ -69,19 +69,19 @@ def measure_engines(
     runs: int,
     on_run: Callable[[str], None],
 ) -> list[Figures]:
-    """Run each of ``engines`` at each of ``sizes`` in turn, and repeat this ``runs`` times.
+    """Run every engine at every size, and repeat this until each has ``runs`` runs.
 
     Args:
         content: the picture to paint.
         style: the style, as the command line names it.
-        looked_at: the same style, with a picture, to measure the distances.
+        looked_at: the same style with its picture, from which distances are measured.
         engines: names of the engines.
         sizes: long sides of the results in pixels.
         runs: number of runs; seconds are the median of the runs, memory is the maximum.
-        on_run: called after each run with a sentence.
+        on_run: called after each run with a sentence about it.
 
     Raises:
-        ImpastoError: a command failed; with what it said.
+        ImpastoError: a command failed; the message is that of the command.
     """
     cells = [(name, side) for side in sizes for name in engines]
     measured: dict[tuple[str, int], list[tuple[float, int | None]]] = {cell: [] for cell in cells}
@@ -112,10 +112,10 @@ def write_figures(figures: Sequence[Figures], runs: int, path: Path) -> None:
 
 
 def as_table(figures: Sequence[Figures]) -> str:
-    """Return ``figures`` as a Markdown table, beside those of the machine that impasto was released from."""
+    """Return ``figures`` as a Markdown table, with their seconds relative to those in the bundled ``bench.json``."""
     committed = _committed()
     lines = [
-        "| engine | size | seconds | of the committed | memory, MB | content | style |",
+        "| engine | size | seconds | times the released | memory, MB | content | style |",
         "|---|---|---|---|---|---|---|",
     ]
     for each in figures:
@@ -130,6 +130,11 @@ def as_table(figures: Sequence[Figures]) -> str:
             f"{each.style:.3f}" if each.style is not None else "–",
         ]
         lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        "Times the released: seconds here, divided by those of the machine that this version was measured on.",
+    ]
+    lines += ["Content, style: distances from the two pictures, as in `impasto compare`; 0 is the same."]
     return "\n".join(lines)
 
 
@@ -140,10 +145,10 @@ def _command(content: Path, style: str, engine: str, size: int, result: Path) ->
 
 
 def _timed(command: Sequence[str]) -> tuple[float, int | None]:
-    """Run ``command``; return its seconds and its largest resident memory in bytes.
+    """Run ``command``; return its time in seconds and its peak resident memory in bytes.
 
     Raises:
-        ImpastoError: it failed; with what it said.
+        ImpastoError: the command failed; the message is that of the command.
     """
     done = subprocess.run([sys.executable, "-c", _LAUNCHER, *command], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -158,7 +163,8 @@ def _measure(content: Path, style: Style) -> Callable[[Path], tuple[float | None
     if find_spec("torch") is None:
         return lambda result: (None, None)
     from impasto.comparison.compare import DistanceMeasure
-    from impasto.engines.descriptor import choose_device, load_descriptor_of
+    from impasto.descriptors.devices import choose_device
+    from impasto.engines.descriptor import load_descriptor_of
     from impasto.options import DescentOptions
 
     options = DescentOptions.parse({"precision": "float32"})
@@ -173,7 +179,7 @@ def _measure(content: Path, style: Style) -> Callable[[Path], tuple[float | None
 
 
 def _committed() -> dict[tuple[str, int], float]:
-    """Return the seconds of the machine that impasto was released from, by engine and size."""
+    """Return the seconds in the bundled ``bench.json``, by engine and size."""
     figures = json.loads(_COMMITTED.read_text())["figures"]
     return {(each["engine"], each["size"]): each["seconds"] for each in figures}
 

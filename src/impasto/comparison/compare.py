@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from impasto.descriptors.devices import choose_device
 from impasto.engines.catalog import ENGINES, create_engine
-from impasto.engines.descriptor import choose_device, load_descriptor_of
+from impasto.engines.descriptor import load_descriptor_of
 from impasto.engines.progress import as_part
 from impasto.engines.tensors import to_tensor
-from impasto.errors import ImpastoError, Interrupted
+from impasto.errors import ImpastoError, Interrupted, UsageError
+from impasto.images import Limits
 from impasto.images.scale import resize_pixels
 from impasto.losses.functional import content_distance
 from impasto.losses.objective import LayerLosses
@@ -42,7 +44,7 @@ class Result:
 
     variant: Variant
     picture: Picture | None = None
-    """None if it failed."""
+    """None if the variant failed."""
     losses: Mapping[str, float] = field(default_factory=dict)
     """Losses of the last step, with the weights of the variant."""
     distances: Mapping[str, float] = field(default_factory=dict)
@@ -51,7 +53,7 @@ class Result:
     error: str = ""
     """Reason of the failure."""
     peak_memory: int | None = None
-    """Peak memory in bytes of the process while it painted, including memory that it held before; None where the system
+    """Peak memory in bytes of the process while it painted, including memory that it held before; None if the system
     does not report it."""
 
 
@@ -64,7 +66,8 @@ def compare(
 ) -> Iterator[Result]:
     """Paint ``inputs`` with the options of each of ``variants``, and yield the results as they come.
 
-    A variant that fails yields a result that says why, and the next one is tried.
+    All engines are created once before the first picture, so that options which no engine takes cost no time. A
+    variant that fails later yields a result that says why, and the next one is tried.
 
     Args:
         inputs: the pictures.
@@ -73,8 +76,8 @@ def compare(
         load: loads a descriptor network; called once for all variants that share one.
 
     Raises:
-        UsageError: there is no such descriptor or device (of the first variant of engine 'gatys', or by default; its
-            descriptor is the measure).
+        UsageError: an engine does not take the options of a variant; a result would be too large; or there is no such
+            descriptor or device (of the first variant of engine 'gatys', or by default; its descriptor is the measure).
         WeightsError: its weights cannot be fetched or read.
         Interrupted: KeyboardInterrupt arrived; carries the best picture of the current variant.
     """
@@ -88,14 +91,23 @@ def compare(
     measure = DistanceMeasure(
         inputs, network(first.descriptor, "max", "float32", first.device), choose_device(first.device)
     )
+
+    def engine_of(variant: Variant) -> Engine:
+        options = variant.options
+        seen = network(*options.network_key) if isinstance(options, DescentOptions) else None
+        return create_engine(variant.engine, options, network=seen)
+
+    for variant in variants:
+        try:
+            Limits().check_result(inputs.content.width, inputs.content.height, variant.options.size)
+            engine_of(variant)
+        except UsageError as error:
+            raise UsageError(f"{variant.label}: {error}") from error
     steps = [variant.options.expected_steps for variant in variants]
     for index, variant in enumerate(variants):
-        options = variant.options
         part = as_part(on_step, variant.label, steps, index)
         try:
-            seen = network(*options.network_key) if isinstance(options, DescentOptions) else None
-            engine = create_engine(variant.engine, options, network=seen)
-            yield _paint(inputs, variant, engine, measure, part)
+            yield _paint(inputs, variant, engine_of(variant), measure, part)
         except Interrupted:
             raise
         except ImpastoError as error:
@@ -111,11 +123,11 @@ def _descent_options(variants: Sequence[Variant]) -> DescentOptions:
 
 
 class DistanceMeasure:
-    """Distances of pictures from a content image and from style images, the same measure for every engine.
+    """Distances of pictures from a content image and from style images, measured in the same way for every engine.
 
     Distances are measured at the size of the picture; equal pictures have distance 0. The content distance is the mean
-    squared difference of relu4_2, each channel scaled to mean 0 and variance 1. The style distance is the relative
-    squared distance of Gram matrices, mean over relu1_1 to relu5_1.
+    squared difference of relu4_2, with each channel scaled to mean 0 and variance 1. The style distance is the
+    relative squared distance of Gram matrices, averaged over relu1_1 to relu5_1.
     """
 
     def __init__(self, inputs: StylizeInputs, network: Descriptor, device: torch.device) -> None:
@@ -160,7 +172,7 @@ def _paint(
         on_step(step)
 
     if ENGINES[variant.engine].styles == "own":
-        inputs = replace(inputs, styles=())  # the network has its own
+        inputs = replace(inputs, styles=())  # the network has its own style
     started = time.monotonic()
     with PeakMemory() as memory:
         picture = engine.stylize(inputs, on_step=watch)

@@ -1,4 +1,4 @@
-"""A comparison as one self-contained HTML file, for phones and for screens, light and dark."""
+"""A comparison as one self-contained HTML file, for small and large screens, light and dark."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Entry:
     """One picture of the page, or the reason that it is missing."""
 
     file: str
-    """File name of the picture where pictures are written separately."""
+    """File name of the picture, if pictures are also written as files."""
     result: Result
     command: str
     """Command that makes the picture again."""
@@ -77,10 +77,10 @@ def comparison_page(page: Page) -> str:
 <div class="pictures">{inputs}</div>
 {"".join(map(_row, page.rows))}
 <h2>Numbers</h2>
-<p>Losses are those of the last step and contain the weights of each picture. The distances do not: they are measured in
-the same way for all pictures, 0 is the same. Content: mean squared difference of relu4_2, each channel scaled to mean 0
-and variance 1. Style: squared distance of Gram matrices relative to those of the style image, mean over relu1_1 to
-relu5_1. Memory: the peak of the process while it painted, with what it held before.</p>
+<p>Losses are those of the last step, multiplied by the weights of each picture. Distances contain no weights: they are
+measured in the same way for all pictures, and 0 means equal. Content: mean squared difference of relu4_2, with each
+channel scaled to mean 0 and variance 1. Style: squared distance of Gram matrices relative to those of the style image,
+averaged over relu1_1 to relu5_1. Memory: the peak of the process while it painted, including what it held before.</p>
 <div class="scroll">{_table(page.entries)}</div>
 <h2>Commands</h2>
 {"".join(_command(entry) for entry in page.entries)}
@@ -112,7 +112,15 @@ def _figure(picture: Picture, caption: str) -> str:
 
 def _table(entries: list[Entry]) -> str:
     names = list(dict.fromkeys(name for entry in entries for name in entry.result.losses))
-    heads = ["", "options", "content distance", "style distance", *(f"{name} loss" for name in names), "seconds", "MiB"]
+    heads = [
+        "",
+        "options",
+        "content distance",
+        "style distance",
+        *(f"{name} loss, weighted" for name in names),
+        "seconds",
+        "MiB",
+    ]
     lines = []
     for entry in entries:
         result = entry.result

@@ -1,7 +1,7 @@
-"""Reconstructions of an image from single layers: Gatys, Ecker and Bethge (2016), figure 1.
+"""Reconstructions of an image from layers of a descriptor network: Gatys, Ecker and Bethge (2016), figure 1.
 
-Each picture starts as white noise. It is optimised until the descriptor network's response to it matches that to the
-image: the activations of one layer (content), or only the statistics of activations on some layers (style).
+Each picture starts as white noise. It is optimised until it matches the image: in the activations of one layer
+(content), or only in the statistics of several layers (style).
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from impasto.descriptors.base import check_size
-from impasto.engines.descriptor import choose_device, load_descriptor_of
+from impasto.descriptors.devices import choose_device
+from impasto.engines.descriptor import load_descriptor_of
 from impasto.engines.initialization import initial_pixels
 from impasto.engines.progress import as_part
 from impasto.engines.tensors import to_tensor
@@ -41,13 +42,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """A picture whose activations on some layers match those of the image."""
+    """A picture reconstructed from the activations (content) or the statistics (style) of ``layers``."""
 
     kind: Literal["content", "style"]
     layers: tuple[str, ...]
     picture: Picture
     losses: Mapping[str, float] = field(default_factory=dict)
-    """Weighted losses of the last step; the first name is ``kind``."""
+    """Weighted losses of the last step; the first key is ``kind``."""
     seconds: float = 0.0
 
 
@@ -62,20 +63,20 @@ def reconstruct(
 
     Args:
         image: the image to reconstruct; transparency is ignored.
-        options: the options of the method.
+        options: layers, size, steps, optimizer, descriptor and device.
         on_step: called after every step with the progress over all pictures; an exception from it stops the run.
         load: loads the descriptor network.
 
     Raises:
         UsageError: there is no such descriptor, layer or device.
         ImageSizeError: ``options.size`` is too small for the layers.
-        Interrupted: KeyboardInterrupt arrived.
+        Interrupted: the user stopped the run with Ctrl-C.
     """
     descriptor = load(options)
     width, height = fit_size(image.width, image.height, options.size)
     content, style = layer_names(options.content), layer_names(options.style)
     check_size(descriptor, width, height, [*content, *style])
-    pixels = resize_pixels(image.pixels, height, width)
+    pixels = resize_pixels(image.over_white, height, width)
     wanted: list[tuple[Literal["content", "style"], tuple[str, ...]]] = []
     wanted += [("style", tuple(style[: depth + 1])) for depth in range(len(style))]
     wanted += [("content", (layer,)) for layer in content]
@@ -126,10 +127,11 @@ def _reconstruct(
 
 
 def _tv_weight(descriptor: Descriptor, layers: tuple[str, ...], options: ReconstructOptions) -> float:
-    """Weight of total variation, in proportion to the pixels that one activation of the deepest layer stands for.
+    """Return the weight of the total variation.
 
-    The layer does not determine these pixels, so they would stay noise. Differs from Gatys et al. (2016), who do not
-    use total variation.
+    It grows with the area in pixels per position of the deepest layer, and equals ``options.tv_weight`` at 16 x 16.
+    Deep layers do not determine single pixels, so noise would remain without it. Differs from Gatys et al. (2016), who
+    do not use total variation.
     """
     pixels_per_position = max(descriptor.minimum_size(layer) // 2 for layer in layers) ** 2
     return options.tv_weight * pixels_per_position / 256

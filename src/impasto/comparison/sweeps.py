@@ -1,4 +1,4 @@
-"""Options that a comparison varies, with their values and all combinations of these."""
+"""The options that a comparison varies, their values, and all combinations of these."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A comparison in a file."""
+    """A comparison that was read from a file."""
 
     sweeps: tuple[Sweep, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -98,11 +98,13 @@ def engine_sweep(text: str) -> Sweep:
         if not name:
             raise UsageError(f"engine {text!r} lacks a name; write ENGINE[:NETWORK],...")
         choices.append((name, network or None))
+    if not any(network for _, network in choices):
+        return Sweep(("engine",), tuple((name,) for name, _ in choices))
     return Sweep(("engine", "network"), tuple(choices))
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read a TOML file of ``title``, ``note``, a table ``[options]`` and any number of ``[[sweep]]``.
+    """Read a TOML file with ``title``, ``note``, a table ``[options]`` and any number of ``[[sweep]]``.
 
     Each ``[[sweep]]`` has lists of values by option; the options of one ``[[sweep]]`` change together.
 
@@ -133,11 +135,11 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def combine(sweeps: Sequence[Sweep], base: Mapping[str, Any]) -> list[list[Variant]]:
-    """Combine every choice with every other: the first sweep gives the columns, all others together give the rows.
+    """Combine the choices of all sweeps: the first sweep gives the columns, all others together give the rows.
 
     Args:
         sweeps: at least one; 'engine' counts as an option, whose default is 'gatys'.
-        base: values by option that all pictures share; engines that lack an option ignore it. A sweep of the same
+        base: values that all pictures share, by option; engines that lack an option ignore it. A sweep of the same
             option takes precedence.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The protocol of descriptor networks, and the names of layers."""
+"""The protocol of descriptor networks, and the check that a picture is large enough for their layers."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Sight(Protocol):
 
 
 class Descriptor(Sight, Protocol):
-    """A frozen feature network: images in, activations by layer name out. It has no state but its weights."""
+    """A frozen feature network. It maps images to activations by layer name, and has no state except its weights."""
 
     @property
     def layers(self) -> tuple[str, ...]:
         """All available layers, from shallow to deep."""
 
     def forward(self, image: torch.Tensor, layers: Iterable[str]) -> Features:
-        """Compute ``layers`` for ``image`` (N, 3, H, W), sRGB in [0, 1]; deeper layers are not computed."""
+        """Compute ``layers`` of ``image`` (N, 3, H, W), sRGB in [0, 1]. Deeper layers are not computed."""
 
 
 def check_size(descriptor: Sight, width: int, height: int, layers: Iterable[str], what: str = "image") -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impasto.descriptors.compact import CompactDescriptor, load_compact
+from impasto.descriptors.compact import CompactDescriptor, find_compact, load_compact
 from impasto.descriptors.vgg import VGG, Pooling
 from impasto.errors import DownloadError, UsageError
 from impasto.weights.formats import read_weights
@@ -30,11 +30,11 @@ def load_vgg(
         name: a name from ``impasto models list``, or the path of a weights file in any supported format.
         pooling: 'max' or 'average'.
         precision: precision of the convolutions.
-        on_download: called with bytes done and in all if the weights have to be fetched first.
+        on_download: called with bytes received and bytes in total if the weights have to be downloaded.
 
     Raises:
-        UnknownNameError: neither stored nor known, and no file of that name.
-        UsageError: there is no such file.
+        UnknownNameError: ``name`` is neither stored nor known, and there is no file of that name.
+        UsageError: ``name`` is a path with a folder, and there is no such file.
         WeightsError: the weights cannot be fetched or read.
     """
     path = Path(name)
@@ -57,10 +57,10 @@ def load_vgg(
 
 
 def load_encoder(name: str, *, on_download: Callable[[int, int | None], None] | None = None) -> VGG:
-    """Build the VGG network of the descriptor ``name``; for 'compact', the narrow network without its maps.
+    """Build the VGG network of the descriptor ``name``; for a compact one, the narrow network without its maps.
 
     Raises:
-        UnknownNameError: neither bundled, stored nor known, and no file of that name.
+        UnknownNameError: ``name`` is neither bundled, stored nor known, and there is no file of that name.
         WeightsError: the weights cannot be fetched or read.
     """
     found = load_descriptor(name, on_download=on_download)
@@ -77,18 +77,21 @@ def load_descriptor(
     """Build the descriptor network ``name``.
 
     Args:
-        name: 'auto', 'compact', or a name for `load_vgg`. 'auto' is VGG19, or the compact descriptor if VGG19 is not
-            stored and cannot be fetched.
+        name: 'auto', 'compact', the path of a file that ``impasto train compact`` wrote, or a name for `load_vgg`.
+            'auto' is VGG19, or the compact descriptor if VGG19 is not stored and cannot be fetched. A download that was
+            waited for in vain is not tried again for an hour.
         pooling: 'max' or 'average'.
         precision: precision of the convolutions.
-        on_download: called with bytes done and in all if the weights have to be fetched first.
+        on_download: called with bytes received and bytes in total if the weights have to be downloaded.
 
     Raises:
-        UnknownNameError: neither bundled, stored nor known, and no file of that name.
+        UnknownNameError: ``name`` is neither bundled, stored nor known, and there is no file of that name.
         WeightsError: the weights cannot be fetched or read.
     """
-    if name == "compact":
-        return load_compact(pooling=pooling, precision=precision)
+    if name == "auto" and default_store().waits_in_vain("vgg19"):
+        name = "compact"
+    if weights := find_compact(name):
+        return load_compact(weights, pooling=pooling, precision=precision)
     try:
         wanted = "vgg19" if name == "auto" else name
         return load_vgg(wanted, pooling=pooling, precision=precision, on_download=on_download)

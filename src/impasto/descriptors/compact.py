@@ -1,10 +1,12 @@
-"""The compact descriptor: a quarter of VGG19's width, trained by this project to predict VGG19's activations."""
+"""The compact descriptor: a network about a quarter as wide as VGG19.
+
+This project trained it to predict the activations of VGG19.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -14,7 +16,8 @@ from torch import Tensor, nn
 
 from impasto.descriptors.vgg import VGG, Pooling
 from impasto.errors import UnknownNameError
-from impasto.weights.safetensors_file import open_safetensors
+from impasto.weights.location import BUNDLED_DESCRIPTORS, SUFFIX
+from impasto.weights.safetensors_file import open_safetensors, tensor_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from impasto.descriptors.convolution import Precision
     from impasto.types import Features
 
-# A quarter of VGG19's widths, and more in some early layers, where the cost is low and all style features begin.
+# A quarter of VGG19's widths, and more in some early layers, which cost little and feed all others.
 COMPACT_WIDTHS: Mapping[str, int] = MappingProxyType(
     {
         **{"conv1_1": 32, "conv1_2": 16, "conv2_1": 40, "conv2_2": 32},
@@ -30,19 +33,27 @@ COMPACT_WIDTHS: Mapping[str, int] = MappingProxyType(
         **{"conv4_1": 128, "conv4_2": 128, "conv4_3": 128, "conv4_4": 128, "conv5_1": 128},
     }
 )
-BUNDLED = Path(str(files("impasto.bundled"))) / "descriptors" / "compact" / "compact.safetensors"
+# The early layers, at the highest resolution, take most of the time, so relu1_2 and relu2_2 stay narrow.
+WIDE_WIDTHS: Mapping[str, int] = MappingProxyType(
+    {
+        **{"conv1_1": 32, "conv1_2": 24, "conv2_1": 64, "conv2_2": 48},
+        **{"conv3_1": 128, "conv3_2": 112, "conv3_3": 112, "conv3_4": 112},
+        **{"conv4_1": 224, "conv4_2": 224, "conv4_3": 224, "conv4_4": 224, "conv5_1": 256},
+    }
+)
+BUNDLED = BUNDLED_DESCRIPTORS / "compact" / "compact.safetensors"
 COMPACT_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
 
 
 class CompactDescriptor(nn.Module):
-    """A narrow VGG19 whose activations are mapped so that distances are those in VGG19's own space.
+    """A narrow VGG19 with maps to the activations of the full VGG19.
 
     Attributes:
         narrow: the network before the maps.
 
-    Each layer has a head, an affine map that predicts VGG19's activations (`impasto.training.distillation`). Squared
-    errors and distances of Gram matrices are invariant to rotations. So the prediction is rotated into as few channels
-    as it has dimensions (`shortest_map`). This is cheaper and does not change losses or the meaning of their weights.
+    Each layer has a head, an affine map that predicts VGG19's activations (`impasto.training.distillation`). A
+    rotation of the channels changes neither squared errors nor distances between Gram matrices. Predictions are
+    therefore rotated into as few channels as possible (`shortest_map`), which saves time and leaves losses as they are.
     """
 
     def __init__(
@@ -51,6 +62,7 @@ class CompactDescriptor(nn.Module):
         *,
         mean: Sequence[float],
         std: Sequence[float],
+        name: str = "compact",
         identity: str = "",
         pooling: Pooling = "max",
         precision: Precision = "float32",
@@ -61,18 +73,21 @@ class CompactDescriptor(nn.Module):
         Args:
             tensors: ``convB_I.weight``, ``convB_I.bias`` of the narrow network, ``head.LAYER.weight`` (D, C, 1, 1) and
                 ``head.LAYER.bias`` (D), where D is VGG19's width.
-            mean: of R, G, B in [0, 1].
-            std: of R, G, B in [0, 1].
+            mean: mean of R, G and B, on the scale [0, 1].
+            std: standard deviation of R, G and B, on the same scale.
+            name: name as written into results.
             identity: sha256 of the weights, as written into results.
             pooling: pooling of the narrow network, which was trained with 'max'.
             precision: precision of the convolutions.
-            full: layers to return in VGG19's own channels.
+            full: layers whose activations are returned in VGG19's own channels.
         """
         super().__init__()
-        self.name = "compact"
+        self.name = name
         self.identity = identity
         self.layers = COMPACT_LAYERS
-        self.narrow = VGG("vgg19", tensors, mean=mean, std=std, pooling=pooling, precision=precision)
+        self.narrow = VGG(
+            "vgg19", tensors, mean=mean, std=std, name=name, identity=identity, pooling=pooling, precision=precision
+        )
         self._heads = nn.ModuleDict()
         for layer in self.layers:
             weight, bias = tensors[f"head.{layer}.weight"].float(), tensors[f"head.{layer}.bias"].float()
@@ -96,7 +111,7 @@ class CompactDescriptor(nn.Module):
         """Smallest height and width in pixels for which ``layer`` has 2x2 positions.
 
         Raises:
-            UnknownNameError: a layer without a map.
+            UnknownNameError: ``layer`` has no map.
         """
         self._check(layer)
         return self.narrow.minimum_size(layer)
@@ -110,7 +125,7 @@ class CompactDescriptor(nn.Module):
         """Compute activations: see `impasto.descriptors.base.Descriptor`.
 
         Raises:
-            UnknownNameError: a layer without a map.
+            UnknownNameError: one of ``layers`` has no map.
             ImageSizeError: ``image`` is too small for the deepest layer.
         """
         wanted = list(layers)
@@ -125,11 +140,11 @@ class CompactDescriptor(nn.Module):
 
 
 def shortest_map(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """Rotate the outputs of an affine map into as few channels as its input has, plus one.
+    """Rotate the outputs of an affine map of C channels into C + 1 channels.
 
-    The map is ``A f + b`` with ``[A b] = Q R``, where the columns of Q are orthonormal. Then
-    ``|A d + b e| = |R [d; e]|`` for every difference ``[d; e]`` of augmented inputs. The same holds for differences of
-    Gram matrices, so R suffices.
+    The map is ``A f + b`` and ``[A b] = Q R``, where the columns of Q are orthonormal. Then
+    ``|A d + b e| = |R [d; e]|`` for all d and e, so R can replace the map without a change of distances between
+    activations. Distances between Gram matrices do not change either.
 
     Args:
         weight: (D, C, 1, 1) with D > C.
@@ -143,23 +158,36 @@ def shortest_map(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     return triangle[:, :-1, None, None].contiguous(), triangle[:, -1].contiguous()
 
 
+def find_compact(name: str) -> Path | None:
+    """Return the weights of a compact descriptor with maps to VGG19's layers; None if ``name`` is that of another file.
+
+    ``name`` is that of a bundled one, or the path of a file that ``impasto train compact`` wrote.
+    """
+    path = Path(name)
+    if path.name == name and not path.suffix:
+        path = BUNDLED_DESCRIPTORS / name / f"{name}{SUFFIX}"
+    return path if path.is_file() and f"head.{COMPACT_LAYERS[0]}.weight" in tensor_names(path) else None
+
+
 def load_compact(
+    weights: Path = BUNDLED,
     *,
     pooling: Pooling = "max",
     precision: Precision = "float32",
     full: Iterable[str] = (),
 ) -> CompactDescriptor:
-    """Load the bundled weights.
+    """Load ``weights``, by default those of the bundled descriptor 'compact'.
 
     Raises:
         WeightsFormatError: the file is damaged.
     """
-    metadata, tensors = open_safetensors(BUNDLED)
+    metadata, tensors = open_safetensors(weights)
     return CompactDescriptor(
         tensors,
         mean=json.loads(metadata["mean"]),
         std=json.loads(metadata["std"]),
-        identity=hashlib.sha256(BUNDLED.read_bytes()).hexdigest(),
+        name=weights.stem,
+        identity=hashlib.sha256(weights.read_bytes()).hexdigest(),
         pooling=pooling,
         precision=precision,
         full=full,

@@ -1,8 +1,8 @@
-"""3x3 convolution with frozen weights, by the fastest kernel of this processor.
+"""3x3 convolution with frozen weights, by the fastest kernel available on this processor.
 
-An optimisation spends nearly all its time in these convolutions and needs no gradient for the weights. So the backward
-pass with respect to the input is itself a plain convolution, with the filters turned by 180 degrees and the channels
-exchanged. Both directions may use kernels that exist for inference only.
+An optimisation spends nearly all its time in these convolutions and needs no gradient for the weights. The gradient for
+the input is a convolution with the filters turned by 180 degrees and the channels exchanged, so both passes can use
+kernels for inference.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from torch import Tensor, nn
 Precision = Literal["float32", "bfloat16"]
 Edges = Literal["zeros", "replicate"]
 
-# Winograd transforms its filters at each call; below these sizes that costs more than it saves.
+# The Winograd kernels transform the filters at each call. Below these sizes, that costs more than it saves.
 # Measured: benchmarks/RESULTS.md, "Convolution kernels".
 _WINOGRAD_MIN_CHANNELS = 16
 _WINOGRAD_MIN_POSITIONS = 40 * 40
 
 
 def native_precision(device: torch.device) -> Precision:
-    """Return 'bfloat16' where the device computes convolutions in it natively, else 'float32'."""
+    """Return 'bfloat16' if ``device`` computes with bfloat16 natively, else 'float32'."""
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     if device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()):
@@ -32,10 +32,10 @@ def native_precision(device: torch.device) -> Precision:
 
 
 class _WinogradConvolution(torch.autograd.Function):
-    """Zero-padded 3x3 convolution through NNPACK's Winograd kernels, in both directions.
+    """Zero-padded 3x3 convolution that uses NNPACK's Winograd kernels in the forward and the backward pass.
 
-    PyTorch wraps NNPACK's forward pass only; its own backward falls back to direct convolution, which is more
-    than twice as slow here.
+    PyTorch uses NNPACK for the forward pass only. Its backward pass is a direct convolution, which takes more than
+    twice as long.
     """
 
     @staticmethod
@@ -85,11 +85,11 @@ class FrozenConvolution(nn.Module):
         if self._edges == "replicate":
             return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), self.weight, self.bias)
         positions = x.shape[2] * x.shape[3]
-        # Exported networks are run by other runtimes, which have their own kernels.
-        winograd = self.weight_backward is not None and not torch.compiler.is_exporting()
+        # NNPACK computes on the CPU only. Exported networks are run by other runtimes, which have their own kernels.
+        winograd = self.weight_backward is not None and x.device.type == "cpu" and not torch.compiler.is_exporting()
         winograd = winograd and not torch.is_autocast_enabled(x.device.type)
         if winograd and positions >= _WINOGRAD_MIN_POSITIONS:
-            convolved: Tensor = _WinogradConvolution.apply(  # type: ignore[no-untyped-call]  # PyTorch has none for apply
+            convolved: Tensor = _WinogradConvolution.apply(  # type: ignore[no-untyped-call]  # apply is not annotated
                 x, self.weight, self.weight_backward, self.bias
             )
             return convolved

@@ -16,17 +16,18 @@ if TYPE_CHECKING:
     from impasto.descriptors.convolution import FrozenConvolution
     from impasto.types import Features
 
-_FAINTEST = 0.01  # of the layer's mean activation
+_FAINTEST = 0.25  # smallest divisor of a filter, relative to the mean activation of its layer
 
 
 def rescale_activations(network: VGG, images: Sequence[Tensor]) -> VGG:
-    """Build a network whose rectified filters have mean 1 over ``images`` and positions.
+    """Build a network in which the mean activation of each filter over ``images`` and positions is 1.
 
     Gatys et al. (2016), section 2: each filter is divided by its mean activation, and the weights of the next layer for
-    this channel are multiplied by it. With ReLU and pooling, this changes only the scale of each channel. It makes the
-    weights of losses comparable between layers and between networks. Differs from the paper in two points. The images
-    are ``images``, each (1, 3, H, W), in place of ImageNet's validation set. The divisor of a filter with a low mean
-    activation is at least 1/100 of its layer's mean.
+    this channel are multiplied by it. This changes nothing but the scale of each channel, and makes the weights of
+    losses comparable between layers and between networks. Differs from the paper in two points. Means are taken over
+    ``images``, each (1, 3, H, W), in place of ImageNet's validation set. And divisors are at least a quarter of the
+    layer's mean activation, as filters that hardly respond to two small pictures would outweigh all others: in the
+    losses of Gram matrices, a factor counts to the fourth power.
     """
     layers = [layer for layer in network.layers if layer.startswith("relu")]
     with torch.no_grad():

@@ -11,7 +11,7 @@ _FLOOR = 1e-6
 def mean_and_std(features: Tensor) -> Tensor:
     """Mean and standard deviation of each channel of ``features`` (N, C, H, W): (N, 2, C), float32.
 
-    Huang and Belongie (2017), eq. 5. The small constant keeps the gradient of the root finite where a channel is flat.
+    Huang and Belongie (2017), eq. 5. A small constant keeps the gradient of the root finite if a channel is constant.
     """
     variance, mean = torch.var_mean(features.float(), dim=(2, 3), correction=0)
     return torch.stack([mean, (variance + _FLOOR).sqrt()], dim=1)
@@ -24,6 +24,6 @@ def sums_of_powers(features: Tensor) -> Tensor:
 
 
 def mean_and_std_of(sums: Tensor, positions: int) -> Tensor:
-    """Return `mean_and_std` given the `sums_of_powers`, (N, 2, C), over all ``positions``."""
+    """Compute `mean_and_std` from ``sums`` (N, 2, C), which are `sums_of_powers` over this number of ``positions``."""
     mean, square = (sums / positions).unbind(1)
     return torch.stack([mean, ((square - mean.square()).clamp_min(0) + _FLOOR).sqrt()], dim=1)

@@ -1,4 +1,4 @@
-"""VGG16 and VGG19 (Simonyan and Zisserman 2014) as descriptor networks, by the field's layer names."""
+"""VGG16 and VGG19 (Simonyan and Zisserman 2014) as descriptor networks with the usual names of layers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Pooling = Literal["max", "average"]
 
 
 def layer_names(architecture: str) -> tuple[str, ...]:
-    """List ``conv1_1, relu1_1, conv1_2, relu1_2, pool1, conv2_1, ...`` of 'vgg16' or 'vgg19'."""
+    """Return the layers of 'vgg16' or 'vgg19': ``conv1_1, relu1_1, conv1_2, relu1_2, pool1, conv2_1, ...``."""
     names = []
     for block, convolutions in enumerate(CONVOLUTIONS_PER_BLOCK[architecture], start=1):
         for index in range(1, convolutions + 1):
@@ -56,13 +56,13 @@ class VGG(nn.Module):
 
         Args:
             architecture: 'vgg16' or 'vgg19'.
-            tensors: ``convB_I.weight`` (C_out, C_in, 3, 3) and ``convB_I.bias`` (C_out), for RGB input. The layers end
-                at the last convolution that is given.
-            mean: of R, G, B in [0, 1].
-            std: of R, G, B in [0, 1].
+            tensors: ``convB_I.weight`` (C_out, C_in, 3, 3) and ``convB_I.bias`` (C_out), for RGB input. The network
+                ends before the first convolution that is missing.
+            mean: mean of R, G and B, on the scale [0, 1].
+            std: standard deviation of R, G and B, on the same scale.
             name: name as written into results; by default, the architecture.
             identity: sha256 of the weights, as written into results.
-            pooling: Gatys et al. (2016), section 2, prefer 'average'; the networks were trained with 'max'.
+            pooling: the networks were trained with 'max'; Gatys et al. (2016), section 2, prefer 'average'.
             precision: precision of the convolutions and of the stored weights.
 
         Raises:
@@ -88,8 +88,8 @@ class VGG(nn.Module):
                 if f"{layer}.weight" not in tensors:
                     break
                 weight, bias = tensors[f"{layer}.weight"].float(), tensors[f"{layer}.bias"].float()
-                # Differs from the trained network: zero padding looks like a line at the edge of the picture, which
-                # style transfer paints as a frame.
+                # Differs from the trained network, which pads with zeros. Zeros act like a line along the edges of
+                # the picture, and style transfer would paint a frame.
                 edges: Edges = "replicate" if layer == "conv1_1" else "zeros"
                 self.convolutions[layer] = FrozenConvolution(weight, bias, precision, edges)
             available.append(layer)
@@ -98,7 +98,7 @@ class VGG(nn.Module):
         self.layers = tuple(available)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the weights and biases of the convolutions, as the constructor takes them, in float32."""
+        """Return the weights and biases of the convolutions, in the form that the constructor takes, in float32."""
         return {
             f"{name}.{part}": module.get_buffer(part).float().contiguous()
             for name, module in self.convolutions.items()
@@ -131,7 +131,7 @@ class VGG(nn.Module):
             Each layer's activations, (N, C, H / 2^p, W / 2^p) after p poolings, in the precision of the network.
 
         Raises:
-            UnknownNameError: a layer that this network does not have.
+            UnknownNameError: this network does not have one of ``layers``.
             ImageSizeError: ``image`` is too small for the deepest layer.
         """
         wanted = set(layers)
@@ -145,7 +145,7 @@ class VGG(nn.Module):
             if layer.startswith("conv"):
                 x = self.convolutions[layer](x)
             elif layer.startswith("relu"):
-                # In-place rectification halves the memory; it is not possible if the input was requested, too.
+                # In-place ReLU halves the memory. It would overwrite the output of a convolution that was requested.
                 x = F.relu(x, inplace=layer.replace("relu", "conv") not in wanted)
             else:
                 x = F.max_pool2d(x, 2) if self.pooling == "max" else F.avg_pool2d(x, 2)
@@ -154,7 +154,7 @@ class VGG(nn.Module):
         return features
 
     def _depth(self, layers: Iterable[str]) -> int:
-        """Number of ``self.layers`` that have to be computed for ``layers``."""
+        """Return how many of ``self.layers`` have to be computed for ``layers``."""
         for layer in layers:
             if layer not in self.layers:
                 raise UnknownNameError(f"layer of {self.name}", layer, self.layers)

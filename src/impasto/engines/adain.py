@@ -1,4 +1,4 @@
-"""The engine 'adain': any style by means and standard deviations of activations (Huang and Belongie 2017)."""
+"""The engine 'adain', which matches means and standard deviations of activations (Huang and Belongie 2017)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impasto.engines.feedforward import AnyStyleEngine, from_batch, to_batch
+from impasto.engines.any_style import AnyStyleEngine, with_mirrored_edges
+from impasto.engines.feedforward import from_batch, to_batch
 
 if TYPE_CHECKING:
     from impasto.engines.base import StylizeInputs
@@ -40,9 +41,9 @@ class AdaINEngine(AnyStyleEngine):
                     tile = to_batch(content, self._stride)
                     return from_batch(graphs.run("render", tile=tile, affine=affine)["painted"], content)
 
-                return paint
+                return with_mirrored_edges(paint)
 
-            # Section 6.4 mixes the activations with the content's. Mixing the means and deviations has the same result.
+            # Section 6.4 mixes the activations with the content's. Mixing means and deviations has the same result.
             return self._towards_content(painted_with(own + strength * (mixed - own)), painted_with(own))
 
         return painter

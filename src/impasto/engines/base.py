@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from impasto.errors import UsageError
-from impasto.images.color import visible_colors
 from impasto.types import Picture
 
 if TYPE_CHECKING:
@@ -21,22 +20,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Style:
-    """A style image, or a style of the gallery, and its share in the mixture."""
+    """A style image, or a style of the gallery, with its weight in the mixture."""
 
     source: Picture | GalleryStyle
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse a weight that is not positive.
+        """Refuse a weight that is not positive and finite.
 
         Raises:
-            UsageError: it is not positive.
+            UsageError: the weight is not positive and finite.
         """
         check_weight(self.weight)
 
     @property
     def picture(self) -> Picture:
-        """The style image, without transparency. For a style of the gallery, this is the picture in its file.
+        """The style image over white, so that no colour counts that nobody sees.
+
+        For a style of the gallery, this is the picture in its file.
 
         Raises:
             UsageError: this is a style of the gallery whose file has no picture.
@@ -45,7 +46,7 @@ class Style:
         self.require_picture()
         picture = self.source if isinstance(self.source, Picture) else self.source.picture
         assert picture is not None
-        return visible_colors(picture)
+        return Picture(picture.over_white)
 
     def require_picture(self) -> None:
         """Refuse a style of the gallery whose file has no picture.
@@ -62,7 +63,7 @@ class Style:
 
 @dataclass(frozen=True)
 class StylizeInputs:
-    """A content image and its style images. There are no style images if the engine's network has its own style."""
+    """A content image and the styles to paint it in. There are no styles if the engine's network has its own style."""
 
     content: LazyPicture
     styles: tuple[Style, ...]
@@ -96,10 +97,10 @@ class Weighted(Protocol):
 
 
 def check_weight(weight: float) -> None:
-    """Refuse a style weight that is not positive.
+    """Refuse a style weight that is not positive and finite.
 
     Raises:
-        UsageError: it is not positive.
+        UsageError: the weight is not positive and finite.
     """
     if not 0 < weight < float("inf"):
         raise UsageError(f"style weight is {weight:g}; it must be positive")
@@ -144,7 +145,7 @@ class Forecast:
 
 
 class Stylize(Protocol):
-    """The method `Engine.stylize` of an engine."""
+    """The type of `Engine.stylize`."""
 
     def __call__(self, inputs: StylizeInputs, *, on_step: OnStep, checkpoint: Checkpoint | None = None) -> Picture:
         """See `Engine.stylize`."""
@@ -163,20 +164,22 @@ class Engine(Protocol):
         """Paint ``inputs.content`` in the style of ``inputs.styles``.
 
         Args:
-            inputs: what to paint.
+            inputs: the content, the styles and the masks.
             on_step: called after every step; an exception from it stops the run.
-            checkpoint: the file for the state of the run, which also says if the run continues from it.
+            checkpoint: the file in which the state of the run is saved, and from which the run may continue.
 
         Returns:
             The stylized image: size, alpha, bit depth, profile and format are those of the content image unless the
             options say otherwise.
 
         Raises:
-            Interrupted: KeyboardInterrupt arrived; carries the best picture so far.
+            Interrupted: the user stopped the run with Ctrl-C. The error carries the best picture so far.
         """
 
     def forecast(self, inputs: StylizeInputs, folder: Path) -> Forecast:
-        """Estimate memory and time for ``inputs`` by a trial of a few seconds. State may be kept in ``folder``.
+        """Estimate memory and time for ``inputs`` by a trial of a few seconds.
+
+        ``folder`` is the folder in which a run would keep state on disk.
 
         Raises:
             OutOfMemoryError: the picture does not fit into this machine's memory, not even in tiles.

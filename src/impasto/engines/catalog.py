@@ -46,7 +46,7 @@ class EngineRow:
         """Import the engine's factory.
 
         Raises:
-            MissingDependencyError: it needs a package that is not installed.
+            MissingDependencyError: the engine needs a package that is not installed.
         """
         module, _, attribute = self.code.partition(":")
         with needs_extra(f"engine {self.name!r}", "torch"):
@@ -95,7 +95,7 @@ def parse_options(
 ) -> OptionsT:
     """Build the options of ``engine``, one of ``models``, from ``values`` by name.
 
-    ``written`` turns an option's name into the spelling that the user wrote, for messages.
+    ``written`` turns the name of an option into the user's spelling, for messages.
 
     Raises:
         UnknownNameError: there is no such engine, or no such option.
@@ -120,10 +120,10 @@ def create_engine(
     """Make the engine ``name``.
 
     Args:
-        name: name of a row above.
+        name: name of a row in `ENGINES`.
         options: an instance of the options class of the row.
-        on_download: called with bytes done and in all if weights have to be fetched.
-        network: the network of another engine of the same name and `network_key`, to reuse it.
+        on_download: called with bytes received and bytes in total if weights have to be fetched.
+        network: the network of another engine with the same name and `network_key`, to share it.
 
     Raises:
         UnknownNameError: there is no such engine.

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impasto.engines.network_graphs import cache_folder, check_addresses
 from impasto.errors import UnknownNameError, needs_extra
 from impasto.optimization.memory.process import return_freed_blocks
+from impasto.optimization.memory.shortage import ON_THE_CPU, is_shortage_of_gpu
 from impasto.runtimes.catalog import RUNTIMES
 from impasto.runtimes.descriptor_folder import graphs_folder
-from impasto.weights.location import stored_files, stored_identity, weights_folder
+from impasto.weights.location import (
+    BUNDLED_DESCRIPTORS,
+    bundled_names,
+    stored_files,
+    stored_identity,
+    weights_folder,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,15 +30,19 @@ if TYPE_CHECKING:
     from impasto.types import FloatArray
 
 _FLEXIBLE = 300_000
-"""Pixels up to which one compiled graph serves all sizes. Above, a graph for one size takes half of the memory."""
+"""Number of pixels up to which one compiled graph serves all sizes. Above, each size has its own graph, which halves
+the memory."""
 _FIRST: dict[GraphsOf, str] = {"neighbors": "see_layers", "statistics": "sum_statistics"}
 _FETCHED = ("vgg19", "vgg16")
-"""Names of `impasto.weights.store.REMOTE_WEIGHTS`, without PyTorch."""
-_BUNDLED = Path(str(files("impasto.bundled"))) / "descriptors"
+"""The names in `impasto.weights.store.REMOTE_WEIGHTS`, whose module needs PyTorch."""
 
 
 class DescriptorGraphs:
-    """The functions of a descriptor network and their gradients, for use by an optimisation."""
+    """The functions of a descriptor network and their gradients, for an optimisation.
+
+    Attributes:
+        notes: notes for the user; who shows them takes them out of the list.
+    """
 
     def __init__(
         self,
@@ -47,10 +57,10 @@ class DescriptorGraphs:
 
         Args:
             descriptor: name of the descriptor.
-            options: who runs the graphs, and how.
-            graphs: the set of functions that is needed.
+            options: the runtime that runs the graphs, and its settings.
+            graphs: the required set of functions.
             device: the device that computes.
-            on_download: called with bytes done and in all if weights have to be fetched.
+            on_download: called with bytes received and bytes in total if weights have to be fetched.
 
         Raises:
             UnknownNameError: there is no such descriptor.
@@ -59,10 +69,11 @@ class DescriptorGraphs:
         """
         self._options = options
         self._device = device
+        self.notes: list[str] = []
         self._runtimes: dict[tuple[str, tuple[int, ...]], Runtime] = {}
         self._last: Runtime | None = None
-        self._folder = _BUNDLED / descriptor
-        bundled = [folder.name for folder in _BUNDLED.iterdir()]
+        self._folder = BUNDLED_DESCRIPTORS / descriptor
+        bundled = bundled_names()
         if descriptor in bundled and (self._folder / f"{_FIRST[graphs]}.onnx").exists():
             return
         known = {*bundled, *_FETCHED, *(path.stem for path in stored_files(weights_folder()))}
@@ -79,22 +90,30 @@ class DescriptorGraphs:
         """Compute the outputs of ``graph``, by name.
 
         Raises:
-            WeightsError: its file is damaged.
-            OutOfMemoryError: the memory does not suffice.
+            WeightsError: the file of the graph is damaged.
+            OutOfMemoryError: the memory does not suffice. If it is that of a GPU, the processor goes on.
         """
         shape = inputs["image"].shape
         large = shape[2] * shape[3] > _FLEXIBLE
         key = (graph, shape if large else ())
         runtime = self._runtimes.get(key)
         if self._last is not runtime:
-            self.release()  # a graph runs many times before another is needed, so only one keeps its memory
-        if runtime is None:
-            check_addresses()
-            self._runtimes = {known: kept for known, kept in self._runtimes.items() if known[1] in ((), shape)}
-            shapes = {name: array.shape for name, array in inputs.items()} if large else None
-            runtime = self._runtimes[key] = self._loaded(graph, shapes)
-        self._last = runtime
-        return runtime.run(inputs)
+            self.release()  # a graph runs many times before the next one does, so only one keeps its memory
+        try:
+            if runtime is None:
+                check_addresses()
+                self._runtimes = {known: kept for known, kept in self._runtimes.items() if known[1] in ((), shape)}
+                shapes = {name: array.shape for name, array in inputs.items()} if large else None
+                runtime = self._runtimes[key] = self._loaded(graph, shapes)
+            self._last = runtime
+            return runtime.run(inputs)
+        except RuntimeError as error:
+            if not is_shortage_of_gpu(error):
+                raise
+        # Not in the clause above, whose error keeps alive what the GPU holds.
+        self._device, self._runtimes, self._last = "cpu", {}, None
+        self.notes.append(ON_THE_CPU)
+        return self.run(graph, **inputs)
 
     def release(self) -> None:
         """Free the memory that the last graph keeps for its next run."""

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impasto.engines.feedforward import AnyStyleEngine
+from impasto.engines.any_style import AnyStyleEngine
 from impasto.engines.noise import Noise
 from impasto.errors import StyleError, UsageError
 from impasto.gallery import GalleryStyle, read_style_file
+from impasto.images.color import color_map
 from impasto.runtimes.network_folder import IDENTITY_FILE
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ class FastEngine(AnyStyleEngine):
     def _painter(self, inputs: StylizeInputs, thumbnail: FloatArray) -> Painter:
         graphs = self._graphs_of(inputs.styles)
         noise, stride = Noise(graphs.description.noise_channels, self._options.seed), self._stride
-        code = self.code(inputs.styles, inputs.shares, thumbnail)
+        strength, identity = self._options.strength, self._identity.code[None]
+        whole = self.code(inputs.styles, inputs.shares, thumbnail)
+        code = identity + np.float32(strength) * (whole - identity)
 
         def beside(batch: FloatArray, top: int, left: int) -> dict[str, FloatArray]:
             rows, columns = (side // stride for side in batch.shape[2:])
@@ -45,14 +48,18 @@ class FastEngine(AnyStyleEngine):
         def painter(thumbnail: FloatArray) -> Paint:
             seen = self._seen(thumbnail)
             paint = self._measured(graphs, seen, beside, code=code)
-            if self._options.strength == 1:
+            if strength == 1:
                 return paint
-            return self._towards_content(paint, self._measured(graphs, seen, beside, code=self._identity.code[None]))
+            paint = self._towards_content(paint, self._measured(graphs, seen, beside, code=identity))
+            styled = self._measured(graphs, seen, beside, code=whole)(seen, 0, 0)
+            # Codes between two styles paint colours that neither of them has.
+            recolor = color_map(paint(seen, 0, 0), seen + strength * (styled - seen), "histogram")
+            return lambda content, top, left: recolor(paint(content, top, left))
 
         return painter
 
     def code(self, styles: tuple[Style, ...], shares: list[float], thumbnail: FloatArray) -> FloatArray:
-        """Mix the codes of ``styles`` by ``shares``, and apply the strength: (1, code_size).
+        """Mix the codes of ``styles`` by ``shares``: (1, code_size).
 
         Args:
             styles: style images, whose codes are predicted, and styles of the gallery.
@@ -63,16 +70,14 @@ class FastEngine(AnyStyleEngine):
             StyleError: a style of the gallery belongs to another network.
             UsageError: the stroke size of a style of the gallery cannot be changed.
         """
-        identity = self._identity.code[None]
         codes = [
             self._gallery_code(style.source)
             if isinstance(style.source, GalleryStyle)
-            else self._predicted_code(style.source.pixels, thumbnail)
+            else self._predicted_code(style.picture.pixels, thumbnail)
             for style in styles
         ]
-        mixed = sum(share * code for share, code in zip(shares, codes, strict=True))
-        blended: FloatArray = (identity + self._options.strength * (mixed - identity)).astype(np.float32)
-        return blended
+        mixed: FloatArray = np.stack([share * code for share, code in zip(shares, codes, strict=True)]).sum(axis=0)
+        return mixed.astype(np.float32)
 
     def _graphs_of(self, styles: tuple[Style, ...]) -> NetworkGraphs:
         """Return the graphs of the network, with the layers that were learned together with a style, if any."""
@@ -103,11 +108,12 @@ class FastEngine(AnyStyleEngine):
         if len(style.code) != len(self._identity.code):
             raise StyleError(
                 f"style {style.name!r} has {len(style.code)} numbers and the network takes {len(self._identity.code)}; "
-                "its file is damaged, get it again"
+                "its file is damaged; download it again"
             )
-        if self._options.stroke_size != 1:
+        if self._options.stroke_size < 1:
             raise UsageError(
-                f"stroke size needs the picture of the style; {style.name!r} is a code without one; leave it"
+                f"stroke size is {self._options.stroke_size:g}; below 1 it needs the picture of the style, and "
+                f"{style.name!r} is a code without one; give at least 1"
             )
         return style.code[None]
 

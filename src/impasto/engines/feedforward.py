@@ -17,12 +17,12 @@ import numpy as np
 from impasto.engines.base import Forecast
 from impasto.engines.masks import masked_strips
 from impasto.engines.network_graphs import NetworkGraphs
+from impasto.engines.tiling import TileSteps, Tiling
 from impasto.errors import WeightsError
 from impasto.images.color import color_map, prepare_style, restore_colors
-from impasto.images.scale import crop_margin, enlarge, fit_size, resize_pixels
-from impasto.images.tiles import plan_tiles
-from impasto.optimization.memory.process import PIXEL_BYTES, SPARE, PeakMemory, free_memory, resident_memory
-from impasto.types import Picture, Step
+from impasto.images.scale import enlarge, fit_size
+from impasto.optimization.memory.process import PIXEL_BYTES, PeakMemory, resident_memory
+from impasto.types import Picture, joined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,50 +32,15 @@ if TYPE_CHECKING:
     from impasto.images import LazyPicture
     from impasto.images.tiles import Tile
     from impasto.optimization.checkpoint import Checkpoint
-    from impasto.options import AnyStyleOptions, FeedForwardOptions
+    from impasto.options import FeedForwardOptions
     from impasto.types import FloatArray, OnStep
 
     Paint = Callable[[FloatArray, int, int], FloatArray]
     Painter = Callable[[FloatArray], Paint]
     Beside = Callable[[FloatArray, int, int], dict[str, FloatArray]]
 
-_TILES = ((512, 768), (256, 384), (128, 192))
-"""Heights and widths of tiles in pixels. The smaller ones are used if memory is scarce.
-
-A strip is one tile high and is held in memory.
-"""
-_UNDIVIDED = 1 << 20
-"""Number of pixels up to which a picture is painted without tiles."""
-_ACTIVATIONS = 1000
-"""Bytes of address space that a network takes per input pixel; 250 to 570 of them become resident."""
-_THUMBNAIL = 512
-_LARGEST_STYLE = 1536
-"""Longest side of the thumbnail of the content image, and maximum sides of a style image, in pixels."""
-
-
-class TileSteps:
-    """Reports the progress of a run that paints the tiles of ``rows``. Each tile is a step."""
-
-    def __init__(self, rows: list[list[Tile]], on_step: OnStep, preview: Callable[[], Picture]) -> None:
-        """Report to ``on_step``, with this ``preview``."""
-        self._total = sum(len(row) for row in rows)
-        self._scale = rows[-1][-1].right, rows[-1][-1].bottom
-        self._on_step, self._preview = on_step, preview
-        self._done = 0
-
-    def made_one(self) -> None:
-        """Report that another tile is done. An exception from ``on_step`` stops the run."""
-        self._done += 1
-        self._on_step(
-            Step(
-                done=self._done,
-                total=self._total,
-                fraction=self._done / self._total,
-                scale=self._scale,
-                losses={},
-                preview=self._preview,
-            )
-        )
+THUMBNAIL = 512
+"""Longest side of the thumbnail of the content image in pixels."""
 
 
 class FeedForwardEngine(ABC):
@@ -92,6 +57,7 @@ class FeedForwardEngine(ABC):
         *,
         on_download: Callable[[int, int | None], None] | None = None,
         network: NetworkGraphs | None = None,
+        tiling: Tiling = Tiling(),  # noqa: B008 - frozen
     ) -> None:
         """Prepare the engine. Graphs are loaded on first use.
 
@@ -99,12 +65,14 @@ class FeedForwardEngine(ABC):
             options: options of the engine.
             on_download: not used, since nothing is downloaded.
             network: the network of an engine whose options have the same `network_key`, to share it.
+            tiling: the tiles that large pictures are divided into.
 
         Raises:
             UsageError: the folder holds no exported network.
         """
         del on_download
         self._options = options
+        self._tiling = tiling
         self.network = self._graphs = network or NetworkGraphs(options, self.architecture)
         self._stride = self.network.description.stride
         self._halo = self.network.description.halo
@@ -115,9 +83,9 @@ class FeedForwardEngine(ABC):
         Args:
             graphs: graphs of the network.
             thumbnail: thumbnail of the content image as the network sees it, (H, W, 3).
-            beside: returns the further inputs of ``measure`` and ``render``, given a batch and its top and left in the
-                picture.
-            given: further inputs of ``measure`` alone.
+            beside: a function from a batch, and from its top and left in the picture, to the other inputs of
+                ``measure`` and ``render``.
+            given: inputs that only ``measure`` has.
 
         Raises:
             WeightsError: another version of impasto exported the network.
@@ -146,18 +114,13 @@ class FeedForwardEngine(ABC):
 
         Args:
             inputs: inputs of the run.
-            thumbnail: thumbnail of the content image, whose size and luminance are given to the styles.
+            thumbnail: thumbnail of the content image, to whose size and luminance the styles are adapted.
         """
 
     def stylize(self, inputs: StylizeInputs, *, on_step: OnStep, checkpoint: Checkpoint | None = None) -> Picture:
         """Paint: see `impasto.engines.base.Engine`. Each tile is a step. The checkpoint is not used."""
         del checkpoint
-        strips = list(self.strips(inputs, on_step=on_step))
-        return replace(
-            strips[0],
-            pixels=np.concatenate([strip.pixels for strip in strips]),
-            alpha=None if strips[0].alpha is None else np.concatenate([strip.alpha for strip in strips]),
-        )
+        return joined(list(self.strips(inputs, on_step=on_step)))
 
     def strips(self, inputs: StylizeInputs, *, on_step: OnStep) -> Iterator[Picture]:
         """Paint strip by strip: see `impasto.engines.base.StreamingEngine`."""
@@ -179,7 +142,7 @@ class FeedForwardEngine(ABC):
         Strokes keep their size in pixels, because enlarged strokes would jump from frame to frame.
         """
         del on_note
-        thumbnail = self._sized(inputs.content).thumbnail(_THUMBNAIL)
+        thumbnail = self._sized(inputs.content).thumbnail(THUMBNAIL)
         paint = self._finished(inputs, thumbnail)
 
         def strips(picture: LazyPicture) -> Iterator[Picture]:
@@ -191,12 +154,12 @@ class FeedForwardEngine(ABC):
     def forecast(self, inputs: StylizeInputs, folder: Path) -> Forecast:
         """Estimate memory and time by painting the largest tile: see `impasto.engines.base.Engine`."""
         del folder
-        runs = max(1, len(inputs.masks))  # with masks, each style paints the whole
+        runs = max(1, len(inputs.masks))  # with masks, each style paints the whole picture
         alone = replace(inputs, styles=inputs.styles[:1], masks=()) if inputs.masks else inputs
         began = perf_counter()
         with PeakMemory() as peak:
             content = self._sized(inputs.content)
-            thumbnail = content.thumbnail(_THUMBNAIL)
+            thumbnail = self._thumbnail(content)
             paint = self._finished(alone, thumbnail, content)
             tiles = [tile for row in self._rows(content) for tile in row]
             tile = max(tiles, key=lambda tile: tile.seen_pixels)
@@ -216,9 +179,13 @@ class FeedForwardEngine(ABC):
 
     def _still(self, inputs: StylizeInputs, rows: list[list[Tile]], on_step: OnStep) -> Iterator[Picture]:
         content = self._sized(inputs.content)
-        thumbnail = content.thumbnail(_THUMBNAIL)
+        thumbnail = self._thumbnail(content)
         paint = self._finished(inputs, thumbnail, content)
         return self._strips(content, rows, paint, thumbnail, on_step)
+
+    def _thumbnail(self, content: LazyPicture) -> FloatArray:
+        """Return the small picture whose strokes are enlarged with the picture."""
+        return content.thumbnail(THUMBNAIL)
 
     def _sized(self, given: LazyPicture) -> LazyPicture:
         return given.resized(*fit_size(given.width, given.height, self._options.size))
@@ -231,20 +198,11 @@ class FeedForwardEngine(ABC):
             yield self._strip(content, row, paint, steps)
 
     def _rows(self, content: LazyPicture) -> list[list[Tile]]:
-        """Divide ``content`` into tiles that fit into the memory. The result does not depend on the division."""
-        height, width = content.height, content.width
-        # The computation of halos is overhead, so a picture that fits into one tile is not divided.
-        sizes = [(height, width), *_TILES] if height * width <= _UNDIVIDED else _TILES
-        free = SPARE * free_memory()
-        for size in sizes:
-            seen = [min(side, part + 2 * self._halo) for side, part in zip((height, width), size, strict=True)]
-            if _ACTIVATIONS * seen[0] * seen[1] <= free:
-                break
-        return plan_tiles(height, width, *size, halo=self._halo)
+        return self._tiling.rows(content.height, content.width, halo=self._halo)
 
     def _strip(self, content: LazyPicture, row: list[Tile], paint: Paint, steps: TileSteps) -> Picture:
         first = row[0]
-        seen = content.read(first.seen_top, first.seen_bottom)
+        seen = content.read(first.seen_top, first.seen_bottom, exact=self._options.strength == 0)
         kept = slice(first.top - first.seen_top, first.bottom - first.seen_top)
         painted = np.empty((first.bottom - first.top, content.width, 3), np.float32)
         for tile in row:
@@ -254,14 +212,16 @@ class FeedForwardEngine(ABC):
             ]
             steps.made_one()
         alpha = None if seen.alpha is None else seen.alpha[kept]
-        return replace(seen, pixels=painted, alpha=alpha, metadata=self._graphs.metadata(self.name, self._options))
+        beyond = None if seen.beyond is None else seen.beyond[kept]
+        metadata = self._graphs.metadata(self.name, self._options)
+        return replace(seen, pixels=painted, alpha=alpha, beyond=beyond, metadata=metadata)
 
     def _enlarging(self, painter: Painter, thumbnail: FloatArray, content: LazyPicture) -> Paint:
         """Return a `Paint` for ``content`` whose strokes are enlarged in proportion to the picture.
 
-        A network paints strokes of a fixed size in pixels. So the network's change of the ``thumbnail`` is enlarged and
-        added to the content, and the sum is painted again with all details. The painted thumbnail is then a preview of
-        the large picture.
+        A network paints strokes of a fixed size in pixels. To enlarge them, its change of the ``thumbnail`` is enlarged
+        and added to the content, and the sum is painted again with all details. The painted thumbnail is then a preview
+        of the large picture.
         """
         paint = painter(thumbnail)
         ratio = max(content.width, content.height) / max(thumbnail.shape[:2])
@@ -304,7 +264,7 @@ class FeedForwardEngine(ABC):
         return finished
 
     def _faded(self, paint: Paint) -> Paint:
-        """Apply the strength by mixing the result of ``paint`` with the content, for networks without another way."""
+        """Apply the strength by mixing the result of ``paint`` with the content, if the network offers no other way."""
         strength = self._options.strength
         if strength == 1:
             return paint
@@ -334,27 +294,11 @@ class FeedForwardEngine(ABC):
         return prepare_style(content, content, "luminance") if self._options.keep_colors == "luminance" else content
 
 
-class AnyStyleEngine(FeedForwardEngine):
-    """Paints in the style of any style image."""
-
-    _options: AnyStyleOptions
-
-    def _seen_style(self, pixels: FloatArray, thumbnail: FloatArray) -> FloatArray:
-        """Return a style image as the network sees it: scaled to the size of the thumbnail times the stroke size.
-
-        The network paints strokes at the size that they have in its input.
-        """
-        options = self._options
-        pixels = crop_margin(pixels, options.style_margin)
-        if options.keep_colors == "luminance":
-            pixels = prepare_style(pixels, thumbnail, "luminance")
-        scale = options.stroke_size * min(thumbnail.shape[:2]) / min(pixels.shape[:2])
-        height, width = (max(4 * self._stride, min(_LARGEST_STYLE, round(side * scale))) for side in pixels.shape[:2])
-        return to_batch(resize_pixels(pixels, height, width), self._stride)
-
-
 def to_batch(pixels: FloatArray, stride: int) -> FloatArray:
-    """Turn pixels (H, W, 3) into an image (1, 3, H', W'), padded to multiples of ``stride`` by repeating the edges."""
+    """Turn pixels (H, W, 3) into an image (1, 3, H', W').
+
+    Edges are repeated until the sides are multiples of ``stride``, at least two strides long.
+    """
     height, width = pixels.shape[:2]
     padding = ((0, max(-height % stride, 2 * stride - height)), (0, max(-width % stride, 2 * stride - width)), (0, 0))
     padded = np.pad(pixels, padding, mode="edge") if any(after for _, after in padding) else pixels

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from impasto.descriptors.base import Descriptor
 
 _TRANSIENT = 4.4
-"""Memory of the backward pass beyond the kept activations, as a multiple of the largest layer's. Measured."""
+"""Memory of the backward pass in addition to the stored activations, as a multiple of the largest of them. Measured."""
 _PROBE = 128
 
 
@@ -34,7 +34,7 @@ def descriptor_footprint(
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
             sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor.detach()  # with its autograd graph, which refers to it, it would never be freed
+        return tensor.detach()  # a tensor that is stored in its own autograd graph would never be freed
 
     image = torch.zeros(1, 3, side, side, device=device, requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
@@ -46,5 +46,5 @@ def descriptor_footprint(
 
 
 def _constants(network: Descriptor) -> Iterable[Tensor]:
-    module: nn.Module = network  # type: ignore[assignment]  # every descriptor is one
+    module: nn.Module = network  # type: ignore[assignment]  # every descriptor is a module
     return [*module.parameters(), *module.buffers()]

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from impasto.descriptors.base import check_size
 from impasto.engines.base import Forecast
-from impasto.engines.initialization import initial_pixels
+from impasto.engines.initialization import check_init, initial_pixels
 from impasto.engines.masks import painted_through_masks
 from impasto.engines.metadata import result_metadata
+from impasto.engines.progress import with_notes
 from impasto.errors import Interrupted
 from impasto.images.color import prepare_style, restore_colors
 from impasto.images.lazy import resize_picture
@@ -27,7 +28,7 @@ from impasto.optimization.checkpoint import fingerprint_run
 from impasto.optimization.descent import Descent
 from impasto.optimization.memory.arrays import Memory
 from impasto.optimization.memory.process import PeakMemory, freed_blocks_kept, resident_memory
-from impasto.optimization.memory.shortage import shortage_explained
+from impasto.optimization.memory.shortage import ON_THE_CPU, shortage_explained
 from impasto.optimization.scales import Stage, fit_layers, plan_scales
 from impasto.optimization.stages import CoarseToFine, Run, to_image
 from impasto.options import layer_weights
@@ -49,7 +50,7 @@ _TRIAL = 256
 _TRIAL_STEPS = 3
 """Number of trial steps. The first one takes longer."""
 _LARGEST_UNASKED = 1024
-"""Maximum long side in pixels without the option ``size``, since the time grows with the area."""
+"""Maximum long side in pixels of a picture without the option ``size``, since the time grows with the area."""
 
 
 SightT = TypeVar("SightT", bound="Sight")
@@ -89,7 +90,9 @@ class GatysEngine(ABC, Generic[SightT]):
 
         Raises:
             UnknownNameError: the descriptor has no such layer.
+            UsageError: the picture to start from is no file.
         """
+        check_init(options.init)
         self._options = options
         self._content_weights = layer_weights(options.content_layers)
         self._style_weights = layer_weights(options.style_layers)
@@ -111,14 +114,18 @@ class GatysEngine(ABC, Generic[SightT]):
         shares: Sequence[float],
         need: Need,
         memory: Memory,
+        on_note: Callable[[str], None],
     ) -> Objective:
-        """Compute the targets for ``scale`` once, and return its objective."""
+        """Compute the targets for ``scale`` once, and return its objective.
+
+        ``on_note`` is called when the objective has to be computed in another way.
+        """
 
     @abstractmethod
     def _need(
         self, network: SightT, largest: Stage, styles: Sequence[FloatArray], tile: int | None, folder: Path
     ) -> Need:
-        """Choose the tiles in which pictures up to the size ``largest`` are evaluated, and return what they need.
+        """Choose the tiles for pictures up to the size ``largest``, and return the memory that they take.
 
         Raises:
             OutOfMemoryError: no tile size fits into the memory.
@@ -132,15 +139,15 @@ class GatysEngine(ABC, Generic[SightT]):
             OutOfMemoryError: the memory does not suffice.
             DivergedError: the losses of the starting picture are not finite.
             CheckpointError: the checkpoint belongs to another run.
-            Interrupted: KeyboardInterrupt arrived; carries the best picture so far.
+            Interrupted: the user stopped the run with Ctrl-C. The error carries the best picture so far.
         """
         if inputs.masks:
             return painted_through_masks(inputs, self._options.size, self.stylize, on_step, checkpoint)
         options, shares = self._options, inputs.shares
-        given = inputs.content
-        result = given.resized(*fit_size(given.width, given.height, options.size)).read()
+        given = inputs.content.resized(*fit_size(inputs.content.width, inputs.content.height, options.size))
         if options.strength == 0:
-            return self._finished(result.pixels, result, 0)
+            return replace(given.read(exact=True), metadata=self._metadata(0))
+        result = given.read()
         content, styles, scales = self._prepared(inputs, result)
         start = initial_pixels(options.init, content, styles[0], scales[0].height, scales[0].width, options.seed)
         network = self._network(content, styles)
@@ -154,11 +161,11 @@ class GatysEngine(ABC, Generic[SightT]):
         def finish(pixels: FloatArray) -> Picture:
             return self._finished(pixels, result, need.tile)
 
-        memory = need.room(folder)
+        memory, notes = need.room(folder), self._notes(need)
         run = Run(
             scales,
             CoarseToFine(
-                lambda scale: self._objective(network, scale, content, styles, shares, need, memory),
+                lambda scale: self._objective(network, scale, content, styles, shares, need, memory, notes.append),
                 finish,
             ),
             checkpoint_every=options.checkpoint_every,
@@ -169,8 +176,8 @@ class GatysEngine(ABC, Generic[SightT]):
         # If the state is on disk, memory is scarce, so freed blocks are returned to the system.
         blocks = nullcontext() if need.disk else freed_blocks_kept()
         try:
-            with shortage_explained(content.shape[1], content.shape[0]), blocks:
-                painted = run.minimize(start, on_step=self._with_notes(on_step, need), checkpoint=checkpoint)
+            with shortage_explained(f"{content.shape[1]}x{content.shape[0]} pixels"), blocks:
+                painted = run.minimize(start, on_step=with_notes(on_step, notes), checkpoint=checkpoint)
         except Interrupted as stop:
             raise Interrupted(finish(resize_pixels(stop.picture.pixels, result.height, result.width))) from None
         return finish(resize_pixels(painted, result.height, result.width))
@@ -207,7 +214,7 @@ class GatysEngine(ABC, Generic[SightT]):
             ImageSizeError: a picture is too small for the layers.
             OutOfMemoryError: the memory does not suffice.
         """
-        runs = max(1, len(inputs.masks))  # with masks, each style paints the whole
+        runs = max(1, len(inputs.masks))  # with masks, each style paints the whole picture
         if inputs.masks:
             inputs = replace(inputs, styles=inputs.styles[:1], masks=())
         options, shares, given = self._options, inputs.shares, inputs.content
@@ -220,11 +227,15 @@ class GatysEngine(ABC, Generic[SightT]):
         before = resident_memory()
         long_side = min(_TRIAL, max(scales[-1].width, scales[-1].height))
         trial = Stage(*self._fitting(content, long_side), steps=1)
-        with shortage_explained(content.shape[1], content.shape[0]), PeakMemory() as peak, freed_blocks_kept():
+        with (
+            shortage_explained(f"{content.shape[1]}x{content.shape[0]} pixels"),
+            PeakMemory() as peak,
+            freed_blocks_kept(),
+        ):
             began = perf_counter()
             # The trial keeps the tiles, because the styles may be many times as large as the trial picture.
             pieces = replace(need, disk=0)
-            objective = self._objective(network, trial, content, styles, shares, pieces, Memory())
+            objective = self._objective(network, trial, content, styles, shares, pieces, Memory(), lambda note: None)
             prepared = perf_counter()
             descent = Descent(
                 to_image(resize_pixels(content, trial.height, trial.width)),
@@ -258,28 +269,25 @@ class GatysEngine(ABC, Generic[SightT]):
 
         return lambda picture: iter([self.stylize(replace(inputs, content=picture), on_step=noted)])
 
-    def _with_notes(self, on_step: OnStep, need: Need) -> OnStep:
-        """Add notes to the first step: 'auto' did not find VGG19, tiles are used, or state is kept on disk."""
+    def _notes(self, need: Need) -> list[str]:
+        """Return notes for the first step: 'auto' did not find VGG19, tiles are used, or state is kept on disk."""
         notes = []
         if self._options.descriptor == "auto" and self._descriptor.name == "compact":
             notes.append(f"{self.without_vgg19}; painting with the compact descriptor")
         if need.tile and self._options.tile is None:
-            notes.append(f"the memory does not suffice for the whole; looking at tiles of {need.tile} pixels")
+            notes.append(f"the memory does not suffice for the whole picture; using tiles of {need.tile} pixels")
         if need.disk:
             notes.append(f"up to {need.disk / 1e9:.1f} GB of state are kept on disk")
-
-        def noted(step: Step) -> None:
-            on_step(replace(step, note=". ".join(filter(None, [*notes, step.note]))))
-            notes.clear()
-
-        return noted
+        if need.without_gpu:
+            notes.append(ON_THE_CPU)
+        return notes
 
     def _fitting(self, pixels: FloatArray, long_side: float) -> tuple[int, int]:
         width, height = fit_layers(pixels.shape[1], pixels.shape[0], long_side, self._minimum)
         return self._side(width), self._side(height)
 
     def _side(self, length: int) -> int:
-        """Return the length in pixels, which the network accepts, for a side of ``length``."""
+        """Return the length near ``length``, in pixels, that the network accepts."""
         return length
 
     def _finished(self, pixels: FloatArray, result: Picture, tile: int) -> Picture:

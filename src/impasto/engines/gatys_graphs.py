@@ -22,7 +22,7 @@ from impasto.optimization.memory.needs import Footprint, plan
 from impasto.options import RuntimeOptions, layer_weights, shares_of_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from impasto.optimization.memory.arrays import Memory
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 _WHOLE = 2**30
 _MINIMUM_SIZE = 32
-"""Minimum side of a picture in pixels, required by relu5_1, which is always computed."""
+"""Minimum side of a picture in pixels. It is that of relu5_1, which is always computed."""
 _PASS_BYTES = 1_440
-"""Bytes that the compact descriptor's graphs take per pixel of a tile. Measured. Half of it above 300,000 pixels."""
+"""Bytes that the compact descriptor's graphs take per pixel of a tile, measured. It is half above 300,000 pixels."""
 _CONTENT_BYTES = 8
 """Bytes that the compact descriptor's activations of relu4_2 take per pixel."""
 _VGG_WIDTH = 4
@@ -100,7 +100,9 @@ class GraphEngine(GatysEngine[GraphSight]):
         shares: Sequence[float],
         need: Need,
         memory: Memory,
+        on_note: Callable[[str], None],
     ) -> StatisticsObjective:
+        del on_note
         options = self._options
         look = StatisticsLook(network, need.tile or _WHOLE, memory)
         style: dict[str, Sums] = {}
@@ -143,7 +145,7 @@ class GraphEngine(GatysEngine[GraphSight]):
 
 
 def needs_pytorch(options: GatysOptions) -> str:
-    """Name the settings in ``options`` that graphs do not support; empty if they support all."""
+    """Name the first setting in ``options`` that graphs do not support, or return '' if they support all."""
     if options.device not in ("auto", "cpu"):
         return f"device {options.device!r}"
     if options.pooling != "max":

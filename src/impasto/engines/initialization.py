@@ -14,15 +14,17 @@ from impasto.images.scale import resize_pixels
 if TYPE_CHECKING:
     from impasto.types import FloatArray
 
+_NAMES = ("content", "noise", "content+noise", "style")
 _NOISE_SHARE = 0.6
-_NOISE_AMPLITUDE = 20 / 255
+_MIXED_NOISE = 20 / 255
+_FAINT_NOISE = 2 / 255
 
 
 def initial_pixels(init: str, content: FloatArray, style: FloatArray, height: int, width: int, seed: int) -> FloatArray:
     """Make the starting picture, (height, width, 3) in [0, 1].
 
     Args:
-        init: 'content'; 'noise': uniform white noise; 'content+noise': 40 % content and 60 % noise of +-20/255 around
+        init: 'content'; 'noise': `white_noise`; 'content+noise': 40 % content and 60 % noise of +-20/255 around
             mid-grey, as in the TensorFlow scripts of this method; 'style': the middle of the style image; or a file.
         content: pixels of the content image, any size.
         style: pixels of the first style image, any size.
@@ -34,26 +36,37 @@ def initial_pixels(init: str, content: FloatArray, style: FloatArray, height: in
         UsageError: ``init`` is neither a name nor a file.
         ImageError: the file cannot be read.
     """
-    noise = white_noise(height, width, seed)
     if init == "noise":
-        return noise
+        return white_noise(height, width, seed)
     if init == "content":
         return resize_pixels(content, height, width)
     if init == "content+noise":
-        quiet_noise = 0.5 + _NOISE_AMPLITUDE * (2 * noise - 1)
-        return (1 - _NOISE_SHARE) * resize_pixels(content, height, width) + _NOISE_SHARE * quiet_noise
+        noise = white_noise(height, width, seed, amplitude=_MIXED_NOISE)
+        return (1 - _NOISE_SHARE) * resize_pixels(content, height, width) + _NOISE_SHARE * noise
     if init == "style":
         return resize_pixels(_crop_to_aspect(style, height, width), height, width)
-    if not Path(init).is_file():
-        raise UsageError(
-            f"init is {init!r}, which is no file; choose 'content', 'noise', 'content+noise', 'style' or a file"
-        )
-    return resize_pixels(_crop_to_aspect(read_picture(init).pixels, height, width), height, width)
+    check_init(init)
+    return resize_pixels(_crop_to_aspect(read_picture(init).over_white, height, width), height, width)
 
 
-def white_noise(height: int, width: int, seed: int) -> FloatArray:
-    """Make uniform noise, (height, width, 3) in [0, 1]."""
-    return np.random.default_rng(seed).random((height, width, 3), dtype=np.float32)
+def check_init(init: str) -> None:
+    """Refuse an ``init`` that is neither a name nor a file.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if init not in _NAMES and not Path(init).is_file():
+        raise UsageError(f"init is {init!r}, which is no file; choose {', '.join(map(repr, _NAMES))} or a file")
+
+
+def white_noise(height: int, width: int, seed: int, amplitude: float = _FAINT_NOISE) -> FloatArray:
+    """Make uniform noise of ``amplitude`` around mid-grey, (height, width, 3).
+
+    By default it is faint, as in the code of the method's first author. Descriptors hardly see the finest grain, so an
+    optimisation leaves what it begins with.
+    """
+    noise = np.random.default_rng(seed).random((height, width, 3), dtype=np.float32)
+    return (0.5 + amplitude * (2 * noise - 1)).astype(np.float32)
 
 
 def _crop_to_aspect(pixels: FloatArray, height: int, width: int) -> FloatArray:

@@ -36,11 +36,11 @@ def alpha_mask(content: LazyPicture) -> LazyPicture:
     """
     if content.alpha is None:
         raise UsageError("the content has no transparency that could be its mask; give a picture")
-    return replace(content, pixels=content.alpha, white=content.opaque, alpha=None)
+    return replace(content, pixels=content.alpha, white=content.opaque, alpha=None, unclipped=None)
 
 
 def masked_strips(inputs: StylizeInputs, size: tuple[int, int], strips: Strips, on_step: OnStep) -> Iterator[Picture]:
-    """Paint in each style alone, mix the results by the masks, and yield strips from top to bottom.
+    """Paint in each style separately, mix the results by the masks, and yield strips from top to bottom.
 
     Args:
         inputs: inputs with one mask per style. A mask is a picture of any size. White means that the style applies,
@@ -59,8 +59,14 @@ def masked_strips(inputs: StylizeInputs, size: tuple[int, int], strips: Strips, 
     for painted in zip(*(strips(each, progress.of(index)) for index, each in enumerate(alone)), strict=True):
         bottom = top + painted[0].height
         shown = [_shown(mask, top, bottom) for mask in masks]
-        pixels = _blend(content.read(top, bottom).pixels, [part.pixels for part in painted], shown, weights)
-        yield replace(painted[0], pixels=pixels)
+        given = content.read(top, bottom, exact=True)
+        pixels = _blend(given.pixels, [part.pixels for part in painted], shown, weights).clip(0, 1)
+        beyond = None
+        if given.beyond is not None:
+            nothing = np.zeros((1, 1, 1), np.float32)
+            others = [nothing if part.beyond is None else part.beyond for part in painted]
+            beyond = _blend(given.beyond, others, shown, weights)
+        yield replace(painted[0], pixels=pixels, beyond=beyond)
         top = bottom
 
 
@@ -77,8 +83,8 @@ def painted_through_masks(
         checkpoint: the file for the state of the run.
 
     Raises:
-        Interrupted: KeyboardInterrupt arrived; carries the best picture so far, with the content in place of the styles
-            that were not painted yet.
+        Interrupted: the user stopped the run with Ctrl-C. The error carries the best picture so far, with the content
+            in place of styles that were not painted yet.
     """
     given, stopped = inputs.content, False
     whole = fit_size(given.width, given.height, size)
@@ -111,12 +117,12 @@ def _shown(mask: LazyPicture, top: int, bottom: int) -> FloatArray:
 def _blend(
     content: FloatArray, painted: Sequence[FloatArray], shown: Sequence[FloatArray], weights: Sequence[float]
 ) -> FloatArray:
-    """Mix two pictures (H, W, 3) by a mask (H, W, 1)."""
+    """Mix ``painted`` pictures (H, W, 3) by their masks (H, W, 1) and weights; elsewhere, keep ``content``."""
     cover = np.minimum(sum(shown), 1.0)
     total = sum(weight * mask for weight, mask in zip(weights, shown, strict=True))
     style = sum(weight * mask * pixels for weight, mask, pixels in zip(weights, shown, painted, strict=True))
     blended: FloatArray = content + cover * (style / np.maximum(total, _NOTHING) - content)
-    return blended.clip(0, 1).astype(np.float32)
+    return blended.astype(np.float32)
 
 
 class _Interleaved:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def result_metadata(engine: str, options: Options, **more: str) -> dict[str, str]:
-    """Return the metadata of a result of ``engine``; ``more`` mainly names the networks that were used."""
+    """Return the metadata of a result of ``engine``; ``more`` names the networks that were used."""
     return {
         "software": f"impasto {version('impasto')}",
         "engine": engine,

@@ -25,14 +25,13 @@ class NeighborStage(Stage):
 
     by_layer: bool = True
     """True if neighbours are found for each layer by itself; False if they are found for hypercolumns."""
-
-    @property
-    def is_large(self) -> bool:
-        """True if the stage only paints over the enlarged picture of the stage before."""
-        return max(self.width, self.height) > WHOLE
+    is_large: bool = False
+    """True if the stage only paints over the enlarged picture of the stage before."""
 
 
-def plan_stages(width: int, height: int, steps: int | None, strength: float = 1.0) -> list[NeighborStage]:
+def plan_stages(
+    width: int, height: int, steps: int | None, strength: float = 1.0, whole: int = WHOLE
+) -> list[NeighborStage]:
     """Plan the stages up to ``width`` x ``height``. Each is at most twice the size of the one before.
 
     Args:
@@ -40,9 +39,10 @@ def plan_stages(width: int, height: int, steps: int | None, strength: float = 1.
         height: height of the result in pixels.
         steps: total number of steps; None for the default.
         strength: strength of the style, which also sets how strongly large pictures are painted over.
+        whole: long side in pixels above which pictures are only painted over.
     """
     long_side = max(width, height)
-    whole = min(long_side, WHOLE)
+    whole = min(long_side, whole)
     columns, rows = fit_size(width, height, whole)
     halvings = 0
     while whole / 2 ** (halvings + 1) >= _COARSEST:
@@ -58,7 +58,7 @@ def plan_stages(width: int, height: int, steps: int | None, strength: float = 1.
     for level in range(1, enlargements + 1):
         size = fit_size(width, height, round(whole * (long_side / whole) ** (level / enlargements)))
         rate = _OVERPAINTING_RATE * strength
-        stages.append(NeighborStage(*size, _OVERPAINTING_STEPS, "damped-adam", rate, keeps_best=False))
+        stages.append(NeighborStage(*size, _OVERPAINTING_STEPS, "damped-adam", rate, keeps_best=False, is_large=True))
     if steps is None:
         return stages
     usual = sum(stage.steps for stage in stages)

@@ -32,7 +32,7 @@ _BALANCED = 16384
 
 @dataclass(frozen=True)
 class Neighbors:
-    """The nearest neighbour, among the positions of the styles, of every position of a picture."""
+    """The nearest neighbour of every position of a picture among the positions of the styles."""
 
     position: npt.NDArray[np.intp]
     """Index of the neighbour in the concatenated positions of all styles: (N)."""
@@ -61,8 +61,9 @@ class NeighborSearch:
             sample: features (C, N) of the picture, at all positions or at random positions.
             styles: features (C, M) of each style.
             shares: share of the positions that each style gets; their sum is 1.
-            dimensions: number of principal components that the features are projected to before the comparison. Differs
-                from the paper. It is faster and finds the same neighbours except for near ties.
+            dimensions: number of principal components to which the features are projected before the comparison; None
+                for no projection. Differs from the paper: it is faster and finds the same neighbours, except for near
+                ties.
         """
         self._mean = sample.mean(1, keepdims=True)
         style_mean = sum(share * style.mean(1, keepdims=True) for share, style in zip(shares, styles, strict=True))
@@ -124,9 +125,9 @@ def _principal_axes(clouds: Sequence[FloatArray], dimensions: int) -> FloatArray
 
 
 def _balance(similarity: FloatArray, shares: Sequence[float]) -> FloatArray:
-    """Return the offset (K, 1) of each style's ``similarity`` (K, N) with which the style gets its share.
+    """Return offsets (K, 1) that, added to the ``similarity`` (K, N) of K styles, give each style its share.
 
-    So each style gets the positions that it suits best. The paper has one style only.
+    Each style then gets the positions that it suits best. The paper has only one style.
     """
     scores = _without_ties(similarity)
     offsets = np.zeros((len(scores), 1), np.float32)
@@ -147,7 +148,7 @@ def _owners(similarity: FloatArray, offsets: FloatArray) -> npt.NDArray[np.intp]
 
 
 def _without_ties(similarity: FloatArray) -> FloatArray:
-    """Break ties between equal similarities at random; they occur with styles of one flat colour."""
+    """Break ties between similarities at random. Ties occur with styles of one flat colour."""
     noise = np.random.default_rng(0).random(similarity.shape, np.float32)
     scores: FloatArray = similarity + np.float32(1e-4) * noise
     return scores
@@ -157,9 +158,9 @@ def confidence_mix(picture: FloatArray, similarity: FloatArray) -> FloatArray:
     """Return the share of the content's own features that each position should keep, (N) in [0, 0.85].
 
     A neighbour represents the content badly if no position of the style resembles the content and the content has
-    structure: eyes and small houses dissolve. Resemblance is measured by the rank of the distance to the neighbour
-    among all positions, and structure by the rank of the norm of the centred features (C, N). Differs from the paper,
-    which uses every neighbour as it is.
+    structure. Eyes and small houses, for example, would dissolve. Resemblance is measured by the rank of the distance
+    to the neighbour among all positions, and structure by the rank of the norm of the centred features (C, N). Differs
+    from the paper, which uses every neighbour as it is.
     """
     structure = np.linalg.norm(picture - picture.mean(1, keepdims=True), axis=0)
     doubt = _ranks(-similarity) * _ranks(structure)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import platformdirs
-
 from impasto.engines.metadata import result_metadata
 from impasto.errors import OutOfMemoryError
+from impasto.folders import user_folder
 from impasto.optimization.memory.process import free_addresses
 from impasto.runtimes.catalog import RUNTIMES
 from impasto.runtimes.changed_folder import changed_folder
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 
 _ADDRESSES = 550_000_000
-"""Maximum number of bytes for loading a graph and running it once. Measured: 200 to 525 MB."""
+"""Bytes of address space that must be free for loading a graph and running it once. Measured: 200 to 525 MB."""
 
 
 class NetworkGraphs:
@@ -39,7 +38,7 @@ class NetworkGraphs:
 
         Raises:
             UsageError: there is no such network of this ``architecture``.
-            WeightsError: its description is damaged.
+            WeightsError: the description of the network is damaged.
         """
         self.folder = network_folder(options.network, architecture)
         self.description = read_description(self.folder)
@@ -51,11 +50,11 @@ class NetworkGraphs:
         """Compute the outputs of ``graph``, by name.
 
         Raises:
-            WeightsError: its file is damaged.
+            WeightsError: the file of the graph is damaged.
             OutOfMemoryError: the memory does not suffice.
         """
         if graph not in self._runtimes:
-            # A picture needs all graphs in turn, so all stay loaded and keep their memory for the next picture.
+            # A picture needs all graphs in turn, so all stay loaded. They free memory only when another one is loaded.
             for loaded in self._runtimes.values():
                 loaded.release()
             check_addresses()
@@ -91,7 +90,7 @@ class NetworkGraphs:
 
 
 def check_addresses() -> None:
-    """Refuse to load a graph if the address space does not suffice, since a runtime may then abort the process.
+    """Refuse to load a graph if the address space does not suffice, because a runtime might abort the process.
 
     Raises:
         OutOfMemoryError: a limit on the address space leaves too little.
@@ -100,10 +99,10 @@ def check_addresses() -> None:
     if free is not None and free < _ADDRESSES:
         raise OutOfMemoryError(
             f"a network takes {_ADDRESSES / 1e9:.2f} GB of address space, and the memory limit of this process "
-            f"(ulimit -v) leaves {free / 1e9:.2f} GB; raise it"
+            f"(ulimit -v) leaves {free / 1e9:.2f} GB; raise the limit"
         )
 
 
 def cache_folder() -> Path:
     """Return the cache folder for graphs and for networks compiled for this processor."""
-    return platformdirs.user_cache_path("impasto")
+    return user_folder("cache")

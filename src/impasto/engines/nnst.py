@@ -1,4 +1,4 @@
-"""The engine 'nnst': Kolkin et al. (2022), "Neural Neighbor Style Transfer", through a compact descriptor.
+"""The engine 'nnst': Kolkin et al. (2022), "Neural Neighbor Style Transfer".
 
 The pixels are optimised from coarse to fine. The target features of each position are those of its nearest neighbour in
 the style image. The first stages match hypercolumns, which places the objects. Later stages match each layer by itself,
@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impasto.engines import neighbor_stages
 from impasto.engines.base import Forecast
 from impasto.engines.descriptor_graphs import DescriptorGraphs
-from impasto.engines.feature_distance import STRIDE, TILE_PIXELS, Features, Look, flat, padded_size
-from impasto.engines.initialization import initial_pixels
+from impasto.engines.feature_distance import LAYER_STEPS, Features, Look, flat
+from impasto.engines.initialization import check_init, initial_pixels
 from impasto.engines.masks import painted_through_masks
 from impasto.engines.metadata import result_metadata
-from impasto.engines.neighbor_stages import NeighborStage, plan_stages
+from impasto.engines.mirrored_tiles import STRIDE, TILE_PIXELS, padded_size
+from impasto.engines.neighbor_stages import WHOLE, NeighborStage, plan_stages
 from impasto.engines.neighbors import NeighborSearch, confidence_mix
+from impasto.engines.progress import with_notes
 from impasto.errors import Interrupted, OutOfMemoryError
 from impasto.images.color import Palette, prepare_style, restore_colors
 from impasto.images.lazy import resize_picture
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from impasto.engines.base import StylizeInputs
-    from impasto.engines.feature_distance import FeatureDistance, Tile
+    from impasto.engines.feature_distance import FeatureDistance
+    from impasto.engines.mirrored_tiles import Tile
     from impasto.images import LazyPicture
     from impasto.optimization.checkpoint import Checkpoint
     from impasto.options import NnstOptions
@@ -51,7 +53,7 @@ _DIMENSIONS = 96
 """Number of principal components by which hypercolumns are compared."""
 _HYPERCOLUMN_POSITIONS = 16384
 _LAYER_POSITIONS = {"relu1_1": 1024, "relu2_1": 2048, "relu3_1": 4096, "relu4_1": 4096}
-"""Number of random positions of each style that each layer is matched with."""
+"""Number of random positions of each style with which a layer is matched."""
 _LARGE = 500_000
 """Number of pixels above which saving memory is worth a tenth of the time."""
 _TRIAL = 192
@@ -62,13 +64,6 @@ _STATE_BYTES = 550
 """Bytes that the targets, their search and the optimisation take per pixel. Measured."""
 _LARGE_STATE_BYTES = 84
 """The same for stages that paint over an enlarged picture. Measured."""
-
-
-def needed_memory(width: int, height: int) -> int:
-    """Return the additional memory in bytes for painting ``width`` x ``height`` pixels."""
-    pixels = width * height
-    whole = min(pixels, neighbor_stages.WHOLE**2)
-    return _GRAPH_BYTES * min(whole, TILE_PIXELS) + max(_STATE_BYTES * whole, _LARGE_STATE_BYTES * pixels)
 
 
 class NnstEngine:
@@ -84,19 +79,25 @@ class NnstEngine:
         *,
         on_download: Callable[[int, int | None], None] | None = None,
         network: DescriptorGraphs | None = None,
+        whole: int = WHOLE,
+        tile_pixels: int = TILE_PIXELS,
     ) -> None:
         """Find the descriptor's graphs.
 
         Args:
             options: options of the engine.
-            on_download: called with bytes done and in all if the descriptor's weights have to be fetched.
+            on_download: called with bytes received and bytes in total if the descriptor's weights have to be fetched.
             network: the network of an engine whose options have the same `network_key`, to share it.
+            whole: long side in pixels above which pictures are only painted over, layer by layer.
+            tile_pixels: number of pixels above which the descriptor sees a picture in tiles, with the same result.
 
         Raises:
             UsageError: there is no such descriptor.
             WeightsError: the descriptor's weights cannot be fetched or read.
         """
+        check_init(options.init)
         self._options = options
+        self._whole, self._tile_pixels = whole, tile_pixels
         self.network = network or DescriptorGraphs(
             options.descriptor, options, device=options.device, on_download=on_download
         )
@@ -107,25 +108,33 @@ class NnstEngine:
         Raises:
             OutOfMemoryError: the memory does not suffice.
             CheckpointError: the checkpoint belongs to another run.
-            Interrupted: KeyboardInterrupt arrived; carries the best picture so far.
+            Interrupted: the user stopped the run with Ctrl-C. The error carries the best picture so far.
         """
         if inputs.masks:
             return painted_through_masks(inputs, self._options.size, self.stylize, on_step, checkpoint)
         options, shares = self._options, inputs.shares
         size = fit_size(inputs.content.width, inputs.content.height, options.size)
-        result = inputs.content.resized(*size).read()
+        given = inputs.content.resized(*size)
         if options.strength == 0:
-            return self._finished(result.pixels, result)
-        content, styles = self._prepared(inputs, result)
-        height, width = content.shape[:2]
-        if (needed := needed_memory(width, height)) > (free := free_memory()):
+            return replace(given.read(exact=True), metadata=self._metadata())
+        width, height = self._painted_size(*size)
+        if (needed := self._needed_memory(width, height)) > (free := free_memory()):
             raise OutOfMemoryError(
                 f"{width}x{height} pixels need {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free; "
                 "choose a smaller size, or engine 'fast'"
             )
-        stages = plan_stages(width, height, options.steps, options.strength)
-        stages = [stage for stage in stages if stage.steps]
-        method = _Method(self.network, options, content, styles, shares, lambda pixels: self._finished(pixels, result))
+        result = given.read()
+        content, styles = self._prepared(inputs, result)
+        stages = [stage for stage in self._stages(width, height) if stage.steps]
+        method = _Method(
+            Look(self.network, self._tile_pixels),
+            options,
+            content,
+            styles,
+            shares,
+            lambda pixels: self._finished(pixels, result),
+            self._whole,
+        )
         first = stages[0]
         start = initial_pixels(options.init, method.recolored, styles[0], first.height, first.width, options.seed)
         settings = {**self._metadata(), "shares": shares}
@@ -137,7 +146,8 @@ class NnstEngine:
         )
         try:
             with freed_blocks_returned() if width * height > _LARGE else nullcontext():
-                painted = run.minimize(start, on_step=on_step, checkpoint=checkpoint)
+                noted = with_notes(on_step, self.network.notes)
+                painted = run.minimize(start, on_step=noted, checkpoint=checkpoint)
         except Interrupted as stop:
             pixels = resize_pixels(stop.picture.pixels, result.height, result.width)
             raise Interrupted(self._finished(pixels, result)) from None
@@ -148,7 +158,7 @@ class NnstEngine:
     def forecast(self, inputs: StylizeInputs, folder: Path) -> Forecast:
         """Estimate memory and time by painting a small picture: see `impasto.engines.base.Engine`."""
         del folder
-        runs = max(1, len(inputs.masks))  # with masks, each style paints the whole
+        runs = max(1, len(inputs.masks))  # with masks, each style paints the whole picture
         if inputs.masks:
             inputs = replace(inputs, styles=inputs.styles[:1], masks=())
         size = fit_size(inputs.content.width, inputs.content.height, self._options.size)
@@ -156,14 +166,14 @@ class NnstEngine:
             return Forecast(resident_memory(), 0.0)
         width, height = self._painted_size(*size)
         trial = self._options.model_copy(update={"size": min(_TRIAL, max(width, height)), "init": "content"})
-        engine, sizes = NnstEngine(trial, network=self.network), plan_stages(width, height, self._options.steps)
+        engine, sizes = NnstEngine(trial, network=self.network), self._stages(width, height)
         engine.stylize(inputs, on_step=lambda step: None)  # the first call also loads the graphs
         before, began = resident_memory(), perf_counter()
         engine.stylize(inputs, on_step=lambda step: None)
         seconds = perf_counter() - began
-        tried = plan_stages(*fit_size(width, height, trial.size), self._options.steps)
+        tried = self._stages(*fit_size(width, height, trial.size))
         more = sum(stage.work for stage in sizes) / max(1, sum(stage.work for stage in tried))
-        memory = before + needed_memory(width, height) + 2 * PIXEL_BYTES * size[0] * size[1]
+        memory = before + self._needed_memory(width, height) + 2 * PIXEL_BYTES * size[0] * size[1]
         return Forecast(memory, runs * seconds * more)
 
     def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> Callable[[LazyPicture], Iterator[Picture]]:
@@ -174,6 +184,15 @@ class NnstEngine:
                 on_note(step.note)
 
         return lambda picture: iter([self.stylize(replace(inputs, content=picture), on_step=noted)])
+
+    def _needed_memory(self, width: int, height: int) -> int:
+        """Return the additional memory in bytes for painting ``width`` x ``height`` pixels."""
+        pixels = width * height
+        whole = min(pixels, self._whole**2)
+        return _GRAPH_BYTES * min(whole, self._tile_pixels) + max(_STATE_BYTES * whole, _LARGE_STATE_BYTES * pixels)
+
+    def _stages(self, width: int, height: int) -> list[NeighborStage]:
+        return plan_stages(width, height, self._options.steps, self._options.strength, self._whole)
 
     def _prepared(self, inputs: StylizeInputs, result: Picture) -> tuple[FloatArray, list[FloatArray]]:
         """Return the preprocessed content and styles."""
@@ -188,8 +207,8 @@ class NnstEngine:
 
     def _painted_size(self, width: int, height: int) -> tuple[int, int]:
         """Return the size at which a result of this width and height is painted."""
-        unasked = self._options.size is None and max(width, height) > neighbor_stages.WHOLE
-        return fit_size(width, height, neighbor_stages.WHOLE) if unasked else (width, height)
+        unasked = self._options.size is None and max(width, height) > self._whole
+        return fit_size(width, height, self._whole) if unasked else (width, height)
 
     def _finished(self, pixels: FloatArray, result: Picture) -> Picture:
         """Give ``pixels``, of any size, the alpha, colours and file properties of ``result``."""
@@ -207,20 +226,21 @@ class _Method:
     """Targets and colours of each stage.
 
     Attributes:
-        recolored: the content in the colours of the styles, (H, W, 3), with a long side of at most
-            `neighbor_stages.WHOLE`.
+        recolored: the content in the colours of the styles, (H, W, 3), with a long side of at most ``whole``.
     """
 
     def __init__(
         self,
-        graphs: DescriptorGraphs,
+        look: Look,
         options: NnstOptions,
         content: FloatArray,
         styles: Sequence[FloatArray],
         shares: Sequence[float],
         picture: Callable[[FloatArray], Picture],
+        whole: int,
     ) -> None:
-        self._look = Look(graphs)
+        self._look = look
+        self._whole = whole
         self._options = options
         self._content = content
         self._styles = styles
@@ -229,7 +249,7 @@ class _Method:
         own = Palette.of([content])
         self._palette = own.towards(Palette.of(styles, shares), options.strength)
         self._recolor = own.map_to(self._palette)
-        width, height = fit_size(content.shape[1], content.shape[0], min(neighbor_stages.WHOLE, max(content.shape[:2])))
+        width, height = fit_size(content.shape[1], content.shape[0], min(whole, max(content.shape[:2])))
         self.recolored = self._recolor(resize_pixels(content, height, width))
         self._mix: FloatArray | None = None
         """Share of the content's own features at each position of the hypercolumns, (H / 4, W / 4)."""
@@ -243,7 +263,7 @@ class _Method:
         return enlarged
 
     def _add_details(self, enlarged: FloatArray, height: int, width: int) -> None:
-        """Add content details finer than ``height`` x ``width``, by the share of the content's own features."""
+        """Add details of the content that are finer than ``height`` x ``width``, in proportion to `_kept`."""
         rows, columns = enlarged.shape[:2]
         content = self._recolor(resize_pixels(self._content, rows, columns))
         coarse = resize_pixels(resize_pixels(content, height, width), rows, columns)
@@ -289,12 +309,12 @@ class _Method:
         return self._look.distance_by_layer(targets, tv_weight, weights[None, None])
 
     def _seen_styles(self, stage: NeighborStage) -> list[FloatArray]:
-        """Return the styles at the size that is used at ``stage``."""
+        """Return the styles at their size for ``stage``."""
         stroke_size = self._options.stroke_size
         styles = []
         for style in self._styles:
             # An enlarged style is blurred, so the size of a style is limited for large pictures.
-            sharp = max(neighbor_stages.WHOLE * stroke_size, *style.shape[:2])
+            sharp = max(self._whole * stroke_size, *style.shape[:2])
             side = max(1, round(min(sharp, max(stage.width, stage.height) * stroke_size)))
             styles.append(resize_pixels(style, *reversed(fit_size(style.shape[1], style.shape[0], side))))
         return styles
@@ -335,7 +355,7 @@ class _Method:
             target[:] = self._blended(target, own, own, mix)
 
         self._look.blend_layers(content, targets, blend)
-        return {layer: Features(target) for layer, target in targets.items()}
+        return {layer: Features.of(targets.pop(layer), step) for layer, step in LAYER_STEPS.items()}
 
     def _banks(self, graph: str, counts: Mapping[str, int], stage: NeighborStage) -> dict[str, list[FloatArray]]:
         """Return the features of each style at random positions, by layer."""
@@ -343,7 +363,7 @@ class _Method:
         return {layer: [each[layer] for each in seen] for layer in counts}
 
     def _blended(self, neighbors: FloatArray, moved: FloatArray, own: FloatArray, mix: FloatArray) -> FloatArray:
-        """Mix ``neighbors`` with the ``moved`` content features by ``mix``, and the result with ``own`` by strength."""
+        """Mix ``neighbors`` with ``moved`` content features by ``mix``, and the result with ``own`` by the strength."""
         strength = np.float32(self._options.strength)
         target = neighbors + mix * (moved - neighbors)
         return target if strength == 1 else own + strength * (target - own)

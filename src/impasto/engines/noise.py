@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
 _BLOCK = 128
 _MANY = 1 << 30
-"""Offset of block indices, which keeps seeds from being negative before the first row and column."""
+"""Offset of block indices. Without it, seeds would be negative before the first row and column."""
 _PERIOD = 256
 """Period of the noise in positions, which is 2,048 pixels of the picture."""
 
 
 class Noise:
-    """An endless field of random numbers with mean 0 and variance 1, from which the network 'fast' makes strokes."""
+    """A repeating field of random numbers with mean 0 and variance 1, from which the engine 'fast' makes strokes."""
 
     def __init__(self, channels: int, seed: int) -> None:
-        """Draw the field of ``seed``."""
+        """Draw the field from ``seed``."""
         random = np.random.default_rng(seed)
         self._field: FloatArray = random.standard_normal((channels, _PERIOD, _PERIOD), dtype=np.float32)
 
@@ -32,13 +32,13 @@ class Noise:
 
 
 class UniformNoise:
-    """An endless field of random numbers in [0, 1] without repetition, the input of texture networks.
+    """An endless field of random numbers in [0, 1], the input of texture networks.
 
-    With a ``period`` in rows and columns, the field repeats, and textures made from it are seamless.
+    It repeats only with a ``period`` in rows and columns. Textures made from it are then seamless.
     """
 
     def __init__(self, channels: int, seed: int, period: tuple[int, int] | None = None) -> None:
-        """Define the field of ``seed``. Numbers are drawn on request."""
+        """Define the field for ``seed``. Numbers are drawn on request."""
         self._channels = channels
         self._seed = seed
         self._period = period

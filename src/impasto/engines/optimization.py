@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from impasto.descriptors.base import Descriptor
+from impasto.descriptors.devices import choose_device, device_of
 from impasto.descriptors.rescaling import rescale_activations
 from impasto.descriptors.vgg import VGG
-from impasto.engines.descriptor import choose_device, load_descriptor_of
+from impasto.engines.descriptor import load_descriptor_of
+from impasto.engines.fallback import FallbackObjective
 from impasto.engines.footprint import descriptor_footprint
 from impasto.engines.gatys import GatysEngine
 from impasto.engines.tensors import to_tensor
@@ -19,9 +22,11 @@ from impasto.errors import UsageError
 from impasto.images.scale import resize_pixels
 from impasto.losses.catalog import STYLE_LOSSES
 from impasto.losses.content import content_losses
-from impasto.losses.objective import LayerLosses, Objective
+from impasto.losses.objective import LayerLosses
+from impasto.losses.objective import Objective as WeightedLosses
 from impasto.losses.style import blended_losses
-from impasto.optimization.memory.needs import plan
+from impasto.optimization.memory.needs import TILES, plan
+from impasto.optimization.memory.shortage import ON_THE_CPU
 from impasto.options import shares_of_layers
 
 if TYPE_CHECKING:
@@ -31,11 +36,13 @@ if TYPE_CHECKING:
     from impasto.losses.style import StyleLoss
     from impasto.optimization.memory.arrays import Memory
     from impasto.optimization.memory.needs import Need
+    from impasto.optimization.objective import Objective
     from impasto.optimization.scales import Stage
     from impasto.options import GatysOptions
     from impasto.types import FloatArray
 
 _WHOLE = 2**30
+_CPU = torch.device("cpu")
 
 
 class OptimizationEngine(GatysEngine[Descriptor]):
@@ -54,7 +61,7 @@ class OptimizationEngine(GatysEngine[Descriptor]):
 
         Args:
             options: options of the engine.
-            on_download: called with bytes done and in all if the descriptor's weights have to be fetched.
+            on_download: called with bytes received and bytes in total if the descriptor's weights have to be fetched.
             network: a descriptor from `load_descriptor_of` for options with the same `network_key`, to share it.
 
         Raises:
@@ -63,18 +70,22 @@ class OptimizationEngine(GatysEngine[Descriptor]):
         """
         self._device = choose_device(options.device)
         super().__init__(options, network or load_descriptor_of(options, on_download))
+        if options.rescale_activations and not isinstance(self._descriptor, VGG):
+            raise UsageError(f"rescaled activations need VGG19 or VGG16; {self._descriptor.name} is neither")
 
     def _network(self, content: FloatArray, styles: Sequence[FloatArray]) -> Descriptor:
-        if not self._options.rescale_activations:
-            return self._descriptor
-        if not isinstance(self._descriptor, VGG):
-            raise UsageError(f"rescaled activations need VGG19 or VGG16; {self._descriptor.name} is neither")
+        return self._rescaled(self._descriptor, content, styles)
+
+    def _rescaled(self, descriptor: Descriptor, content: FloatArray, styles: Sequence[FloatArray]) -> Descriptor:
+        """Return ``descriptor``, with rescaled activations if the options say so."""
+        if not self._options.rescale_activations or not isinstance(descriptor, VGG):
+            return descriptor
         side = max(self._minimum, 256)
         samples = []
         for pixels in (content, *styles):
             width, height = self._fitting(pixels, side)
-            samples.append(to_tensor(resize_pixels(pixels, height, width), self._device))
-        return rescale_activations(self._descriptor, samples)
+            samples.append(to_tensor(resize_pixels(pixels, height, width), device_of(descriptor)))
+        return rescale_activations(descriptor, samples)
 
     def _objective(
         self,
@@ -85,10 +96,39 @@ class OptimizationEngine(GatysEngine[Descriptor]):
         shares: Sequence[float],
         need: Need,
         memory: Memory,
+        on_note: Callable[[str], None],
+    ) -> Objective:
+        given = (scale, content, styles, shares, memory)
+        if self._device.type == "cpu":
+            return self._made(network, _CPU, need, *given)
+
+        def on_cpu(need: Need) -> Objective:
+            descriptor = load_descriptor_of(self._options.model_copy(update={"device": "cpu"}))
+            return self._made(self._rescaled(descriptor, content, styles), _CPU, need, *given)
+
+        if need.without_gpu:
+            return on_cpu(need)
+        tiles = need if 0 < need.tile <= TILES[-1] else replace(need, tile=TILES[-1])
+        in_tiles = f"the memory of the GPU does not suffice; using tiles of {tiles.tile} pixels"
+        others: dict[str, Callable[[], Objective]] = {ON_THE_CPU: lambda: on_cpu(tiles)}
+        if tiles != need:
+            others = {in_tiles: lambda: self._made(network, self._device, tiles, *given), **others}
+        return FallbackObjective(lambda: self._made(network, self._device, need, *given), others, on_note)
+
+    def _made(
+        self,
+        network: Descriptor,
+        device: torch.device,
+        need: Need,
+        scale: Stage,
+        content: FloatArray,
+        styles: Sequence[FloatArray],
+        shares: Sequence[float],
+        memory: Memory,
     ) -> TorchObjective | TiledObjective:
-        """Compute the targets for ``scale`` once, and return its objective."""
+        """Make the objective on ``device``, on which ``network`` is."""
         options = self._options
-        look = Tiling(network, need.tile or _WHOLE, memory, self._device)
+        look = Tiling(network, need.tile or _WHOLE, memory, device)
 
         def image(pixels: FloatArray, width: int, height: int) -> FloatArray:
             return memory.image(resize_pixels(pixels, height, width))
@@ -120,12 +160,12 @@ class OptimizationEngine(GatysEngine[Descriptor]):
         parts = {}
         if resized is not None:
             with torch.no_grad():
-                seen_content = network.forward(torch.from_numpy(resized).to(self._device), self._content_weights)
+                seen_content = network.forward(torch.from_numpy(resized).to(device), self._content_weights)
                 losses = content_losses(seen_content, options.normalization)
             parts["content"] = LayerLosses(losses, self._content_weights, options.content_weight)
         if style:
             parts["style"] = LayerLosses(style, self._style_weights, options.style_weight)
-        return TorchObjective(Objective(network, parts, tv_weight), self._device)
+        return TorchObjective(WeightedLosses(network, parts, tv_weight), device)
 
     def _need(
         self, network: Descriptor, largest: Stage, styles: Sequence[FloatArray], tile: int | None, folder: Path

@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import MutableSequence, Sequence
 
     from impasto.types import OnStep, Step
 
 
 def as_part(on_step: OnStep, name: str, steps: Sequence[int], index: int) -> OnStep:
-    """Return a callback with which run ``index`` of several reports to ``on_step`` as a part of the whole.
+    """Return a callback through which run ``index`` of several reports its steps as a part of the whole.
 
     Args:
         on_step: receives the steps of all runs.
@@ -34,3 +34,13 @@ def as_part(on_step: OnStep, name: str, steps: Sequence[int], index: int) -> OnS
         )
 
     return on_step_of_part
+
+
+def with_notes(on_step: OnStep, notes: MutableSequence[str]) -> OnStep:
+    """Return a callback that adds ``notes`` to the next step and takes them out of the list."""
+
+    def noted(step: Step) -> None:
+        on_step(replace(step, note=". ".join(filter(None, [*notes, step.note]))))
+        notes.clear()
+
+    return noted

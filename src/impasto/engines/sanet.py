@@ -1,4 +1,4 @@
-"""The engine 'sanet': any style by attention between activations of content and style (Park and Lee 2019)."""
+"""The engine 'sanet', with attention between activations of content and style (Park and Lee 2019)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impasto.engines.feedforward import AnyStyleEngine, from_batch, to_batch
+from impasto.engines.any_style import AnyStyleEngine, with_mirrored_edges
+from impasto.engines.feedforward import from_batch, to_batch
 
 if TYPE_CHECKING:
     from impasto.engines.base import StylizeInputs
@@ -43,7 +44,7 @@ class SANetEngine(AnyStyleEngine):
                     features: FloatArray = np.stack(attended).sum(axis=0)
                     return from_batch(graphs.run("render", features=features)["painted"], content)
 
-                return paint
+                return with_mirrored_edges(paint)
 
             # Sections 4.4 and 4.5: the features of all styles and of the content are mixed before decoding.
             mixed = [*memories, (1 - strength, own)] if strength < 1 else memories

@@ -1,6 +1,6 @@
-"""Content and style losses of a picture, computed by a descriptor's graphs, whole or tile by tile.
+"""Content and style losses of a picture, computed by a descriptor's graphs as a whole or tile by tile.
 
-Style statistics are functions of sums over positions. So each evaluation takes two passes over the tiles. The first
+Style statistics are functions of sums over positions, so each evaluation takes two passes over the tiles. The first
 pass adds up the sums, which give the style losses and their derivatives with respect to the sums. In the second pass,
 each tile adds its part of the gradient with respect to the pixels (Galerne et al. 2024, "Scaling Painting Style
 Transfer", section 4). `impasto.losses.functional` defines the losses. Sides of all pictures are multiples of `STRIDE`.
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from impasto.types import FloatArray
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-"""`impasto.losses.gradients.STYLE_LAYERS`, without PyTorch."""
+"""The same as `impasto.losses.gradients.STYLE_LAYERS`, whose module needs PyTorch."""
 CONTENT_LAYER = "relu4_2"
-"""`impasto.losses.gradients.CONTENT_LAYER`, without PyTorch."""
+"""The same as `impasto.losses.gradients.CONTENT_LAYER`."""
 STRIDE = 16
 HALO = 96
 """Halo of a tile in pixels: the receptive field of relu5_1 as a margin, rounded up to a multiple of `STRIDE`."""
 _CONTENT_STRIDE = 8
 _NO_RESPONSE = 1e-12
-"""Square of a target below which its loss is not divided by it, as for a black picture."""
+"""Lower bound of the squared norm of a target by which a loss is divided. The norm may be 0, as for a black picture."""
 _FLOOR = 1e-6
 """Constant added to variances: see `impasto.descriptors.statistics.mean_and_std`."""
 _PAPER_CONTENT = 0.5
@@ -85,7 +85,7 @@ def style_loss(kind: Kind, sums: Sums, target: Sums, normalization: Normalizatio
 
 @dataclass(frozen=True)
 class StatisticsLook:
-    """Evaluation of pictures by the graphs of `impasto.losses.gradients.StatisticsGraphs`."""
+    """Evaluates pictures with the graphs of `impasto.losses.gradients.StatisticsGraphs`."""
 
     graphs: DescriptorGraphs
     side: int
@@ -140,7 +140,7 @@ def cut(array: FloatArray, tile: Tile, step: int = 1) -> FloatArray:
 
 
 def mask(tile: Tile) -> FloatArray:
-    """1 at positions of relu5_1 inside the tile, 0 in its halo: (1, 1, h / 16, w / 16)."""
+    """Return a mask (1, 1, h / 16, w / 16): 1 at positions of relu5_1 inside the tile, 0 in its halo."""
     height, width = tile.seen_bottom - tile.seen_top, tile.seen_right - tile.seen_left
     own = np.zeros((1, 1, height // STRIDE, width // STRIDE), np.float32)
     rows = slice((tile.top - tile.seen_top) // STRIDE, (tile.bottom - tile.seen_top) // STRIDE)
@@ -167,7 +167,7 @@ class StatisticsObjective:
         """Compute the targets of the ``content`` (1, 3, H, W), if there is one.
 
         Args:
-            look: evaluates pictures.
+            look: computes the sums and the content activations of pictures.
             content: the content image, of the same size as the images to evaluate.
             content_weight: weight of the content loss.
             style: target `statistics` by layer.
@@ -184,8 +184,9 @@ class StatisticsObjective:
         self._content = None if content is None else look.content(content)
         self._factor = 0.0
         if self._content is not None:
-            size = max(float(np.vdot(self._content, self._content)), _NO_RESPONSE)
-            self._factor = content_weight * (1 / size if normalization == "relative" else _PAPER_CONTENT)
+            squares = max(float(np.vdot(self._content, self._content)), _NO_RESPONSE)
+            factor = 1 / squares if normalization == "relative" else _PAPER_CONTENT / self._content.size
+            self._factor = content_weight * factor
 
     def evaluate(self, image: FloatArray) -> Evaluation:
         """See `impasto.optimization.objective.Objective`."""

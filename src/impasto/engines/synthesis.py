@@ -1,6 +1,6 @@
 """Texture synthesis: Gatys, Ecker and Bethge (2015), "Texture Synthesis Using Convolutional Neural Networks".
 
-The optimisation starts from white noise and matches the Gram matrices of the example, coarse to fine.
+The optimisation starts from white noise and matches the Gram matrices of the examples from coarse to fine.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import torch
 from torch.nn import functional
 
 from impasto.descriptors.base import check_size
-from impasto.engines.descriptor import choose_device, load_descriptor_of
+from impasto.descriptors.devices import choose_device
+from impasto.engines.descriptor import load_descriptor_of
 from impasto.engines.initialization import white_noise
 from impasto.engines.metadata import result_metadata
 from impasto.engines.tensors import to_tensor
@@ -62,13 +63,13 @@ def synthesize(
         options: options of the optimisation.
         tileable: True to make opposite edges of the texture fit together.
         on_step: called after every step; an exception from it stops the run.
-        on_download: called with bytes done and in all if the descriptor's weights have to be fetched.
+        on_download: called with bytes received and bytes in total if the descriptor's weights have to be fetched.
 
     Raises:
         UsageError: there is no such descriptor, layer or device.
         ImageSizeError: a picture is too small for the layers.
         OutOfMemoryError: the memory does not suffice.
-        Interrupted: KeyboardInterrupt arrived; carries the best picture so far.
+        Interrupted: the user stopped the run with Ctrl-C. The error carries the best picture so far.
     """
     descriptor = load_descriptor_of(options, on_download)
     device = choose_device(options.device)
@@ -110,6 +111,6 @@ def synthesize(
         scales,
         CoarseToFine(objective_at, finish),
     )
-    with shortage_explained(width, height), freed_blocks_kept():
+    with shortage_explained(f"{width}x{height} pixels"), freed_blocks_kept():
         start = white_noise(scales[0].height, scales[0].width, options.seed)
         return finish(run.minimize(start, on_step=on_step))

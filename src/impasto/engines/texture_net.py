@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impasto.engines.feedforward import FeedForwardEngine, TileSteps
+from impasto.engines.feedforward import FeedForwardEngine
 from impasto.engines.network_graphs import NetworkGraphs
 from impasto.engines.noise import UniformNoise
+from impasto.engines.tiling import TileSteps
 from impasto.errors import UsageError
 from impasto.images.tiles import plan_tiles
 from impasto.types import Picture
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from impasto.types import FloatArray, OnStep
 
 _SAMPLE = 256
-"""Side in pixels of the texture on which statistics are measured, the size used in training."""
-_TILE = 512
+"""Side in pixels of the texture on which statistics are measured, as in training."""
 
 
 class TextureNetEngine(FeedForwardEngine):
@@ -48,13 +48,18 @@ class TextureNetEngine(FeedForwardEngine):
 class TextureNetSynthesizer:
     """Makes the texture of its network, in any size."""
 
-    def __init__(self, options: TextureNetSynthesisOptions) -> None:
+    def __init__(self, options: TextureNetSynthesisOptions, *, tile: int = 512) -> None:
         """Find the network. Graphs are loaded on first use.
+
+        Args:
+            options: the network, and the seed of its noise.
+            tile: side in pixels of the tiles that a texture is made in; they set the memory, not the result.
 
         Raises:
             UsageError: the options name no texture network.
         """
         self._options = options
+        self._tile = tile
         self._graphs = NetworkGraphs(options, "texture")
         self._network = self._graphs.description
 
@@ -73,13 +78,13 @@ class TextureNetSynthesizer:
         stride = self._network.stride
         if tileable and (width % stride or height % stride):
             raise UsageError(
-                f"a tileable texture of a network has sides that are multiples of {stride}, and {width}x{height} has "
-                f"not; choose {-(-width // stride) * stride}x{-(-height // stride) * stride}"
+                f"a tileable texture of a network needs sides that are multiples of {stride}, unlike {width}x{height}; "
+                f"choose {-(-width // stride) * stride}x{-(-height // stride) * stride}"
             )
         noise = self._noise((height, width) if tileable else None)
         affine = self._affine
         metadata = self._graphs.metadata("texture-net", self._options)
-        rows = plan_tiles(height, width, _TILE, _TILE, halo=0)
+        rows = plan_tiles(height, width, self._tile, self._tile, halo=0)
         steps = TileSteps(rows, on_step, lambda: Picture(self._made(noise, affine, rows[0][0])))
         for row in rows:
             top, bottom = row[0].top, row[0].bottom

@@ -1,6 +1,6 @@
 """Losses and gradient of `impasto.losses.objective`, for pictures whose activations do not fit into the memory.
 
-Style statistics are functions of sums over positions. So each evaluation takes two passes over the tiles. The first
+Style statistics are functions of sums over positions, so each evaluation takes two passes over the tiles. The first
 pass adds up the sums, which give the style losses and their gradients with respect to the sums. In the second pass,
 each tile adds its part of the gradient with respect to the pixels (Galerne et al. 2024, "Scaling Painting Style
 Transfer", section 4). The halo of a tile covers the receptive field of its activations, so nothing is approximated.
@@ -53,7 +53,7 @@ class Tiling:
             yield from row
 
     def see(self, image: Tensor, tile: Tile, layers: Iterable[str]) -> Features:
-        """Compute ``layers`` for the ``tile`` of an ``image``, without its halo.
+        """Compute ``layers`` at the positions of ``tile``, without its halo.
 
         ``image`` (1, 3, H, W) is the tile with its halo.
         """
@@ -62,7 +62,7 @@ class Tiling:
         for layer, activations in features.items():
             stride = self.stride(layer)
             top, left = (tile.top - tile.seen_top) // stride, (tile.left - tile.seen_left) // stride
-            # Remaining rows and columns at the picture's own edges belong to no position.
+            # The last rows and columns of the picture may belong to no position.
             bottom, right = (tile.bottom - tile.seen_top) // stride, (tile.right - tile.seen_left) // stride
             own[layer] = activations[:, :, top:bottom, left:right]
         return own
@@ -201,14 +201,17 @@ class TiledObjective:
     def _targets(self, content: FloatArray, normalization: Normalization) -> ContentTiles:
         tiling, targets = self._tiling, []
         squares = dict.fromkeys(self._content_shares, torch.zeros((), device=tiling.device))
-        # The division is the same as for the picture, whose style layers may be deeper than the content layers.
+        counts = dict.fromkeys(self._content_shares, 0)
+        # The tiles are those of `evaluate`, whose style layers may be deeper than the content layers.
         for tile in tiling.tiles(content, self._layers):
             features = tiling.see(tiling.cut(content, tile), tile, self._content_shares)
             targets.append({layer: tiling.kept(activations) for layer, activations in features.items()})
             for layer, activations in features.items():
                 squares[layer] = squares[layer] + activations.float().square().sum()
+                counts[layer] += activations.numel()
             tiling.memory.release()
-        return ContentTiles(targets, {layer: content_factor(each, normalization) for layer, each in squares.items()})
+        factors = {layer: content_factor(each, counts[layer], normalization) for layer, each in squares.items()}
+        return ContentTiles(targets, factors)
 
 
 def _own_differences(leaf: Tensor, tile: Tile) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ class TorchObjective:
     """Objective whose losses are computed by PyTorch and whose gradient is computed by autograd."""
 
     def __init__(self, losses: Callable[[Tensor], Mapping[str, Tensor]], device: torch.device) -> None:
-        """Minimise what ``losses`` returns as 'total' for an image (1, 3, H, W) on ``device``."""
+        """Take a function from an image (1, 3, H, W) on ``device`` to losses by name, one of which is 'total'."""
         self._losses = losses
         self._device = device
 

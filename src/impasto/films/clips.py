@@ -1,37 +1,32 @@
-"""Reading and writing of film files through FFmpeg's libraries."""
+"""Reading of films through FFmpeg's libraries."""
 
 from __future__ import annotations
 
-import heapq
-from contextlib import contextmanager
+from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain, tee
-from operator import itemgetter
+from itertools import tee
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from impasto.errors import FileWriteError, ImageReadError, needs_extra
+from impasto.errors import ImageReadError, TruncatedFilmError, needs_extra
+from impasto.films.colors import Colors
+from impasto.films.containers import FAILURES, packets, reading
+from impasto.films.orientation import Orientation
 
 with needs_extra("a film", "film"):
     import av
+    from av.stream import Disposition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from impasto.types import FloatArray
 
-_CODECS = {"webm": "libvpx-vp9"}
-_COMMON_CODEC = "libx264"
-_COLORS = ("color_range", "color_primaries", "color_trc", "colorspace")
-_PART_FORMAT = "nut"  # keeps frame times exactly
-_CONTAINER_OPTIONS = {form: {"movflags": "faststart"} for form in ("mp4", "mov")}
-_RATE = 48_000
-"""Sample rate in Hz of sound that has to be encoded again."""
-_RGB, _BT709, _UNKNOWN, _LIMITED = 0, 1, 2, 1
-"""Numbers of three colour matrices and of the limited range, in ITU-T H.273 and in FFmpeg."""
+_STILL = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+_USUAL_RATE = Fraction(25)
+_SHORTAGE = 0.25
+"""Seconds that may be missing at the end before a film counts as cut off: players differ by a few frames."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +43,18 @@ class Clip:
     """A film in a file.
 
     Attributes:
+        path: the file.
         width: width of an upright frame in pixels.
         height: height of an upright frame in pixels.
         frames: number of frames, which may be an estimate.
         rate: average number of frames per second.
         time_base: unit of frame times in seconds.
+        begin: time in the file, in seconds, at which frame times begin; 0 or more.
         shape: aspect ratio of a pixel, width divided by height.
-        colors: colour space settings, with the attribute names of `av.VideoFrame`.
+        colors: colour space of the result, with the attribute names of `av.VideoFrame`.
+        tags: metadata of the file, with lower-case names.
+        chapters: chapters of the film, in the form of PyAV.
+        others: numbers of the tracks of sound and subtitles.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,53 +64,75 @@ class Clip:
             ImageReadError: the file contains no film.
         """
         self.path = path
-        with self._opened() as container:
-            stream = container.streams.video[0]
-            first = next(iter(container.decode(stream)), None)
-            if first is None:
-                raise ImageReadError(f"{path.name} holds no frame that can be read; give another file")
-            self.rate: Fraction = stream.guessed_rate or stream.average_rate
+        with reading(path) as container:
+            if not container.streams.video:
+                raise ImageReadError(f"{path} holds no pictures; give a film")
+            self._track = _main_track(container)
+        with reading(path) as container:
+            stream = container.streams[self._track]
+            self.rate: Fraction = stream.guessed_rate or stream.average_rate or _USUAL_RATE
             self.time_base: Fraction = stream.time_base
-            seconds = float((stream.duration or 0) * stream.time_base) or (container.duration or 0) / av.time_base
-            self.frames = stream.frames or max(1, round(seconds * self.rate))
-            self.colors = {name: int(getattr(first, name)) for name in _COLORS}
-            if self.colors["colorspace"] == _RGB:  # the result is not written as RGB
-                self.colors.update(colorspace=_BT709, color_range=_LIMITED)
-            self._turns = -round(first.rotation / 90) % 4
+            self.begin = max(Fraction(0), Fraction(container.start_time or 0, av.time_base))
+            self._seconds = (container.duration or 0) / av.time_base
+            seconds = float((stream.duration or 0) * stream.time_base) or self._seconds
+            self.frames: int = stream.frames or max(1, round(seconds * self.rate))
+            self.tags: dict[str, str] = {name.lower(): value for name, value in container.metadata.items()}
+            self.chapters: list[dict[str, Any]] = container.chapters()
+            others = (*container.streams.audio, *container.streams.subtitles)
+            self.others: list[int] = [stream.index for stream in others]
+            first = next(self._decoded(container))
+            self._colors = Colors(first)
+            self.colors = self._colors.result
+            self._orientation = Orientation.of(first)
             self._sides = (first.width, first.height)
             self.shape: Fraction = stream.sample_aspect_ratio or Fraction(1)
             self.width, self.height = self._sides
-            if self._turns % 2:
+            if self._orientation.transposed:
                 self.width, self.height, self.shape = self.height, self.width, 1 / self.shape
 
     def read(self) -> Iterator[Frame]:
         """Decode the frames in order.
 
         Raises:
-            ImageReadError: the file is damaged after the last yielded frame.
+            TruncatedFilmError: after the last frame, if the file ends before the end that it declares, or if frames
+                that cannot be decoded were left out.
         """
-        with self._opened() as container:
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
+        with reading(self.path) as container:
             step = max(1, round(1 / (self.rate * self.time_base)))
-            frames, timed = tee(container.decode(stream))
-            times = whole_times((frame.dts if frame.pts is None else frame.pts for frame in timed), step)
+            begin = round(self.begin / self.time_base)
+            frames, timed = tee(self._decoded(container))
+            times = whole_times((None if (at := _time(frame)) is None else at - begin for frame in timed), step)
             for frame, time in zip(frames, times, strict=True):
                 # The frame size can change within a file, as in recordings of video calls.
-                pixels = frame.to_ndarray(format="rgb24", width=self._sides[0], height=self._sides[1])
-                upright = np.ascontiguousarray(np.rot90(pixels, -self._turns))
-                yield Frame(np.divide(upright, 255, dtype=np.float32), time)
+                yield Frame(self._orientation.upright(self._colors.pixels(frame, *self._sides)), time)
 
-    @contextmanager
-    def _opened(self) -> Iterator[Any]:
-        try:
-            with av.open(str(self.path)) as container:
-                if not container.streams.video:
-                    raise ImageReadError(f"{self.path.name} holds no pictures; give a film")
-                yield container
-        except (av.FFmpegError, OSError) as error:
-            reason = (error.strerror or str(error)).lower()
-            raise ImageReadError(f"{self.path.name} cannot be read as a film: {reason}") from error
+    def _decoded(self, container: Any) -> Iterator[Any]:
+        """Yield the frames as FFmpeg decodes them; see `read` for the errors."""
+        stream = container.streams[self._track]
+        stream.thread_type = "AUTO"
+        expected = len(stream.index_entries)  # many containers have an index of all packets, others of some or none
+        found = damaged = frames = 0
+        end = 0.0
+        for packet in packets(container):
+            if (at := _time(packet)) is not None:
+                end = max(end, float((at + (packet.duration or 0)) * packet.time_base))
+            if packet.stream.index != self._track:
+                continue
+            found += packet.size > 0
+            try:
+                decoded = packet.decode()
+            except FAILURES:
+                damaged += 1
+                continue
+            for frame in decoded:
+                frames += 1
+                yield frame
+        if not frames:
+            raise ImageReadError(f"{self.path} holds no frame that can be read; give another file")
+        if found < expected or end - float(self.begin) < self._seconds - _SHORTAGE:
+            raise TruncatedFilmError(f"{self.path} is cut off after {frames} of about {self.frames} frames")
+        if damaged:
+            raise TruncatedFilmError(f"{self.path} is damaged: {damaged} of about {self.frames} frames cannot be read")
 
 
 def whole_times(given: Iterable[int | None], step: int) -> Iterator[int]:
@@ -123,114 +145,25 @@ def whole_times(given: Iterable[int | None], step: int) -> Iterator[int]:
         yield time
 
 
-@dataclass(frozen=True)
-class Encoding:
-    """Settings of the encoder."""
+def _main_track(container: Any) -> int:
+    """Return the number of the video track that is the film, not a cover or thumbnail."""
+    pictures = container.streams.video
+    found: Counter[int] = Counter()
+    if len(pictures) > 1:
+        for packet in packets(container, *pictures):
+            found[packet.stream.index] += packet.size > 0
+            if len(found) == len(pictures) and min(found.values()) > 1:
+                break
 
-    width: int
-    """In pixels, an even number."""
-    height: int
-    """In pixels, an even number."""
-    form: str
-    """Container of the film, a value of `FILM_FORMATS`, which determines the codec."""
-    quality: int
-    """Quality from 1 to 100."""
+    def rank(stream: Any) -> tuple[bool, bool, int, bool]:
+        default = bool(stream.disposition & Disposition.default)
+        return not stream.disposition & _STILL, found[stream.index] > 1, stream.width * stream.height, default
 
-    def write_part(self, path: Path, frames: Iterator[Frame], like: Clip) -> None:
-        """Encode ``frames`` into a part of a film, with the times and colour space of ``like``.
-
-        Raises:
-            FileWriteError: the codec fails, or the disk is full or read-only.
-        """
-        with _written(path, _PART_FORMAT, {}) as container:
-            stream = container.add_stream(_CODECS.get(self.form, _COMMON_CODEC), rate=like.rate)
-            stream.width, stream.height, stream.pix_fmt = self.width, self.height, "yuv420p"
-            stream.time_base = stream.codec_context.time_base = like.time_base
-            stream.codec_context.sample_aspect_ratio = like.shape
-            # The constant rate factor is 18 at quality 90, which is visually almost lossless. Without B-frames, a part
-            # begins at the time of its first frame, so that parts can be joined.
-            stream.options = {"crf": str(round(45 - 0.3 * self.quality)), "b:v": "0", "bf": "0"}
-            for name, value in like.colors.items():
-                setattr(stream.codec_context, name, value)
-            for frame in frames:
-                container.mux(stream.encode(self._encoded(frame, like)))
-            container.mux(stream.encode())
-
-    def _encoded(self, frame: Frame, like: Clip) -> Any:
-        whole = frame.pixels[: self.height, : self.width]
-        pixels = np.ascontiguousarray((whole.clip(0, 1) * 255 + 0.5).astype(np.uint8))
-        matrix = like.colors["colorspace"]
-        made = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
-            format="yuv420p",
-            dst_colorspace=matrix if matrix != _UNKNOWN else None,
-            dst_color_range=like.colors["color_range"] or None,
-        )
-        for name, value in like.colors.items():
-            setattr(made, name, value)
-        made.pts, made.time_base = frame.time, like.time_base
-        return made
+    main: int = max(pictures, key=rank).index
+    return main
 
 
-def join(parts: Sequence[Path], clip: Clip, target: Path, form: str, facts: str) -> None:
-    """Write ``target``: the concatenated frames of the ``parts``, and the sound of ``clip``.
-
-    ``facts`` is stored as a comment in the file.
-
-    Raises:
-        FileWriteError: the container cannot hold the sound, or the disk is full or read-only.
-    """
-    with _written(target, form, _CONTAINER_OPTIONS.get(form, {})) as container, av.open(str(clip.path)) as source:
-        container.metadata.update({**source.metadata, "comment": facts})
-        with av.open(str(parts[0])) as first:
-            packets = [_pictures(parts, container.add_stream_from_template(first.streams.video[0]))]
-        for number, given in enumerate(source.streams.audio):
-            if given.codec_context is None:
-                continue  # FFmpeg does not know the codec
-            if given.codec_context.name in container.supported_codecs:
-                packets.append(_sound(clip, number, container.add_stream_from_template(given)))
-            else:
-                encoded = container.add_stream(container.default_audio_codec, rate=_RATE)
-                packets.append(_sound_again(clip, number, encoded))
-        # Packets are sorted by time. Otherwise, the container would have to buffer one stream.
-        for _, packet in heapq.merge(*packets, key=itemgetter(0)):
-            container.mux(packet)
-
-
-def _pictures(parts: Sequence[Path], stream: Any) -> Iterator[tuple[float, Any]]:
-    for part in parts:
-        with av.open(str(part)) as opened:
-            yield from _timed(opened.demux(opened.streams.video[0]), stream)
-
-
-def _sound(clip: Clip, index: int, stream: Any) -> Iterator[tuple[float, Any]]:
-    with av.open(str(clip.path)) as source:
-        yield from _timed(source.demux(source.streams.audio[index]), stream)
-
-
-def _sound_again(clip: Clip, index: int, stream: Any) -> Iterator[tuple[float, Any]]:
-    """Re-encode sound for a container that does not support its codec."""
-    resampler = av.AudioResampler(format=stream.format.name, layout=stream.layout.name, rate=_RATE)
-    with av.open(str(clip.path)) as source:
-        for frame in chain(source.decode(source.streams.audio[index]), [None]):
-            for resampled in resampler.resample(frame):
-                yield from _timed(stream.encode(resampled), stream)
-        yield from _timed(stream.encode(), stream)
-
-
-def _timed(packets: Iterable[Any], stream: Any) -> Iterator[tuple[float, Any]]:
-    """Yield the decoding time of each packet in seconds, and the packet, assigned to ``stream``."""
-    for packet in packets:
-        if packet.dts is not None:  # the last packet of a file is empty
-            time = float(packet.dts * packet.time_base)
-            packet.stream = stream
-            yield time, packet
-
-
-@contextmanager
-def _written(path: Path, form: str, options: dict[str, str]) -> Iterator[Any]:
-    try:
-        with av.open(str(path), "w", format=form, options=options) as container:
-            yield container
-    except (av.FFmpegError, OSError) as error:
-        reason = (error.strerror or str(error)).lower()
-        raise FileWriteError(f"the film cannot be written: {reason}; free space, or try another container") from error
+def _time(timed: Any) -> int | None:
+    """Return the time of a packet or frame in its own unit."""
+    at: int | None = timed.dts if timed.pts is None else timed.pts
+    return at

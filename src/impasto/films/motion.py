@@ -25,7 +25,7 @@ _FLOW_SIDE = 512
 _LEAST = 12
 """Short side in pixels below which no optical flow is computed."""
 _TOLERANCE = 0.06
-"""Colour difference in [0, 1] up to which the flow is fully trusted. At twice the difference, it is not used."""
+"""Colour difference in [0, 1] up to which the flow is fully trusted. From twice this difference on, it is not used."""
 _AROUND = 5
 
 
@@ -37,7 +37,7 @@ class Steady:
     """
 
     def __init__(self, weight: float) -> None:
-        """Set the ``weight`` of the previous frame, from 0, which is no mixing, to below 1."""
+        """Set the ``weight`` of the previous frame, from 0 (no mixing) to less than 1."""
         self.painted: FloatArray | None = None
         self._weight = weight
         self._seen: FloatArray | None = None

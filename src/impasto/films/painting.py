@@ -1,11 +1,12 @@
 """Painting of a film in parts, so that an interrupted run can be resumed.
 
-The network normalises with the statistics of the first frame of each shot. So objects that do not change between frames
-keep their colours. With statistics of each frame, a passer-by would change the colours of the whole street.
+The network normalises with the statistics of the first frame of each shot, so that objects that do not change keep
+their colours. With the statistics of every frame, a passer-by would change the colours of the whole street.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -14,20 +15,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from impasto.engines.base import StylizeInputs
-from impasto.errors import CheckpointError
-from impasto.files import whole_file
-from impasto.films.clips import Frame, join
+from impasto.errors import CheckpointError, TruncatedFilmError
+from impasto.files import whole_file, write_whole
+from impasto.films.clips import Frame
+from impasto.films.joining import join
 from impasto.films.shots import Shots
-from impasto.images import LazyPicture
+from impasto.images import LazyPicture, xmp
 from impasto.types import Picture, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from impasto.engines.base import Engine, Style
-    from impasto.films.clips import Clip, Encoding
+    from impasto.films.clips import Clip
+    from impasto.films.encoding import Encoding
     from impasto.films.motion import Steady
+    from impasto.films.tracks import Track
     from impasto.types import FloatArray, OnStep
 
     Strips = Callable[[LazyPicture], Iterator[Picture]]
@@ -41,7 +45,7 @@ class Parts:
 
     folder: Path
     facts: str
-    """Everything that determines the film."""
+    """Description of everything that determines the result."""
     frames: int
     """Number of frames of a part, which is the maximum number of frames to repeat after an interruption."""
 
@@ -82,6 +86,7 @@ class PaintedFrames:
     Attributes:
         shots: number of shots that have begun so far.
         frames: number of frames that have been read so far.
+        missing: sentence about frames of the film that could not be read; None if there are none so far.
         steady: mixes each frame with the one before.
     """
 
@@ -94,8 +99,9 @@ class PaintedFrames:
         on_step: OnStep,
         on_note: Callable[[str], None],
     ) -> None:
-        """Paint ``clip`` with ``engine``. ``on_step`` is called after every frame, ``on_note`` once for every note."""
+        """Paint ``clip`` with ``engine``. ``on_step`` is called after every frame, ``on_note`` once for each text."""
         self.shots = self.frames = 0
+        self.missing: str | None = None
         self._clip = clip
         self._engine = engine
         self._styles = styles
@@ -108,7 +114,7 @@ class PaintedFrames:
         """Paint all frames after the first ``skipped``, the last of which was painted as ``last``."""
         shots = Shots()
         paint: Strips | None = None
-        for frame in self._clip.read():
+        for frame in self._read():
             picture = LazyPicture.of(Picture(frame.pixels))
             if shots.begins(frame.pixels):
                 self.shots += 1
@@ -124,6 +130,12 @@ class PaintedFrames:
             pixels = self.steady.mix(frame.pixels, painted)
             self._report(pixels)
             yield Frame(pixels, frame.time)
+
+    def _read(self) -> Iterator[Frame]:
+        try:
+            yield from self._clip.read()
+        except TruncatedFilmError as error:
+            self.missing = str(error)
 
     def _note(self, text: str) -> None:
         if text not in self._noted:
@@ -145,20 +157,29 @@ class PaintedFrames:
 
 
 def paint_film(
-    frames: PaintedFrames, clip: Clip, encoding: Encoding, target: Path, parts: Parts, *, resume: bool
+    frames: PaintedFrames,
+    clip: Clip,
+    tracks: Sequence[Track],
+    encoding: Encoding,
+    target: Path,
+    parts: Parts,
+    *,
+    resume: bool,
 ) -> None:
-    """Write ``target``: the painted ``frames`` of ``clip``, and its sound.
+    """Write ``target``: the painted ``frames`` of ``clip``, and its other ``tracks``.
+
+    If the film is cut off or damaged, the result has the frames that could be read, and `PaintedFrames.missing` is set.
 
     Args:
         frames: the painted frames. Frames in existing parts are not painted again.
         clip: the film.
+        tracks: tracks of sound and subtitles of the result.
         encoding: encoding of the result.
         target: path of the result.
         parts: storage for parts until the film is complete.
         resume: continue from existing parts.
 
     Raises:
-        ImageReadError: the film is damaged.
         FileWriteError: the codec fails, or the disk is full or read-only.
         CheckpointError: the parts belong to another run.
     """
@@ -177,5 +198,7 @@ def paint_film(
         parts.last_frame(len(done) - 1).unlink(missing_ok=True)
         done.append(path)
     with whole_file(target) as temporary:
-        join(done, clip, temporary, encoding.form, parts.facts)
+        join(done, clip, tracks, temporary, encoding, parts.facts)
+    if encoding.form == "gif":  # GIF cannot hold metadata
+        write_whole(xmp.sidecar(target), xmp.pack(json.loads(parts.facts)))
     shutil.rmtree(parts.folder)

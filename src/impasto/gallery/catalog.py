@@ -10,9 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
-
-from impasto.errors import StyleError, UnknownNameError, UsageError
+from impasto.errors import FileWriteError, StyleError, UnknownNameError, UsageError
+from impasto.folders import user_folder
 from impasto.gallery.style_file import SUFFIX, GalleryStyle, read_style_file, write_style_file
 
 if TYPE_CHECKING:
@@ -23,16 +22,16 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class StyleCatalog:
-    """The bundled styles and those in one folder, which take precedence where names are the same.
+    """The bundled styles and those in one folder, which take precedence over bundled ones of the same name.
 
     Attributes:
-        folder: the folder of the user's own styles: ``IMPASTO_STYLES_DIR``, or in the user's data folder.
+        folder: the folder of the user's own styles: ``IMPASTO_STYLES_DIR``, or one in the user's data folder.
     """
 
     def __init__(self) -> None:
-        """Look into the folder, which need not exist."""
+        """Choose the folder, which need not exist."""
         chosen = os.environ.get("IMPASTO_STYLES_DIR")
-        self.folder = Path(chosen) if chosen else platformdirs.user_data_path("impasto") / "styles"
+        self.folder = Path(chosen) if chosen else user_folder("data") / "styles"
 
     def paths(self) -> dict[str, Path]:
         """Return the files of all styles by name, in the order of the names."""
@@ -43,7 +42,7 @@ class StyleCatalog:
         """Read the style ``name``.
 
         Raises:
-            UnknownNameError: there is none of that name.
+            UnknownNameError: there is no style of that name.
             StyleError: its file is damaged.
         """
         return replace(read_style_file(self.path(name)), name=name)  # files may have been renamed
@@ -55,13 +54,18 @@ class StyleCatalog:
                 yield self.get(name)
 
     def add(self, style: GalleryStyle) -> Path:
-        """Write ``style`` to the folder, in place of another of the same name; return its file.
+        """Write ``style`` to the folder, replacing any other of the same name, and return its file.
 
         Raises:
             UsageError: the name is not valid as a file name.
+            FileWriteError: the folder cannot be written.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{check_name(style.name)}{SUFFIX}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise FileWriteError(f"cannot make {self.folder}: {reason}; set IMPASTO_STYLES_DIR") from error
         write_style_file(style, path)
         return path
 
@@ -69,7 +73,7 @@ class StyleCatalog:
         """Delete the user's own style ``name``.
 
         Raises:
-            UnknownNameError: there is none of that name.
+            UnknownNameError: there is no style of that name.
             UsageError: it is a bundled style.
         """
         path = self.path(name)
@@ -81,7 +85,7 @@ class StyleCatalog:
         """Return the file of the style ``name``.
 
         Raises:
-            UnknownNameError: there is none of that name.
+            UnknownNameError: there is no style of that name.
         """
         if Path(name).name == name:
             for folder in (self.folder, BUNDLED):
@@ -103,7 +107,7 @@ def check_name(name: str) -> str:
 
 
 def name_from(path: Path) -> str:
-    """Derive a style's name from a file's: ``The Great Wave (1831).jpg`` becomes ``the-great-wave-1831``.
+    """Derive the name of a style from that of a file: ``The Great Wave (1831).jpg`` becomes ``the-great-wave-1831``.
 
     Raises:
         UsageError: no usable character is left.

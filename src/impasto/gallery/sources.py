@@ -1,4 +1,4 @@
-"""Conversion of styles given as picture, file or name in the gallery."""
+"""Styles that are given as a picture, a file or a name in the gallery."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def as_style_source(source: StyleSource) -> Picture | GalleryStyle:
     """
     if isinstance(source, GalleryStyle):
         return source
-    if isinstance(source, (str, Path)):
+    if isinstance(source, (str, os.PathLike)):
         path = Path(source)
         if path.suffix.lower() == SUFFIX:
             return read_style_file(path)
@@ -43,6 +43,7 @@ def style_path(source: str | Path) -> Path:
     return StyleCatalog().paths().get(path.name, path) if _is_name(source) else path
 
 
-def _is_name(source: str | Path) -> bool:
+def _is_name(source: str | os.PathLike[str]) -> bool:
     path = Path(source)
-    return not path.exists() and path.suffix.lower() not in PICTURE_SUFFIXES and path.name == os.fspath(source)
+    there = os.path.exists(path)  # noqa: PTH110 - for pathlib, a name that is too long is an error
+    return not there and path.suffix.lower() not in PICTURE_SUFFIXES and path.name == os.fspath(source)

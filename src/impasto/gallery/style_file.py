@@ -1,4 +1,4 @@
-"""The ``.style`` file: the code of one style, its names, and the network that the code belongs to."""
+"""The ``.style`` file: the code of one style, its provenance, and the network to which the code belongs."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _TEXTS = ("name", "title", "artist", "year", "license", "network")
 
 @dataclass(frozen=True, eq=False)
 class GalleryStyle:
-    """A style without its image."""
+    """A style as a code for one network."""
 
     name: str
     """Lower-case letters, digits and hyphens: ``great-wave``."""
     code: FloatArray
     """(code_size): scales and shifts of every normalisation of the network."""
     network: str
-    """sha256 of the weights of the network that the code belongs to."""
+    """sha256 of the weights of the network to which the code belongs."""
     title: str = ""
     artist: str = ""
     year: str = ""
@@ -48,7 +48,7 @@ class GalleryStyle:
     image: bytes = b""
     """A picture in this style for engines that need a style image, as a JPEG file; empty if there is none."""
     layers: Mapping[str, FloatArray] = field(default_factory=dict)
-    """Weights, by name, that replace the network's own; the style was learned with them."""
+    """Weights, by name, that were learned with the style and replace the network's own."""
 
     @property
     def picture(self) -> Picture | None:
@@ -62,21 +62,21 @@ class GalleryStyle:
         try:
             return read_picture(self.image)
         except ImageError as error:
-            raise StyleError(f"the picture of style {self.name!r} is damaged ({error}); get its file again") from error
+            raise StyleError(f"the picture of style {self.name!r} is damaged ({error}); download it again") from error
 
 
-def encode_style_image(picture: Picture, quality: int = _IMAGE_QUALITY) -> bytes:
-    """Return ``picture`` as the JPEG file of a style file: at most 768 pixels, composited over white."""
+def encode_style_image(picture: Picture) -> bytes:
+    """Encode ``picture`` for a style file: a JPEG of at most 768 pixels a side, composited over white."""
     size = fit_size(picture.width, picture.height, min(_IMAGE_SIDE, max(picture.width, picture.height)))
     plain = Picture(resize_picture(Picture(picture.over_white), *size).pixels)
-    return encode_picture(plain, "jpeg", quality=quality)
+    return encode_picture(plain, "jpeg", quality=_IMAGE_QUALITY)
 
 
 def write_style_file(style: GalleryStyle, path: Path) -> None:
     """Write ``style`` to ``path``, with its numbers as float16.
 
     Raises:
-        StyleError: it has numbers that float16 cannot hold.
+        StyleError: the style has numbers that float16 cannot represent.
         FileWriteError: the folder is missing, or the file cannot be written.
     """
     with np.errstate(over="ignore"):
@@ -101,10 +101,10 @@ def write_style_file(style: GalleryStyle, path: Path) -> None:
 
 
 def read_style_file(path: Path) -> GalleryStyle:
-    """Read what `write_style_file` wrote.
+    """Read a style that `write_style_file` wrote.
 
     Raises:
-        StyleError: the file is missing, damaged, from a newer impasto, or not a style.
+        StyleError: the file is missing, damaged, not a style, or from a newer version of impasto.
     """
     try:
         if path.stat().st_size > _LARGEST:

@@ -8,7 +8,7 @@ References: Gatys et al. (2016), "Preserving Color in Neural Artistic Style Tran
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from impasto.types import FloatArray, Picture
+    from impasto.types import FloatArray
 
 ColorPreservation: TypeAlias = Literal["none", "luminance", "histogram", "coral"]
 
@@ -26,13 +26,13 @@ _Matrix: TypeAlias = npt.NDArray[np.float64]
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # the Y of YIQ
 _ROWS = 256
 _NOISE = 1e-4
-"""Variance of JPEG noise in a flat colour. Directions with a lower variance are not amplified."""
+"""Variance of JPEG noise in a flat colour. Directions in colour space with less variance are amplified no further."""
 _FLAT = 1e-5
-"""Variance below which `Palette` regards a direction of colours as flat."""
+"""Variance below which `Palette` regards a direction in colour space as flat."""
 
 
 def prepare_style(style: FloatArray, content: FloatArray, mode: ColorPreservation) -> FloatArray:
-    """Return the style pixels with which the result has the colours of ``content``."""
+    """Return the ``style`` pixels, changed as ``mode`` needs it to give the result the colours of ``content``."""
     match mode:
         case "luminance":
             # The style becomes grey, because its colours are discarded later and must not affect the optimisation.
@@ -70,21 +70,6 @@ def with_luminance_of(content: FloatArray, stylized: FloatArray) -> FloatArray:
         share = np.divide(room, np.abs(chroma), out=np.ones_like(chroma), where=np.abs(chroma) > room)
         np.clip(target + chroma * share.min(axis=2, keepdims=True), 0, 1, out=mixed[rows])
     return mixed
-
-
-def visible_colors(picture: Picture) -> Picture:
-    """Return ``picture`` without transparency. Transparent pixels get the mean of the visible colours.
-
-    The colours that a file stores under full transparency are arbitrary and must not become part of the style.
-    """
-    alpha = picture.alpha
-    if alpha is None:
-        return picture
-    weights = alpha[:, :, None]
-    total = float(alpha.sum(dtype=np.float64))
-    mean = (picture.pixels * weights).sum((0, 1)) / total if total else np.ones(3)
-    pixels = (mean + weights * (picture.pixels - mean)).astype(np.float32)
-    return replace(picture, pixels=pixels, alpha=None)
 
 
 def match_luminance(style: FloatArray, content: FloatArray) -> FloatArray:

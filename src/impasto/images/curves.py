@@ -15,10 +15,10 @@ def plot_losses(rows: Sequence[Mapping[str, float]], path: Path, *, smooth: int 
     """Draw the losses of ``rows`` over the steps, on a logarithmic axis, into a PNG file.
 
     Args:
-        rows: 'step' and losses by name. If there are 'width' and 'height', lines mark the steps where they change.
+        rows: 'step' and losses by name. With 'width' and 'height', lines mark the steps at which the width changes.
         path: path of the file.
-        smooth: number of steps over which losses are averaged. Useful for trainings, whose pictures differ from step to
-            step.
+        smooth: number of steps over which losses are averaged. This is useful for trainings, which use other pictures
+            at every step.
     """
     import statistics
 

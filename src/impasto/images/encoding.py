@@ -9,44 +9,31 @@ are written.
 from __future__ import annotations
 
 import io
+import os
 import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
-import pyvips
 
 from impasto.errors import FileWriteError, UsageError
 from impasto.files import check_folder, whole_file, write_whole
 from impasto.images import profiles, xmp
 from impasto.images.decoding import LARGE_PICTURE, cause
+from impasto.images.formats import SUFFIXES
+from impasto.images.libvips import pyvips
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from impasto.types import FloatArray, Picture
-
-SUFFIXES: Mapping[str, str] = {
-    "jpg": "jpeg",
-    "jpeg": "jpeg",
-    "png": "png",
-    "tif": "tiff",
-    "tiff": "tiff",
-    "webp": "webp",
-    "avif": "avif",
-    "gif": "gif",
-}
-"""Supported file name suffixes and their formats."""
-
-PICTURE_SUFFIXES = frozenset(f".{suffix}" for suffix in SUFFIXES)
-"""The same suffixes with a leading dot, as in `pathlib.Path.suffix`, in lower case."""
+    from impasto.types import FloatArray, PathOrFile, Picture
 
 
 class PictureWriter:
-    """Writes a file of a picture whose rows are given strip by strip.
+    """Writes a picture file from rows that are given strip by strip.
 
     JPEG, PNG and TIFF take the same memory for pictures of any size. WebP, AVIF and GIF are encoded as a whole.
     """
@@ -89,7 +76,7 @@ class PictureWriter:
                 f"{saver.longest_side} pixels a side; choose png or tiff, or a smaller size"
             )
         large = width * height > LARGE_PICTURE
-        self._depth = max(d for d in saver.depths if d <= max(outline.bit_depth, 8))
+        self._depth = saver.depth(outline.bit_depth)
         if self._form == "tiff":
             options["predictor"] = "float" if self._depth == 32 else "horizontal"
             options["bigtiff"] = width * height * 4 * self._depth // 8 > 1 << 31
@@ -97,7 +84,7 @@ class PictureWriter:
             options["optimize_coding"] = not large  # the optimisation keeps the whole picture in memory
         self._options = options
         self._width, self._height = width, height
-        self._bands = 4 if outline.alpha is not None and saver.alpha else 3
+        self._bands = saver.bands(outline.alpha is not None)
         self._keep_profile = keep_profile
         self._profile: bytes | None = None
         # libvips caches files by name, so each file gets a new name.
@@ -131,8 +118,7 @@ class PictureWriter:
             FileWriteError: the disk for temporary files is full.
         """
         for top in range(0, strip.height, _ROWS):
-            rows = slice(top, top + _ROWS)
-            part = replace(strip, pixels=strip.pixels[rows], alpha=None if strip.alpha is None else strip.alpha[rows])
+            part = strip.rows(top, top + _ROWS)
             levels, self._profile = _encodable(part, self._depth, self._saver.alpha, self._keep_profile)
             self._bands = levels.shape[2]
             try:
@@ -174,7 +160,7 @@ class PictureWriter:
 
         target = pyvips.TargetCustom()
         target.on_write(guarded(file.write, -1))
-        target.on_seek(guarded(file.seek, -1))  # TIFF goes back to write where its strips are
+        target.on_seek(guarded(file.seek, -1))  # TIFF goes back to write the offsets of its strips
         target.on_read(guarded(file.read, b""))
         try:
             image = self._image()
@@ -213,29 +199,83 @@ def encode_picture(picture: Picture, format: str, *, keep_profile: bool = True, 
         return writer.encode(picture.metadata)
 
 
-def write_picture(picture: Picture, path: str | Path, *, keep_profile: bool = True, quality: int | None = None) -> None:
-    """Write a file atomically, in the format of its suffix. The options are those of `PictureWriter`.
+def largest_file(width: int, height: int, format: str, *, bit_depth: int, alpha: bool) -> int:
+    """Return the largest size in bytes of a file that `encode_picture` makes.
+
+    No encoder makes a file that is noticeably larger than the uncompressed pixels, not even from noise: 3 or 4 bytes a
+    pixel with 8 bits, up to 16 with 32. A twentieth and 64 KiB are added for the format, the profile and the metadata.
 
     Raises:
-        FileWriteError: the suffix is unknown, the folder is missing, the disk is full or read-only, or the picture is
+        FileWriteError: the format is unknown.
+    """
+    saver = _SAVERS[_known_format(format, format)]
+    pixels = width * height * saver.bands(alpha) * saver.depth(bit_depth) // 8
+    return pixels + pixels // 20 + (64 << 10)
+
+
+def write_picture(
+    picture: Picture,
+    file: PathOrFile,
+    *,
+    format: str | None = None,
+    keep_profile: bool = True,
+    quality: int | None = None,
+) -> None:
+    """Write a picture into a file. A path is written atomically. The other options are those of `PictureWriter`.
+
+    Args:
+        picture: the picture.
+        file: a path, or an object that is open for writing bytes, such as `io.BytesIO`.
+        format: a suffix or name of a format, such as 'png'; by default the suffix of the path.
+        keep_profile: see `PictureWriter`.
+        quality: see `PictureWriter`.
+
+    Raises:
+        FileWriteError: the format is unknown, the folder is missing, the disk is full or read-only, or the picture is
             too large for the format.
         UsageError: the quality is out of range, or the format is lossless.
     """
-    form = output_format(path)
-    with _written(picture, form, keep_profile, quality) as writer:
-        writer.save(Path(path), picture.metadata)
+    if isinstance(file, (str, os.PathLike)):
+        path = Path(file)
+        form = output_format(path, format)
+        with _written(picture, form, keep_profile, quality) as writer:
+            writer.save(path, picture.metadata)
+        return
+    if not callable(getattr(file, "write", None)):
+        raise FileWriteError(f"cannot write into a {type(file).__name__}; give a path or an open binary file")
+    if format is None:
+        raise FileWriteError("an open file has no suffix; give format, such as 'png'")
+    data = encode_picture(picture, format, keep_profile=keep_profile, quality=quality)
+    try:
+        file.write(data)
+    except TypeError as error:
+        raise FileWriteError(f"the file takes no bytes ({error}); open it in binary mode, 'wb'") from error
+    except (OSError, ValueError) as error:  # ValueError: the file is closed
+        raise FileWriteError(f"cannot write {len(data):,} bytes into the file: {error}") from error
 
 
-def output_format(path: str | Path) -> str:
+def output_format(path: str | Path, format: str | None = None) -> str:
     """Return the format in which ``path`` will be written. Call it before long work to fail early.
 
+    Args:
+        path: path of the file.
+        format: a suffix or name of a format; by default the suffix of ``path``.
+
     Raises:
-        FileWriteError: the suffix is unknown, or the folder does not exist.
+        FileWriteError: the format is unknown, or the folder does not exist.
     """
-    path = Path(path)
-    form = _known_format(path.suffix.removeprefix("."), str(path))
-    check_folder(path)
+    form = picture_format(path, format)
+    check_folder(Path(path))
     return form
+
+
+def picture_format(path: str | Path, format: str | None = None) -> str:
+    """Return the format of ``path`` as `output_format` does, whether or not its folder exists.
+
+    Raises:
+        FileWriteError: the format is unknown.
+    """
+    return _known_format(Path(path).suffix.removeprefix(".") if format is None else format, str(path))
 
 
 def _written(picture: Picture, format: str, keep_profile: bool, quality: int | None) -> PictureWriter:
@@ -261,8 +301,15 @@ class _Saver:
     packet: int = 1 << 30
     """Maximum size of the XMP packet in bytes."""
     held: int = 1
-    """Bytes per pixel of the whole picture that the encoder holds. Measured."""
+    """Bytes per pixel of the whole picture that the encoder holds in memory, as measured."""
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def depth(self, bit_depth: int) -> int:
+        """Return the nearest supported depth for a picture of ``bit_depth``."""
+        return max(depth for depth in self.depths if depth <= max(bit_depth, 8))
+
+    def bands(self, alpha: bool) -> int:
+        return 4 if alpha and self.alpha else 3
 
 
 _ROWS = 128
@@ -284,15 +331,17 @@ _SAVERS = {
 
 def _encodable(picture: Picture, depth: int, alpha: bool, keep_profile: bool) -> tuple[npt.NDArray[Any], bytes | None]:
     """Return the levels (H, W, bands) with ``depth`` bits, and their profile."""
-    pixels = (picture.pixels if alpha else picture.over_white).clip(0, 1)
-    image = None
-    if keep_profile and picture.icc is not None:
-        wide = pyvips.Image.new_from_array(_quantised(pixels, 16)).copy(interpretation="rgb16")
-        image = profiles.from_srgb(wide, picture.icc)
-    if image is not None:
-        pixels, profile = image.numpy().astype(np.float32) / 65535, picture.icc
-    else:
-        profile = profiles.SRGB if depth == 32 else None
+    pixels = picture.pixels.clip(0, 1)
+    if picture.beyond is not None:
+        pixels += picture.beyond
+    if picture.alpha is not None and not alpha:
+        pixels = 1 - (1 - pixels) * picture.alpha[:, :, None]
+    own = profiles.from_srgb(pixels, picture.icc) if keep_profile and picture.icc is not None else None
+    profile = picture.icc if own is not None else profiles.SRGB if depth == 32 else None
+    if own is not None:
+        pixels = own
+    elif depth < 32:
+        pixels = pixels.clip(0, 1)
     if picture.alpha is not None and alpha:
         pixels = np.dstack([pixels, picture.alpha.clip(0, 1)])
     return _quantised(pixels, depth), profile

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyvips
 
+from impasto.images.icc import MatrixProfile
+
+if TYPE_CHECKING:
+    from impasto.types import FloatArray
+
 ICC_FIELD = "icc-profile-data"
 SRGB: bytes = pyvips.Image.profile_load("srgb")
 """libvips' built-in sRGB profile."""
+ADOBE_RGB = MatrixProfile.of_gamma(
+    563 / 256, [(0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457)]
+).encode()
+"""A profile of Adobe RGB (1998)."""
 
+_KNOWN = frozenset({pyvips.Image.profile_load("p3"), ADOBE_RGB})
+"""Profiles without private data, which results get as they are."""
 _SPACES_OF_BANDS = {1: (b"GRAY", b"RGB "), 3: (b"RGB ",)}
 _PLAIN = {"b-w", "grey16", "srgb", "rgb", "rgb16", "scrgb", "multiband"}
 _CMYK_BANDS = 4
 _IDENTITY_TOLERANCE = 1 / 512
+_INTEROPERABILITY = "exif-ifd4-InteroperabilityIndex"
+_COLOR_SPACE = "exif-ifd2-ColorSpace"
+_PRIMARIES = np.array([[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.7141]])
+"""XYZ under D50 of the primaries of sRGB, one in each column: IEC 61966-2-1, adapted by Bradford's matrix."""
+_DARK = 0.0031308
+"""Light below which the curve of sRGB is a straight line."""
+_ROOT = 2.4
+_NODES = 16384
+_BLACK: dict[str, bool] = {"black_point_compensation": True}
 
 
 def colour_bands(image: Any) -> int:
@@ -24,54 +44,109 @@ def colour_bands(image: Any) -> int:
     return 1 if image.bands < 3 else 3
 
 
-def to_srgb(image: Any) -> tuple[Any, bytes | None]:
+def has(image: Any, field: str) -> bool:
+    """Say if a libvips image has the metadata ``field``. Listing all fields could fail on names that are not UTF-8."""
+    return bool(image.get_typeof(field))
+
+
+def to_srgb(image: Any) -> tuple[Any, Any | None, bytes | None]:
     """Convert the colour bands of a libvips image to sRGB.
 
-    Returns grey or RGB bands, with 16 bits if they were converted, and the original RGB profile. The profile is None if
-    it was sRGB or cannot hold RGB. A profile that is broken or belongs to another kind of image is ignored.
+    A profile that is broken, or belongs to another kind of image, is ignored.
+
+    Returns:
+        Three values. First, grey or RGB bands, with 16 bits if they were converted. Second, the same as floats with 1
+        as white, not clipped; None if no colours outside sRGB are kept. Third, the RGB profile for the result, made
+        from the curves and primaries of the original; None if the original was sRGB or its space cannot be restored.
     """
     if image.interpretation == "cmyk":
-        return _convert(image, input_profile="cmyk"), None
+        return _convert(image, input_profile="cmyk"), None, None
     if image.interpretation not in _PLAIN:
-        return image.colourspace("rgb16"), None
-    profile: bytes = image.get(ICC_FIELD) if ICC_FIELD in image.get_fields() else b""
+        return image.colourspace("rgb16"), None, None
+    if not has(image, ICC_FIELD) and image.bands == 3 and _is_adobe(image):
+        image = with_profile(image, ADOBE_RGB)
+    profile: bytes = image.get(ICC_FIELD) if has(image, ICC_FIELD) else b""
     space = profile[16:20]
     if space not in _SPACES_OF_BANDS[image.bands]:
-        return image, None
+        return image, _unclipped(image), None
     try:
         if space == b"RGB " and _is_srgb(profile):
-            return image, None
-        return _convert(_as_integers(image), input_profile="srgb"), profile if space == b"RGB " else None
+            return image, _unclipped(image), None
+        integers = _as_integers(image)
+        converted = _convert(integers, input_profile="srgb")
+        matrix = MatrixProfile.of(profile)
+        if matrix is None:
+            return converted, None, None
+        return converted, _extended(integers, matrix), profile if profile in _KNOWN else matrix.encode()
     except pyvips.Error:
-        return image, None
+        return image, None, None
 
 
-def from_srgb(image: Any, profile: bytes) -> Any | None:
-    """Convert 16-bit sRGB bands into an RGB ``profile`` and embed it; None if it cannot hold RGB."""
-    if profile[16:20] != b"RGB ":
+def from_srgb(pixels: FloatArray, profile: bytes) -> FloatArray | None:
+    """Convert sRGB pixels (H, W, 3), which may lie outside [0, 1], into an RGB ``profile``, clipped to its gamut.
+
+    Returns None if the profile has no curves and primaries.
+    """
+    matrix = MatrixProfile.of(profile)
+    if matrix is None:
         return None
-    connection = image.icc_import(input_profile="srgb", black_point_compensation=True)
-    try:
-        return with_profile(connection, profile).icc_export(depth=16, black_point_compensation=True).copy_memory()
-    except pyvips.Error:
-        return None
+    magnitude = np.abs(pixels)
+    light = np.where(magnitude <= _DARK * 12.92, magnitude / 12.92, ((magnitude + 0.055) / 1.055) ** 2.4)
+    turn = (np.linalg.inv(matrix.matrix) @ _PRIMARIES).T.astype(np.float32)
+    own: FloatArray = (np.copysign(light, pixels) @ turn).clip(0, 1)
+    # Levels are interpolated in a table over the root of the light, because all curves are nearly straight there.
+    place = own ** np.float32(1 / _ROOT) * np.float32(_NODES - 1)
+    below = np.minimum(place.astype(np.int32), _NODES - 2)
+    place -= below
+    levels = np.linspace(0, 1, 65536)
+    table = matrix.light(levels)
+    roots = np.linspace(0, 1, _NODES) ** _ROOT
+    for channel in range(3):
+        nodes = np.interp(roots, table[:, channel], levels).astype(np.float32)
+        lower = nodes[below[:, :, channel]]
+        own[:, :, channel] = lower + place[:, :, channel] * (nodes[below[:, :, channel] + 1] - lower)
+    return own
 
 
 def with_profile(image: Any, profile: bytes) -> Any:
-    """Return the libvips image with ``profile`` embedded and the pixels as they are."""
+    """Return the libvips image with ``profile`` embedded and unchanged pixels."""
     tagged = image.copy()
     tagged.set_type(pyvips.GValue.blob_type, ICC_FIELD, profile)
     return tagged
 
 
+def _is_adobe(image: Any) -> bool:
+    """Say if EXIF names Adobe RGB: DCF 2.0, section 3.3.1, or the 2 that some cameras write as colour space."""
+    told = {field: str(image.get(field)) for field in (_INTEROPERABILITY, _COLOR_SPACE) if has(image, field)}
+    return told.get(_INTEROPERABILITY, "").startswith("R03") or told.get(_COLOR_SPACE, "").split(" ")[0] == "2"
+
+
+def _unclipped(image: Any) -> Any | None:
+    return image if image.format in ("float", "double") else None
+
+
+def _extended(image: Any, profile: MatrixProfile) -> Any:
+    """Convert integer RGB bands from ``profile`` to unclipped sRGB in float."""
+    table = profile.light(np.linspace(0, 1, 256 if image.format == "uchar" else 65536)).astype(np.float32)
+    own = image.maplut(pyvips.Image.new_from_array(table[None]))
+    light = own.recomb((np.linalg.inv(_PRIMARIES) @ profile.matrix).tolist())
+    return srgb_curve(light)
+
+
+def srgb_curve(light: Any) -> Any:
+    """Apply the curve of sRGB to a libvips image of linear light, which may be negative."""
+    magnitude = light.abs()
+    curved = (magnitude <= _DARK).ifthenelse(magnitude * 12.92, magnitude ** (1 / 2.4) * 1.055 - 0.055)
+    return curved * light.sign()
+
+
 def _convert(image: Any, *, input_profile: str) -> Any:
-    black: dict[str, bool] = {"black_point_compensation": True}
     if image.format == "uchar" and image.interpretation != "cmyk":
-        return image.icc_transform("srgb", embedded=True, input_profile=input_profile, depth=16, **black)
+        return image.icc_transform("srgb", embedded=True, input_profile=input_profile, depth=16, **_BLACK)
     # lcms computes direct transforms of 16 bits or CMYK with a coarse grid, with errors up to 5 %. The transform in
     # two steps avoids this, but is slow.
-    connection = image.icc_import(embedded=True, input_profile=input_profile, **black)
-    return connection.icc_export(output_profile="srgb", depth=16, **black)
+    connection = image.icc_import(embedded=True, input_profile=input_profile, **_BLACK)
+    return connection.icc_export(output_profile="srgb", depth=16, **_BLACK)
 
 
 def _is_srgb(profile: bytes) -> bool:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pyvips
 
 from impasto.errors import OutOfMemoryError
+from impasto.images.libvips import pyvips
 
 if TYPE_CHECKING:
     from collections.abc import Callable

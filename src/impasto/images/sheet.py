@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyvips
 
 from impasto.errors import needs_extra
 from impasto.images.lazy import resize_picture
+from impasto.images.libvips import pyvips
 from impasto.images.scale import fit_size
 from impasto.types import FloatArray, Picture
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Tile:
-    """A tile of a picture, without and with its halo, in pixels, ends excluded."""
+    """A tile of a picture, in pixels, without its halo and (``seen``) with it. Ends are excluded."""
 
     top: int
     bottom: int

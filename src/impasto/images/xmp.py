@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 XMP_FIELD = "xmp-data"
+_LARGEST = 1 << 24
+"""Largest packet in bytes that is read."""
 
 _NAMESPACE = "urn:impasto:metadata:1#"
 _PROPERTY = f"{{{_NAMESPACE}}}madeBy"
@@ -33,7 +35,7 @@ def pack(metadata: Mapping[str, str]) -> bytes:
 
 def packet_of(image: Any) -> bytes:
     """Return the XMP packet of a libvips image; empty if there is none."""
-    packet: bytes = image.get(XMP_FIELD) if XMP_FIELD in image.get_fields() else b""
+    packet: bytes = image.get(XMP_FIELD) if image.get_typeof(XMP_FIELD) else b""
     return packet
 
 
@@ -43,15 +45,50 @@ def sidecar(path: Path) -> Path:
 
 
 def unpack(packet: bytes) -> dict[str, str]:
-    """Return the metadata that impasto wrote into an XMP packet; {} if there is none."""
-    if b"<!DOCTYPE" in packet:  # guards against entity expansion; XMP writers use no entities
+    """Return the metadata that impasto wrote into an XMP packet; {} if there are none, or if the packet is broken."""
+    if len(packet) > _LARGEST or b"<!DOCTYPE" in packet:  # against entities, which XMP writers do not use
         return {}
+    found = _Found()
+    # The encoding that a packet claims is not tried, because Python would look for any codec of that name.
+    parser = ElementTree.XMLParser(target=found, encoding="utf-8")
     try:
-        root = ElementTree.fromstring(packet.strip(b"\0"))
-        # Other tools that rewrite a packet may turn the element into an attribute.
-        texts = [node.text or "" for node in root.iter(_PROPERTY)]
-        texts += [node.attrib[_PROPERTY] for node in root.iter() if _PROPERTY in node.attrib]
-        metadata = json.loads(texts[0]) if texts else {}
-    except (ElementTree.ParseError, ValueError):
+        parser.feed(packet.strip(b"\0"))
+        parser.close()
+        metadata = json.loads(found.texts[0]) if found.texts else {}
+    except (ElementTree.ParseError, ValueError, RecursionError):
         return {}
-    return {str(key): str(value) for key, value in metadata.items()} if isinstance(metadata, dict) else {}
+    if not isinstance(metadata, dict):
+        return {}
+    return {_plain(key): _plain(value) for key, value in metadata.items() if isinstance(value, str)}
+
+
+class _Found:
+    """Collects the texts of `_PROPERTY` from a packet. No tree is built, as it could be of any depth."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._inside = False
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        # Other tools that rewrite a packet may turn the element into an attribute.
+        if _PROPERTY in attributes:
+            self.texts.append(attributes[_PROPERTY])
+        self._inside = tag == _PROPERTY
+        if self._inside:
+            self.texts.append("")
+
+    def data(self, text: str) -> None:
+        if self._inside:
+            self.texts[-1] += text
+
+    def end(self, tag: str) -> None:
+        del tag
+        self._inside = False
+
+    def close(self) -> None:
+        pass
+
+
+def _plain(text: str) -> str:
+    """Return ``text`` without lone surrogates, which cannot be written to files or terminals."""
+    return text.encode("utf-8", "replace").decode()

@@ -1,8 +1,8 @@
-"""Losses of a picture and their gradient as one forward computation, to be exported and run without PyTorch.
+"""Losses of a picture and their gradients, written as forward computations that can be exported.
 
-The derivative of a 3x3 convolution with respect to its input is a convolution with filters turned by 180 degrees. The
-derivative of a rectifier is a selection, that of maximum pooling is a comparison with the enlarged maximum, and that of
-average pooling is an enlargement. Tests compare the gradients with automatic differentiation.
+The derivative of a 3x3 convolution with respect to its input is a convolution with filters turned by 180 degrees. ReLU
+passes the derivative on where its output is positive, and maximum pooling where the input equals the maximum. Average
+pooling spreads it evenly. Tests compare the gradients with automatic differentiation.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from impasto.descriptors.compact import CompactDescriptor
 
 STRIDE = 8
-"""Stride of relu4_1 in pixels. Sides of the pictures are multiples of this."""
+"""Stride of relu4_1 in pixels. The sides of pictures are multiples of it."""
 HYPER_LAYERS = {"relu1_2": 4, "relu2_2": 2, "relu3_1": 1, "relu3_3": 1, "relu4_1": -2}
-"""Layers of a hypercolumn, and the factor by which each is reduced; a negative factor enlarges."""
+"""Layers of a hypercolumn, with the factor by which each is reduced; -2 enlarges by 2."""
 OWN_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 """Layers that are matched one by one, each at its own resolution."""
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -43,7 +43,7 @@ class Pass:
 
     network: VGG
     activations: Mapping[str, Tensor]
-    """Activations by name of every rectified layer and every pooling, down to the deepest requested layer."""
+    """Activations of each ReLU and pooling by name, down to the deepest requested layer."""
 
     @classmethod
     def of(cls, network: VGG, image: Tensor, layers: Iterable[str]) -> Pass:
@@ -103,7 +103,7 @@ def _enlarged(x: Tensor, times: int = 2) -> Tensor:
 def hypercolumns(features: Mapping[str, Tensor]) -> Tensor:
     """Stack the `HYPER_LAYERS` at a quarter of the picture's resolution, (1, C, H / 4, W / 4).
 
-    Each layer is divided by the root of its channels, so that all count alike.
+    Each layer is divided by the square root of its number of channels, so that all layers count alike.
     """
     stacked = []
     for layer, reduction in HYPER_LAYERS.items():
@@ -130,13 +130,12 @@ def _hypercolumn_pulls(features: Mapping[str, Tensor], gradient: Tensor) -> dict
 class NeighborGraphs:
     """The functions of the engine 'nnst' for one descriptor.
 
-    A picture is evaluated whole or tile by tile, since losses are sums over positions. ``own``, (1, 1, H / 8, W / 8),
-    is 1 at positions of the tile and 0 in its halo. The losses and gradients of all tiles add up to those of the
-    picture.
+    A picture can be evaluated as a whole or tile by tile. ``own``, (1, 1, H / 8, W / 8), is 1 at positions of the tile
+    and 0 in its halo. The losses and gradients of all tiles add up to those of the picture.
     """
 
     def __init__(self, network: VGG) -> None:
-        """Take the descriptor, which must have relu4_1."""
+        """Take the descriptor ``network``, which must have relu4_1."""
         self._network = network
 
     def see_hypercolumns(self, image: Tensor) -> Tensor:
@@ -165,7 +164,7 @@ class NeighborGraphs:
         """
         seen = Pass.of(self._network, image, HYPER_LAYERS)
         f = hypercolumns(seen.activations)
-        # Losses and gradient depend on the channels only by these three sums at each position.
+        # Losses and gradient depend on the channels only through these three sums at each position.
         f_square, f_target, t_square = (
             product.sum(1, keepdim=True) for product in (f * f, f * target, target * target)
         )
@@ -249,29 +248,24 @@ class NeighborGraphs:
 class StatisticsGraphs:
     """The functions of the engine 'gatys' for one descriptor.
 
-    The graphs compute sums over positions, from which statistics of one or more tiles are made. The caller compares the
-    statistics. ``own``, (1, 1, H / 16, W / 16), is as for `NeighborGraphs`.
+    They compute sums over positions. The caller adds up the sums of all tiles, turns them into statistics and compares
+    these. ``own``, (1, 1, H / 16, W / 16), has the same meaning as for `NeighborGraphs`.
     """
 
-    def __init__(self, network: VGG, maps: Mapping[str, nn.Conv2d] | None = None) -> None:
-        """Take the descriptor, which must have relu5_1, and the 1x1 convolutions that follow its layers, if any."""
-        self._network = network
-        self._maps = maps or {}
-
-    @classmethod
-    def of(cls, descriptor: VGG | CompactDescriptor) -> StatisticsGraphs:
-        """Build the graphs of a descriptor, with its maps of the layers if it has any."""
-        if isinstance(descriptor, VGG):
-            return cls(descriptor)
-        return cls(descriptor.narrow, {layer: descriptor.map(layer) for layer in [*STYLE_LAYERS, CONTENT_LAYER]})
+    def __init__(self, descriptor: VGG | CompactDescriptor) -> None:
+        """Take the descriptor, which must have relu5_1; a compact one also has 1x1 convolutions after its layers."""
+        self._network = descriptor if isinstance(descriptor, VGG) else descriptor.narrow
+        self._maps: dict[str, nn.Conv2d] = {}
+        if not isinstance(descriptor, VGG):
+            self._maps = {layer: descriptor.map(layer) for layer in [*STYLE_LAYERS, CONTENT_LAYER]}
 
     def sum_statistics(self, image: Tensor, own: Tensor) -> tuple[Tensor, ...]:
         """Compute the sums for the statistics of ``image`` (1, 3, H, W).
 
         Returns:
             ``sum_k F_ik F_jk``, (C + 1, C + 1), for each of the `STYLE_LAYERS`, and the activations of `CONTENT_LAYER`,
-            (1, C, H / 8, W / 8). ``F_Ck`` is 1 at every position, so the last row has the sums of the channels and ends
-            with the number of positions.
+            (1, C, H / 8, W / 8). ``F_Ck`` is 1 at every position, so the last row holds the sums of the channels and,
+            at its end, the number of positions.
         """
         seen = Pass.of(self._network, image, [*STYLE_LAYERS, CONTENT_LAYER]).activations
         found = []
@@ -293,14 +287,17 @@ class StatisticsGraphs:
         relu4_1: Tensor,
         relu5_1: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Return the gradient of a function of the sums plus ``factor`` times the squared distance from the content.
+        """Return the gradient of a style loss plus a content loss.
+
+        The style loss is a function of the sums that `sum_statistics` returns, and is given by its derivatives. The
+        content loss is ``factor`` times the squared distance from ``content``.
 
         Args:
             image: sRGB in [0, 1].
             own: see `StatisticsGraphs`.
             content: target activations of `CONTENT_LAYER`, (1, C, H / 8, W / 8).
             factor: factor of the content loss, (1).
-            relu1_1: derivative with respect to the sums of relu1_1, (C + 1, C + 1), symmetric.
+            relu1_1: derivative of the style loss with respect to the sums of relu1_1, (C + 1, C + 1), symmetric.
             relu2_1: the same for relu2_1.
             relu3_1: the same for relu3_1.
             relu4_1: the same for relu4_1.

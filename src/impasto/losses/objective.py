@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class LayerLosses(nn.Module):
     """One kind of loss on several layers, ``weight * sum_l w_l L_l``: Gatys et al. (2016), eq. 5 and 7.
 
-    The weights of the layers are divided by their sum, so adding a layer does not strengthen the loss as a whole.
+    The weights of the layers are divided by their sum, so another layer does not increase the loss as a whole.
     Differs from the paper only in the meaning of the user's weights.
     """
 
@@ -32,7 +32,7 @@ class LayerLosses(nn.Module):
         self._losses = nn.ModuleList(losses[layer] for layer in self.layers)
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
-        """Add up the weighted losses of ``features`` (by layer): a scalar."""
+        """Add up the weighted losses of ``features``, which are given by layer: a scalar."""
         terms = zip(self.layers, self._weights, self._losses, strict=True)
         return torch.stack([weight * loss(features[layer]) for layer, weight, loss in terms]).sum()
 

@@ -1,7 +1,7 @@
 """Style losses: distances of the statistics of activations from those of the style images.
 
-The target of several weighted styles is the weighted mean of their statistics. Since the losses are squares, the
-gradient is the same as that of the weighted sum of one squared distance per style, at the cost of one distance.
+The target of several weighted styles is the weighted mean of their statistics. The squared distance from it has the
+same gradient as the weighted sum of the squared distances from each style, and takes less time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class StyleLoss(nn.Module):
 
     @staticmethod
     def sums(features: Tensor) -> Tensor:
-        """Reduce ``features`` (N, C, H, W) of a tile to sums over its positions, which add up over tiles."""
+        """Reduce ``features`` (N, C, H, W) of a tile to sums over its positions. The sums of all tiles can be added."""
         raise NotImplementedError
 
     @staticmethod
@@ -42,7 +42,7 @@ class StyleLoss(nn.Module):
 
     @staticmethod
     def distance(statistics: Tensor, target: Tensor, normalization: Normalization) -> Tensor:
-        """Compare two results of `statistics`: a scalar."""
+        """Distance between two results of `statistics`: a scalar."""
         raise NotImplementedError
 
     def __init__(self, styles: Sequence[Tensor], weights: Sequence[float], normalization: Normalization) -> None:
@@ -50,7 +50,7 @@ class StyleLoss(nn.Module):
 
         Args:
             styles: `statistics` of each style image.
-            weights: one weight per style, with sum 1.
+            weights: one weight per style; their sum is 1.
             normalization: normalisation of the distance.
         """
         super().__init__()
@@ -95,7 +95,7 @@ def style_losses(
     weights: Sequence[float],
     normalization: Normalization,
 ) -> dict[str, StyleLoss]:
-    """Build one loss per layer, given the activations of each style image by layer and the weight of each style."""
+    """Build one loss per layer, given the activations of each style by layer, and the weights of the styles."""
     statistics = [{layer: kind.statistics(activations) for layer, activations in style.items()} for style in styles]
     return blended_losses(kind, statistics, weights, normalization)
 
@@ -106,5 +106,5 @@ def blended_losses(
     weights: Sequence[float],
     normalization: Normalization,
 ) -> dict[str, StyleLoss]:
-    """Build one loss per layer, given the statistics of each style image by layer and the weight of each style."""
+    """Build one loss per layer, given the statistics of each style by layer, and the weights of the styles."""
     return {layer: kind([statistics[layer] for statistics in styles], weights, normalization) for layer in styles[0]}

@@ -12,13 +12,13 @@ from impasto.networks.encoded import EncodedNetwork
 
 LAYER = "relu4_1"
 STRIDE = 8
-"""Sides of the pictures are multiples of this."""
+"""The sides of pictures, in pixels, are multiples of this."""
 _LARGEST_SCALE = 30.0
 """Maximum scale of a channel. A larger scale would make noise visible in channels with little response."""
 
 
 class AdaINNetwork(EncodedNetwork):
-    """Gives the content's activations the means and deviations of the style's activations, channel by channel."""
+    """Gives the content's activations the means and standard deviations of the style's, channel by channel."""
 
     architecture = "adain"
     stride = STRIDE
@@ -26,10 +26,10 @@ class AdaINNetwork(EncodedNetwork):
     encoded_layers = (LAYER,)
 
     def forward(self, image: Tensor, code: Tensor) -> Tensor:
-        """Paint ``image`` (N, 3, H, W), sRGB in [0, 1], sides multiples of `STRIDE`, with a ``code`` (N, 2 C).
+        """Paint ``image`` (N, 3, H, W), sRGB in [0, 1], with a ``code`` (N, 2 C). Sides are multiples of `STRIDE`.
 
         Returns:
-            (N, 3, H, W), sRGB around [0, 1].
+            (N, 3, H, W), sRGB, possibly slightly outside [0, 1].
         """
         painted: Tensor = self.decoder(self.target(image, code))
         return painted
@@ -39,11 +39,11 @@ class AdaINNetwork(EncodedNetwork):
         return scale_and_shift(self.encoded(image)[LAYER], self.measure(image, code))
 
     def predict(self, style: Tensor) -> Tensor:
-        """Find the code of style images (N, 3, H, W): means and deviations (N, 2 C)."""
+        """Compute the code of style images (N, 3, H, W): means and standard deviations (N, 2 C)."""
         return mean_and_std(self.encoded(style)[LAYER]).flatten(1)
 
     def measure(self, image: Tensor, code: Tensor) -> Tensor:
-        """Find the scales and shifts (N, 2 C) that give the activations of ``image`` the statistics in ``code``."""
+        """Compute the scales and shifts (N, 2 C) that give the activations of ``image`` the statistics in ``code``."""
         mean, std = mean_and_std(self.encoded(image)[LAYER]).unbind(1)
         new_mean, new_std = code.chunk(2, dim=1)
         scale = new_std / std.maximum(new_std / _LARGEST_SCALE)

@@ -32,7 +32,7 @@ class PaintingNetwork(nn.Module, ABC):
 
     @property
     def file_name(self) -> str:
-        """Name of the file of its weights."""
+        """Name of the file with the weights."""
         return f"{self.architecture}.safetensors"
 
     def tensors(self) -> dict[str, Tensor]:
@@ -44,7 +44,7 @@ class PaintingNetwork(nn.Module, ABC):
         """Rebuild a network from its `arguments` and `tensors`.
 
         Raises:
-            KeyError, RuntimeError, TypeError, ValueError: they do not belong to a network of this kind.
+            KeyError, RuntimeError, TypeError, ValueError: ``arguments`` or ``tensors`` do not fit this class.
         """
         network = cls(**arguments)
         network.load_state_dict(tensors)
@@ -56,7 +56,7 @@ class PaintingNetwork(nn.Module, ABC):
 
 
 class _Function(nn.Module):
-    """A function as a module, with the weights of the networks it calls."""
+    """A function as a module that holds the weights of the networks it calls."""
 
     def __init__(self, function: Callable[..., Any], networks: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -65,17 +65,17 @@ class _Function(nn.Module):
 
 
 Sides = Mapping[int, tuple[str, int]]
-"""Axis -> the name of the unit that the axis counts, and the number of elements per unit."""
+"""For each axis of variable length, the name of a unit of length and the number of elements in one unit."""
 
 
 def picture_sides(step: int) -> Sides:
-    """Height and width of pictures with ``step`` pixels per row and column of the coarsest activations."""
+    """Describe pictures with ``step`` pixels for each row and column of the coarsest activations."""
     return {2: ("rows", step), 3: ("columns", step)}
 
 
 @dataclass(frozen=True)
 class Graph:
-    """A function of a network, to be exported."""
+    """A function of a network that can be exported."""
 
     name: str
     function: Callable[..., Any]
@@ -87,7 +87,7 @@ class Graph:
     outputs: Sequence[str]
     """Names of the one or more tensors that the function returns."""
     sides: Mapping[str, Sides]
-    """Sides of the inputs with variable extent."""
+    """Axes of variable length, by input."""
 
     @property
     def module(self) -> nn.Module:

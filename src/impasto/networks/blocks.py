@@ -12,9 +12,9 @@ VARIANCE_FLOOR = 1e-5
 
 
 class _InstanceNorm(torch.autograd.Function):
-    """``(x - mean) / std`` over the positions of each channel, with a backward pass of few elementwise operations.
+    """``(x - mean) / std`` over the positions of each channel, with a fast backward pass.
 
-    PyTorch's own backward pass takes most of a training step on the CPU.
+    On the CPU, PyTorch's own backward pass would take most of the time of a training step.
     """
 
     @staticmethod
@@ -37,12 +37,12 @@ class _InstanceNorm(torch.autograd.Function):
 
 def instance_norm(x: Tensor) -> Tensor:
     """Give each channel of ``x`` (N, C, H, W) mean 0 and variance 1 over its positions (Ulyanov et al. 2017, eq. 4)."""
-    normalized: Tensor = _InstanceNorm.apply(x)  # type: ignore[no-untyped-call]  # PyTorch has none for apply
+    normalized: Tensor = _InstanceNorm.apply(x)  # type: ignore[no-untyped-call]  # apply is not annotated
     return normalized
 
 
 class EdgeConvolution(nn.Conv2d):
-    """Convolution that pads by repeating the edge. Zero padding acts as a dark line and leads to a painted frame."""
+    """Convolution that pads with repeated or reflected edges. With zeros, networks would paint a dark frame."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class EdgeConvolution(nn.Conv2d):
         *,
         edges: Literal["replicate", "reflect"] = "replicate",
     ) -> None:
-        """Map ``channels`` to ``width`` channels. The sides are divided by ``stride`` and rounded up."""
+        """Map ``channels`` to ``width`` channels. The sides are divided by ``stride``."""
         super().__init__(channels, width, kernel, stride=stride)
         self._edges = edges
         self._before = (kernel - stride) // 2 if stride > 1 else kernel // 2
@@ -78,7 +78,10 @@ def batch_norm(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def enlarge(x: Tensor) -> Tensor:
-    """Double the sides of ``x`` (N, C, H, W). A later convolution gives no checkerboard pattern (Odena et al. 2016)."""
+    """Double the sides of ``x`` (N, C, H, W) bilinearly.
+
+    With a convolution after it, this leaves no checkerboard pattern (Odena et al. 2016).
+    """
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 

@@ -1,4 +1,4 @@
-"""Networks that paint, by name."""
+"""The networks that paint, by name of their architecture."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ NETWORKS = Registry(
         ("sanet", "impasto.networks.sanet:SANetwork"),
     ],
 )
-"""The network classes. A network is built from the arguments in its file."""
+"""The classes of the networks."""

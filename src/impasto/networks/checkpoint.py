@@ -1,4 +1,4 @@
-"""Trained networks on disk. The metadata of a safetensors file describe the network to rebuild."""
+"""Trained networks on disk, as safetensors files. Their metadata says how to rebuild the network."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def load_network(path: Path, kind: type[NetworkT]) -> NetworkT:
     """Read a network of ``kind`` that ``impasto train`` wrote.
 
     Raises:
-        WeightsFormatError: the file is damaged, holds another network, or is of another version of impasto.
+        WeightsFormatError: the file is damaged, holds another network, or was written by another version of impasto.
     """
     network = load_any_network(path)
     if not isinstance(network, kind):
@@ -45,12 +45,17 @@ def load_any_network(path: Path) -> PaintingNetwork:
     """Read a network that ``impasto train`` wrote.
 
     Raises:
-        WeightsFormatError: the file is damaged, holds no network, or is of another version of impasto.
+        WeightsFormatError: the file is damaged, holds no network, or was written by another version of impasto.
     """
     metadata, tensors = open_safetensors(path)
     architecture = metadata.get("architecture")
+    if "mean" in metadata and "arguments" not in metadata:  # as 'impasto train classifier' writes
+        raise WeightsFormatError(
+            f"{path.name} is a descriptor, which sees and does not paint; keep it by 'impasto models add', and its "
+            "graphs are exported when an engine first uses it"
+        )
     if architecture not in NETWORKS.names or "arguments" not in metadata:
-        raise WeightsFormatError(f"{path.name} is no network of 'impasto train'; choose another file")
+        raise WeightsFormatError(f"{path.name} is not a network that 'impasto train' wrote; choose another file")
     if metadata.get("format") != _FORMAT:
         raise WeightsFormatError(
             f"{path.name} was written by another version of impasto (format {metadata.get('format')}, not {_FORMAT}); "

@@ -1,4 +1,4 @@
-"""VGG networks (Simonyan and Zisserman 2014) for training as classifiers and later use as descriptors."""
+"""VGG networks (Simonyan and Zisserman 2014) that are trained as classifiers and then used as descriptors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class VGGClassifier(nn.Module):
 
     Attributes:
         architecture: 'vgg16' or 'vgg19'.
-        convolutions: by name, ``conv1_1`` to ``conv5_4``.
+        convolutions: the convolutions by name, from ``conv1_1`` on.
     """
 
     mean: Tensor
@@ -54,11 +54,12 @@ class VGGClassifier(nn.Module):
         Args:
             architecture: 'vgg16' or 'vgg19'.
             classes: number of classes.
-            mean: of R, G, B in [0, 1], subtracted from the pictures.
-            std: of R, G, B in [0, 1].
+            mean: mean of R, G and B, on the scale [0, 1]; it is subtracted from the pictures.
+            std: standard deviation of R, G and B, on the same scale.
             width: width of all layers, as a share of VGG's.
             batch_norm: normalise the output of each convolution (Ioffe and Szegedy 2015).
-            head: 'average' over positions and one linear layer; or 'dense', the paper's three, on 7x7 positions.
+            head: 'average', a mean over positions and one linear layer; or 'dense', the three linear layers of the
+                paper on 7x7 positions.
             dropout: share of the inputs of linear layers that is dropped in training.
             initialization: 'he' (He et al. 2015), or 'gaussian' with a standard deviation of 0.01, as in the paper.
                 With 'gaussian', plain deep networks hardly learn without batch normalisation.
@@ -97,10 +98,10 @@ class VGGClassifier(nn.Module):
         return logits
 
     def load_convolutions(self, tensors: Mapping[str, Tensor]) -> None:
-        """Copy the weights of a descriptor network of the same widths. All classes are then equally likely.
+        """Copy the convolutions of a descriptor of the same widths, and make all classes equally likely.
 
         Raises:
-            UsageError: the descriptor network has other widths.
+            UsageError: the descriptor has other widths.
         """
         for name, convolution in self.convolutions.items():
             for part, parameter in convolution.named_parameters():
@@ -112,7 +113,7 @@ class VGGClassifier(nn.Module):
                     )
                 with torch.no_grad():
                     parameter.copy_(given)
-        # The copied features may be large. With a random last layer, the first loss would be ten or more.
+        # The activations may be large. With random weights in the last layer, the first loss would be ten or more.
         last = self.classifier[-1]
         assert isinstance(last, nn.Linear)
         nn.init.zeros_(last.weight)
@@ -124,7 +125,7 @@ class VGGClassifier(nn.Module):
                 module.requires_grad_(int(name[4]) > blocks)
 
     def descriptor_tensors(self) -> dict[str, Tensor]:
-        """Return weights and biases of the convolutions by name, with the batch normalisations folded into them."""
+        """Return the weights and biases of the convolutions by name. Batch normalisations are folded into them."""
         tensors = {}
         for name, module in self.convolutions.items():
             convolution = cast("nn.Conv2d", module)

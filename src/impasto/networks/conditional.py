@@ -1,17 +1,17 @@
-"""A transformer network with style codes as input, and a network that predicts the code of any style image.
+"""A transformer network that takes style codes, and a network that predicts the code of any style image.
 
-`ConditionalTransformer`, Dumoulin et al. (2017), "A Learned Representation For Artistic Style": one network for all
-styles, whose instance normalisations take scale and shift from a style code. The architecture is our own: most
-computation is at an eighth of the resolution, which forms the strokes, and little is at the full resolution. In flat
-areas, such a network has the same input everywhere and would paint a pattern that repeats every 8 pixels. So noise is
-added at an eighth of the resolution to get irregular strokes (as in Ulyanov et al. 2016, section 3).
+`ConditionalTransformer` follows Dumoulin et al. (2017), "A Learned Representation For Artistic Style": one network
+paints all styles, and its instance normalisations take scales and shifts from a style code. The architecture is our
+own. Most computation is at an eighth of the resolution, where strokes form, and little is at the full resolution. In
+flat areas, such a network has the same input everywhere and would paint a pattern that repeats every 8 pixels. Noise at
+an eighth of the resolution makes the strokes irregular (as in Ulyanov et al. 2016, section 3).
 
-`StylePredictor`, Ghiasi et al. (2017), "Exploring the structure of a real-time, arbitrary neural artistic stylization
-network": predicts the code of a style image from a descriptor's activations. Differs from the paper in its input. The
-paper uses mean activations of a classifier. This network uses means, deviations and correlations of the activations of
-the style loss's descriptor.
+`StylePredictor` follows Ghiasi et al. (2017), "Exploring the structure of a real-time, arbitrary neural artistic
+stylization network": it predicts the code of a style image from the activations of a descriptor. Differs from the paper
+in its input: means, deviations and correlations of the layers of the style loss, in place of mean activations of a
+classifier.
 
-`ConditionalStylizer` combines both networks, with the code that leaves the content unchanged.
+`ConditionalStylizer` combines both networks with a code that leaves the content unchanged.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     from impasto.networks.normalized import Normalize
 
 STRIDE = 8
-"""Sides of the pictures are multiples of this."""
+"""The sides of pictures, in pixels, are multiples of this."""
 NOISE_CHANNELS = 8
 """Number of channels of the noise input, which has one position per ``STRIDE`` x ``STRIDE`` pixels."""
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 """Descriptor layers of the predictor's input and of the style loss."""
 LAST_LAYERS = ("transformer.up.1.weight", "transformer.up.2.weight", "transformer.detail.weight")
-"""Weights of the convolutions at half and full resolution, 24,576 numbers. A style may learn this small part of the
-network. Biases are not included, because the following normalisations cancel them."""
+"""Weights of the convolutions at half and full resolution, 24,576 numbers. A style can have its own values
+for them. Biases are not included, because the following normalisations cancel them."""
 _NOISE_SHARE = 0.1
 _DEEPEST = 2
 
@@ -59,7 +59,7 @@ class ConditionalTransformer(NormalizedNetwork):
         half_up: int = 32,
         blocks: int = 4,
     ) -> None:
-        """Build the network with the given channels at each resolution, and ``blocks`` residual blocks at an eighth.
+        """Build the network with these channels at each resolution, and ``blocks`` residual blocks at an eighth of it.
 
         ``half_up`` is the number of channels at half the resolution in the decoder.
         """
@@ -95,12 +95,12 @@ class ConditionalTransformer(NormalizedNetwork):
         )
 
     def forward(self, image: Tensor, code: Tensor, noise: Tensor) -> Tensor:
-        """Paint ``image`` in the styles that ``code`` represents.
+        """Paint each image in the style that its code represents.
 
         Args:
             image: (N, 3, H, W), sRGB in [0, 1].
             code: (N, code_size).
-            noise: (N, NOISE_CHANNELS, H / STRIDE, W / STRIDE), of mean 0 and variance 1.
+            noise: (N, NOISE_CHANNELS, H / STRIDE, W / STRIDE), with mean 0 and variance 1.
 
         Returns:
             (N, 3, H, W), sRGB in [0, 1].
@@ -108,7 +108,7 @@ class ConditionalTransformer(NormalizedNetwork):
         return self._train_pass([image, noise], code)
 
     def measure(self, image: Tensor, code: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Paint ``image`` (1, 3, H, W), and find the scales and shifts with which `render` paints enlarged tiles of it.
+        """Paint ``image`` (1, 3, H, W), and find scales and shifts with which `render` paints tiles of a larger copy.
 
         Returns:
             Scales and shifts (1, code_size), and the painted picture (1, 3, H, W).
@@ -153,9 +153,9 @@ class StylePredictor(nn.Module):
         """Build the predictor.
 
         Args:
-            widths: channels of each descriptor layer in the input.
+            widths: number of channels of each descriptor layer in the input.
             code_size: size of a code.
-            correlated: number of channels to which a layer's activations are projected before the correlation.
+            correlated: number of channels to which a layer is projected before its channels are correlated.
             hidden: width of the hidden layer.
             embedding: size of the bottleneck, in which similar styles are close to each other (section 3.2).
         """
@@ -179,7 +179,7 @@ class StylePredictor(nn.Module):
             last.bias.copy_(torch.cat([torch.ones(code_size // 2), torch.zeros(code_size // 2)]))  # type: ignore[operator]
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
-        """Predict codes (N, code_size) from each layer's activations (N, C, H, W) of N style images."""
+        """Predict the codes (N, code_size) of N style images from their activations (N, C, H, W) by layer."""
         parts = []
         for layer, projection in zip(self.layers, self.projections, strict=True):
             x = features[layer]

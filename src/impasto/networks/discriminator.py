@@ -41,7 +41,7 @@ class PatchDiscriminator(nn.Module):
                     nn.init.normal_(module.weight, std=0.02)  # Zhu et al. (2017), section 7.2
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Score the patches of ``image`` (N, 3, H, W), sRGB in [0, 1]: one map (N, 1, rows, columns), 1 is real."""
+        """Score the patches of ``image`` (N, 3, H, W), sRGB in [0, 1]: one map (N, 1, rows, columns); 1 means real."""
         x = 2 * image - 1
         for depth, convolution in enumerate(self.convolutions):
             x = convolution(x)
@@ -50,15 +50,14 @@ class PatchDiscriminator(nn.Module):
 
 
 class FeatureDiscriminator(nn.Module):
-    """Scores patches by the features of a fixed descriptor: Sauer et al. (2021), "Projected GANs Converge Faster".
+    """Scores patches from features of a fixed descriptor: Sauer et al. (2021), "Projected GANs Converge Faster".
 
     Section 3.2: one small network for each layer. Differs from the paper in that activations are not mixed over
-    channels and scales by random maps. They are normalised together, and errors that one layer does not detect are
-    detected by the next.
+    channels and scales by random maps. Instead, each layer is normalised as a whole.
     """
 
     def __init__(self, channels: Mapping[str, int], *, width: int = 64, seed: int = 0) -> None:
-        """Build the network for layers with these ``channels``, with ``width`` channels in each small network."""
+        """Build a small network of ``width`` channels for each layer, given the number of ``channels`` by layer."""
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -76,5 +75,5 @@ class FeatureDiscriminator(nn.Module):
             )
 
     def forward(self, features: Features) -> list[Tensor]:
-        """Score the patches of ``features`` by layer: maps (N, 1, rows, columns), 1 is real."""
+        """Score the patches of ``features``: one map (N, 1, rows, columns) per layer; 1 means real."""
         return [part(functional.group_norm(features[layer].float(), 1)) for layer, part in self.parts.items()]

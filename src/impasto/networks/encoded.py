@@ -1,4 +1,7 @@
-"""Networks between a frozen VGG encoder and a decoder. Their files include the encoder."""
+"""Networks that consist of a frozen VGG encoder, a part that changes the activations, and a decoder.
+
+Their files hold all three.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,10 @@ class EncodedNetwork(PaintingNetwork):
     """
 
     encoded_layers: ClassVar[tuple[str, ...]]
-    """Layers of the encoder, from shallow to deep. The decoder begins at the first."""
+    """Layers of the encoder, from shallow to deep. The decoder takes the activations of the first."""
 
     def __init__(self, encoder: VGG, *, seed: int = 0) -> None:
-        """Take the required layers of ``encoder``. All other weights are drawn from ``seed``."""
+        """Copy the required layers of ``encoder``. All other weights are random; ``seed`` seeds them."""
         super().__init__()
         deepest = encoder.layers.index(self.encoded_layers[-1])
         needed = {name for name in encoder.layers[: deepest + 1] if name.startswith("conv")}
@@ -43,14 +46,17 @@ class EncodedNetwork(PaintingNetwork):
             self._build({layer: self.channels(layer) for layer in self.encoded_layers})
 
     def _build(self, widths: Mapping[str, int]) -> None:
-        """Build the part between encoder and decoder for encoded layers of these ``widths``."""
+        """Build the layers between encoder and decoder, by default none.
+
+        ``widths`` are the numbers of channels of the encoded layers.
+        """
 
     def channels(self, layer: str) -> int:
-        """Number of channels of ``layer``."""
+        """Return the number of channels of ``layer``."""
         return int(self.encoder.convolutions[layer.replace("relu", "conv")].get_buffer("weight").shape[0])
 
     def encoded(self, image: Tensor) -> dict[str, Tensor]:
-        """Return the activations of ``image`` (N, 3, H, W) at the encoded layers, by layer."""
+        """Return the activations of ``image`` (N, 3, H, W) by encoded layer."""
         return dict(self.encoder.forward(image, self.encoded_layers))
 
     def tensors(self) -> dict[str, Tensor]:
@@ -73,12 +79,11 @@ class EncodedNetwork(PaintingNetwork):
 class Decoder(nn.Module):
     """The convolutions of an encoder in reverse, with bilinear upsampling in place of pooling.
 
-    Differs from Huang and Belongie (2017), whose decoder repeats pixels, which leaves a pattern with a period of 4
-    pixels.
+    Huang and Belongie (2017) repeat pixels instead. That leaves a pattern with a period of 4 pixels.
     """
 
     def __init__(self, encoder: VGG, layer: str) -> None:
-        """Mirror ``encoder`` up to the rectified convolution ``layer``."""
+        """Mirror ``encoder`` up to ``layer``, such as 'relu4_1'."""
         super().__init__()
         convolutions: list[nn.Module] = []
         names = encoder.layers[: encoder.layers.index(layer) + 1]
@@ -92,6 +97,9 @@ class Decoder(nn.Module):
         self.layers = nn.Sequential(*convolutions[:-1])  # the output is not rectified
 
     def forward(self, features: Tensor) -> Tensor:
-        """Turn activations (N, C, H, W) into pictures (N, 3, H * step, W * step), sRGB around [0, 1]."""
+        """Turn activations (N, C, H, W) into pictures (N, 3, H * s, W * s).
+
+        The factor s is the stride of the encoder. Values are sRGB and may lie slightly outside [0, 1].
+        """
         picture: Tensor = self.layers(features).float()
         return picture

@@ -1,8 +1,8 @@
 """Networks whose instance normalisations can be frozen, with one pass for training and two passes for painting.
 
-A normalisation needs the statistics of the whole picture. So painting takes two passes with the same weights. `measure`
-finds one scale and one shift per channel on a thumbnail. `render` uses them to paint any tile of the picture at any
-size, without the rest of the picture.
+Instance normalisation needs the statistics of the whole picture. Painting therefore takes two passes with the same
+weights. `measure` turns the statistics of a thumbnail into one scale and one shift per channel. With these, `render`
+paints any tile of the picture without the rest.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class NormalizedNetwork(nn.Module, ABC):
         """Paint ``inputs``. ``normalize`` is called once for each normalisation, in the order of `widths`."""
 
     def _train_pass(self, inputs: Sequence[Tensor], code: Tensor) -> Tensor:
-        """Paint with each picture normalised by its own statistics."""
+        """Paint, and normalise each picture by its own statistics."""
         parts = iter(self._parts(code))
 
         def normalize(x: Tensor) -> Tensor:
@@ -57,9 +57,10 @@ class NormalizedNetwork(nn.Module, ABC):
         return self._paint(inputs, normalize)
 
     def _measure_pass(self, inputs: Sequence[Tensor], code: Tensor) -> tuple[Tensor, Tensor]:
-        """Find the scales and shifts (1, code_size) that act on ``inputs`` like normalisation with ``code``.
+        """Find the scales and shifts that act on ``inputs`` like normalisation with ``code``.
 
-        The painted picture is returned as well.
+        Returns:
+            Scales and shifts (1, code_size), and the painted picture.
         """
         parts = iter(self._parts(code))
         found: list[tuple[Tensor, Tensor]] = []

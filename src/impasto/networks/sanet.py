@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 LAYERS = ("relu4_1", "relu5_1")
 STRIDE = 16
-"""Sides of the pictures are multiples of this."""
+"""The sides of pictures, in pixels, are multiples of this."""
 
 
 class StyleAttention(nn.Module):
@@ -67,10 +67,14 @@ class SANetwork(EncodedNetwork):
         self.merge = EdgeConvolution(fine, fine, 3, edges="reflect")
 
     def forward(self, image: Tensor, style: Tensor) -> Tensor:
-        """Paint images (N, 3, H, W), sRGB in [0, 1], sides multiples of `STRIDE`, in the styles of as many others.
+        """Paint each image in the style of the corresponding style image.
+
+        Args:
+            image: (N, 3, H, W), sRGB in [0, 1], with sides that are multiples of `STRIDE`.
+            style: (N, 3, H', W'), likewise.
 
         Returns:
-            (N, 3, H, W), sRGB around [0, 1].
+            (N, 3, H, W), sRGB, possibly slightly outside [0, 1].
         """
         painted: Tensor = self.decoder(self.attend(image, self.measure(image), *self.memories(style)))
         return painted
@@ -81,7 +85,7 @@ class SANetwork(EncodedNetwork):
         return (*self.fine.memory(features[LAYERS[0]]), *self.coarse.memory(features[LAYERS[1]]))
 
     def measure(self, image: Tensor) -> Tensor:
-        """Find scales and shifts (N, 2 C4 + 2 C5) that normalise the activations of ``image`` (N, 3, H, W)."""
+        """Return scales and shifts (N, 2 C4 + 2 C5) that normalise the activations of ``image`` (N, 3, H, W)."""
         features = self.encoded(image)
         return torch.cat([normalization(features[layer]) for layer in LAYERS], dim=1)
 
@@ -111,7 +115,7 @@ class SANetwork(EncodedNetwork):
         coarse_keys: Tensor,
         coarse_values: Tensor,
     ) -> Tensor:
-        """Return the sum of both attentions for the activations ``encoded``: (N, C4, H / 8, W / 8), see eq. 4."""
+        """Return the sum of both attentions, (N, C4, H / 8, W / 8), for ``features`` of the encoded layers: eq. 4."""
         fine, coarse = (features[layer] for layer in LAYERS)
         first = 2 * fine.shape[1]
         attended = self.fine(fine, affine[:, :first], keys, values)
@@ -130,7 +134,7 @@ class SANetwork(EncodedNetwork):
         - ``predict``: ``style`` (1, 3, H, W) to ``keys`` and ``values`` (1, C4, H W / 64), and ``coarse_keys`` and
           ``coarse_values`` (1, C5, H W / 256);
         - ``measure``: ``image`` (1, 3, H, W) to ``affine`` (1, 2 C4 + 2 C5);
-        - ``attend``: ``tile`` (1, 3, H, W) and all of these to ``features`` (1, C4, H / 8, W / 8);
+        - ``attend``: ``tile`` (1, 3, H, W) and all of the above to ``features`` (1, C4, H / 8, W / 8);
         - ``render``: ``features`` to ``painted`` (1, 3, H, W).
         """
         image, sides = torch.rand(1, 3, 4 * STRIDE, 6 * STRIDE), picture_sides(STRIDE)
@@ -151,6 +155,6 @@ class SANetwork(EncodedNetwork):
 
 
 def normalization(features: Tensor) -> Tensor:
-    """Find scales and shifts (N, 2 C) that give each channel of ``features`` (N, C, H, W) mean 0 and variance 1."""
+    """Return scales and shifts (N, 2 C) that give each channel of ``features`` (N, C, H, W) mean 0 and variance 1."""
     mean, std = mean_and_std(features).unbind(1)
     return torch.cat([1 / std, -mean / std], dim=1)

@@ -1,9 +1,10 @@
 """Ulyanov et al. (2016), "Texture Networks: Feed-forward Synthesis of Textures and Stylized Images".
 
-Section 3.2 and figure 2: the input is noise at several scales, each half as large as the last. From the coarsest scale
-on, activations are enlarged, concatenated with the next finer noise, and convolved. For stylisation, each noise is
-concatenated with the content image at its scale. Normalisation is by instance (Ulyanov et al. 2017), which the authors
-later found to be better. Upsampling is bilinear, which leaves no grid.
+Section 3.2 and figure 2: the input is noise at several scales, each half as large as the one before. From the coarsest
+scale on, activations are enlarged, concatenated with the noise of the next finer scale, and convolved. For stylisation,
+the noise of each scale is concatenated with the content image at that scale. Differs from the paper in two points:
+normalisation is by instance, which the authors later found to be better (Ulyanov et al. 2017), and upsampling is
+bilinear, which leaves no grid.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 SCALES = 5
 """Number of scales of the noise."""
 STRIDE = 16
-"""Sides of the pictures are multiples of this."""
+"""The sides of pictures, in pixels, are multiples of this."""
 _PER_SCALE = 3
 NOISE_CHANNELS = _PER_SCALE * SCALES
 _SLOPE = 0.01
@@ -37,8 +38,8 @@ class TextureNetwork(NormalizedNetwork, PaintingNetwork):
 
     architecture = "texture"
     stride = STRIDE
-    # The receptive fields of two 3x3 convolutions and the upsampling before them are, as margins at the five scales,
-    # 2, 6, 12, 24 and 48 pixels. The halo is their sum, rounded up to a multiple of the stride.
+    # At the five scales, two 3x3 convolutions and the upsampling before them extend the receptive field by 2, 6, 12, 24
+    # and 48 pixels on each side. The halo is the sum, rounded up to a multiple of the stride.
     halo = 96
     noise_channels = NOISE_CHANNELS
     _given = _PER_SCALE
@@ -62,13 +63,13 @@ class TextureNetwork(NormalizedNetwork, PaintingNetwork):
     def forward(self, noise: Tensor) -> Tensor:
         """Make textures (N, 3, H, W), sRGB in [0, 1], from ``noise`` (N, NOISE_CHANNELS, H, W), uniform in [0, 1].
 
-        A scale at 1/s of the resolution takes every s-th number of its channels. With one field instead of a pyramid,
-        it is easy to select the noise of a tile.
+        Each scale has its own channels of the noise. At 1/s of the resolution, it uses every s-th row and column of
+        them. This makes the noise of a tile easy to select.
         """
         return self._train_pass([noise], self.code[None])
 
     def measure(self, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Make a texture, and find the scales and shifts with which `render` makes any part of a texture.
+        """Make a texture, and find scales and shifts with which `render` makes parts of a larger one.
 
         Returns:
             Scales and shifts (1, code_size), and the texture (1, 3, H, W).
@@ -76,7 +77,7 @@ class TextureNetwork(NormalizedNetwork, PaintingNetwork):
         return self._measure_pass([noise], self.code[None])
 
     def render(self, noise: Tensor, affine: Tensor) -> Tensor:
-        """Make the part of a texture for a part of the noise, with the scales and shifts from `measure`."""
+        """Make the part of a texture that belongs to this part of the noise, with scales and shifts from `measure`."""
         return self._render_pass([noise], affine)
 
     def graphs(self) -> list[Graph]:
@@ -113,22 +114,22 @@ class TextureNetwork(NormalizedNetwork, PaintingNetwork):
                 x = entered
             else:
                 x = convolved(self.joined[level - 1], torch.cat([normalize(enlarge(x)), normalize(entered)], dim=1))
-        assert x is not None  # there is a scale
+        assert x is not None  # there is at least one scale
         return torch.sigmoid(self.last(x).float())
 
 
 class StylizingTextureNetwork(TextureNetwork):
-    """Paints a picture, with noise as a further input, in the style that the network was trained for."""
+    """Paints a picture in the style that the network was trained for. Noise is a second input."""
 
     architecture = "texture-stylizer"
     _given = _PER_SCALE + 3
 
     def forward(self, noise: Tensor, image: Tensor) -> Tensor:  # type: ignore[override]
-        """Paint ``image`` (N, 3, H, W), sRGB in [0, 1], with ``noise`` as above: (N, 3, H, W) in [0, 1]."""
+        """Paint ``image`` (N, 3, H, W), sRGB in [0, 1], with ``noise`` as for textures: (N, 3, H, W) in [0, 1]."""
         return self._train_pass([noise, image], self.code[None])
 
     def measure(self, noise: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        """Paint ``image`` (1, 3, H, W), and find the scales and shifts with which `render` paints enlarged tiles of it.
+        """Paint ``image`` (1, 3, H, W), and find scales and shifts with which `render` paints tiles of a larger copy.
 
         Returns:
             Scales and shifts (1, code_size), and the painted picture (1, 3, H, W).
@@ -140,7 +141,7 @@ class StylizingTextureNetwork(TextureNetwork):
         return self._render_pass([noise, tile], affine)
 
     def graphs(self) -> list[Graph]:
-        """Return the two graphs of the engine 'texture-net': as above, with ``image`` or ``tile`` as further input."""
+        """Return the two graphs of the engine 'texture-net': those of textures with ``image`` or ``tile`` as well."""
         noise, sides = torch.rand(1, NOISE_CHANNELS, 4 * STRIDE, 6 * STRIDE), picture_sides(STRIDE)
         image = torch.rand(1, 3, *noise.shape[2:])
         with torch.no_grad():
@@ -160,7 +161,7 @@ class StylizingTextureNetwork(TextureNetwork):
 
 
 def _block(channels: int, width: int) -> nn.Sequential:
-    """Two 3x3 convolutions and one of 1x1 (section 3.2), padded by repeating the edge; the paper pads circularly."""
+    """Build two 3x3 convolutions and a 1x1 convolution (section 3.2). Edges are repeated; the paper pads circularly."""
     return nn.Sequential(
         EdgeConvolution(channels, width, 3), EdgeConvolution(width, width, 3), EdgeConvolution(width, width, 1)
     )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from impasto.networks.normalized import Normalize
 
 STRIDE = 4
-"""Sides of the pictures are multiples of this."""
+"""The sides of pictures, in pixels, are multiples of this."""
 _MOMENTUM = 0.1
 
 
@@ -46,11 +46,12 @@ class TransformerNetwork(NormalizedNetwork, PaintingNetwork):
         """Build the network with weights from ``seed``.
 
         Args:
-            width: channels at the full resolution. There are twice as many at half and four times as many at a quarter.
+            width: channels at the full resolution. There are twice as many at half the resolution, and four times as
+                many at a quarter.
             blocks: number of residual blocks.
-            norm: scope of the normalisation: one picture, or the batch, as in the paper. Ulyanov et al. (2017) show why
-                one picture is better.
-            additive: predict a change that is added to the picture, initially zero, instead of the painted picture.
+            norm: 'instance' normalises each picture by itself, and 'batch' all pictures of a batch together, as in the
+                paper. Ulyanov et al. (2017) show why 'instance' is better.
+            additive: True to predict a change, initially zero, that is added to the picture.
             seed: seed of the weights.
         """
         super().__init__()
@@ -86,13 +87,17 @@ class TransformerNetwork(NormalizedNetwork, PaintingNetwork):
             self.register_buffer("statistics", torch.cat([torch.zeros(half), torch.ones(half)]))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Paint ``image`` (N, 3, H, W), sRGB in [0, 1], sides multiples of `STRIDE`: (N, 3, H, W) around [0, 1]."""
+        """Paint ``image`` (N, 3, H, W), sRGB in [0, 1], with sides that are multiples of `STRIDE`.
+
+        Returns:
+            (N, 3, H, W), sRGB, possibly slightly outside [0, 1].
+        """
         if self.norm == "instance":
             return self._train_pass([image], self.code[None])
         return self._batch_pass(image) if self.training else self.measure(image)[1]
 
     def measure(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Paint ``image`` (1, 3, H, W), and find the scales and shifts with which `render` paints enlarged tiles of it.
+        """Paint ``image`` (1, 3, H, W), and find scales and shifts with which `render` paints tiles of a larger copy.
 
         Returns:
             Scales and shifts (1, code_size), and the painted picture (1, 3, H, W).

@@ -38,9 +38,9 @@ class RunState:
     course: Mapping[str, Any]
     """Scalar state of the descent."""
     arrays: Mapping[str, npt.NDArray[np.generic]]
-    """Arrays of the descent, and 'start', the pixels that the stage started from."""
+    """Arrays of the descent and of the method, and 'start', the pixels from which the stage started."""
     tile: int = 0
-    """Side of the tiles in which the picture is evaluated; 0 is the whole."""
+    """Side of the tiles in which the picture is evaluated; 0 means no tiles."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Checkpoint:
     """True to continue from the file if it exists."""
 
     def save(self, state: RunState, fingerprint: str, memory: Memory | None = None) -> None:
-        """Replace the file atomically with ``state``, whose arrays are in ``memory``."""
+        """Replace the file with ``state`` atomically. The arrays of ``state`` are in ``memory``."""
         run = {
             "fingerprint": fingerprint,
             "stage": state.stage,
@@ -89,7 +89,7 @@ class Checkpoint:
         return state
 
     def discard(self) -> None:
-        """Delete the file after the run is complete."""
+        """Delete the file of a completed run."""
         self.path.unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""The steps of one optimisation, with a guard against exploding losses and stalling algorithms."""
+"""The steps of one optimisation, with guards against exploding losses and lack of progress."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from impasto.optimization.objective import Objective
+    from impasto.optimization.objective import Evaluation, Objective
     from impasto.types import FloatArray
 
     Arrays = Mapping[str, npt.NDArray[np.generic]]
@@ -26,7 +26,7 @@ _EXPLOSION = 100.0  # times the first loss
 _MAX_ROLLBACKS = 8
 _ROLLBACKS_BEFORE_ADAM = 3
 _PATIENCE = 25  # steps without progress
-_PROGRESS = 1e-4  # of the loss, within the patience
+_PROGRESS = 1e-4  # relative decrease of the loss that counts as progress
 
 
 @dataclass
@@ -68,7 +68,7 @@ class Descent:
         Args:
             start: the first image; it is copied.
             objective: the objective to minimise.
-            optimizer: name of the optimizer: 'lbfgs', 'adam' or 'sgd'.
+            optimizer: name of the optimizer, a key of `DEFAULT_LEARNING_RATE`.
             learning_rate: learning rate in the optimizer's own unit; None for its default.
             steps: number of steps, if known, so that L-BFGS reserves no more memory than it can use.
             keeps_best: True to keep the best image beside the current one. Otherwise the current image counts as the
@@ -89,16 +89,23 @@ class Descent:
         return self._course.converged
 
     def step(self) -> tuple[dict[str, float], str]:
-        """Evaluate the losses, and move the image if they are finite and have not exploded.
+        """Evaluate the losses, and move the image: see `move`."""
+        return self.move(self.evaluate())
+
+    def evaluate(self) -> Evaluation:
+        """Evaluate the losses of the image, and their gradient. This takes most of the time, and changes nothing."""
+        return self._objective.evaluate(self.image)
+
+    def move(self, evaluation: Evaluation) -> tuple[dict[str, float], str]:
+        """Move the image if the losses of ``evaluation`` are finite and have not exploded.
 
         Returns:
-            The losses before the move, and a note about problems (usually empty).
+            The losses before the change, and a note about a problem, usually empty.
 
         Raises:
-            DivergedError: the losses are not finite at the start.
+            DivergedError: the losses of the first image are not finite.
         """
         course = self._course
-        evaluation = self._objective.evaluate(self.image)
         losses, gradient = dict(evaluation.losses), evaluation.gradient
         total = losses["total"]
         slope = l1_norm(self._memory, gradient)
@@ -128,7 +135,7 @@ class Descent:
         return {"image": self.image, "best": self.best, **self._optimizer.state()}, asdict(self._course)
 
     def restore(self, arrays: Arrays, course: Plain) -> None:
-        """Continue from a result of `state`."""
+        """Continue from the arrays and scalars that `state` returned."""
         self._course = _Course(**course)  # type: ignore[arg-type]  # JSON carries no types
         self._memory.copy(arrays["image"], self.image)  # type: ignore[arg-type]  # float32 as saved
         self._memory.copy(arrays["best"], self.best)  # type: ignore[arg-type]

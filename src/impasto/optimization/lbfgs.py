@@ -28,16 +28,16 @@ class LBFGS:
 
     Differs from the textbook in these points:
 
-    - The initial inverse Hessian is not a multiple of the identity but of `spread_over_scales`, S, with which a pixel
-      moves together with its surroundings. Measured: about a fifth fewer steps to the same loss.
-    - The first step moves pixels by ``FIRST_MOVE`` on average. In the textbook, the sum of all moves is 1, which is so
-      little that rounding in float32 hides the first curvature.
-    - A curvature is measured over the actual move, after clipping to [0, 1].
+    - The initial inverse Hessian is a multiple of `spread_over_scales`, called S, and not of the identity. S moves each
+      pixel together with its surroundings. Measured: about a fifth fewer steps to the same loss.
+    - The first step moves pixels by ``FIRST_MOVE`` on average. In the textbook, the sum of all moves is 1. Rounding in
+      float32 would hide the curvature along such a short step.
+    - The curvature is measured along the actual move, after clipping to [0, 1].
     - There is no line search, because a second evaluation per step costs more than it gains. The caller guards against
       an exploding loss.
-    - The two loops of algorithm 7.4 run on scalar products alone (Chen et al. 2014, "Large-scale L-BFGS using
-      MapReduce"). For that, a change y of the gradient is remembered as S y, and the products between remembered
-      vectors are kept. Each step reads every remembered vector twice.
+    - The two loops of algorithm 7.4 use scalar products only (Chen et al. 2014, "Large-scale L-BFGS using MapReduce").
+      For this purpose, a change y of the gradient is stored as S y, and the scalar products of stored vectors are kept.
+      Each step reads every stored vector twice.
     """
 
     FIRST_MOVE = 0.01
@@ -46,12 +46,12 @@ class LBFGS:
     def __init__(
         self, image: FloatArray, learning_rate: float, *, steps: int | None = None, memory: Memory | None = None
     ) -> None:
-        """Move ``image`` (1, 3, H, W), float32 and contiguous, in place.
+        """Prepare to change ``image`` (1, 3, H, W), float32 and contiguous, in place.
 
         Args:
             image: the initial image.
             learning_rate: factor of each step; 1 is the full step.
-            steps: maximum number of steps; fewer than `HISTORY` need less memory.
+            steps: maximum number of steps; fewer than `HISTORY` take less memory.
             memory: storage for vectors.
         """
         self._shape = image.shape
@@ -64,14 +64,14 @@ class LBFGS:
         self._products, self._bends = (np.zeros((self._limit, self._limit)) for _ in range(2))
         """Products of each move (row) with each change of the gradient (column), and of each change with each S y."""
         self._order: list[int] = []
-        """Rows of the remembered pairs, oldest first."""
+        """Rows of the stored pairs of a move and a change, oldest first."""
         self._rows = 0
         """Number of rows that have been written."""
         self._pending: int | None = None
         """Row of the last move. It holds the gradient before the move until the change of the gradient is known."""
 
     def step(self, gradient: FloatArray) -> None:
-        """Move the image, given the ``gradient`` (1, 3, H, W) of the loss at the current image."""
+        """Take a step, given the ``gradient`` (1, 3, H, W) of the loss at the current image."""
         flat = gradient.reshape(-1)
         along_moves, along_changes = self._compare(flat)
         self._spread(self._direction)
@@ -97,7 +97,7 @@ class LBFGS:
         return arrays
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        """Continue from a result of `state`."""
+        """Continue from the arrays that `state` returned."""
         self._products[...], self._bends[...] = state["products"], state["bends"]
         self._order = [int(row) for row in state["order"]]
         self._pending = next((int(row) for row in state["pending"]), None)
@@ -107,7 +107,7 @@ class LBFGS:
             self._memory.copy(state[f"change{row}"], self._changes[row])  # type: ignore[arg-type]
 
     def _compare(self, gradient: FloatArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Set the direction to ``gradient``, and store the change of the gradient over the last move.
+        """Set the direction to ``gradient``, and store the change of the gradient since the last move.
 
         Returns:
             Products of the direction with each row of moves and of changes.
@@ -177,7 +177,7 @@ class LBFGS:
         return scale, of_moves, of_changes
 
     def _move(self, gradient: FloatArray, weights: Weights) -> None:
-        """Move the image against the weighted sum, and store the move and the ``gradient`` for the next step."""
+        """Move the image against the weighted sum of vectors, and store the move and the ``gradient``."""
         scale, of_moves, of_changes = weights
         rows, row = self._rows, self._free_row()
         for part in self._memory.blocks(self._image.size):
@@ -198,7 +198,7 @@ class LBFGS:
         self._rows = max(rows, row + 1)
 
     def _free_row(self) -> int:
-        """Return an unused row; if there is none, drop the oldest pair and return its row."""
+        """Return an unused row, or drop the oldest pair and return its row if there is none."""
         free = next((row for row in range(self._limit) if row not in self._order), None)
         return self._order.pop(0) if free is None else free
 
@@ -209,6 +209,6 @@ class LBFGS:
 
 
 def _held(image: FloatArray, gradient: FloatArray) -> npt.NDArray[np.bool_]:
-    """Return a mask of the pixels of ``image`` at a bound that a step against the ``gradient`` would cross."""
+    """Return a mask of the pixels of ``image`` that a step against ``gradient`` would move out of [0, 1]."""
     held: npt.NDArray[np.bool_] = ((image <= 0) & (gradient > 0)) | ((image >= 1) & (gradient < 0))
     return held

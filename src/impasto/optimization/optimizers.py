@@ -1,4 +1,4 @@
-"""The optimisation algorithms by name, behind one protocol."""
+"""The optimisation algorithms by name, and their protocol."""
 
 from __future__ import annotations
 
@@ -21,30 +21,31 @@ _NOTHING = 1e-30
 
 
 class Optimizer(Protocol):
-    """Moves the pixels of one image, an argument of the constructor, and keeps them in [0, 1]."""
+    """Changes one image step by step, and keeps its values in [0, 1]. The constructor takes the image."""
 
     def step(self, gradient: FloatArray) -> None:
-        """Move the image, given the ``gradient`` (1, 3, H, W) of the loss at the current image."""
+        """Take a step, given the ``gradient`` (1, 3, H, W) of the loss at the current image."""
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """Return the state on which the next steps depend, without the image."""
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        """Continue from a result of `state`; ``state`` may contain other arrays as well."""
+        """Continue from the arrays that `state` returned. Other arrays in ``state`` are ignored."""
 
 
 class Adam:
-    """Kingma and Ba (2015), algorithm 1, on gradients scaled to a mean absolute value of 1 in the first step.
+    """Kingma and Ba (2015), algorithm 1.
 
-    So the learning rate is in units of pixel values: 0.02 moves a pixel by about 0.02, for all weights of the losses.
-    Differs from the paper in beta2 = 0.99, because a picture takes hundreds of steps, not hundreds of thousands.
+    All gradients are multiplied by one factor, which gives the first gradient a mean absolute value of 1. A learning
+    rate of 0.02 moves a pixel by about 0.02 per step. Differs from the paper in beta2 = 0.99, because a picture takes
+    hundreds of steps, not hundreds of thousands.
     """
 
     BETAS = (0.9, 0.99)
     EPSILON = 1e-8
 
     def __init__(self, image: FloatArray, learning_rate: float, memory: Memory | None = None) -> None:
-        """Move ``image`` (1, 3, H, W), contiguous, in place; other arrays are kept in ``memory``."""
+        """Prepare to change ``image`` (1, 3, H, W), contiguous, in place. ``memory`` stores the other arrays."""
         self._image = image.reshape(-1)
         self._learning_rate = learning_rate
         self._memory = memory or Memory()
@@ -81,21 +82,21 @@ class Adam:
 
 
 class DampedAdam(Adam):
-    """Adam with smaller steps where the gradient is small: below the mean, pixels move in proportion to the gradient.
+    """Adam with a large epsilon. Where the gradient is far below the mean, pixels move in proportion to it.
 
-    Plain Adam moves all pixels by the same amount in the first steps, which is too much for a run of a few steps.
+    Plain Adam moves all pixels by the same amount in the first steps, which is too much if there are only a few steps.
     """
 
     EPSILON = 1.0
 
 
 class SGD:
-    """Gradient descent with momentum 0.9, on gradients scaled as for `Adam`."""
+    """Gradient descent with momentum 0.9. Gradients are scaled as for `Adam`."""
 
     MOMENTUM = 0.9
 
     def __init__(self, image: FloatArray, learning_rate: float, memory: Memory | None = None) -> None:
-        """Move ``image`` (1, 3, H, W), contiguous, in place; other arrays are kept in ``memory``."""
+        """Prepare to change ``image`` (1, 3, H, W), contiguous, in place. ``memory`` stores the other arrays."""
         self._image = image.reshape(-1)
         self._learning_rate = learning_rate
         self._memory = memory or Memory()
@@ -135,7 +136,7 @@ def build_optimizer(
     steps: int | None = None,
     memory: Memory | None = None,
 ) -> Optimizer:
-    """Make the optimizer ``name``, a key of `DEFAULT_LEARNING_RATE`, which changes ``image`` (1, 3, H, W) in place.
+    """Make an optimizer that changes ``image`` (1, 3, H, W) in place. ``name`` is a key of `DEFAULT_LEARNING_RATE`.
 
     ``steps`` is the maximum number of steps, if known. Arrays as large as the image are kept in ``memory``.
     """

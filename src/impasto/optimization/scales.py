@@ -9,12 +9,12 @@ from impasto.images.scale import fit_size
 _COARSEST_SHORT_SIDE = 64
 _STEPS_RATIO = 2.0
 _FEWEST_STEPS = 2
-"""Minimum steps of a scale. The losses of a move are evaluated in the next step, so one step would change nothing."""
+"""Minimum number of steps of a scale. Each step evaluates the result of the one before, so one step changes nothing."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Some steps at one size of the picture."""
+    """A part of an optimisation: some steps at one size of the picture."""
 
     width: int
     height: int
@@ -33,7 +33,7 @@ class Stage:
 
 
 def fit_layers(width: int, height: int, long_side: float, minimum: int) -> tuple[int, int]:
-    """Return the (width, height) with this long side, enlarged if the short side is below the layers' ``minimum``."""
+    """Return (width, height) with this ``long_side``, or larger if the short side would be below ``minimum``."""
     narrowest = minimum * max(width, height) / min(width, height)
     return fit_size(width, height, round(max(long_side, narrowest)))
 
@@ -49,15 +49,15 @@ def plan_scales(
 ) -> list[Stage]:
     """Divide ``steps`` among sizes that double up to ``width`` x ``height``.
 
-    A scale gets half as many steps as the one before, whose steps are four times cheaper. Most changes of style
-    transfer happen on small pictures. Gatys et al. (2017), section 6, go coarse to fine for quality, not for speed.
+    Each scale gets half as many steps as the coarser scale before it, whose steps cost a quarter. Most of the style is
+    transferred at coarse scales. Gatys et al. (2017), section 6, go from coarse to fine for quality, not for speed.
 
     Args:
         width: width of the result in pixels.
         height: height of the result in pixels.
-        scales: number of scales; 0 for as many as leave the coarsest scale a short side of 64 pixels.
+        scales: number of scales; 0 for as many as leave the coarsest a short side of at least 64 pixels.
         steps: total number of steps; each scale gets at least two, unless ``steps`` is 1.
-        minimum: minimum short side, which has precedence over ``scales``, unless the result is smaller.
+        minimum: minimum short side of a scale. It may reduce the number of scales, but not below one.
         optimizer: optimizer of all stages.
         learning_rate: learning rate of all stages.
     """

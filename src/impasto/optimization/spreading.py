@@ -1,4 +1,4 @@
-"""Multi-scale smoothing of gradients, with which pixels move together with their surroundings."""
+"""Smoothing of gradients at several scales, so that pixels move together with their surroundings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CACHE_LINE = 16
 
 
 def spread_over_scales(plane: FloatArray, scales: int = _SCALES) -> FloatArray:
-    """Add to ``plane`` (H, W) its averages over 2x2, 4x4, ... pixels. The map is linear, symmetric and positive.
+    """Add to ``plane`` (H, W) its averages over about 2x2, 4x4, ... pixels: a linear, symmetric and positive map.
 
     Style transfer shifts the colours of whole areas, but plain gradients move each pixel independently.
 

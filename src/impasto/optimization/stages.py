@@ -11,6 +11,7 @@ from impasto.errors import Interrupted
 from impasto.images.scale import resize_pixels
 from impasto.optimization.checkpoint import RunState
 from impasto.optimization.descent import Descent
+from impasto.optimization.interrupts import uninterrupted
 from impasto.optimization.memory.arrays import Memory
 from impasto.types import Step
 
@@ -33,7 +34,7 @@ class Method(Protocol[StageT_contra]):
     """The method-specific part of a run: objectives and pictures."""
 
     def objective(self, stage: StageT_contra, pixels: FloatArray) -> Objective:
-        """Build the objective of ``stage``, which starts from ``pixels`` (H, W, 3) of its size."""
+        """Build the objective of ``stage``, which starts from ``pixels`` (H, W, 3)."""
 
     def resized(self, stage: StageT_contra, pixels: FloatArray) -> FloatArray:
         """Return the ``pixels`` (H, W, 3) of the stage before, resized to the size of ``stage``."""
@@ -42,7 +43,7 @@ class Method(Protocol[StageT_contra]):
         """Return the state on which later objectives depend, without the pixels."""
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        """Continue from a result of `state`; ``state`` may contain other arrays as well."""
+        """Continue from the arrays that `state` returned. Other arrays in ``state`` are ignored."""
 
     def picture(self, pixels: FloatArray) -> Picture:
         """Make the result picture from ``pixels`` (H, W, 3) of any stage."""
@@ -85,7 +86,7 @@ class Run(Generic[StageT]):
     memory: Memory = field(default_factory=Memory)
     """Storage for arrays as large as the picture."""
     tile: int = 0
-    """Side of the tiles in which the objective evaluates the picture, for checkpoints; 0 means no tiles."""
+    """Side of the tiles in which the objective evaluates the picture, for the checkpoint. 0 means no tiles."""
 
     def minimize(self, start: FloatArray, *, on_step: OnStep, checkpoint: Checkpoint | None = None) -> FloatArray:
         """Run through all stages.
@@ -93,89 +94,144 @@ class Run(Generic[StageT]):
         Args:
             start: pixels (H, W, 3) of the size of the first stage.
             on_step: called after every step; an exception from it stops the run.
-            checkpoint: the file for the state of the run, which also says if the run continues from it.
+            checkpoint: the file in which the state of the run is saved, and from which the run may continue.
 
         Returns:
             Pixels (H, W, 3) of the size of the last stage.
 
         Raises:
-            Interrupted: KeyboardInterrupt arrived; carries the best picture so far.
+            Interrupted: the user stopped the run with Ctrl-C. The error carries the best picture so far.
             DivergedError: the losses of the starting picture are not finite.
             CheckpointError: the checkpoint belongs to another run.
         """
-        state = checkpoint.load(self.fingerprint) if checkpoint else None
-        first, done = (state.stage, state.done) if state else (0, 0)
-        pixels = state.arrays["start"].astype(np.float32, copy=False) if state else start
-        for index in range(first, len(self.stages)):
-            stage, best = self.stages[index], None
-            continued = state if index == first else None
+        begin = checkpoint.load(self.fingerprint) if checkpoint else None
+        begin = begin or self._ended(-1, 0, start)
+        while True:
+            stage = _StageRun(self, begin, checkpoint if self.checkpoint_every else None)
+            del begin  # not needed any more; a large picture takes much memory
             try:
-                if continued:
-                    self.method.restore(continued.arrays)
-                elif index > 0:
-                    pixels = self.method.resized(stage, pixels)
-                pixels = self.memory.kept(pixels)
-                descent = self._descent(stage, pixels)
-                best = descent.best
-                every = self.checkpoint_every
-                will_save = checkpoint and every and done % every + stage.steps >= every
-                begun = pixels if will_save else None
-                del pixels  # not needed any more; a large picture takes much memory
-                done_before = done
-                if continued:
-                    descent.restore(continued.arrays, continued.course)
-                    done_before -= continued.done_at_stage
-                while done - done_before < stage.steps and not descent.converged:
-                    losses, note = descent.step()
-                    done += 1
-                    on_step(self._progress(index, done, done_before, descent, losses, note))
-                    # Last, so that a run killed before this line repeats the step, and on_step misses none.
-                    if checkpoint and begun is not None and done % every == 0:
-                        arrays, course = descent.state()
-                        arrays |= {"start": begun, **self.method.state()}
-                        here = RunState(index, done, done - done_before, course, arrays, self.tile)
-                        checkpoint.save(here, self.fingerprint, self.memory)
-                del descent  # frees its state before the next picture is made
-                pixels = to_pixels(best)
+                pixels = stage.minimize(on_step)
             except KeyboardInterrupt:
-                if best is not None:
-                    pixels = to_pixels(best)
-                elif continued:
-                    pixels = to_pixels(continued.arrays["best"].astype(np.float32, copy=False))
-                elif index == 0:
+                stage.keep()
+                if (found := stage.found()) is None:
                     raise  # nothing is painted yet
-                raise Interrupted(self.method.picture(pixels)) from None
-        if checkpoint:
-            checkpoint.discard()
+                raise Interrupted(self.method.picture(found)) from None
+            if stage.index + 1 == len(self.stages):
+                break
+            begin = self._ended(stage.index, stage.done, pixels)
+            del stage, pixels
         return pixels
 
-    def _descent(self, stage: StageT, pixels: FloatArray) -> Descent:
-        objective = self.method.objective(stage, pixels)
-        return Descent(
-            self.memory.image(pixels),  # after the objective, whose computation of targets needs memory
+    def _ended(self, index: int, done: int, pixels: FloatArray) -> RunState:
+        """Return the state at the end of the stage ``index``, from which the next stage begins."""
+        state = {name: array.copy() for name, array in self.method.state().items()}
+        return RunState(index + 1, done, 0, {}, {"start": pixels, **state}, self.tile)
+
+
+class _StageRun(Generic[StageT]):
+    """One stage of a run.
+
+    Attributes:
+        index: index of the stage.
+        done: steps done, over all stages.
+    """
+
+    def __init__(self, run: Run[StageT], begin: RunState, checkpoint: Checkpoint | None) -> None:
+        """Begin from a state of this stage, or, if none of its steps is done, from the end of the stage before.
+
+        With ``checkpoint``, the state is kept there.
+        """
+        self.index, self.done = begin.stage, begin.done
+        self._run = run
+        self._stage = run.stages[begin.stage]
+        self._done_before = begin.done - begin.done_at_stage
+        self._checkpoint = checkpoint
+        self._begin: RunState | None = begin
+        self._start: FloatArray | None = None
+        self._descent: Descent | None = None
+        self._best: FloatArray | None = None
+
+    def minimize(self, on_step: OnStep) -> FloatArray:
+        """Take the steps; return the pixels (H, W, 3) that the stage ends with."""
+        descent = self._descent = self._begun()
+        self._best = descent.best
+        every = self._run.checkpoint_every
+        while self.done - self._done_before < self._stage.steps and not descent.converged:
+            evaluation = descent.evaluate()
+            with uninterrupted():
+                losses, note = descent.move(evaluation)
+                del evaluation
+                self.done += 1
+                self._begin = None
+                on_step(self._progress(descent, losses, note))
+                # Last, so that a run killed before this line repeats the step, and on_step misses none.
+                if every and self.done % every == 0:
+                    self.keep()
+        del descent
+        self._descent = None  # frees its state before the picture is made
+        return to_pixels(self._best)
+
+    def keep(self) -> None:
+        """Write the state of the last step to the checkpoint; if there is none, that of the stage before."""
+        if self._checkpoint is None:
+            return
+        run, descent, state = self._run, self._descent, self._begin
+        with uninterrupted():
+            if state is None and descent is not None and self._start is not None:
+                arrays, course = descent.state()
+                arrays |= {"start": self._start, **run.method.state()}
+                state = RunState(self.index, self.done, self.done - self._done_before, course, arrays, run.tile)
+            if state is not None and state.done:
+                self._checkpoint.save(state, run.fingerprint, run.memory)
+
+    def found(self) -> FloatArray | None:
+        """Return the best pixels (H, W, 3) so far; None if no step has been done."""
+        if self._best is not None:
+            return to_pixels(self._best)
+        if self._begin is None or not self._begin.done:
+            return None
+        if self._begin.done_at_stage:
+            return to_pixels(self._begin.arrays["best"].astype(np.float32, copy=False))
+        return self._begin.arrays["start"].astype(np.float32, copy=False)
+
+    def _begun(self) -> Descent:
+        """Build the descent, and restore it if this is the middle of the stage."""
+        run, stage, begin = self._run, self._stage, self._begin
+        assert begin is not None
+        run.method.restore(begin.arrays)
+        pixels: FloatArray = begin.arrays["start"].astype(np.float32, copy=False)
+        if begin.stage and not begin.done_at_stage:
+            pixels = run.method.resized(stage, pixels)
+        pixels = run.memory.kept(pixels)
+        objective = run.method.objective(stage, pixels)
+        descent = Descent(
+            run.memory.image(pixels),  # after the objective, whose computation of targets needs memory
             objective,
             optimizer=stage.optimizer,
             learning_rate=stage.learning_rate,
             steps=stage.steps,
             keeps_best=stage.keeps_best,
-            memory=self.memory,
+            memory=run.memory,
         )
+        if begin.done_at_stage:
+            descent.restore(begin.arrays, begin.course)
+        if self._checkpoint:
+            self._start = pixels
+        return descent
 
-    def _progress(
-        self, index: int, done: int, done_before: int, descent: Descent, losses: dict[str, float], note: str
-    ) -> Step:
-        stage = self.stages[index]
-        left = 0 if descent.converged else stage.steps - (done - done_before)
-        later_steps = sum(later.steps for later in self.stages[index + 1 :])
-        done_work = sum(earlier.work for earlier in self.stages[:index])
-        all_work = sum(each.work for each in self.stages)
+    def _progress(self, descent: Descent, losses: dict[str, float], note: str) -> Step:
+        stages, stage = self._run.stages, self._stage
+        left = 0 if descent.converged else stage.steps - (self.done - self._done_before)
+        later_steps = sum(later.steps for later in stages[self.index + 1 :])
+        done_work = sum(earlier.work for earlier in stages[: self.index])
+        all_work = sum(each.work for each in stages)
         return Step(
-            done=done,
-            total=done + left + later_steps,
+            done=self.done,
+            total=self.done + left + later_steps,
             fraction=(done_work + stage.work - left * stage.width * stage.height) / all_work,
             scale=(stage.width, stage.height),
             losses=losses,
-            preview=lambda: self.method.picture(to_pixels(descent.best)),
+            preview=lambda: self._run.method.picture(to_pixels(descent.best)),
             note=note,
         )
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from impasto.errors import UnknownNameError, UsageError
 
@@ -50,7 +51,7 @@ def _canonical_layer_weights(value: object) -> str:
 
 
 LayerWeights = Annotated[str, BeforeValidator(_canonical_layer_weights)]
-"""``LAYER[:WEIGHT],...``; from Python also a mapping or a sequence of names. `layer_weights` takes it apart."""
+"""``LAYER[:WEIGHT],...``; from Python also a mapping or a sequence of names. `layer_weights` parses it."""
 
 
 def layer_names(text: str) -> list[str]:
@@ -77,13 +78,27 @@ def _canonical_layer_names(value: object) -> str:
 
 
 LayerNames = Annotated[str, BeforeValidator(_canonical_layer_names)]
-"""``LAYER,...`` or ``none``; from Python also a sequence of names. `layer_names` takes it apart."""
+"""``LAYER,...`` or ``none``; from Python also a sequence of names. `layer_names` parses it."""
+
+
+def _device_name(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", value):
+        raise ValueError("choose 'auto', 'cpu', 'cuda', 'mps', or one of several GPUs such as 'cuda:1'")
+    return value
+
+
+Device = Annotated[
+    str,
+    AfterValidator(_device_name),
+    Field(description="Where to compute: cpu, cuda, cuda:1 (the second GPU), mps; auto is a GPU if there is one."),
+]
+"""The device of a training: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``."""
 
 
 class Options(BaseModel):
     """Options of every run."""
 
-    # defer_build: a command checks one of two dozen models, and each takes milliseconds to build.
+    # defer_build: a command uses one of two dozen models, and each takes milliseconds to build.
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     @classmethod
@@ -92,7 +107,7 @@ class Options(BaseModel):
 
         Raises:
             UnknownNameError: there is no such option.
-            UsageError: one sentence about the first wrong value.
+            UsageError: a value is wrong; the message is a sentence about the first wrong value.
         """
         for name in values:
             if name not in cls.model_fields:
@@ -110,7 +125,7 @@ class SeedOptions(Options):
 
 
 def usage_error(error: ValidationError) -> UsageError:
-    """Say the first thing that ``error`` found wrong in one sentence, with the option, the value and the limit."""
+    """Turn the first problem of ``error`` into one sentence with the option, the value and the limit."""
     first = error.errors()[0]
     name = str(first["loc"][0]) if first["loc"] else ""
     if first["type"] == "literal_error" and (choices := first.get("ctx", {}).get("expected")):

@@ -8,14 +8,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from impasto.options.base import LayerNames, LayerWeights, Options, SeedOptions
+from impasto.options.base import Device, LayerNames, LayerWeights, Options, SeedOptions
 from impasto.options.presets import ALL_STYLE_LAYERS, PRESETS
 
 DEFAULT_ENGINE = "nnst"
 FILM_ENGINE = "fast"
-"""The default for films: seconds for each frame are too many, and neighbours jump from frame to frame."""
+"""The default engine for films. Engine 'nnst' takes seconds per frame, and its neighbours jump from frame to frame."""
 PLAIN_NAME = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
-"""A name without a path or a suffix: of weights and networks that are kept somewhere."""
+"""A name of stored weights or of a network, without a path or suffix."""
 FILES_OF_A_RUN = frozenset({"save_every", "checkpoint_every"})
 """Options that change no pixel, only which files a run leaves behind."""
 
@@ -59,21 +59,21 @@ class EngineOptions(Options):
 
     @property
     def network_key(self) -> tuple[str, ...]:
-        """The same for options that make an engine load the same network in the same way."""
+        """A key that is equal for options with which an engine loads the same network in the same way."""
         return ()
 
     @property
     def expected_steps(self) -> int:
-        """Steps of a usual run."""
+        """Number of steps of a usual run."""
         return 1
 
     @property
     def saved_every(self) -> int:
-        """Steps after each of which the picture is saved; 0 is never."""
+        """Number of steps from one saving of the picture to the next; 0 means never."""
         return 0
 
     def defaults(self) -> Self:
-        """Return what these options are if nothing but a preset is given."""
+        """Return these options with default values for all but the preset."""
         return type(self)()
 
 
@@ -95,7 +95,7 @@ class StepwiseOptions(Options):
     init: Literal["content", "noise", "content+noise", "style"] | str = Field(
         "content", description="Picture to start from; also a file."
     )
-    # what is kept on the way; FILES_OF_A_RUN names them
+    # files that a run leaves behind: see FILES_OF_A_RUN
     save_every: int = Field(0, ge=0, description="Also save the picture after every so many steps; 0 is never.")
     checkpoint_every: int = Field(
         50, ge=0, description="Keep the state for --resume after every so many steps; 0 is never."
@@ -271,8 +271,8 @@ class NnstOptions(StepwiseOptions, SeedOptions, RuntimeOptions, StyleImageOption
     )
     descriptor: str = Field(
         "compact",
-        description="Descriptor network: compact; wide, which takes twice as long and paints cleaner strokes; or VGG "
-        "weights by a name from 'impasto models list', such as vgg19.",
+        description="Descriptor network: compact; wide, which takes twice as long and paints cleaner strokes; a file "
+        "that 'impasto train compact' wrote; or VGG weights by a name from 'impasto models list', such as vgg19.",
     )
     steps: int | None = Field(
         None,
@@ -329,6 +329,7 @@ class LearnOptions(SeedOptions):
     minutes: float = Field(5.0, gt=0, description="Time after which learning ends.")
     steps: int = Field(400, ge=1, le=1_000_000, description="Steps after which learning ends.")
     learning_rate: float = Field(0.02, gt=0, description="Of Adam at its highest; it falls along half a cosine.")
+    device: Device = "auto"
     batch: int = Field(2, ge=1, le=64, description="Content images per step.")
     crop: int = Field(224, ge=64, le=2048, multiple_of=8, description="Side in pixels of what is painted of them.")
     content_weight: float = Field(1.0, ge=0, description="Weight of the content loss.")

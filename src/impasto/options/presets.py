@@ -7,7 +7,8 @@ from typing import Any
 ALL_STYLE_LAYERS = "relu1_1:1,relu2_1:1,relu3_1:1,relu4_1:1,relu5_1:1"
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # Gatys, Ecker and Bethge (2016), section 3 and figure 2: alpha / beta = 1e-3 there, for activations of mean one.
+    # Gatys, Ecker and Bethge (2016), section 3 and figure 2. With the ratio of the weights printed there, 1e-3, no
+    # content is left; 1e-1 gives pictures like those of the figure.
     "gatys2016": {
         "style_margin": 0.0,
         "init": "noise",
@@ -17,7 +18,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "normalization": "paper",
         "content_layers": "relu4_2:1",
         "style_layers": ALL_STYLE_LAYERS,
-        "content_weight": 1.0,
+        "content_weight": 100.0,
         "style_weight": 1000.0,
         "tv_weight": 0.0,
         "scales": 1,
@@ -34,7 +35,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "steps": 2000,
         "save_every": 100,
     },
-    # The thesis that takes its features after the pooling layers.
+    # One of the theses takes its features after the pooling layers.
     "thesis-pooling": {
         "style_margin": 0.0,
         "init": "content+noise",

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from impasto.options.base import SeedOptions
+from impasto.options.base import Device, SeedOptions
 from impasto.options.engines import PerceptualOptions, StyleMargin
 
 CLASSIFIER_PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -37,8 +37,9 @@ class TrainingOptions(SeedOptions):
     show_every: int = Field(500, ge=1, description="Draw a sheet of samples after every so many steps.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
-        description="Of the convolutions; auto takes bfloat16 where the processor has it. Weights stay in float32.",
+        description="Of the convolutions; auto takes bfloat16 where the device has it. Weights stay in float32.",
     )
+    device: Device = "auto"
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -56,6 +57,22 @@ class CompactTrainingOptions(TrainingOptions):
     )
     crop: int = Field(128, ge=32, le=2048, description="Side of the square crops in pixels.")
     descriptor: str = Field("vgg19", description="Teacher: a name from 'impasto models list', or a file.")
+    width: Literal["compact", "wide"] = Field(
+        "compact", description="Channels: compact, or wide, which takes twice as long and sees more."
+    )
+    kept: int = Field(
+        0,
+        ge=0,
+        description="Batches for which the teacher's activations are kept on disk (27 MB each) and used again, which "
+        "saves most of the time of a step; 0 takes new crops in every step.",
+    )
+    painted: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of each batch that is painted through the descriptor as it is by then, so that it learns "
+        "where it is wrong; for the end of a training.",
+    )
 
 
 class ConditionalTrainingOptions(TrainingOptions):

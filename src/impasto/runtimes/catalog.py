@@ -12,4 +12,4 @@ RUNTIMES = Registry(
     ],
     extra="onnxruntime",
 )
-"""Each is built from the path of an ONNX file."""
+"""The runtime classes. Each is built from the path of an ONNX file."""

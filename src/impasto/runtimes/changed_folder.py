@@ -1,4 +1,4 @@
-"""A network with replaced weights in some layers: its unchanged graphs beside another file of weights."""
+"""Copies of a network with other weights in some layers: the same graphs with another file of weights."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 def changed_folder(folder: Path, layers: Mapping[str, FloatArray], cache: Path) -> Path:
-    """Return a copy of an exported network's folder with replaced ``layers``; the copy is made once, and kept.
+    """Return a copy of an exported network's folder with other weights in ``layers``. It is made once and kept.
 
     Args:
         folder: the folder of the network.
-        layers: the new weights, by their names in the network's file of weights, which holds float16.
+        layers: the new weights, by their names in the network's file of float16 weights.
         cache: the folder in which such copies are kept.
 
     Raises:
-        StyleError: the network has no such layers.
+        StyleError: the network has no such layers, or has them in other shapes.
         FileWriteError: the folder cannot be written.
     """
     description = read_description(folder)
@@ -36,7 +36,7 @@ def changed_folder(folder: Path, layers: Mapping[str, FloatArray], cache: Path) 
     for name, changed in layers.items():
         place = places.get(name)
         if place is None or (place.dtype, place.shape) != ("F16", changed.shape):
-            raise StyleError(f"the style changes {name!r}, which the network does not have so; learn the style anew")
+            raise StyleError(f"the style changes {name!r}, which does not fit the network; learn the style anew")
         content[place.begin : place.end] = changed.astype("<f2").tobytes()
     identity = sha256(content).hexdigest()
     found = cache / identity[:32]

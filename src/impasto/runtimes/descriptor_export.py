@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import save_file
 
-from impasto.descriptors.catalog import load_encoder
+from impasto.descriptors.catalog import load_descriptor
+from impasto.descriptors.devices import choose_device
 from impasto.descriptors.vgg import VGG
 from impasto.errors import UsageError
 from impasto.files import whole_folder
@@ -27,15 +28,15 @@ if TYPE_CHECKING:
 
 _WEIGHTS = "weights.safetensors"
 _CARD = "card.json"
-_FUNCTIONS: dict[GraphsOf, tuple[type[NeighborGraphs | StatisticsGraphs], str]] = {
-    "neighbors": (NeighborGraphs, "conv4_1"),
-    "statistics": (StatisticsGraphs, "conv5_1"),
-}
-"""Classes of graphs, each with the last convolution that it needs."""
+_DEEPEST: dict[GraphsOf, str] = {"neighbors": "conv4_1", "statistics": "conv5_1"}
+"""By kind of graphs: the deepest convolution that they use."""
 
 
 def write_graphs(functions: NeighborGraphs | StatisticsGraphs, folder: Path, weights: Path) -> None:
-    """Write the graphs of ``functions`` into ``folder``; they share the tensors of its file ``weights``."""
+    """Write each graph of ``functions`` into ``folder`` as an ONNX file.
+
+    All refer to the tensors in ``weights``, a file in the same folder.
+    """
     for graph in functions.graphs():
         export(graph, folder / f"{graph.name}.onnx", weights)
 
@@ -43,16 +44,17 @@ def write_graphs(functions: NeighborGraphs | StatisticsGraphs, folder: Path, wei
 def stored_graphs(
     name: str, graphs: GraphsOf, cache: Path, on_download: Callable[[int, int | None], None] | None = None
 ) -> Path:
-    """Return the folder of the descriptor ``name``'s graphs; they are made once and kept in ``cache``.
+    """Return the folder with the graphs of the descriptor ``name``, which are made on first use and kept in ``cache``.
 
     Raises:
         UnknownNameError: there is no such descriptor.
         WeightsError: its weights cannot be fetched or read.
-        FileWriteError: the graphs cannot be kept.
-        UsageError: it lacks layers that the graphs need.
+        FileWriteError: the graphs cannot be written.
+        UsageError: the descriptor lacks layers that the graphs need.
     """
-    network = load_encoder(name, on_download=on_download)
-    functions, deepest = _FUNCTIONS[graphs]
+    found = load_descriptor(name, on_download=on_download)
+    network = found if isinstance(found, VGG) else found.narrow
+    deepest = _DEEPEST[graphs]
     folder = cache / graphs_folder(network.identity, graphs)
     if folder.is_dir():
         return folder
@@ -63,7 +65,8 @@ def stored_graphs(
         preprocessing = {name: json.dumps(getattr(network, name).flatten().tolist()) for name in ("mean", "std")}
         halved = {key: tensors[key].to(torch.float16).contiguous() for key in needed}
         save_file(halved, made / _WEIGHTS, preprocessing)
-        write_graphs(functions(network), made, made / _WEIGHTS)
+        functions = NeighborGraphs(network) if graphs == "neighbors" else StatisticsGraphs(found)
+        write_graphs(functions, made, made / _WEIGHTS)
         (made / _CARD).write_text(json.dumps({"name": name, "sha256": network.identity}))
     return folder
 
@@ -79,17 +82,17 @@ def load_weights(path: Path) -> VGG:
 
 
 def on_device(folder: Path, graph: str, device: str) -> Runtime:
-    """Return a runtime for a ``graph`` of the descriptor in ``folder``, in PyTorch on ``device``.
+    """Return a runtime that computes ``graph``, one of `NeighborGraphs`, with PyTorch on ``device``.
+
+    The weights are in ``folder``.
 
     Raises:
         UsageError: PyTorch cannot use the device.
     """
+    chosen = choose_device(device)
     (weights,) = folder.glob("*.safetensors")
     network = load_weights(weights)
-    try:
-        network.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device {device!r} cannot be used by this PyTorch; choose device cpu") from error
     (found,) = (each for each in NeighborGraphs(network).graphs() if each.name == graph)
+    network.to(chosen)  # after the examples of the graphs, which are on the CPU, were computed
     dimensions = {name: tensor.ndim for name, tensor in found.example.items()}
-    return TorchRuntime(found.function, dimensions, found.outputs, device=device)
+    return TorchRuntime(found.function, dimensions, found.outputs, device=chosen)

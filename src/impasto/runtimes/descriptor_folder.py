@@ -1,4 +1,4 @@
-"""Names of the folders of descriptors' graphs, without PyTorch."""
+"""Names of the folders with the graphs of descriptors. This module does not import PyTorch."""
 
 from __future__ import annotations
 

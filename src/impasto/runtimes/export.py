@@ -1,4 +1,4 @@
-"""Export of a trained network to ONNX graphs that need no PyTorch, with a check that the results agree."""
+"""Export of a trained network to ONNX graphs, which run without PyTorch, and a check that the results agree."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def export(graph: Graph, path: Path, weights: Path | None = None) -> None:
             dynamo=True,
             verbose=False,
         )
-    assert program is not None  # only without dynamo is it None
+    assert program is not None  # it is None only without dynamo
     model = program.model_proto
     _forget_origin(model)
     _halve_weights(model)
@@ -67,7 +67,7 @@ def export(graph: Graph, path: Path, weights: Path | None = None) -> None:
 
 
 def _forget_origin(model: onnx.ModelProto) -> None:
-    """Drop the exporter's notes on source code, as they disclose the names of this machine's folders."""
+    """Drop the exporter's notes on source code, because they disclose the names of folders on this machine."""
     graph = model.graph
     for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         part.ClearField("doc_string")
@@ -122,8 +122,8 @@ def export_all(checkpoint: Path, folder: Path) -> dict[str, float]:
     """Write all files that painting needs into ``folder``; return the differences between the graphs and the network.
 
     The files are the weights of ``checkpoint`` with their card, an ONNX file for each graph of the network, and the
-    description. The graphs share the weights. A conditional stylizer also gets `IDENTITY_FILE`, whose code changes
-    nothing.
+    description. The graphs share the weights. A conditional stylizer also gets `IDENTITY_FILE`, whose code leaves
+    pictures unchanged.
 
     Raises:
         WeightsFormatError: ``checkpoint`` holds no network.
@@ -154,7 +154,7 @@ def export_all(checkpoint: Path, folder: Path) -> dict[str, float]:
 
 
 def describe(network: PaintingNetwork, weights: Path) -> NetworkDescription:
-    """Describe the export of ``network`` with its file ``weights``, and the licence on the card beside that file."""
+    """Describe the export of ``network`` with its file ``weights``. The licence is on the card beside that file."""
     card = weights.with_suffix(".json")
     return NetworkDescription(
         architecture=network.architecture,

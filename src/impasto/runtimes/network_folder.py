@@ -11,7 +11,7 @@ from impasto.errors import UnknownNameError, UsageError, WeightsError
 
 DESCRIPTION_FILE = "network.json"
 IDENTITY_FILE = "identity.style"
-"""Style file of a conditional network; its code changes nothing."""
+"""Style file of a conditional network; its code leaves pictures unchanged."""
 _ADVICE = "name a folder that 'impasto export' wrote"
 
 
@@ -38,9 +38,9 @@ class NetworkDescription(BaseModel):
     license: str | None
     """Licence of the weights, if their card states one."""
     stride: int = Field(ge=1)
-    """Number of which the sides of the network's input, in pixels, are multiples."""
+    """The sides of the network's input, in pixels, are multiples of this number."""
     halo: int = Field(ge=0)
-    """Pixels around a tile that affect the result in it: the receptive field, a multiple of the stride."""
+    """Width in pixels of the margin around a tile that affects the result inside it; a multiple of the stride."""
     noise_channels: int = Field(ge=0)
     """Channels of the network's noise input; 0 if it has none."""
     graphs: dict[str, GraphPorts]

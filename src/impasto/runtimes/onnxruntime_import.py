@@ -1,9 +1,10 @@
 """ONNX Runtime without its telemetry: ``from impasto.runtimes.onnxruntime_import import onnxruntime``.
 
 No other module imports ONNX Runtime. Its official builds collect events, keep them in the user's cache folder with an
-identifier of the machine, and send them to Microsoft. ``ORT_DISABLE_TELEMETRY`` prevents this if it is set while the
-library is loaded; afterwards the environment is as it was before. The call is for builds that do not know the variable,
-and for a library that the user has already loaded.
+identifier of the machine, and send them to Microsoft. To prevent this, this module sets
+``ORT_DISABLE_TELEMETRY`` while the library is loaded, and then restores the environment. The call of
+``disable_telemetry_events`` is for builds that do not know the variable, and for a library that the user has already
+loaded.
 """
 
 from __future__ import annotations

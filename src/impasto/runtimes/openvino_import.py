@@ -2,7 +2,7 @@
 
 No other module imports OpenVINO. On import, OpenVINO takes the package ``openvino_telemetry`` if it can, and otherwise
 a stub of its own that does nothing. The package starts a process that sends an event to Google Analytics, and writes an
-identifier into the home folder. None in `sys.modules` is Python's own mark of a module that must not be imported, so
+identifier into the home folder. None in `sys.modules` is Python's mark of a module that must not be imported, so
 OpenVINO takes the stub and keeps it.
 
 Afterwards `sys.modules` has the entry that it had before, and OpenVINO is complete. If the user has already imported

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from impasto.runtimes.base import Precision
+    from impasto.runtimes.openvino_import import openvino
     from impasto.types import FloatArray
 
 
@@ -49,8 +51,6 @@ class OpenVINORuntime:
             WeightsError: the file is missing or damaged.
             OutOfMemoryError: there is not enough memory.
         """
-        from impasto.runtimes.openvino_import import openvino
-
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads
@@ -59,7 +59,7 @@ class OpenVINORuntime:
         if cache is not None and _is_writable(cache):
             settings["CACHE_DIR"] = str(cache)
         try:
-            core = openvino.Core()
+            core = _core()
             if shapes is None:
                 self._network = core.compile_model(str(path), "CPU", settings)
             else:
@@ -85,7 +85,7 @@ class OpenVINORuntime:
         try:
             arrays = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
             found = self._request.infer(arrays, share_inputs=True)
-        except RuntimeError as error:  # not the shapes, which were checked above
+        except RuntimeError as error:  # the names and dimensions were checked above
             raise OutOfMemoryError(
                 f"OpenVINO cannot run the network here ({str(error).splitlines()[0][:80]}); choose a smaller size"
             ) from error
@@ -101,15 +101,27 @@ class OpenVINORuntime:
         self._request = self._network.create_infer_request()
 
 
+@functools.cache
+def _core() -> openvino.Core:
+    """Return OpenVINO's entry point, one for the process.
+
+    Its plugin for processors sets the stack on which this thread handles signals, and frees it when the last user of
+    the plugin is gone. The next Ctrl-C would then end the process by a segmentation fault. So the plugin is kept.
+    """
+    from impasto.runtimes.openvino_import import openvino
+
+    return openvino.Core()
+
+
 def _lacks_memory(text: str) -> bool:
-    """Return True if OpenVINO failed for lack of memory; then it may fail to load even its own libraries."""
+    """Return True if OpenVINO failed for lack of memory, which may even keep it from loading its own libraries."""
     _, known, readers = text.partition("Available frontends:")
     signs = ("allocate memory", "bad_alloc", "Cannot load library")
     return any(sign in text for sign in signs) or bool(known and "onnx" not in readers)
 
 
 def _is_writable(folder: Path) -> bool:
-    """Return True if ``folder`` exists or can be made, and is writable; without a cache, starting takes longer."""
+    """Return True if ``folder`` exists or can be made, and is writable."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

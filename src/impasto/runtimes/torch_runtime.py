@@ -1,4 +1,4 @@
-"""PyTorch: runs the network itself, without an ONNX file; for training and to verify the other runtimes."""
+"""PyTorch, which runs the network itself without an ONNX file, on GPUs and to verify the other runtimes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from impasto.types import FloatArray
 
+_CPU = torch.device("cpu")
+
 
 class TorchRuntime:
     """One function of a network."""
@@ -24,9 +26,9 @@ class TorchRuntime:
         dimensions: Mapping[str, int],
         outputs: Sequence[str],
         *,
-        device: str = "cpu",
+        device: torch.device = _CPU,
     ) -> None:
-        """Run ``function``, whose named parameters take arrays of ``dimensions``; its results are named ``outputs``.
+        """Take ``function``, the ``dimensions`` of its inputs by name, and the names of its ``outputs``.
 
         The weights of the function are already on ``device``.
         """
@@ -36,7 +38,7 @@ class TorchRuntime:
         self._outputs = outputs
 
     def run(self, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """Compute the output: see `impasto.runtimes.base.Runtime`."""
+        """Compute all outputs: see `impasto.runtimes.base.Runtime`."""
         check_inputs(inputs, self._dimensions)
         with torch.no_grad():
             result = self._function(

@@ -1,7 +1,11 @@
-"""Child processes that may be stopped or die at any moment, from the parent's side."""
+"""Child processes, which may be killed or crash at any time, and the messages that they send to their parent.
+
+A child that decodes pictures is not trusted. Its messages are JSON and bytes, never pickles.
+"""
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 from pathlib import Path
@@ -14,23 +18,68 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
 
+_HEAD = 4
+_ENDS_WITHIN = 1.0
+"""Seconds to wait for the end of a child's process after its connection has ended."""
+
 
 class ChildDiedError(Exception):
-    """The child process has ended without an answer."""
+    """The child process has ended without an answer, or has sent an invalid message.
+
+    Attributes:
+        exit_code: exit code of the process, negative for a signal; None if the process has not ended.
+    """
+
+    def __init__(self, exit_code: int | None) -> None:
+        """Report how the process has ended."""
+        super().__init__(f"exit code {exit_code}")
+        self.exit_code = exit_code
+
+
+def tell(connection: Connection, data: bytes = b"", **fields: Any) -> None:
+    """Send ``fields``, which are JSON values, and ``data`` to the parent. The child calls this."""
+    head = json.dumps(fields).encode()
+    connection.send_bytes(len(head).to_bytes(_HEAD, "big") + head + data)
+
+
+def _told(message: bytes) -> tuple[dict[str, Any], bytes]:
+    """Return the fields and the data of a message.
+
+    Raises:
+        ValueError: ``message`` does not come from `tell`.
+    """
+    end = _HEAD + int.from_bytes(message[:_HEAD], "big")
+    fields = json.loads(message[_HEAD:end])
+    if not isinstance(fields, dict):
+        raise ValueError("the message has no fields")
+    return fields, message[end:]
 
 
 class Child:
     """A child process that does one task at a time. It is started on demand, and restarted after it was killed."""
 
-    def __init__(self, main: Callable[..., None], *arguments: Any) -> None:
-        """Prepare a child that runs ``main`` with its end of a connection and ``arguments``."""
+    def __init__(
+        self,
+        main: Callable[..., None],
+        *arguments: Any,
+        understand: Callable[[dict[str, Any], bytes], Any],
+        longest: int = 1 << 30,
+    ) -> None:
+        """Prepare a child that runs ``main`` with its end of a connection and ``arguments``.
+
+        ``understand`` turns the fields and the data of a message, of at most ``longest`` bytes, into what `receive`
+        returns. If it raises an error, the child counts as dead.
+        """
         self._main = main
+        self._understand = understand
+        self._longest = longest
         self._arguments = arguments
         self._context = multiprocessing.get_context("spawn")
         self._process: BaseProcess | None = None
+        self._talk: Thread | None = None
 
-    def begin(self, work: Any, ends: Callable[[Any], bool]) -> None:
-        """Send ``work`` to the child. The first message for which ``ends`` is true is the last about this work."""
+    def start(self) -> None:
+        """Start the process unless it runs."""
         if self._process is None or not self._process.is_alive():
             self.kill()
             self._connection, theirs = self._context.Pipe()
@@ -38,8 +87,13 @@ class Child:
             with theirs:
                 process.start()
             self._process = process  # only after the start: a process that has not started cannot be killed
+
+    def begin(self, work: Any, ends: Callable[[Any], bool]) -> None:
+        """Send ``work`` to the child. Its last message about this work is the first for which ``ends`` returns True."""
+        self.start()
         self._said = SimpleQueue[Any]()
-        self._talk = Thread(target=_talk, args=(self._connection, work, ends, self._said), name="child", daemon=True)
+        talk = (self._connection, work, self._understand, ends, self._said, self._longest)
+        self._talk = Thread(target=_talk, args=talk, name="child", daemon=True)
         self._talk.start()
 
     def receive(self, seconds: float) -> Any:
@@ -53,7 +107,9 @@ class Child:
         except Empty:
             return None
         if message is None:
-            raise ChildDiedError
+            assert self._process is not None
+            self._process.join(_ENDS_WITHIN)
+            raise ChildDiedError(self._process.exitcode)
         return message
 
     def memory(self) -> int:
@@ -70,13 +126,21 @@ class Child:
         if self._process is not None:
             self._process.kill()
             self._process.join()
-            self._talk.join()
+            if self._talk is not None:
+                self._talk.join()
             self._process.close()
             self._connection.close()
             self._process = None
 
 
-def _talk(connection: Connection, work: Any, ends: Callable[[Any], bool], said: SimpleQueue[Any]) -> None:
+def _talk(
+    connection: Connection,
+    work: Any,
+    understand: Callable[[dict[str, Any], bytes], Any],
+    ends: Callable[[Any], bool],
+    said: SimpleQueue[Any],
+    longest: int,
+) -> None:
     """Send ``work``, and put the child's messages into ``said``; put None if the child dies.
 
     This runs in a thread, because sending to a stopped child, or receiving half a message from it, blocks for ever.
@@ -84,9 +148,9 @@ def _talk(connection: Connection, work: Any, ends: Callable[[Any], bool], said: 
     try:
         connection.send(work)
         while True:
-            message = connection.recv()
+            message = understand(*_told(connection.recv_bytes(longest)))
             said.put(message)
             if ends(message):
                 return
-    except (EOFError, OSError):
+    except Exception:  # any message of a child that is not trusted may fail to be understood, also for want of memory
         said.put(None)

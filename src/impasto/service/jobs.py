@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from impasto.api import JobState
 
 DEFAULT_QUEUE = "cpu"
+PREVIEW_SIDE = 384
+"""Largest width and height of a preview in pixels."""
 
 
 class Beat(StrEnum):
@@ -35,7 +37,7 @@ class Channel(StrEnum):
 
 
 def new_id() -> str:
-    """Make an id that nobody can guess (74 random bits) and that sorts by time: RFC 9562, version 7."""
+    """Make a UUID of version 7 (RFC 9562). Ids sort by time, and their 74 random bits cannot be guessed."""
     random = int.from_bytes(secrets.token_bytes(10))
     value = (int(time.time() * 1000) << 80) | random
     value = (value & ~(0xF << 76)) | (7 << 76)
@@ -54,6 +56,8 @@ class NewJob:
     """Engine, styles and options, as JSON values."""
     inputs: Mapping[str, str] = field(default_factory=dict)
     """Blob keys of the pictures, by role: 'content', 'style0', ..."""
+    reserved: int = 0
+    """Largest size in bytes of the result and the preview together. It counts as used until the job has ended."""
     request_sha256: str
     """Hash of the whole request, to tell a repeated request from a different one."""
     idempotency_key: str | None = None
@@ -104,7 +108,7 @@ class Job:
 
     @property
     def file_name(self) -> str:
-        """File name for saving the result. It contains the end of the id, which differs between jobs of one minute."""
+        """File name for saving the result. It contains the end of the id, because ids of one minute begin alike."""
         form = (self.result_key or "").rpartition(".")[2]
         return f"impasto-{self.id[-8:]}.{'jpg' if form == 'jpeg' else form}"
 
@@ -125,9 +129,9 @@ class Job:
 
     @property
     def leftovers(self) -> list[str]:
-        """Keys of previews and results that attempts may have stored and that are not needed.
+        """Keys of previews and results that attempts may have stored, but that the job does not refer to.
 
-        A worker may be lost before it reports such a blob.
+        A worker may store such a blob and be lost before it reports the key.
         """
         kinds = [("previews", "jpg"), ("results", self.params.get("format"))]
         attempts = range(1, self.attempt + 1)
@@ -140,7 +144,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """A message about a job that ended, which this process has to send."""
+    """A message that this process has to send, about a job that has ended."""
 
     id: int
     job: Job
@@ -150,7 +154,7 @@ class Delivery:
 
     @property
     def identity(self) -> str:
-        """Id of the message, the same in every attempt to send it. A retried job that ends again gets a new id."""
+        """Id of the message, the same in every attempt to send it. A message about a retried job gets another id."""
         return f"{self.job.id}.{self.job.attempt}.{self.channel}"
 
 
@@ -189,7 +193,8 @@ class Counts:
     oldest_queued: float
     """Seconds that the oldest queued job has waited."""
     wait_seconds: float
-    """Mean over the jobs that ended within the last hour; the same holds for ``run_seconds``."""
+    """Mean waiting time of the jobs that succeeded or failed within the last hour."""
     run_seconds: float
+    """Mean running time of the same jobs."""
     retried: int
     """Jobs that took more than one attempt."""

@@ -1,6 +1,6 @@
-"""Painting in a child process. It may be killed at any time, as it holds no data that must be kept.
+"""Painting in a child process, which may be killed at any time because it holds no data that must be kept.
 
-The parent sends a `PaintTask`. It receives `Progress` messages and then one `Painted` or `Failure`. Networks stay in
+The parent sends a `PaintTask`, and receives `Progress` messages and then one `Painted` or `Failure`. Networks stay in
 memory between jobs.
 """
 
@@ -10,12 +10,15 @@ import os
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from impasto.errors import ImpastoError, OutOfMemoryError
 from impasto.images import encode_picture, fit_size, resize_picture
 from impasto.painting import Painting, paint
+from impasto.service.child import tell
 from impasto.service.confinement import confine
+from impasto.service.jobs import PREVIEW_SIDE
 from impasto.service.retry import may_go_better
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from impasto.engines.base import Engine
     from impasto.types import Picture, Step
 
-_PREVIEW_SIDE = 384
+_WARM_NETWORKS = 4
 _SECONDS_BETWEEN_PREVIEWS = 2.0
 _SECONDS_BETWEEN_STEPS = 0.5
 _NICE = 10
@@ -68,6 +71,28 @@ class Failure:
     """True if another attempt may succeed."""
 
 
+def understand(fields: Mapping[str, Any], data: bytes) -> Progress | Painted | Failure:
+    """Return the message that `serve` sends as ``fields`` and ``data``.
+
+    Raises:
+        LookupError, TypeError, ValueError: they are not such a message.
+    """
+    if fields["kind"] == "progress":
+        return Progress(min(1.0, max(0.0, float(fields["fraction"]))), data or None)
+    if fields["kind"] == "painted":
+        return Painted(data)
+    return Failure(str(fields["code"]), str(fields["text"]), bool(fields["again"]))
+
+
+def _tell(connection: Connection, message: Progress | Painted | Failure) -> None:
+    if isinstance(message, Progress):
+        tell(connection, message.preview or b"", kind="progress", fraction=message.fraction)
+    elif isinstance(message, Painted):
+        tell(connection, message.data, kind="painted")
+    else:
+        tell(connection, kind="failure", code=message.code, text=message.text, again=message.again)
+
+
 def is_answer(message: object) -> bool:
     """Return whether ``message`` is the last one about a task."""
     return isinstance(message, Painted | Failure)
@@ -76,9 +101,9 @@ def is_answer(message: object) -> bool:
 class Painter:
     """Paints one job after the other."""
 
-    def __init__(self, warm_networks: int) -> None:
-        """Keep up to ``warm_networks`` networks in memory."""
-        self._most = warm_networks
+    def __init__(self, most: int = _WARM_NETWORKS) -> None:
+        """Keep up to ``most`` networks in memory."""
+        self._most = most
         self._networks: OrderedDict[tuple[str, ...], Any] = OrderedDict()
 
     def paint(self, task: PaintTask, send: Any) -> Painted | Failure:
@@ -126,18 +151,18 @@ class _Watch:
 
 
 def _small(picture: Picture) -> bytes:
-    size = fit_size(picture.width, picture.height, min(_PREVIEW_SIDE, max(picture.width, picture.height)))
+    size = fit_size(picture.width, picture.height, min(PREVIEW_SIDE, max(picture.width, picture.height)))
     return encode_picture(resize_picture(picture, *size), "jpeg", keep_profile=False, quality=80)
 
 
-def serve(connection: Connection, warm_networks: int) -> None:
+def serve(connection: Connection) -> None:
     """Paint tasks from ``connection`` until it is closed. This is the main function of the child process."""
     confine(ends_with_thread=True)
     os.nice(_NICE)
-    painter = Painter(warm_networks)
+    painter = Painter()
     while True:
         try:
             task = connection.recv()
         except (EOFError, OSError):  # the worker has ended
             return
-        connection.send(painter.paint(task, connection.send))
+        _tell(connection, painter.paint(task, partial(_tell, connection)))

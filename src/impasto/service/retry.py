@@ -7,16 +7,20 @@ import random
 from impasto.errors import DownloadError, ImpastoError, OutOfMemoryError
 
 ATTEMPTS = 3
-"""Attempts at a job. A retry by its owner allows as many again."""
+"""Attempts at a job. If the owner retries the job, it gets the same number again."""
 STORAGE_ATTEMPTS = 10
-"""Attempts at a job while the job table or the store of pictures cannot be reached, over about 25 minutes.
+"""Number of the attempt at which a job fails if the job table or the picture store still cannot be reached.
 
-Only from this one on is the job given up for it; before, such attempts do not count.
+This is after about 25 minutes. Earlier attempts that ended for this reason do not count towards `ATTEMPTS`.
 """
 _FIRST_DELAY, _LONGEST_DELAY = 10.0, 300.0
-"""Seconds before the second attempt at a job, doubled for each further attempt, and their maximum."""
+"""Delay in seconds before the second attempt at a job, and the maximum delay. The delay doubles with each attempt."""
+_MOST_JITTER = 1.5
 _MESSAGE_DELAYS = (60.0, 300.0, 900.0, 3600.0, 7200.0, 21600.0, 43200.0)
-"""Seconds before each further attempt at a message: eight attempts in about a day."""
+"""Delays in seconds after the first seven of eight attempts to send a message, about a day in all."""
+
+MESSAGE_LEASE = 120.0
+"""Lease of a message in seconds, longer than any sender takes."""
 
 
 def may_go_better(error: ImpastoError) -> bool:
@@ -25,15 +29,19 @@ def may_go_better(error: ImpastoError) -> bool:
 
 
 def job_delay(attempt: int) -> float:
-    """Return the seconds to wait after this ``attempt`` at a job, counted from 1, with random jitter."""
-    return min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** (attempt - 1)) * random.uniform(0.5, 1.5)
+    """Return the delay in seconds after this ``attempt`` at a job, counted from 1, with random jitter."""
+    return _mean_job_delay(attempt) * random.uniform(0.5, _MOST_JITTER)
 
 
 def message_delay(attempt: int) -> float | None:
-    """Return the seconds to wait after this ``attempt`` at a message, counted from 1; None after the last."""
+    """Return the delay in seconds after this ``attempt`` to send a message, counted from 1; None after the last."""
     return _MESSAGE_DELAYS[attempt - 1] if attempt <= len(_MESSAGE_DELAYS) else None
 
 
-def delay_without_sender(attempt: int) -> float | None:
-    """Return the same delay for a channel that is not set up. It allows one retry, many hours later."""
-    return _MESSAGE_DELAYS[-1] if attempt < 2 else None
+def _mean_job_delay(attempt: int) -> float:
+    return min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** (attempt - 1))
+
+
+LONGEST_JOB_DELAYS = (0.0, *(_MOST_JITTER * _mean_job_delay(attempt) for attempt in range(1, STORAGE_ATTEMPTS)))
+LONGEST_MESSAGE_DELAYS = (0.0, *_MESSAGE_DELAYS)
+"""Longest delays in seconds after so many attempts at a job, or at a message. After more, it is the last of these."""

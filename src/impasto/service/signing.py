@@ -1,19 +1,26 @@
-"""Signed links. Each gives anybody access to one result until it expires."""
+"""Signed links. Anybody who has such a link can fetch one result until the link expires."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import secrets
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from impasto.errors import StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from impasto.service.jobs import Job
     from impasto.service.settings import Settings
+
+
+_SHORTEST = 32
+"""Shortest secret in bytes."""
 
 
 class Signer:
@@ -25,7 +32,7 @@ class Signer:
 
     @classmethod
     def of(cls, settings: Settings) -> Signer:
-        """Sign with the secret of ``settings``, or else with one that the data folder keeps."""
+        """Make a signer with the secret of ``settings`` or, without one, with the secret in the data folder."""
         return cls(settings.secret.encode() if settings.secret else _kept_in(settings.data_dir))
 
     def result(self, job: Job) -> str | None:
@@ -47,11 +54,19 @@ class Signer:
 
 def _kept_in(folder: Path) -> bytes:
     path = folder / "secret"
-    if not path.exists():
-        made = folder / f"secret.{secrets.token_hex(4)}"
-        made.touch(mode=0o600)
-        made.write_text(secrets.token_hex(32))
-        with suppress(FileExistsError):
-            path.hardlink_to(made)  # if several processes start at once, only one creates the secret
-        made.unlink()
-    return path.read_bytes()
+    try:
+        if path.exists() and path.stat().st_size < _SHORTEST:  # a crash, or a full disk, has left it empty
+            path.unlink()
+        if not path.exists():
+            made = folder / f"secret.{secrets.token_hex(4)}"
+            made.touch(mode=0o600)
+            with made.open("w") as file:
+                file.write(secrets.token_hex(_SHORTEST))
+                file.flush()
+                os.fsync(file.fileno())
+            with suppress(FileExistsError):
+                path.hardlink_to(made)  # if several processes start at once, only one creates the secret
+            made.unlink()
+        return path.read_bytes()
+    except OSError as error:
+        raise StorageError(f"the secret {path} cannot be kept: {error.strerror}; set IMPASTO_SECRET") from error

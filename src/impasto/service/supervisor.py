@@ -11,7 +11,7 @@ from multiprocessing.connection import wait
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
-from impasto.errors import ImpastoError
+from impasto.errors import ImpastoError, StorageError
 from impasto.service import logs, wiring
 from impasto.service.worker import work
 
@@ -24,10 +24,11 @@ _log = logging.getLogger(__name__)
 
 _EVERY = 1.0
 _STOPS_WITHIN = 40.0
+_UNREACHABLE_DELAY = 5.0
 
 
 def run_worker(settings: Settings) -> None:
-    """Paint jobs until SIGTERM, SIGINT or the end of the parent process that runs `supervised_workers`.
+    """Paint jobs until SIGTERM, SIGINT or, in a process of `supervised_workers`, the end of the parent process.
 
     Raises:
         StorageError: the job table cannot be reached.
@@ -36,10 +37,24 @@ def run_worker(settings: Settings) -> None:
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    if (parent := multiprocessing.parent_process()) is not None:
+    if (parent := multiprocessing.parent_process()) is None:
+        parts = wiring.build(settings)
+    else:
         Thread(target=_outlive, args=(parent.sentinel, stop), name="parent", daemon=True).start()
-    with closing(wiring.build(settings)) as parts:
+        parts = _wait_for_parts(settings, stop)
+    with closing(parts):
         work(parts, stop)
+
+
+def _wait_for_parts(settings: Settings, stop: Event) -> wiring.Parts:
+    """Build the parts as soon as the job table can be reached. A worker that ended instead would only be restarted."""
+    while True:
+        try:
+            return wiring.build(settings)
+        except StorageError as error:
+            _log.warning("%s", error)
+            if stop.wait(_UNREACHABLE_DELAY):
+                raise
 
 
 def _outlive(sentinel: int, stop: Event) -> None:

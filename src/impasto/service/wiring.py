@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
+import os
+import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from impasto.errors import UsageError, needs_extra
-from impasto.service.blobs.filesystem import FileBlobs
+from impasto.service.blobs.filesystem import FileBlobs, make_folder
 from impasto.service.delivery.email import EmailSender
 from impasto.service.delivery.webhook import WebhookSender
 from impasto.service.jobs import Channel, Limits, Retention
+from impasto.service.queues.catalog import queue_row
 from impasto.service.signing import Signer
 from impasto.service.stores.claims import SQLClaims
 from impasto.service.stores.database import Database
@@ -22,11 +24,9 @@ from impasto.service.stores.submissions import SQLSubmissions
 from impasto.service.stores.upkeep import SQLUpkeep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from impasto.service.blobs.base import BlobStore
     from impasto.service.delivery.courier import Sender
-    from impasto.service.ports import BlobStore, Claims, Hints, Keys, Outbox, Upkeep
-    from impasto.service.queues.celery import Dispatcher
+    from impasto.service.queues.catalog import QueueRow
     from impasto.service.settings import Settings
 
 
@@ -37,33 +37,17 @@ class Parts:
     settings: Settings
     database: Database
     submissions: SQLSubmissions
-    claims: Claims
-    upkeep: Upkeep
-    hints: Hints
-    outbox: Outbox
-    keys: Keys
+    claims: SQLClaims
+    upkeep: SQLUpkeep
+    hints: SQLHints
+    outbox: SQLOutbox
+    keys: SQLKeys
     blobs: BlobStore
+    queue: QueueRow
 
     def close(self) -> None:
         """Close the connections to the database."""
         self.database.close()
-
-
-@contextmanager
-def dispatcher(parts: Parts, name: str) -> Iterator[Dispatcher | None]:
-    """Provide the dispatcher, which sends hints to workers; None without a broker, as workers then poll.
-
-    Raises:
-        MissingDependencyError: Celery is not installed.
-    """
-    settings = parts.settings
-    if settings.broker is None:
-        yield None
-        return
-    with needs_extra("a broker", "celery"):
-        from impasto.service.queues.celery import Dispatcher
-    with closing(Dispatcher(parts.hints, parts.upkeep, settings.broker, name, settings.slots)) as made:
-        yield made
 
 
 def senders(settings: Settings) -> dict[Channel, Sender]:
@@ -77,29 +61,44 @@ def senders(settings: Settings) -> dict[Channel, Sender]:
     return found
 
 
+def keep_temporary_files(settings: Settings) -> None:
+    """Keep the temporary files of this process, and of those that it starts, in the data folder.
+
+    Raises:
+        StorageError: the data folder cannot be used.
+    """
+    folder = settings.data_dir / "tmp"
+    make_folder(folder)
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
+
+
 def build(settings: Settings) -> Parts:
     """Connect the parts, and bring the tables up to date.
 
     Raises:
-        StorageError: the database cannot be reached, or belongs to a newer version.
+        StorageError: the database cannot be reached or belongs to a newer impasto, or the data folder cannot be used.
+        UsageError: a setting is invalid.
     """
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    queue = queue_row(settings.broker)
+    make_folder(settings.data_dir)
     database = Database(settings.database_url)
     migrate(database)
     limits = Limits(
         backlog=settings.backlog, tenant_backlog=settings.tenant_backlog, tenant_running=settings.tenant_running
     )
     retention = Retention(inputs=settings.keep_inputs, results=settings.keep_results)
+    blobs = _blobs(settings)
     return Parts(
         settings,
         database,
-        SQLSubmissions(database, limits, retention),
+        SQLSubmissions(database, limits, retention, blobs.room),
         SQLClaims(database, limits, retention),
-        SQLUpkeep(database, retention),
+        SQLUpkeep(database, retention, settings.lease),
         SQLHints(database),
         SQLOutbox(database),
         SQLKeys(database),
-        _blobs(settings),
+        blobs,
+        queue,
     )
 
 

@@ -1,7 +1,7 @@
 """A worker claims jobs, has a child process paint them, and stores the results.
 
-The worker itself never decodes a picture. It survives a crash of the child. If the worker itself is lost, its lease
-runs out and another worker takes the job.
+The worker itself never decodes a picture, and survives a crash of the child. If the worker is lost, the lease of its
+job runs out and another worker takes the job.
 """
 
 from __future__ import annotations
@@ -12,25 +12,23 @@ import os
 import secrets
 import socket
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from impasto.errors import BlobMissingError, ImpastoError, OutOfMemoryError, StorageError, needs_extra
+from impasto.errors import BlobMissingError, ImpastoError, OutOfMemoryError, StorageError
 from impasto.service.child import Child, ChildDiedError
 from impasto.service.delivery.courier import Courier
 from impasto.service.jobs import Beat
-from impasto.service.logs import about
-from impasto.service.painter import Failure, Painted, PaintTask, Progress, is_answer, serve
+from impasto.service.logs import about, log_errors
+from impasto.service.painter import Failure, Painted, PaintTask, Progress, is_answer, serve, understand
 from impasto.service.retry import STORAGE_ATTEMPTS, job_delay
-from impasto.service.wiring import dispatcher, senders
+from impasto.service.wiring import senders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from threading import Event
 
     from impasto.service.jobs import Job
-    from impasto.service.settings import Settings
     from impasto.service.wiring import Parts
 
 _log = logging.getLogger(__name__)
@@ -42,6 +40,7 @@ _UPKEEP_EVERY = 1.0
 _SWEEP_EVERY = 60.0
 _STRANGE_AFTER = 24 * 3600.0
 _AT_ONCE = 500
+_MESSAGES_AT_ONCE = 6
 _DELIVERY_ENDS_WITHIN = 40.0
 _UNREACHABLE_DELAY = 1.0
 
@@ -49,53 +48,29 @@ _UNREACHABLE_DELAY = 1.0
 def work(parts: Parts, stop: Event) -> None:
     """Paint jobs, and share the upkeep of the job table with other workers, until ``stop`` is set."""
     worker = Worker(parts, stop)
+    queue = parts.queue.load()(parts, worker.name)
     courier = Courier(parts.outbox, parts.blobs, senders(parts.settings), worker.name)
     beside = [
         Thread(target=_look_after, args=(parts, worker.name, stop), name="upkeep", daemon=True),
-        Thread(target=_deliver, args=(courier, stop), name="delivery", daemon=True),
+        *(
+            Thread(target=_deliver, args=(courier, stop), name="delivery", daemon=True)
+            for _ in range(_MESSAGES_AT_ONCE)
+        ),
     ]
     for thread in beside:
         thread.start()
-    broker = parts.settings.broker
-    if broker is None:
-        worker.run()
-    else:
-        with needs_extra("a broker", "celery"):
-            from impasto.service.queues.celery import celery_app, consume
-        beside.append(Thread(target=_tell, args=(parts, worker.name, stop), name="dispatcher", daemon=True))
-        beside[-1].start()
-        try:
-            consume(celery_app(broker), parts.settings.queues, worker.take, stop.set)
-        finally:
-            stop.set()
-            worker.end()
+    try:
+        queue.consume(worker.take, stop)
+    finally:
+        stop.set()
+        worker.end()
     for thread in beside:
         thread.join(_DELIVERY_ENDS_WITHIN)
 
 
-@contextmanager
-def _going_on(what: str) -> Iterator[None]:
-    """Log any error, so that it does not end a thread that jobs depend on."""
-    try:
-        yield
-    except (StorageError, OSError) as error:
-        _log.warning("%s: %s", what, error)
-    except Exception:
-        _log.exception("%s", what)
-
-
-def _tell(parts: Parts, name: str, stop: Event) -> None:
-    from impasto.service.queues.celery import EVERY
-
-    with dispatcher(parts, name) as telling:
-        while telling is not None and not stop.wait(EVERY):
-            with _going_on("dispatcher"):
-                telling.dispatch()
-
-
 def _deliver(courier: Courier, stop: Event) -> None:
     while not stop.wait(_UPKEEP_EVERY):
-        with _going_on("delivery"):
+        with log_errors("delivery"):
             while not stop.is_set() and courier.send_one():
                 pass
 
@@ -112,10 +87,11 @@ def _sweep_orphaned(parts: Parts) -> None:
 def _look_after(parts: Parts, name: str, stop: Event) -> None:
     upkeep, swept = parts.upkeep, float("-inf")
     while not stop.wait(_UPKEEP_EVERY):
-        with _going_on("upkeep"):
+        with log_errors("upkeep"):
             if not upkeep.lead("upkeep", name, 3 * _UPKEEP_EVERY):
                 continue
             upkeep.reap()
+            upkeep.correct_times()
             if time.monotonic() - swept > _SWEEP_EVERY:
                 upkeep.expire()
                 _sweep_orphaned(parts)
@@ -127,57 +103,30 @@ def _look_after(parts: Parts, name: str, stop: Event) -> None:
 
 
 class Worker:
-    """Paints jobs until it is stopped."""
+    """Claims and paints one job after the other."""
 
     def __init__(self, parts: Parts, stop: Event) -> None:
-        """Paint with ``parts`` until ``stop`` is set. A job in progress is then finished or requeued."""
+        """Paint with ``parts``. When ``stop`` is set, a job in progress is finished or requeued."""
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._parts = parts
         self._stop = stop
-        self._child = Child(serve, parts.settings.warm_networks)
+        self._child = Child(serve, understand=understand)
         self._group = ""
 
-    @property
-    def _settings(self) -> Settings:
-        return self._parts.settings
-
-    def take(self, job_id: str) -> None:
-        """Paint the job that a hint names, unless another worker holds it."""
-        settings = self._settings
-        try:
-            job = self._parts.claims.claim(self.name, settings.queues, settings.lease, job=job_id)
-        except StorageError as error:
-            _log.warning("%s", error)
-            return
-        if job is not None:
-            self._attempt(job)
-
-    def _attempt(self, job: Job) -> None:
-        with about(job=job.id, attempt=job.attempt):
-            _Attempt(self._parts, self._child, self._stop, job).make()
+    def take(self, job: str | None = None) -> bool:
+        """See `impasto.service.queues.base.Take`."""
+        settings = self._parts.settings
+        claimed = self._parts.claims.claim(self.name, settings.queues, settings.lease, group=self._group, job=job)
+        if claimed is None:
+            return False
+        self._group = claimed.group
+        with about(job=claimed.id, attempt=claimed.attempt):
+            _Attempt(self._parts, self._child, self._stop, claimed).make()
+        return True
 
     def end(self) -> None:
         """Kill the child process."""
         self._child.kill()
-
-    def run(self) -> None:
-        """Claim and paint jobs, one after the other, until the worker is stopped."""
-        settings = self._settings
-        try:
-            while not self._stop.is_set():
-                try:
-                    job = self._parts.claims.claim(self.name, settings.queues, settings.lease, group=self._group)
-                except StorageError as error:
-                    _log.warning("%s", error)
-                    self._stop.wait(_UNREACHABLE_DELAY)
-                    continue
-                if job is None:
-                    self._stop.wait(settings.poll)
-                else:
-                    self._group = job.group
-                    self._attempt(job)
-        finally:
-            self._child.kill()
 
 
 class _Attempt:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -38,7 +37,7 @@ class Augmentation:
 class LabelledBatches:
     """Batches of pictures and their classes, in a new order each epoch.
 
-    Stateless: a batch depends on the seed and the step alone, so that a training resumes exactly.
+    A batch depends only on the seed and the step, so that a resumed training continues exactly.
     """
 
     pictures: PackedPictures
@@ -51,11 +50,6 @@ class LabelledBatches:
     batch: int
     seed: int
     augmentation: Augmentation = field(default_factory=Augmentation)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Steps after which all pictures have been seen once."""
-        return math.ceil(len(self.members) / self.batch)
 
     def at(self, step: int, *, part: int = 0, parts: int = 1) -> tuple[Tensor, Tensor]:
         """Return the batch of ``step``, or one part of it: images (N, 3, size, size) in [0, 1], classes (N)."""

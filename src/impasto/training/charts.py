@@ -27,8 +27,8 @@ def plot_confusion(counts: npt.NDArray[np.int64], classes: Sequence[str], path: 
     places = range(len(classes))
     axes.set_xticks(places, classes, rotation=45, ha="right")
     axes.set_yticks(places, classes)
-    axes.set_xlabel("taken for")
-    axes.set_ylabel("is")
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
     for row in places:
         for column in places:
             colour = "white" if shares[row, column] > 0.5 else "black"
@@ -53,7 +53,7 @@ def plot_accuracy(
     axes.plot([row["step"] for row in training], means, label="training")
     axes.plot([row["step"] for row in validation], [row["accuracy"] for row in validation], "o-", label="validation")
     axes.set_xlabel("step")
-    axes.set_ylabel("share that is right")
+    axes.set_ylabel("accuracy")
     axes.set_ylim(0, 1)
     axes.legend()
     axes.grid(alpha=0.3)

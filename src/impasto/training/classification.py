@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from impasto.descriptors.devices import device_of
 from impasto.images import Cell, sheet
 from impasto.training.batches import middles
 from impasto.training.data import fingerprint
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from impasto.networks.classifier import VGGClassifier
     from impasto.training.batches import LabelledBatches
     from impasto.training.packing import PackedPictures
+    from impasto.training.prefetch import Batch
 
 _MISTAKES = 24
 _EVALUATED_LARGER = 1.125
@@ -53,7 +55,7 @@ class Classification:
             classes: names of the classes.
             validation: indices of the packed pictures to validate with.
             label_smoothing: share of the probability that is spread over all classes (Szegedy et al. 2016).
-            recipe: all other settings that determine the training; resuming requires the same ones.
+            recipe: all other settings that determine the training. To resume it, they must be the same.
         """
         self.network: VGGClassifier = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.crop = batches.size
@@ -72,14 +74,18 @@ class Classification:
         return fingerprint(settings)
 
     def begin(self) -> None:
-        """Start from the network's weights."""
+        """Keep the weights that the network has."""
 
-    def losses(self, step: int) -> dict[str, Tensor]:
-        """Compute 'total', the cross-entropy, and 'accuracy' of the batch of ``step``."""
-        images, labels = self._batches.at(step, part=rank(), parts=world_size())
+    def batch(self, step: int) -> Batch:
+        """Return this process's part of the pictures and classes of ``step``."""
+        return self._batches.at(step, part=rank(), parts=world_size())
+
+    def losses(self, step: int, batch: Batch) -> dict[str, Tensor]:
+        """Compute 'total', the cross-entropy, and 'accuracy' of the ``batch`` of ``step``."""
+        images, labels = batch
         self.network.train()
-        with torch.random.fork_rng(devices=[]):
-            # The dropout mask depends only on the step, so that a training resumes exactly.
+        with torch.random.fork_rng([images.device] if images.device.type == "cuda" else []):
+            # The dropout mask depends only on the step, so that a resumed training continues exactly.
             torch.manual_seed(self._batches.seed + (step * world_size() + rank()) * 1_000_003)
             logits = self._logits(self.network, images)
         total = functional.cross_entropy(logits, labels, label_smoothing=self._label_smoothing)
@@ -129,12 +135,11 @@ class Classification:
         with torch.no_grad():
             for first in range(0, len(members), self._batches.batch):
                 images = middles(self._pictures, members[first : first + self._batches.batch], size)
-                yield self._logits(network, images).softmax(1)
+                yield self._logits(network, images.to(device_of(network))).softmax(1).cpu()
 
     def _logits(self, network: VGGClassifier, images: Tensor) -> Tensor:
-        device = network.mean.device
-        logits: Tensor = network(images.to(device, memory_format=torch.channels_last))
-        return logits.float().cpu()
+        logits: Tensor = network(images.to(memory_format=torch.channels_last))
+        return logits.float()
 
 
 @dataclass(frozen=True, eq=False)

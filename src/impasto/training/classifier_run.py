@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from impasto.descriptors.catalog import load_vgg
+from impasto.descriptors.devices import placed
 from impasto.descriptors.rescaling import rescale_activations
 from impasto.descriptors.vgg import VGG
 from impasto.images import write_picture
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import torch
+
     from impasto.options.training import ClassifierTrainingOptions
     from impasto.training.classification import Evaluation
     from impasto.training.labelled import Part, Survey
@@ -36,10 +39,10 @@ if TYPE_CHECKING:
 
 WEIGHTS_FILE = "descriptor.safetensors"
 _PICTURES_TO_RESCALE = 64
-_FREE = {"steps", "epochs", "patience", "checkpoint_every", "show_every", "precision"}
+_FREE = {"steps", "epochs", "patience", "checkpoint_every", "show_every", "precision", "device"}
 """Options that may change when a training is resumed."""
 _PACKED_SHARE = 1.25
-"""Short side of packed pictures, relative to the crop size: the area that augmentation can choose from."""
+"""Short side of packed pictures, relative to the crop size. Augmentation chooses crops from this area."""
 
 
 class ClassifierRun:
@@ -52,6 +55,7 @@ class ClassifierRun:
         output: Path,
         options: ClassifierTrainingOptions,
         *,
+        device: torch.device,
         on_download: Callable[[int, int | None], None] | None = None,
         on_file: Callable[[int, int], None] | None = None,
     ) -> None:
@@ -62,8 +66,9 @@ class ClassifierRun:
             data: the folder with one subfolder per class.
             output: the folder for all results.
             options: the training options.
-            on_download: called with the bytes received and the total, if weights have to be fetched.
-            on_file: called with the number of pictures packed and the total.
+            device: the device that computes.
+            on_download: called with bytes received and bytes in total if weights have to be fetched.
+            on_file: called with the numbers of packed pictures and of all pictures.
 
         Raises:
             UsageError: the weights to start from do not fit, or the batch cannot be divided among the processes.
@@ -79,7 +84,7 @@ class ClassifierRun:
             write_split(parts, found.classes, data, output / "split.json")
         side = round(_PACKED_SHARE * options.crop)
         self._pictures = PackedPictures(output, found.examples, side, on_file=on_file)
-        self._network = self._built(on_download)
+        self._network = placed(self._built(on_download), device)
         self._task = Classification(
             self._network,
             LabelledBatches(
@@ -122,7 +127,7 @@ class ClassifierRun:
         validated, tested = (self._task.evaluate(network, self._parts[part]) for part in ("validation", "test"))
         return ClassifierResult(
             network,
-            self._descriptor(network),
+            self._descriptor(network.cpu()),
             tuple(self._found.classes),
             validated,
             tested,
@@ -181,7 +186,7 @@ class ClassifierResult:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The main results."""
+        """The main figures of the result."""
         return {
             "steps": self.steps,
             "validation accuracy": round(self.validated.accuracy, 4),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from impasto.descriptors.devices import device_of
 from impasto.images import Cell, sheet
 from impasto.networks.discriminator import FeatureDiscriminator, PatchDiscriminator
 from impasto.networks.transformer import TransformerNetwork
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from impasto.descriptors.base import Descriptor
     from impasto.training.data import Crops
+    from impasto.training.prefetch import Batch
     from impasto.types import Features, Picture
 
 JUDGED_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -69,16 +71,17 @@ def _discriminator(judge: Descriptor | None, *, width: int, seed: int) -> nn.Mod
     if judge is None:
         return PatchDiscriminator(width=width, seed=seed)
     side = max(judge.minimum_size(layer) for layer in JUDGED_LAYERS)
-    seen = judge.forward(torch.zeros(1, 3, side, side), JUDGED_LAYERS)
+    seen = judge.forward(torch.zeros(1, 3, side, side), JUDGED_LAYERS)  # before the judge is moved to a GPU
     return FeatureDiscriminator({layer: x.shape[1] for layer, x in seen.items()}, width=width, seed=seed)
 
 
 class CycleTraining:
     """Trains both directions at once, with least-squares adversarial losses (section 4).
 
-    Differs from the paper in two ways. Generators and discriminators are updated in the same step, not in turn;
-    neither receives the other's gradients. A generator computes a residual that is added to its input, and is zero at
-    first. From random weights, generators need most of the paper's 200 epochs to keep colours and outlines at all.
+    Differs from the paper in two ways. Generators and discriminators are updated in the same step, not in turn,
+    and neither side receives gradients of the other's losses. A generator computes a residual, initially zero, that is
+    added to its input. Otherwise, generators would need most of the paper's 200 epochs to learn to keep colours and
+    outlines.
     """
 
     def __init__(
@@ -110,10 +113,14 @@ class CycleTraining:
     def begin(self) -> None:
         """Start from generators that change nothing."""
 
-    def losses(self, step: int) -> dict[str, Tensor]:
-        """Compute the losses of the batch of ``step``, and their sum as 'total'."""
+    def batch(self, step: int) -> Batch:
+        """Return this process's part of the pictures of both domains of ``step``."""
+        return tuple(crops.at(step, part=rank(), parts=world_size()) for crops in (self._a, self._b))
+
+    def losses(self, step: int, batch: Batch) -> dict[str, Tensor]:
+        """Compute the losses of the ``batch`` of ``step``, and their sum as 'total'."""
         network = self.network
-        a, b = (crops.at(step, part=rank(), parts=world_size()) for crops in (self._a, self._b))
+        a, b = batch
         painted_b, painted_a = network.to_b(a), network.to_a(b)
         losses = {
             "generators": self._marked(network.judge_b, painted_b) + self._marked(network.judge_a, painted_a),
@@ -129,8 +136,8 @@ class CycleTraining:
         return {**losses, "total": torch.stack(list(losses.values())).sum()}
 
     def samples(self, network: CycleNetworks) -> Picture:
-        """Draw pictures that are not trained on, translated in both directions and back again."""
-        a, b = self._a.at(OTHER_STEPS), self._b.at(OTHER_STEPS)
+        """Draw pictures that are not trained on, translated to the other domain and back again."""
+        a, b = (crops.at(OTHER_STEPS).to(device_of(network)) for crops in (self._a, self._b))
         with torch.no_grad():
             to_b, to_a = network.to_b(a), network.to_a(b)
             back_a, back_b = network.to_a(to_b), network.to_b(to_a)
@@ -143,11 +150,12 @@ class CycleTraining:
         return sheet(rows, title="Samples", cell_side=self.crop)
 
     def _shown(self, pool: Tensor, painted: Tensor, step: int) -> Tensor:
-        """Put ``painted`` (N, 3, H, W) into the pool; return it with random pictures replaced by earlier ones."""
+        """Put ``painted`` (N, 3, H, W) into the pool, and return it with random pictures replaced by earlier ones."""
         shown = painted.detach().clone()
         random = torch.Generator().manual_seed(step)
+        first = int(self.network.pooled) * len(shown)
         for index in range(len(shown)):
-            slot = int(self.network.pooled) * len(shown) + index
+            slot = first + index
             if slot < len(pool):
                 pool[slot] = shown[index]
             elif torch.rand((), generator=random) < 0.5:
@@ -161,9 +169,9 @@ class CycleTraining:
         return image if self._judge is None else self._judge.forward(image, JUDGED_LAYERS)
 
     def _marked(self, discriminator: nn.Module, painted: Tensor) -> Tensor:
-        """Distance of the discriminator's scores for ``painted`` from those of real pictures.
+        """Return the distance of the scores for ``painted`` from 1, the score of real pictures.
 
-        Its gradients reach the generator only.
+        Its gradients reach only the generator, not the discriminator.
         """
         constants = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
         return _distance(functional_call(discriminator, constants, (self._seen(painted),)), 1)

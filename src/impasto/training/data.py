@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from impasto.types import FloatArray
 
 OTHER_STEPS = 10**9
-"""Batches of this step and later ones are not trained on."""
+"""The first step whose batches are not trained on, but used for samples."""
 _UNJUDGED = 8
 _HELD_OUT = 20
 _ATTEMPTS = 20
@@ -47,7 +47,7 @@ def picture_files(folders: Iterable[Path]) -> list[Path]:
 
 
 def is_held_out(path: Path) -> bool:
-    """Return True if a picture is held out from training: one in twenty is, selected by the file's name alone.
+    """Return True if a picture is held out from training. One in twenty is, selected by the name of its file.
 
     The rule is the published split: the first four bytes of the SHA-256 of the file's name, as a big-endian number, are
     divisible by 20.
@@ -59,7 +59,7 @@ def training_files(folders: Iterable[Path]) -> list[Path]:
     """List the pictures in ``folders`` that are trained on.
 
     Raises:
-        UsageError: there are none.
+        UsageError: there are no such pictures.
     """
     return _some([path for path in picture_files(folders) if not is_held_out(path)])
 
@@ -68,7 +68,7 @@ def held_out_files(folders: Iterable[Path]) -> list[Path]:
     """List the pictures in ``folders`` that are held out from training.
 
     Raises:
-        UsageError: there are none.
+        UsageError: there are no such pictures.
     """
     return _some([path for path in picture_files(folders) if is_held_out(path)])
 
@@ -83,7 +83,7 @@ def _some(files: list[Path]) -> list[Path]:
 class Crops:
     """Square crops of random pictures at random scales.
 
-    Stateless: a batch depends on the seed and the step alone, so that a training resumes exactly.
+    A batch depends only on the seed and the step, so that a resumed training continues exactly.
     """
 
     files: Sequence[Path]
@@ -93,13 +93,13 @@ class Crops:
     """Crops per batch."""
     seed: int
     smallest_share: float = 0.5
-    """Smallest region of a crop, as a share of the picture's short side; regions smaller than ``size`` are enlarged."""
+    """Smallest side of a region, as a share of the picture's short side. Each region is scaled to a crop."""
     unreadable: set[str] = field(default_factory=set, compare=False)
     """Names of the pictures that could not be read so far; other pictures took their place in the batches."""
 
     @property
     def settings(self) -> list[object]:
-        """Everything that the batches depend on, as plain values."""
+        """Everything that determines the batches, as plain values."""
         return [self.source, self.size, self.batch, self.smallest_share]
 
     @property
@@ -133,10 +133,10 @@ class Crops:
         for _ in range(_ATTEMPTS):
             path = self.files[int(random.integers(len(self.files)))]
             try:
-                return read_picture(path).pixels
+                return read_picture(path).over_white
             except ImageReadError:
                 self.unreadable.add(path.name)
-        raise UsageError(f"hardly a picture can be read, for example not {path.name}; give other folders")
+        raise UsageError(f"hardly any picture can be read ({path.name}, for example, cannot); choose other folders")
 
 
 def at_short_side(pixels: FloatArray, side: int, margin: float = 0.0) -> Tensor:
@@ -159,5 +159,5 @@ def fingerprint(settings: Sequence[object], images: Iterable[Tensor] = ()) -> st
     """Return a digest of plain values and images; a training resumes only if its digest is unchanged."""
     digest = hashlib.sha256(json.dumps(settings).encode())
     for image in images:
-        digest.update(image.numpy().tobytes())
+        digest.update(image.cpu().numpy().tobytes())
     return digest.hexdigest()

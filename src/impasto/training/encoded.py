@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import torch
 
+from impasto.descriptors.devices import device_of
 from impasto.descriptors.statistics import mean_and_std
 from impasto.images import Cell, sheet
 from impasto.losses.functional import excess_grid, grid_share, relative_distance, total_variation
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from impasto.training.data import Crops
+    from impasto.training.prefetch import Batch
     from impasto.types import Picture
 
 _PERIODS = (2, 4, 8)
 """Periods in pixels of the grids that the decoder's upsampling can paint."""
 _STEPS_TO_FIT = 8
-"""Number of steps whose pictures the decoder is fitted to at the beginning."""
+"""Number of steps whose pictures are used to fit the decoder at the beginning."""
 _SHARPNESS = 2.0
 """Initial sharpness of an attention: the standard deviation of the products of dissimilar activations."""
 
@@ -47,7 +49,7 @@ class EncodedTraining(Generic[NetworkT]):
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the pictures and the network's shape; loss weights and crops may change when a training resumes."""
+        """Digest of the pictures and the network's shape; loss weights and crops may change on resuming."""
         shapes = {name: list(tensor.shape) for name, tensor in self.network.tensors().items()}
         return fingerprint([shapes, self._contents.source, self._styles.source])
 
@@ -56,16 +58,21 @@ class EncodedTraining(Generic[NetworkT]):
         images = torch.cat(
             [crops.at(step) for crops in (self._contents, self._styles) for step in range(_STEPS_TO_FIT)]
         )
-        self._begin(images)
+        self._begin(images.to(device_of(self.network)))
 
     def _begin(self, images: Tensor) -> None:
         """Fit the network to reconstruct ``images`` (N, 3, H, W)."""
         network = self.network
         fit_decoder(network.decoder, network.encoder, network.encoded_layers[0], images, seed=self._contents.seed)
 
-    def losses(self, step: int) -> dict[str, Tensor]:
-        """Compute the weighted losses of the batch of ``step``, and their sum as 'total'."""
-        contents, styles = (crops.at(step, part=rank(), parts=world_size()) for crops in (self._contents, self._styles))
+    def batch(self, step: int) -> Batch:
+        """Return this process's part of the photographs and paintings of ``step``."""
+        return tuple(crops.at(step, part=rank(), parts=world_size()) for crops in (self._contents, self._styles))
+
+    def losses(self, step: int, batch: Batch) -> dict[str, Tensor]:
+        """Compute the weighted losses of the ``batch`` of ``step``, and their sum as 'total'."""
+        del step
+        contents, styles = batch
         painted, parts = self._parts(contents, styles)
         usual = {period: torch.maximum(grid_share(contents, period), grid_share(styles, period)) for period in _PERIODS}
         parts |= {"tv": total_variation(inside(painted)), "grid": excess_grid(painted, usual)}
@@ -73,8 +80,8 @@ class EncodedTraining(Generic[NetworkT]):
         return {**losses, "total": torch.stack(list(losses.values())).sum()}
 
     def samples(self, network: NetworkT) -> Picture:
-        """Paint photographs in the styles of paintings; none of these pictures are trained on."""
-        contents, styles = self._contents.at(OTHER_STEPS), self._styles.at(OTHER_STEPS)
+        """Paint photographs in the styles of paintings. These pictures are not trained on."""
+        contents, styles = (crops.at(OTHER_STEPS).to(device_of(network)) for crops in (self._contents, self._styles))
         rows = [[Cell(as_picture(style), "style") for style in styles]]
         for content in contents:
             with torch.no_grad():
@@ -93,8 +100,8 @@ class EncodedTraining(Generic[NetworkT]):
 class AdaINTraining(EncodedTraining[adain.AdaINNetwork]):
     """Huang and Belongie (2017), section 5: only the decoder is trained.
 
-    Differs from the paper in that the distances are relative to their targets. Losses of deep and shallow layers, and
-    of different encoders, are thus on the same scale.
+    Differs from the paper in that distances are relative to their targets. This puts the losses of deep and shallow
+    layers, and of different encoders, on the same scale.
     """
 
     style_layers = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from impasto.descriptors.devices import choose_device
 from impasto.runtimes.export import export_all
 from impasto.training.loop import chosen_precision
 from impasto.training.processes import rank
@@ -28,7 +29,7 @@ def finish(
     pictures: Mapping[str, Crops],
     facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write all results into ``folder``; of several processes, only the first one writes.
+    """Write all results into ``folder``. If several processes train, only the first one writes.
 
     Args:
         network: the trained network.
@@ -50,8 +51,10 @@ def finish(
 
 
 def recipe(command: str, options: TrainingOptions) -> dict[str, object]:
-    """Return a card's entries on the run of ``impasto train COMMAND``, with the precision that 'auto' chose."""
-    settings = {**options.model_dump(), "precision": chosen_precision(options.precision)}
+    """Return the entries of a card about ``impasto train COMMAND``, with the device and the precision of 'auto'."""
+    device = choose_device(options.device)
+    precision = chosen_precision(options.precision, device)
+    settings = {**options.model_dump(), "device": device.type, "precision": precision}
     return {"command": f"impasto train {command}", "options": settings}
 
 

@@ -54,7 +54,7 @@ class Survey:
     """Number of files whose names are not those of pictures."""
 
     def report(self) -> list[str]:
-        """Return lines of text with the findings that the user should know before the training."""
+        """Return lines of text with findings that the user should know before the training."""
         counts = Counter(example.label for example in self.examples)
         lines = [f"{len(self.examples)} pictures in {len(self.classes)} classes"]
         lines += [f"  {name}: {counts[label]}" for label, name in enumerate(self.classes)]
@@ -65,7 +65,7 @@ class Survey:
             for paths in self.contradictions
         ]
         if self.ignored:
-            lines.append(f"{self.ignored} files are no pictures by their names, and ignored")
+            lines.append(f"{self.ignored} files ignored, whose names are not those of pictures")
         return lines
 
 
@@ -74,16 +74,16 @@ def survey(folder: Path, *, on_file: Callable[[int, int], None] | None = None) -
 
     Args:
         folder: a folder with one subfolder per class, named after the class.
-        on_file: called with the number of files examined and the total.
+        on_file: called with the numbers of examined files and of all files.
 
     Raises:
-        UsageError: fewer than two classes, or a class with too few pictures that can be read.
+        UsageError: there are fewer than two classes, or a class has too few pictures that can be read.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder; name one that holds a folder of pictures per class")
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     if len(names) < 2:
-        raise UsageError(f"{folder} holds {len(names)} folders; a classifier needs one per class, two at least")
+        raise UsageError(f"{folder} holds {len(names)} folders; a classifier needs one per class, at least two")
     files, ignored = [], 0
     for label, name in enumerate(names):
         for path in sorted((folder / name).rglob("*")):
@@ -130,7 +130,7 @@ def survey(folder: Path, *, on_file: Callable[[int, int], None] | None = None) -
 
 
 def split(examples: Sequence[Example], *, validation: float, test: float, seed: int) -> dict[Part, list[Example]]:
-    """Divide each class by the given shares; identical files stay together.
+    """Divide each class into parts by the given shares; identical files stay together.
 
     Every part gets at least one picture of every class.
     """

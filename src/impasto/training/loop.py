@@ -15,20 +15,28 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from impasto.descriptors.convolution import native_precision
+from impasto.descriptors.devices import device_of
 from impasto.errors import CheckpointError, DivergedError
 from impasto.files import write_whole
 from impasto.images import plot_losses, write_picture
+from impasto.optimization.interrupts import uninterrupted
+from impasto.optimization.memory.shortage import shortage_explained
+from impasto.training.prefetch import Prefetch
 from impasto.training.processes import average_gradients, rank, shared
 from impasto.types import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from torch import Tensor
 
     from impasto.descriptors.convolution import Precision
+    from impasto.training.prefetch import Batch
     from impasto.types import OnStep, Picture
+
+    _Tensors = tuple[Tensor, ...] | list[Tensor]
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
@@ -42,7 +50,7 @@ _LARGEST_GRADIENT = 1.0
 
 
 class Task(Protocol[NetworkT]):
-    """A network in training, with its data and losses."""
+    """A network in training, with its data and losses. Everything that it computes is on the device of the network."""
 
     @property
     def network(self) -> NetworkT:
@@ -57,10 +65,16 @@ class Task(Protocol[NetworkT]):
         """Side in pixels of the pictures that the training uses."""
 
     def begin(self) -> None:
-        """Set the weights that a new training starts from."""
+        """Set the weights from which a new training starts."""
 
-    def losses(self, step: int) -> Mapping[str, Tensor]:
-        """Compute the losses of the batch of ``step``, counted from 0, by name; 'total' is minimised."""
+    def batch(self, step: int) -> Batch:
+        """Decode the batch of ``step``, counted from 0, on the CPU. This is called from another thread."""
+
+    def losses(self, step: int, batch: Batch) -> Mapping[str, Tensor]:
+        """Compute the losses of the ``batch`` of ``step`` by name, as scalars on the device; 'total' is minimised.
+
+        The batch is on the device of the network.
+        """
 
     def samples(self, network: NetworkT) -> Picture:
         """Draw sample pictures that show the quality of ``network``, which has the averaged weights."""
@@ -92,10 +106,10 @@ class Schedule:
     validate_every: int = 0
     """Steps between validations; 0 disables them."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of the convolutions; 'auto' takes bfloat16 on processors that support it. Weights, normalisations and
+    """Precision of the convolutions; 'auto' takes bfloat16 on devices that support it. Weights, normalisations and
     losses stay in float32."""
     patience: int = 0
-    """Number of validations without a better score after which the training ends; 0 disables this."""
+    """Number of validations without a better score after which the training ends; 0 means no limit."""
 
     def rate(self, step: int) -> float:
         """Return the learning rate of ``step``, counted from 0."""
@@ -130,9 +144,14 @@ class Schedule:
                 )
 
 
-def chosen_precision(precision: Precision | Literal["auto"]) -> Precision:
-    """Return the precision that 'auto' stands for on this processor; return any other ``precision`` unchanged."""
-    return native_precision(torch.device("cpu")) if precision == "auto" else precision
+def holds_training(folder: Path) -> bool:
+    """Return True if ``folder`` holds the state or the weights of a training, which a new one would overwrite."""
+    return any(folder.glob("*.safetensors"))
+
+
+def chosen_precision(precision: Precision | Literal["auto"], device: torch.device) -> Precision:
+    """Return the precision that 'auto' means on ``device``; return any other ``precision`` unchanged."""
+    return native_precision(device) if precision == "auto" else precision
 
 
 class Training(Generic[NetworkT]):
@@ -153,22 +172,26 @@ class Training(Generic[NetworkT]):
 
         Raises:
             CheckpointError: the state belongs to another training.
+            OutOfMemoryError: the memory does not suffice.
         """
         self._task = task
         self._schedule = schedule
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        restoring = resume and (folder / STATE_FILE).exists()
+        restoring = resume and holds_training(folder)
+        self._device = device_of(task.network)
         if not restoring:
-            task.begin()
+            with self._shortage_explained():
+                task.begin()
         network = task.network
         self._optimizer = schedule.build(network.parameters())
-        self.average = torch.optim.swa_utils.AveragedModel(network, avg_fn=self._averaged)
+        self.average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=self._move_averages)
         self.step = 0
         self._validate = validate
         self._writes = rank() == 0
         self._best, self._stale = -math.inf, 0
-        self._consistent = True
+        self._scored = 0
+        """Step of the last validation."""
         if restoring:
             self._restore()
         else:
@@ -176,19 +199,29 @@ class Training(Generic[NetworkT]):
                 (folder / name).unlink(missing_ok=True)
 
     def run(self, on_step: OnStep) -> NetworkT:
-        """Train to the end of the schedule; return the network with the averaged weights, or the best ones.
+        """Train to the end of the schedule, and return the network with the averaged weights or the best ones.
 
-        A KeyboardInterrupt leaves a checkpoint of this step. If it interrupts the update of the weights, the checkpoint
-        is of an earlier step.
+        A KeyboardInterrupt leaves a checkpoint of the last step.
 
         Raises:
             DivergedError: the loss is not finite.
+            OutOfMemoryError: the memory does not suffice.
         """
+        with (
+            self._shortage_explained(),
+            Prefetch(self._task.batch, self._device, steps=self._schedule.steps) as batches,
+        ):
+            self._train(batches, on_step)
+        if self._writes and (self._folder / BEST_FILE).exists():
+            self.average.load_state_dict(load_file(self._folder / BEST_FILE))
+        return self._averaged_network()
+
+    def _train(self, batches: Prefetch, on_step: OnStep) -> None:
         try:
+            self._score()  # if the validation of the last step was interrupted
             while self.step < self._schedule.steps and not self._exhausted:
-                losses = self._advance()
+                losses = self._advance(batches)
                 self._score()
-                self._consistent = True
                 on_step(
                     Step(
                         done=self.step,
@@ -207,71 +240,79 @@ class Training(Generic[NetworkT]):
                     write_picture(sheet, self._folder / f"step-{self.step:06d}.png")
                     self._plot()
         except KeyboardInterrupt:
-            if self._consistent:
+            if self.step:
                 self._save()
             raise
-        if self._writes and (self._folder / BEST_FILE).exists():
-            self.average.load_state_dict(load_file(self._folder / BEST_FILE))
-        return self._averaged_network()
 
     @property
     def _exhausted(self) -> bool:
-        """True if the validation score has not improved for too long."""
+        """True if the validation score has not improved within the patience."""
         return 0 < self._schedule.patience <= self._stale
 
     def _score(self) -> None:
         """Validate when a validation is due, and keep the best weights."""
         every = self._schedule.validate_every
-        if self._validate is None or not every or (self.step % every and self.step != self._schedule.steps):
+        due = every and self.step and (self.step % every == 0 or self.step == self._schedule.steps)
+        if self._validate is None or not due or self._scored == self.step:
             return
         # Only one process validates: batch statistics may differ in the others, and all must end at the same step.
         with self._arithmetic():
             scores = dict(self._validate(self._averaged_network())) if self._writes else {"score": math.nan}
         score = shared(scores["score"])
-        self._log(VALIDATION_FILE, {"step": self.step, **scores})
-        if score > self._best:
-            self._best, self._stale = score, 0
-            if not self._writes:
-                return
+        with uninterrupted():
+            self._log(VALIDATION_FILE, {"step": self.step, **scores})
+            self._scored = self.step
+            self._stale += 1
+            if score > self._best:
+                self._best, self._stale = score, 0
+                self._keep_best()
+
+    def _keep_best(self) -> None:
+        if self._writes:
             tensors = {name: value.detach().cpu().contiguous() for name, value in self.average.state_dict().items()}
             write_whole(self._folder / BEST_FILE, save(tensors))
-        else:
-            self._stale += 1
 
     def _arithmetic(self) -> torch.autocast:
-        return torch.autocast("cpu", torch.bfloat16, enabled=chosen_precision(self._schedule.precision) == "bfloat16")
+        precision = chosen_precision(self._schedule.precision, self._device)
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+    def _shortage_explained(self) -> AbstractContextManager[None]:
+        side = self._task.crop
+        return shortage_explained(f"a batch of crops of {side}x{side} pixels", "choose a smaller batch or crop")
 
     def _averaged_network(self) -> NetworkT:
         return cast("NetworkT", self.average.module)
 
-    def _advance(self) -> dict[str, float]:
+    def _advance(self, batches: Prefetch) -> dict[str, float]:
         started = time.monotonic()
         for group in self._optimizer.param_groups:
             group["lr"] = self._schedule.rate(self.step)
+        batch = batches.at(self.step)
         with self._arithmetic():
-            losses = self._task.losses(self.step)
-        total = losses["total"]
-        if not torch.isfinite(total):
-            raise DivergedError(
-                f"the loss is {float(total.detach())} at step {self.step}; go on from the last checkpoint with "
-                "a lower learning rate"
-            )
+            losses = self._task.losses(self.step, batch)
         self._optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
+        losses["total"].backward()  # type: ignore[no-untyped-call]
         average_gradients(self._task.network)
         torch.nn.utils.clip_grad_norm_(self._task.network.parameters(), _LARGEST_GRADIENT)
-        self._consistent = False
-        self._optimizer.step()
-        self.average.update_parameters(self._task.network)
-        self.step += 1
-        values = {name: float(loss.detach()) for name, loss in losses.items()}
-        self._log(LOG_FILE, {"step": self.step, **values, "seconds": round(time.monotonic() - started, 3)})
+        # One transfer, after all work of the GPU was queued: it waits for the GPU.
+        values = dict(zip(losses, torch.stack([loss.detach() for loss in losses.values()]).tolist(), strict=True))
+        if not math.isfinite(values["total"]):
+            raise DivergedError(
+                f"the loss is {values['total']} at step {self.step}; go on from the last checkpoint with "
+                "a lower learning rate"
+            )
+        with uninterrupted():  # so that the state of a whole step can be saved at any time
+            self._optimizer.step()
+            self.average.update_parameters(self._task.network)
+            self.step += 1
+            self._log(LOG_FILE, {"step": self.step, **values, "seconds": round(time.monotonic() - started, 3)})
         return values
 
-    def _averaged(self, average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-        # The decay factor is smaller in early steps, so that the first weights are soon forgotten.
-        kept = min(self._schedule.ema, (1 + int(count)) / (10 + int(count)))
-        return average.lerp(current, 1 - kept)
+    def _move_averages(self, averages: _Tensors, weights: _Tensors, count: Tensor | int) -> None:
+        del count  # the number of steps, which would have to be fetched from the GPU
+        # The decay factor is smaller in early steps, so that the initial weights are soon forgotten.
+        kept = min(self._schedule.ema, (1 + self.step) / (10 + self.step))
+        torch._foreach_lerp_(averages, weights, 1 - kept)
 
     def _log(self, name: str, row: dict[str, float]) -> None:
         if not self._writes:
@@ -304,6 +345,7 @@ class Training(Generic[NetworkT]):
             "fingerprint": self._task.fingerprint,
             "best": self._best if math.isfinite(self._best) else None,
             "stale": self._stale,
+            "scored": self._scored,
         }
         tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         write_whole(self._folder / STATE_FILE, save(tensors, {"training": json.dumps(metadata)}))
@@ -331,11 +373,12 @@ class Training(Generic[NetworkT]):
         self.step = metadata["step"]
         best = metadata.get("best")
         self._best, self._stale = -math.inf if best is None else best, metadata.get("stale", 0)
+        self._scored = metadata.get("scored", self.step)
         for name in (LOG_FILE, VALIDATION_FILE):
             self._forget_log_after(self._folder / name)
 
     def _forget_log_after(self, path: Path) -> None:
-        """Drop the rows of steps that will be repeated."""
+        """Delete the rows of steps that will be repeated."""
         if path.exists():
             head, *rows = path.read_text().splitlines(keepends=True)
             path.write_text("".join([head, *(row for row in rows if int(row.partition(",")[0]) <= self.step)]))

@@ -1,4 +1,4 @@
-"""Pixels of many pictures in one file, for repeated reading without decoding."""
+"""Pixels of many pictures in one file, which can be read again and again without decoding."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CHUNK = 64
 
 
 class PackedPictures:
-    """Pixels of many pictures in one file; any picture can be read without decoding.
+    """Pixels of many pictures in one file, from which any picture can be read without decoding.
 
     The file takes three bytes per pixel. It is memory-mapped, so it may be larger than the memory.
     """
@@ -44,13 +44,13 @@ class PackedPictures:
             folder: the folder of the file.
             examples: the pictures to pack.
             side: short side in pixels to which all pictures are scaled.
-            on_file: called with the number of pictures packed and the total.
+            on_file: called with the numbers of packed pictures and of all pictures.
         """
         pixels, index = folder / "packed.bin", folder / "packed.json"
         fingerprint = hashlib.sha256(json.dumps([side, [each.digest for each in examples]]).encode()).hexdigest()
         self._sizes = self._known(index, fingerprint) if pixels.exists() else None
         if self._sizes is None:
-            index.unlink(missing_ok=True)  # a killed process must not leave it beside other pixels
+            index.unlink(missing_ok=True)  # so that a killed process leaves no index beside other pixels
             self._sizes = _pack(pixels, examples, side, on_file)
             write_whole(index, json.dumps({"fingerprint": fingerprint, "sizes": self._sizes}).encode())
         lengths = [3 * height * width for height, width in self._sizes]
@@ -78,7 +78,7 @@ def _pack(
         picture = open_picture(example.path, short_side=side).read()
         scale = side / min(picture.width, picture.height)
         height, width = (max(side, round(extent * scale)) for extent in (picture.height, picture.width))
-        levels: npt.NDArray[np.uint8] = np.rint(resize_pixels(picture.pixels, height, width) * 255).astype(np.uint8)
+        levels: npt.NDArray[np.uint8] = np.rint(resize_pixels(picture.over_white, height, width) * 255).astype(np.uint8)
         return levels
 
     sizes = []

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
 
+from impasto.descriptors.devices import device_of
 from impasto.images import Cell, sheet
 from impasto.losses.content import content_losses
 from impasto.losses.functional import excess_grid, usual_grids
 from impasto.losses.objective import LayerLosses, Objective
 from impasto.losses.style import GramLoss, style_losses
 from impasto.networks.base import PaintingNetwork
-from impasto.networks.texture import NOISE_CHANNELS, StylizingTextureNetwork, TextureNetwork
+from impasto.networks.texture import NOISE_CHANNELS, TextureNetwork
 from impasto.training.data import OTHER_STEPS, fingerprint, inside
 from impasto.training.processes import rank, world_size
 from impasto.types import Picture
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from impasto.descriptors.base import Descriptor
     from impasto.training.data import Crops
+    from impasto.training.prefetch import Batch
 
     Objectives = Callable[[Tensor, Tensor | None], dict[str, Tensor]]
 
@@ -37,7 +39,7 @@ class PerceptualLosses:
 
     Differs from the paper in two ways. Each distance is relative to its target, as in engine 'gatys', so that weights
     keep their meaning for every descriptor, layer and size. A fourth loss penalises grids: these vanish in the paper's
-    training on 160,000 pictures, but not in a training of minutes.
+    training on 160,000 pictures, but not in a training of a few minutes.
     """
 
     judge: Descriptor
@@ -51,11 +53,11 @@ class PerceptualLosses:
     """Stride of the network, a power of 2; upsampling may paint grids at periods of 2, 4, ... ``stride`` pixels."""
 
     def objective(self, styles: Sequence[Tensor], shares: Sequence[float]) -> Objectives:
-        """Return a function that computes the weighted losses from painted images and their content images or None.
+        """Return a function that computes weighted losses from painted images and their content images, if any.
 
         Args:
-            styles: style images (1, 3, H, W) at the scale at which strokes are to be painted.
-            shares: the share of each style in the mixture, with sum 1.
+            styles: style images (1, 3, H, W) at the scale at which strokes should be painted, on the judge's device.
+            shares: the share of each style in the mixture; their sum is 1.
         """
         with torch.no_grad():
             seen = [self.judge.forward(style, self.style_layers) for style in styles]
@@ -92,43 +94,44 @@ class PaintingTraining(Generic[NetworkT]):
         self.network: NetworkT = network
         self.crop = contents.size
         self._contents = contents
-        self._objective = losses.objective(styles, shares)
+        self._objective = losses.objective([style.to(device_of(network)) for style in styles], shares)
         self._styles = styles
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the pictures and the network's shape; loss weights and crops may change when a training resumes."""
+        """Digest of the pictures and the network's shape; loss weights and crops may change on resuming."""
         return fingerprint([dict(self.network.arguments), self._contents.source], self._styles)
 
     def begin(self) -> None:
         """Start from random weights."""
 
-    def losses(self, step: int) -> dict[str, Tensor]:
-        """Compute the weighted losses of the batch of ``step``, and their sum as 'total'."""
-        self.network.train()
+    def batch(self, step: int) -> Batch:
+        """Return this process's part of the photographs of ``step``, and noise if the network takes some."""
         contents = self._contents.at(step, part=rank(), parts=world_size())
-        return self._objective(self._paint(self.network, contents, step), contents)
+        if not self.network.noise_channels:
+            return (contents,)
+        noise = uniform_noise(self.crop, step=step, seed=self._contents.seed, count=self._contents.batch)
+        return contents, noise[rank() :: world_size()].contiguous()
+
+    def losses(self, step: int, batch: Batch) -> dict[str, Tensor]:
+        """Compute the weighted losses of the ``batch`` of ``step``, and their sum as 'total'."""
+        del step
+        self.network.train()
+        contents, *noise = batch
+        return self._objective(self.network(*noise, contents), contents)
 
     def samples(self, network: NetworkT) -> Picture:
         """Paint photographs that are not trained on."""
         network.eval()
-        contents = self._contents.at(OTHER_STEPS)
+        contents, *noise = (tensor.to(device_of(network)) for tensor in self.batch(OTHER_STEPS))
         with torch.no_grad():
-            painted = self._paint(network, contents, OTHER_STEPS)
+            painted = network(*noise, contents)
         rows = [
             [Cell(as_picture(content), "content"), Cell(as_picture(result), "painted")]
             for content, result in zip(contents, painted, strict=True)
         ]
         rows.insert(0, [Cell(as_picture(style[0]), "style") for style in self._styles])
         return sheet(rows, title="Samples", cell_side=self.crop)
-
-    def _paint(self, network: NetworkT, contents: Tensor, step: int) -> Tensor:
-        if isinstance(network, StylizingTextureNetwork):
-            noise = uniform_noise(self.crop, step=step, seed=self._contents.seed, count=self._contents.batch)
-            painted: Tensor = network(noise[rank() :: world_size()], contents)
-            return painted
-        result: Tensor = network(contents)
-        return result
 
 
 class TextureTraining:
@@ -150,7 +153,7 @@ class TextureTraining:
         self.crop = size
         self._batch = batch
         self._seed = seed
-        self._objective = losses.objective(styles, shares)
+        self._objective = losses.objective([style.to(device_of(network)) for style in styles], shares)
         self._styles = styles
 
     @property
@@ -161,14 +164,19 @@ class TextureTraining:
     def begin(self) -> None:
         """Start from random weights."""
 
-    def losses(self, step: int) -> dict[str, Tensor]:
-        """Compute the weighted losses of the batch of ``step``, and their sum as 'total'."""
-        return self._objective(self.network(self._noise(step)[rank() :: world_size()]), None)
+    def batch(self, step: int) -> Batch:
+        """Return this process's part of the noise of ``step``."""
+        return (self._noise(step)[rank() :: world_size()].contiguous(),)
+
+    def losses(self, step: int, batch: Batch) -> dict[str, Tensor]:
+        """Compute the weighted losses of the ``batch`` of ``step``, and their sum as 'total'."""
+        del step
+        return self._objective(self.network(*batch), None)
 
     def samples(self, network: TextureNetwork) -> Picture:
         """Make textures from noise that is not trained on."""
         with torch.no_grad():
-            made = network(self._noise(OTHER_STEPS))
+            made = network(self._noise(OTHER_STEPS).to(device_of(network)))
         styles = [Cell(as_picture(style[0]), "style") for style in self._styles]
         rows = [styles, [Cell(as_picture(each), "") for each in made]]
         return sheet(rows, title="Samples", cell_side=self.crop)
@@ -185,4 +193,4 @@ def uniform_noise(side: int, *, step: int, seed: int, count: int) -> Tensor:
 
 def as_picture(image: Tensor) -> Picture:
     """Turn an image (3, H, W) into a Picture."""
-    return Picture(image.detach().clamp(0, 1).permute(1, 2, 0).contiguous().numpy())
+    return Picture(image.detach().clamp(0, 1).permute(1, 2, 0).contiguous().cpu().numpy())

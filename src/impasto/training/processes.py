@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import distributed
 
+from impasto.descriptors.devices import choose_device
 from impasto.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def rank() -> int:
-    """Number of this process, from 0."""
+    """Index of this process, counted from 0."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
@@ -35,27 +36,43 @@ def check_batch(batch: int) -> None:
     """Refuse a batch that cannot be divided among the processes.
 
     Raises:
-        UsageError: its size is not a multiple of the number of processes.
+        UsageError: the size of the batch is not a multiple of the number of processes.
     """
     if batch % world_size():
         raise UsageError(f"batch is {batch}; {world_size()} processes need a multiple of {world_size()}")
 
 
 @contextmanager
-def joined() -> Iterator[None]:
-    """Join the other processes of ``torchrun``, if it started this one."""
-    if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
-        yield
+def joined(device: str) -> Iterator[torch.device]:
+    """Join the other processes of ``torchrun``, if it started this one, and yield the device of this process.
+
+    ``device`` is a name for `choose_device`. Several processes on 'cuda' take one GPU each.
+
+    Raises:
+        UsageError: PyTorch cannot use the device, or several processes cannot share it.
+    """
+    chosen = choose_device(device)
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count > 1 and chosen.type != "cpu":
+        if chosen.type != "cuda" or chosen.index is not None:
+            raise UsageError(
+                f"{count} processes cannot share device {str(chosen)!r}; choose cuda, for one each, or cpu"
+            )
+        chosen = choose_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    if count == 1:
+        yield chosen
         return
-    distributed.init_process_group("gloo")
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
     try:
-        yield
+        yield chosen
     finally:
         distributed.destroy_process_group()
 
 
 def average_gradients(network: nn.Module) -> None:
-    """Give every process the mean of all processes' gradients."""
+    """Replace the gradients of every process by their mean over all processes."""
     if world_size() == 1:
         return
     gradients = []

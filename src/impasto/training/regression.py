@@ -1,4 +1,4 @@
-"""Least-squares fits of convolutions, as initial weights that shorten a training."""
+"""Least-squares fits of convolutions. They serve as initial weights and shorten a training."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ _SAMPLED_POSITIONS = 4000
 
 
 def fit_convolution(convolution: nn.Conv2d, inputs: Tensor, outputs: Tensor, generator: torch.Generator) -> None:
-    """Set a convolution's weight and bias to the ridge regression of ``outputs`` (O, P) on ``inputs`` (I, P)."""
+    """Set weight and bias of ``convolution`` to the ridge regression of ``outputs`` (O, P) on ``inputs`` (I, P)."""
     positions = torch.randperm(inputs.shape[1], generator=generator)[: _wanted(len(inputs))]
-    a, b = inputs[:, positions].double(), outputs[:, positions].double()
+    # On the CPU, because not every GPU has float64.
+    a, b = (each[:, positions].cpu().double() for each in (inputs, outputs))
     center_a, center_b = a.mean(1, keepdim=True), b.mean(1, keepdim=True)
     a, b = a - center_a, b - center_b
     gram = a @ a.T
@@ -34,12 +35,12 @@ def fit_convolution(convolution: nn.Conv2d, inputs: Tensor, outputs: Tensor, gen
 
 
 def _wanted(inputs: int) -> int:
-    """Number of positions that a regression on this number of ``inputs`` needs."""
+    """Return the number of positions that a regression on this number of ``inputs`` needs."""
     return 20 * inputs + _SAMPLED_POSITIONS
 
 
 def by_channel(features: Tensor) -> Tensor:
-    """Reorder (N, C, ...) to (C, positions of all N)."""
+    """Reorder (N, C, ...) to (C, P), where P counts the positions of all N."""
     return features.transpose(0, 1).flatten(1)
 
 
@@ -47,7 +48,7 @@ def by_channel(features: Tensor) -> Tensor:
 def fit_edge_convolution(
     convolution: EdgeConvolution, inputs: Tensor, outputs: Tensor, generator: torch.Generator
 ) -> None:
-    """Fit a 3x3 convolution that mirrors edges to map ``inputs`` (N, I, H, W) to ``outputs`` (N, O, H, W)."""
+    """Fit a 3x3 convolution with reflected edges to map ``inputs`` (N, I, H, W) to ``outputs`` (N, O, H, W)."""
     share = math.ceil(_wanted(9 * inputs.shape[1]) / len(inputs))
     patches, answers = [], []
     for image, wanted in zip(inputs, outputs, strict=True):

@@ -1,4 +1,4 @@
-"""Writing of trained weights, and of a card beside them that states their provenance."""
+"""Files of trained weights, each with a card that states its provenance."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from safetensors.torch import save
 
 from impasto.files import write_whole
 from impasto.networks.checkpoint import describe_network
+from impasto.weights.safetensors_header import with_sorted_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,9 +32,11 @@ def save_weights(
 ) -> None:
     """Write ``tensors`` as safetensors to ``path``, and ``card`` as JSON beside it with licence, size and SHA-256.
 
-    ``license`` is None where it cannot be known, as for weights that users train on their own pictures.
+    The same weights are the same bytes.
+
+    ``license`` is None if it is not known, as for weights that users train on their own pictures.
     """
-    data = save(dict(tensors), dict(metadata))
+    data = with_sorted_metadata(save(dict(tensors), dict(metadata)))
     write_whole(path, data)
     facts = {
         **card,

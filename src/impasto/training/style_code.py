@@ -1,6 +1,7 @@
 """Refinement of the code of one style: a few minutes of optimisation improve the predictor's estimate.
 
-Dumoulin et al. (2017), section 3.2: only the scales and shifts learn a new style; the network stays unchanged.
+Dumoulin et al. (2017), section 3.2: only scales and shifts are learned for a new style, and the network is unchanged.
+Differs from the paper in that the last layers can be learned as well.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ import torch
 
 from impasto.descriptors.catalog import load_descriptor
 from impasto.descriptors.compact import load_compact
+from impasto.descriptors.devices import choose_device, placed
 from impasto.errors import StyleError
 from impasto.gallery import GalleryStyle, encode_style_image, read_style_file
 from impasto.losses.functional import content_distance, style_distance, total_variation
 from impasto.networks.checkpoint import load_network
 from impasto.networks.conditional import LAST_LAYERS, STYLE_LAYERS, ConditionalStylizer
+from impasto.optimization.memory.shortage import shortage_explained
 from impasto.runtimes.network_folder import IDENTITY_FILE, network_folder, read_description
 from impasto.training.data import at_short_side
+from impasto.training.painting import as_picture
 from impasto.training.stylizer import CONTENT_LAYER, noise_for
-from impasto.types import Picture, Step
+from impasto.types import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,8 +33,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from impasto.descriptors.base import Descriptor
+    from impasto.descriptors.compact import CompactDescriptor
+    from impasto.descriptors.vgg import VGG
     from impasto.options import LearnOptions
-    from impasto.types import OnStep
+    from impasto.types import OnStep, Picture
 
 _PATIENCE = 60
 """Steps without progress after which learning ends."""
@@ -39,6 +45,7 @@ _LAYERS_RATE = 0.05
 """Learning rate of the last layers, as a share of the code's."""
 _MEMORY = 0.95
 """Decay factor of the running mean of the losses."""
+_REMEDY = "choose a smaller batch or crop"
 
 
 def learn_style(
@@ -56,36 +63,42 @@ def learn_style(
         picture: the style image.
         name: the name of the new style.
         options: the options of the learning.
-        contents: pictures to paint on; small ones are enlarged.
+        contents: content images to learn with; small ones are enlarged.
         on_step: called after every step; an exception from it stops the learning.
-        on_download: called with the bytes received and the total, if the judge's weights have to be fetched.
+        on_download: called with bytes received and bytes in total if the judge's weights have to be fetched.
 
     Raises:
-        UsageError: the options name no network.
+        UsageError: the options name no network, or a device that PyTorch cannot use.
+        OutOfMemoryError: the memory does not suffice.
         UnknownNameError: the options name an unknown descriptor.
         StyleError: the network belongs to another version of impasto.
     """
+    device = choose_device(options.device)
     folder = network_folder(options.network)
     network = load_network(folder / read_description(folder).weights, ConditionalStylizer)
     descriptor = load_compact(full=[CONTENT_LAYER])
     if network.descriptor != descriptor.identity:
         raise StyleError(f"{folder.name} was exported by another version of impasto; export it again")
-    judge: Descriptor = descriptor
+    judge: VGG | CompactDescriptor = descriptor
     if options.judge != "compact":
         judge = load_descriptor(options.judge, on_download=on_download)
-        judge = descriptor if judge.name == "compact" else judge
-    code, layers = learn_code(
-        network.requires_grad_(False),
-        descriptor,
-        judge,
-        at_short_side(picture.pixels, options.side, options.style_margin),
-        [at_short_side(content.pixels, max(options.crop, min(content.pixels.shape[:2])))[0] for content in contents],
-        options,
-        on_step=on_step,
-    )
-    learned = {name: weights.numpy() for name, weights in layers.items()}
+        judge = descriptor if judge.identity == descriptor.identity else judge
+    with shortage_explained(f"{options.batch} crops of {options.crop}x{options.crop} pixels", _REMEDY):
+        code, layers = learn_code(
+            placed(network.requires_grad_(False), device),
+            placed(descriptor, device),
+            placed(judge, device),
+            at_short_side(picture.over_white, options.side, options.style_margin).to(device),
+            [
+                at_short_side(content.pixels, max(options.crop, min(content.pixels.shape[:2])))[0].to(device)
+                for content in contents
+            ],
+            options,
+            on_step=on_step,
+        )
+    learned = {name: weights.cpu().numpy() for name, weights in layers.items()}
     network_id = read_style_file(folder / IDENTITY_FILE).network
-    return GalleryStyle(name, code.numpy(), network_id, image=encode_style_image(picture), layers=learned)
+    return GalleryStyle(name, code.cpu().numpy(), network_id, image=encode_style_image(picture), layers=learned)
 
 
 def learn_code(
@@ -101,12 +114,13 @@ def learn_code(
     """Return the code (code_size) with which ``network`` best paints ``style``, and its last layers by name.
 
     Args:
-        network: the trained network; its last layers are trained, and returned, only if the options say so.
+        network: the trained network; its last layers are trained, and returned, only if the options say so. It, the
+            descriptors and the images are on the same device.
         descriptor: the descriptor whose activations of style images the predictor takes.
-        judge: the descriptor that the losses are measured with.
-        style: (1, 3, H, W), sRGB in [0, 1], at the scale at which strokes are to be painted.
-        contents: pictures (3, H, W) to paint on, no side shorter than the crop.
-        options: weights of the losses, and number of steps; learning ends early when the loss stops falling.
+        judge: the descriptor with which the losses are measured.
+        style: (1, 3, H, W), sRGB in [0, 1], at the scale at which strokes should be painted.
+        contents: content images (3, H, W); no side is shorter than the crop.
+        options: weights of the losses, and number of steps. Learning ends earlier if the loss stops falling.
         on_step: called after every step; an exception from it stops the learning.
     """
     random = torch.Generator().manual_seed(options.seed)
@@ -144,7 +158,8 @@ def learn_code(
         optimizer.step()
         for average, each in zip(averages, learning, strict=True):
             average.lerp_(each.detach(), 1 - _MEMORY)
-        value = float(total.detach())
+        # One transfer for all of them, because each waits for the GPU.
+        *parts, value = torch.stack([loss.detach() for loss in (*losses.values(), total)]).tolist()
         mean = value if math.isnan(mean) else _MEMORY * mean + (1 - _MEMORY) * value
         if mean < _PROGRESS * best:
             best, best_at = mean, step
@@ -155,8 +170,8 @@ def learn_code(
                 total=step if done else options.steps,
                 fraction=1.0 if done else fraction,
                 scale=(options.crop, options.crop),
-                losses={**{name: float(loss.detach()) for name, loss in losses.items()}, "total": value},
-                preview=lambda painted=painted: Picture(painted[0].detach().permute(1, 2, 0).contiguous().numpy()),  # type: ignore[misc]
+                losses={**dict(zip(losses, parts, strict=True)), "total": value},
+                preview=lambda painted=painted: as_picture(painted[0]),  # type: ignore[misc]
             )
         )
         if done:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from impasto.descriptors.devices import device_of
 from impasto.images import Cell, sheet
 from impasto.losses.functional import (
     blotches,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from impasto.descriptors.base import Descriptor
     from impasto.networks.conditional import ConditionalStylizer
     from impasto.training.data import Crops
+    from impasto.training.prefetch import Batch
     from impasto.types import Picture
 
 CONTENT_LAYER = "relu4_2"
@@ -59,9 +61,9 @@ class ConditionalTraining:
         Args:
             network: changed in place.
             descriptor: the descriptor whose activations of style images the predictor takes.
-            judge: the descriptor that the losses are measured with; may be the same.
+            judge: the descriptor with which the losses are measured; it may be the same.
             contents: photographs.
-            styles: paintings, as many per batch.
+            styles: paintings, as many per batch as photographs.
             weights: weights of the losses 'content', 'style', 'tv' (total variation), 'identity' (squared error of
                 pixels painted with the identity code), 'grid' (patterns at the periods of the upsampling, beyond those
                 of the photographs and paintings) and 'blotch' (unevenness where the photograph is even).
@@ -76,7 +78,7 @@ class ConditionalTraining:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the pictures and the network's shape; judge, weights and crops may change when training resumes."""
+        """Digest of the pictures and the network's shape; judge, weights and crops may change on resuming."""
         settings = [
             self._descriptor.identity,
             self.network.transformer.widths,
@@ -88,13 +90,20 @@ class ConditionalTraining:
     def begin(self) -> None:
         """Start from random weights."""
 
-    def losses(self, step: int) -> dict[str, Tensor]:
-        """Compute the weighted losses of the batch of ``step``, and their sum as 'total'."""
-        parts, batch = world_size(), self._contents.batch
+    def batch(self, step: int) -> Batch:
+        """Return this process's part of the photographs and paintings of ``step``, and noise for the photographs."""
+        parts = world_size()
         contents, styles = (crops.at(step, part=rank(), parts=parts) for crops in (self._contents, self._styles))
+        whole = contents.new_empty(self._contents.batch, *contents.shape[1:])
+        noise = noise_for(whole, seed=step)[rank() :: parts].contiguous()
+        return _with_skies(contents, step, first=rank(), every=parts), styles, noise
+
+    def losses(self, step: int, batch: Batch) -> dict[str, Tensor]:
+        """Compute the weighted losses of the ``batch`` of ``step``, and their sum as 'total'."""
+        parts = world_size()
+        contents, styles, noise = batch
         # The identity code applies to the first picture of the whole batch, which the first process has.
         styled = slice(1 if rank() == 0 else 0, None)
-        contents = _with_skies(contents, step, first=rank(), every=parts)
         styles = styles[styled]
         with torch.no_grad():
             targets = self._judge.forward(styles, STYLE_LAYERS)
@@ -103,11 +112,10 @@ class ConditionalTraining:
         codes = self.network.codes(seen)
         if rank() == 0:
             codes = torch.cat([self.network.identity[None], codes])
-        noise = noise_for(contents.new_empty(batch, *contents.shape[1:]), seed=step)[rank() :: parts]
         painted = self.network.transformer(contents, codes, noise)
         features = self._judge.forward(inside(painted[styled]), [*STYLE_LAYERS, CONTENT_LAYER])
         # This factor makes the mean over all processes equal to the mean over all styled pictures.
-        share = len(styles) * parts / (batch - 1)
+        share = len(styles) * parts / (self._contents.batch - 1)
         losses = {
             "content": share * content_distance(features[CONTENT_LAYER], content).mean(),
             "style": share
@@ -124,7 +132,8 @@ class ConditionalTraining:
 
     def samples(self, network: ConditionalStylizer) -> Picture:
         """Paint six photographs in the styles of five paintings, and with the identity code."""
-        contents, styles = self._contents.at(OTHER_STEPS)[:6], self._styles.at(OTHER_STEPS)[:5]
+        contents, styles = (crops.at(OTHER_STEPS).to(device_of(network)) for crops in (self._contents, self._styles))
+        contents, styles = contents[:6], styles[:5]
         with torch.no_grad():
             codes = network.codes(self._descriptor.forward(styles, STYLE_LAYERS))
             rows = [[Cell(as_picture(style), "style") for style in styles]]
@@ -141,16 +150,16 @@ def _bounded(distance: Tensor) -> Tensor:
 
 
 def _with_skies(contents: Tensor, step: int, *, first: int, every: int) -> Tensor:
-    """Put a sky of an even gradient over the upper part of every fourth picture of a batch.
+    """Put a sky with a smooth gradient over the upper part of every fourth picture of a batch.
 
     Few photographs are as even as a drawing, or as a sky that a camera has smoothed. A network that was not trained on
     such areas paints the whole palette of a painting into them.
 
     Args:
-        contents: (N, 3, H, W), this process's part of the batch.
+        contents: (N, 3, H, W), the part of the batch that this process has.
         step: the training step, which determines the skies.
-        first: position in the whole batch of the first of these pictures.
-        every: distance in the whole batch from one of these pictures to the next.
+        first: position of the first of these pictures in the whole batch.
+        every: distance from one of these pictures to the next in the whole batch.
     """
     height, width = contents.shape[2:]
     y, x = torch.linspace(0, 1, height)[:, None], torch.linspace(-0.5, 0.5, width)
@@ -169,7 +178,8 @@ def _with_skies(contents: Tensor, step: int, *, first: int, every: int) -> Tenso
 
 
 def noise_for(images: Tensor, *, seed: int) -> Tensor:
-    """Draw the noise that the transformer network needs for ``images`` (N, 3, H, W)."""
+    """Draw the noise that the transformer network needs for ``images`` (N, 3, H, W), on their device."""
     count, _, height, width = images.shape
     random = torch.Generator().manual_seed(seed)
-    return torch.randn(count, NOISE_CHANNELS, height // STRIDE, width // STRIDE, generator=random)
+    noise = torch.randn(count, NOISE_CHANNELS, height // STRIDE, width // STRIDE, generator=random)
+    return noise.to(images.device)

@@ -20,12 +20,12 @@ _CHANNELS_PER_BLOCK = (64, 128, 256, 512, 512)
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The input of a network: ``(image - mean) / std`` with R, G, B in [0, 1], in some order."""
+    """The preprocessing of images for a network: ``(image - mean) / std``, where R, G, B are in [0, 1]."""
 
     mean: tuple[float, float, float]
-    """Mean of R, G, B in [0, 1]."""
+    """Mean of R, G and B, on the scale [0, 1]."""
     std: tuple[float, float, float]
-    """Standard deviation of R, G, B in [0, 1]."""
+    """Standard deviation of R, G and B, on the same scale."""
     bgr: bool = False
     """True if the first convolution expects its input channels as B, G, R."""
 
@@ -44,13 +44,13 @@ class DescriptorWeights:
     tensors: Mapping[str, torch.Tensor]
     """``conv1_1.weight`` (C_out, C_in, 3, 3), ``conv1_1.bias`` (C_out), ...: float32, finite, all layers."""
     mean: tuple[float, float, float]
-    """Subtracted from R, G, B in [0, 1]."""
+    """Value that is subtracted from R, G, B in [0, 1]."""
     std: tuple[float, float, float]
-    """Divides R, G, B in [0, 1] after the subtraction."""
+    """Value by which the difference is divided."""
     source_format: str
-    """Format that the weights were read from: 'safetensors', 'torch', 'keras' or 'matconvnet'."""
+    """Format of the file that was read: 'safetensors', 'torch', 'keras' or 'matconvnet'."""
     sha256: str
-    """Hex digest of the file that the weights were first read from."""
+    """Hex digest of the file from which the weights were first read."""
     origin: str = ""
     """Author or source of the weights, if known."""
     license: str = ""
@@ -59,23 +59,23 @@ class DescriptorWeights:
 
 @dataclass(frozen=True, eq=False)
 class FileContents:
-    """The content of a file: tensors in canonical names and layout, everything else as found."""
+    """The content of a file: tensors with canonical names and layout, everything else as found."""
 
     source_format: str
     tensors: Mapping[str, torch.Tensor]
     """Convolutions by canonical names, (C_out, C_in, H, W), any floating type."""
     preprocessing: Preprocessing | None = None
-    """Preprocessing that the format, or the file's own metadata, states; None if neither does."""
+    """Preprocessing that the format or the metadata of the file states; None if neither does."""
     hint: Preprocessing | None = None
     """Preprocessing to assume if the values of the tensors do not reveal it either."""
     origin: str = ""
     license: str = ""
     sha256: str = ""
-    """Digest of the file that the weights were first read from, if that was another file."""
+    """Digest of the file from which the weights were first read, if that was another file."""
 
 
 def convolution_names(architecture: str) -> tuple[str, ...]:
-    """List ``conv1_1, conv1_2, conv2_1, ...`` of 'vgg16' or 'vgg19'."""
+    """Return the convolutions of 'vgg16' or 'vgg19': ``conv1_1, conv1_2, conv2_1, ...``."""
     return tuple(
         f"conv{block}_{index}"
         for block, count in enumerate(CONVOLUTIONS_PER_BLOCK[architecture], start=1)
@@ -84,7 +84,7 @@ def convolution_names(architecture: str) -> tuple[str, ...]:
 
 
 def tensor_shapes(architecture: str) -> dict[str, tuple[int, ...]]:
-    """Shape of every tensor of 'vgg16' or 'vgg19' by its canonical name."""
+    """Return the shape of every tensor of 'vgg16' or 'vgg19' by canonical name."""
     shapes: dict[str, tuple[int, ...]] = {}
     channels = 3
     for name in convolution_names(architecture):
@@ -96,14 +96,14 @@ def tensor_shapes(architecture: str) -> dict[str, tuple[int, ...]]:
 
 
 def architecture_of(names: Iterable[str]) -> str:
-    """Return 'vgg19' or 'vgg16', judged by the tensors' canonical names."""
+    """Return 'vgg19' or 'vgg16', judged by the canonical ``names`` of the tensors."""
     return "vgg19" if {"conv3_4.weight", "conv4_4.weight", "conv5_4.weight"} & set(names) else "vgg16"
 
 
 def check_tensors(
     source: str, architecture: str, tensors: Mapping[str, torch.Tensor], *, any_width: bool = False
 ) -> None:
-    """Refuse tensors that are not the convolutions of ``architecture``; ``source`` names them in errors.
+    """Refuse tensors that are not the convolutions of ``architecture``; ``source`` is their name in messages.
 
     With ``any_width``, layers may have any number of channels, as in networks that users train.
 
@@ -133,5 +133,5 @@ def check_tensors(
             raise WeightsFormatError(f"{source} has {name} as {tensor.dtype}; use unquantised weights")
         if not torch.isfinite(tensor).all():
             raise WeightsFormatError(
-                f"{source} has values in {name} that are not finite; the file is damaged, get it again"
+                f"{source} has values in {name} that are not finite; the file is damaged; download it again"
             )

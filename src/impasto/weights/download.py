@@ -1,7 +1,7 @@
 """Downloads one file over HTTP: resumable, checksummed, atomic.
 
-The usual library, pooch, is not used: it starts again from nothing after a cut connection, and these files have half a
-gigabyte.
+The usual library, pooch, is not used: it starts again from nothing after a cut connection. A file of 548 MiB that broke
+off twice took 1,206 MiB with pooch and 548 MiB with this module (benchmarks/RESULTS.md, "Downloads that break off").
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from functools import partial
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
@@ -24,6 +25,7 @@ from impasto.errors import DownloadError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+    from typing import BinaryIO
 
     OnProgress = Callable[[int, int | None], None]
 
@@ -46,7 +48,7 @@ def download(
     *,
     sha256: str,
     on_progress: OnProgress | None = None,
-    timeout: float = 30.0,
+    timeout: float = 15.0,
     pauses: Sequence[float] = _PAUSES,
 ) -> Path:
     """Download one file and return ``destination``; does nothing if it is there already.
@@ -59,7 +61,8 @@ def download(
         destination: appears only when complete and verified.
         sha256: hex digest of the file.
         on_progress: called with the bytes received so far (resumed ones included), and the total if it is known.
-        timeout: seconds without any byte after which a connection counts as cut.
+        timeout: seconds without any byte after which a connection counts as cut, or, if none has come from this
+            address, after which the next address is tried.
         pauses: seconds to wait after 1, 2, ... attempts in a row that brought no new byte; after the last
             pause the next address is tried.
 
@@ -78,7 +81,7 @@ def download(
                 return destination
             for url in urls:
                 try:
-                    _fetch(_Transfer(url, part, on_progress, timeout), sha256, pauses)
+                    _fetch(partial(_append, url, part, on_progress, timeout), part, sha256, pauses)
                 except _Refused as refusal:
                     failures.append(f"{_host(url)} {refusal}")
                 else:
@@ -92,128 +95,88 @@ def download(
     )
 
 
-def _fetch(transfer: _Transfer, sha256: str, pauses: Sequence[float]) -> None:
-    """Fill the part file and verify it; each attempt that brings no new bytes uses up one of the ``pauses``."""
-    reached = transfer.size()
+def _fetch(append: Callable[[], None], part: Path, sha256: str, pauses: Sequence[float]) -> None:
+    """Fill ``part`` and verify it; each attempt that brings no new bytes uses up one of the ``pauses``."""
+    reached = _size(part)
     pieced = reached > 0
     barren = 0
     restarted = False
     while True:
         try:
-            transfer.run()
+            append()
         except _Cut as cut:
-            if transfer.size() > reached:
-                reached, barren, pieced = transfer.size(), 0, True
+            size = _size(part)
+            if size > reached:
+                reached, barren, pieced = size, 0, True
                 continue
             if barren < len(pauses):
                 time.sleep(pauses[barren])
                 barren += 1
                 continue
             # Some servers announce more bytes than the file has.
-            size = transfer.size()
-            if not (size and _digest(transfer.part) == sha256):
+            if not (size and _digest(part) == sha256):
                 kept = f" ({size} bytes came; the next attempt goes on from there)" if size else ""
                 raise _Refused(f"{cut}{kept}") from cut
-        digest = _digest(transfer.part)
+        digest = _digest(part)
         if digest == sha256:
-            transfer.forget()
             return
-        transfer.discard()
+        part.unlink()
         if not pieced or restarted:
             raise _Refused(f"sent a file with sha256 {digest[:16]}... instead of {sha256[:16]}...")
-        # The pieces may come from different versions of the file: download it once more, in one piece.
+        # The pieces may come from different versions of the file: download it once more, from the start.
         reached, barren, restarted = 0, 0, True
 
 
-class _Transfer:
-    """One address, and the part file that receives its bytes."""
+def _append(url: str, part: Path, on_progress: OnProgress | None, timeout: float) -> None:
+    """Append the missing bytes to ``part``.
 
-    def __init__(self, url: str, part: Path, on_progress: OnProgress | None, timeout: float) -> None:
-        self.url = url
-        self.part = part
-        self.on_progress = on_progress
-        self.timeout = timeout
-        # This file keeps the version (ETag) of the part file, so that a later process can resume.
-        self.version = part.with_name(part.name + ".etag")
+    Raises:
+        _Cut: the transfer stopped before the end.
+        _Refused: the address does not provide the file.
+    """
+    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+        raise _Refused("is no http or https address")
+    request = urllib.request.Request(url, headers={"Accept-Encoding": "identity", "User-Agent": "impasto"})
+    if size := _size(part):
+        request.add_header("Range", f"bytes={size}-")
+    try:
+        response = urllib.request.urlopen(request, timeout=timeout)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == 416 and size:
+            return  # there are no more bytes: the checksum decides
+        answer = f"answered {error.code} {error.reason}"
+        raise (_Cut if error.code in _TEMPORARY_STATUS else _Refused)(answer) from error
+    except (OSError, http.client.HTTPException) as error:  # a URLError is an OSError with a reason
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, TimeoutError):  # as behind a firewall; asking again would take as long
+            raise _Refused(f"does not answer within {timeout:g} s (is there a firewall?)") from error
+        raise _connection_failure(reason) from error
+    with response:
+        resumed = response.status == 206
+        if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {size}-"):
+            part.unlink(missing_ok=True)
+            raise _Cut("answered with another range than was asked for")
+        with part.open("ab" if resumed else "wb") as file:
+            _copy(response, file, on_progress)
 
-    def size(self) -> int:
-        return self.part.stat().st_size if self.part.exists() else 0
 
-    def forget(self) -> None:
-        self.version.unlink(missing_ok=True)
-
-    def discard(self) -> None:
-        self.part.unlink(missing_ok=True)
-        self.forget()
-
-    def run(self) -> None:
-        """Append the missing bytes.
-
-        Raises:
-            _Cut: the transfer stopped before the end.
-            _Refused: the address does not provide the file.
-        """
-        if urllib.parse.urlsplit(self.url).scheme not in ("http", "https"):
-            raise _Refused("is no http or https address")
+def _copy(response: http.client.HTTPResponse, file: BinaryIO, on_progress: OnProgress | None) -> None:
+    coming = response.headers.get("Content-Length", "")
+    total = file.tell() + int(coming) if coming.isdecimal() else None
+    while True:
+        if on_progress:
+            on_progress(file.tell(), total)
+        # Only a failed read counts as a cut connection; a failed write is a disk error.
         try:
-            response = urllib.request.urlopen(self._request(), timeout=self.timeout)
-        except urllib.error.HTTPError as error:
-            error.close()
-            if error.code == 416 and self.size():
-                return  # there are no more bytes: the checksum decides
-            answer = f"answered {error.code} {error.reason}"
-            raise (_Cut if error.code in _TEMPORARY_STATUS else _Refused)(answer) from error
-        except urllib.error.URLError as error:
-            raise _connection_failure(error.reason) from error
+            chunk = response.read1(_CHUNK)
         except (OSError, http.client.HTTPException) as error:
             raise _connection_failure(error) from error
-        with response:
-            self._receive(response)
-
-    def _request(self) -> urllib.request.Request:
-        request = urllib.request.Request(self.url, headers={"Accept-Encoding": "identity", "User-Agent": "impasto"})
-        if offset := self.size():
-            request.add_header("Range", f"bytes={offset}-")
-            url, _, etag = self.version.read_text().partition("\n") if self.version.exists() else ("", "", "")
-            # Other mirrors have other ETags. After a change of mirror, only the checksum detects mixed versions.
-            if url == self.url:
-                request.add_header("If-Range", etag)
-        return request
-
-    def _receive(self, response: http.client.HTTPResponse) -> None:
-        offset, total = self._place(response)
-        etag = response.headers.get("ETag", "")
-        if offset == 0:
-            self.forget()
-            if etag and not etag.startswith("W/"):  # a weak ETag may not be used for ranges
-                self.version.write_text(f"{self.url}\n{etag}")
-        with self.part.open("ab" if offset else "wb") as file:
-            while True:
-                if self.on_progress:
-                    self.on_progress(file.tell(), total)
-                # Only a failed read counts as a cut connection; a failed write is a disk error.
-                try:
-                    chunk = response.read1(_CHUNK)
-                except (OSError, http.client.HTTPException) as error:
-                    raise _connection_failure(error) from error
-                if not chunk:
-                    break
-                file.write(chunk)
-            received = file.tell()
-        if total is not None and received < total:
-            raise _Cut(f"sent {received} of {total} bytes")
-
-    def _place(self, response: http.client.HTTPResponse) -> tuple[int, int | None]:
-        """Offset of the response in the file, and the length of the whole file if the server states it."""
-        length = response.headers.get("Content-Length", "")
-        if response.status != 206:
-            return 0, int(length) if length.isdecimal() else None
-        offset = self.size()
-        content_range = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
-        if content_range is None or int(content_range[1]) != offset:
-            self.discard()
-            raise _Cut("answered with another range than was asked for")
-        return offset, None if content_range[2] == "*" else int(content_range[2])
+        if not chunk:
+            break
+        file.write(chunk)
+    if total is not None and file.tell() < total:
+        raise _Cut(f"sent {file.tell()} of {total} bytes")
 
 
 def _connection_failure(reason: object) -> _Cut | _Refused:
@@ -229,6 +192,10 @@ def _connection_failure(reason: object) -> _Cut | _Refused:
 def _host(url: str) -> str:
     """Host and port, without a password that may stand before them."""
     return urllib.parse.urlsplit(url).netloc.rpartition("@")[2] or url
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _digest(path: Path) -> str:

@@ -26,14 +26,14 @@ from impasto.weights.safetensors_file import read_safetensors
 from impasto.weights.torch_file import read_torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _MAX_SAFETENSORS_HEADER = 100_000_000  # the format's own limit
 
 # The well-known files by the first digits of their SHA-256, which the publishers put in the file names.
-_KNOWN_FILES = {
+KNOWN_FILES: Mapping[str, Preprocessing] = {
     "dcbb9e9d": TORCHVISION,  # vgg19
     "397923af": TORCHVISION,  # vgg16
     "d01eb7cb": CAFFE,  # vgg19
@@ -41,19 +41,22 @@ _KNOWN_FILES = {
 }
 
 
-def read_weights(path: Path, preprocessing: PreprocessingName | None = None) -> DescriptorWeights:
+def read_weights(
+    path: Path, preprocessing: PreprocessingName | None = None, *, known: Mapping[str, Preprocessing] = KNOWN_FILES
+) -> DescriptorWeights:
     """Read the convolutions of VGG16 or VGG19 from safetensors, PyTorch, Keras HDF5 or MatConvNet files.
 
     Args:
         path: the file; its name does not matter.
         preprocessing: overrides the detected preprocessing: 'torchvision' (RGB of unit variance) or
             'caffe' (BGR from 0 to 255).
+        known: preprocessing of well-known files by the first eight digits of their SHA-256.
 
     Raises:
         WeightsError: the file cannot be read.
-        WeightsFormatError: it is damaged, is not a plain VGG16 or VGG19, or its preprocessing cannot be determined.
-        MissingDependencyError: h5py or scipy is needed and not installed.
-        UnknownNameError: no such ``preprocessing``.
+        WeightsFormatError: the file is damaged or is not a plain VGG16 or VGG19, or its preprocessing is unknown.
+        MissingDependencyError: h5py or scipy is needed but not installed.
+        UnknownNameError: there is no such ``preprocessing``.
     """
     if preprocessing is not None and preprocessing not in PREPROCESSINGS:
         raise UnknownNameError("preprocessing", preprocessing, PREPROCESSINGS)
@@ -68,7 +71,7 @@ def read_weights(path: Path, preprocessing: PreprocessingName | None = None) -> 
     own = contents.source_format == "safetensors" and contents.preprocessing is not None
     check_tensors(path.name, architecture, contents.tensors, any_width=own)
     explicit = PREPROCESSINGS[preprocessing] if preprocessing else None
-    seen = explicit or contents.preprocessing or _deduce(path, sha256, contents)
+    seen = explicit or contents.preprocessing or known.get(sha256[:8]) or _deduce(path, contents)
     tensors = {name: tensor.to(torch.float32, copy=True) for name, tensor in contents.tensors.items()}
     if seen.bgr:
         tensors["conv1_1.weight"] = tensors["conv1_1.weight"].flip(1)
@@ -89,7 +92,7 @@ def _recognise(path: Path) -> Callable[[Path], FileContents]:
         head = file.read(64)
         size = file.seek(0, 2)
     if size == 0:
-        raise WeightsFormatError(f"{path.name} is empty; get the weights again")
+        raise WeightsFormatError(f"{path.name} is empty; download the weights again")
     if head.startswith(b"MATLAB 7.3"):
         raise WeightsFormatError(
             f"{path.name} is a MATLAB 7.3 file; save it in MATLAB with save(..., '-v7') and add it again"
@@ -112,17 +115,13 @@ def _recognise(path: Path) -> Callable[[Path], FileContents]:
     )
 
 
-def _deduce(path: Path, sha256: str, contents: FileContents) -> Preprocessing:
-    seen = (
-        _KNOWN_FILES.get(sha256[:8])
-        or recognise_preprocessing(contents.tensors)
-        # The hint comes last, as some scripts rename the classifier's keys from one convention to the other.
-        or contents.hint
-    )
+def _deduce(path: Path, contents: FileContents) -> Preprocessing:
+    # The hint comes last, because some scripts rename the classifier's keys from one convention to the other.
+    seen = recognise_preprocessing(contents.tensors) or contents.hint
     if seen is None:
         ratio = deep_filter_ratio(contents.tensors)
         raise WeightsFormatError(
-            f"the numbers in {path.name} do not tell its preprocessing (its deep filters have {ratio:.2f} "
+            f"the weights in {path.name} do not reveal its preprocessing (its deep filters have {ratio:.2f} "
             "of He's initial size; torchvision's have 0.8, Caffe's 0.4): "
             "state its preprocessing: torchvision or caffe"
         )

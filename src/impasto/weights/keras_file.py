@@ -21,12 +21,12 @@ _LEAF = {
     "weight": re.compile(r"kernel(:0)?|block\d_conv\d_W(_1)?(:0)?|0"),
     "bias": re.compile(r"bias(:0)?|block\d_conv\d_b(_1)?(:0)?|1"),
 }
-# Keras 3 counts layers by their class instead of naming them, in the releases that do not name them.
+# Some releases of Keras 3 do not name layers, but count them by class.
 _COUNTED = re.compile(r"(?:.*/)?conv2d(?:_(\d+))?/vars/([01])")
 
 
 def read_keras(path: Path) -> FileContents:
-    """Read the convolutions, (H, W, C_in, C_out) in the file; Keras preprocesses as Caffe did.
+    """Read the convolutions, which are (H, W, C_in, C_out) in the file. Keras uses Caffe's preprocessing.
 
     Raises:
         WeightsFormatError: the file is damaged or holds another network.
@@ -52,7 +52,7 @@ def read_keras(path: Path) -> FileContents:
         with h5py.File(path, "r") as file:
             file.visititems(visit)
     except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise WeightsFormatError(f"{path.name} is a damaged HDF5 file ({error}); get it again") from error
+        raise WeightsFormatError(f"{path.name} is a damaged HDF5 file ({error}); download it again") from error
     arrays = arrays or _named_by_count(counted)
     if not arrays:
         raise WeightsFormatError(

@@ -1,22 +1,30 @@
-"""The store of weights on this machine: its folder and its files, without PyTorch."""
+"""The places of weights, in the package and on this machine. This module does not import PyTorch."""
 
 from __future__ import annotations
 
 import os
+from importlib.resources import files
 from pathlib import Path
 
-import platformdirs
 from safetensors import SafetensorError, safe_open
 
+from impasto.folders import user_folder
 from impasto.options import PLAIN_NAME
 
 SUFFIX = ".safetensors"
+BUNDLED_DESCRIPTORS = Path(str(files("impasto.bundled"))) / "descriptors"
+"""A folder for each descriptor of the package, under its name."""
+
+
+def bundled_names() -> list[str]:
+    """List the descriptors of the package."""
+    return sorted(path.stem for path in BUNDLED_DESCRIPTORS.glob(f"*/*{SUFFIX}"))
 
 
 def weights_folder() -> Path:
-    """Return the folder of the user's store: ``IMPASTO_WEIGHTS_DIR``, else in the platform's folder for data."""
+    """Return the folder of stored weights: ``IMPASTO_WEIGHTS_DIR``, or by default one in the user's data folder."""
     folder = os.environ.get("IMPASTO_WEIGHTS_DIR", "")
-    return Path(folder) if folder else platformdirs.user_data_path("impasto") / "weights"
+    return Path(folder) if folder else user_folder("data") / "weights"
 
 
 def stored_files(folder: Path) -> list[Path]:
@@ -25,7 +33,7 @@ def stored_files(folder: Path) -> list[Path]:
 
 
 def stored_identity(name: str) -> str:
-    """Return the sha256 that the header of the stored weights ``name`` states; empty if there are none."""
+    """Return the sha256 of the source file of the stored weights ``name``; '' if none is recorded."""
     path = weights_folder() / f"{name}{SUFFIX}"
     if not PLAIN_NAME.fullmatch(name) or not path.is_file():
         return ""

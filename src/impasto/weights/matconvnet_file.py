@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def read_matconvnet(path: Path) -> FileContents:
-    """Read the convolutions, (H, W, C_in, C_out) in the file, and the mean image, RGB from 0 to 255.
+    """Read the convolutions and the mean image.
+
+    In the file, filters are (H, W, C_in, C_out), and the mean image is RGB from 0 to 255.
 
     Raises:
         WeightsFormatError: the file is damaged or holds something else.
@@ -31,7 +33,7 @@ def read_matconvnet(path: Path) -> FileContents:
             struct_as_record=False,
         )
     except Exception as error:  # scipy raises nearly anything on damaged bytes
-        raise WeightsFormatError(f"{path.name} is a damaged MATLAB file ({error}); get it again") from error
+        raise WeightsFormatError(f"{path.name} is a damaged MATLAB file ({error}); download it again") from error
     if "layers" not in variables:
         raise WeightsFormatError(
             f"{path.name} has no variable 'layers'; use imagenet-vgg-verydeep-19.mat or -16.mat of MatConvNet"
@@ -41,21 +43,21 @@ def read_matconvnet(path: Path) -> FileContents:
         name = str(getattr(layer, "name", ""))
         if name.startswith("conv"):
             filters, biases = _parameters(path.name, name, layer)
-            # MatConvNet's manual: filters are an array of H x W x C_in x C_out. Some ports exchange H and W.
+            # MatConvNet's manual: filters are H x W x C_in x C_out. Some programs that convert them exchange H and W.
             tensors[f"{name}.weight"] = torch.from_numpy(np.ascontiguousarray(filters.transpose(3, 2, 0, 1)))
             tensors[f"{name}.bias"] = torch.from_numpy(np.ascontiguousarray(biases.reshape(-1)))
     return FileContents(source_format="matconvnet", tensors=tensors, preprocessing=_preprocessing(path.name, variables))
 
 
 def _parameters(source: str, name: str, layer: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Filters and biases: in one cell since MatConvNet 1.0, in two fields before."""
+    """Return filters and biases of ``layer``: one cell since MatConvNet 1.0, two fields in earlier releases."""
     if hasattr(layer, "weights"):
         cell = list(np.atleast_1d(layer.weights))
     else:
         cell = [getattr(layer, "filters", None), getattr(layer, "biases", None)]
     arrays = [np.asarray(array) for array in cell]
     if len(arrays) != 2 or arrays[0].ndim != 4 or any(array.dtype.kind != "f" for array in arrays):
-        raise WeightsFormatError(f"{source} has no filters and biases in layer {name}; get it again")
+        raise WeightsFormatError(f"{source} has no filters and biases in layer {name}; download it again")
     return arrays[0], arrays[1]
 
 

@@ -1,8 +1,9 @@
-"""Reads and writes safetensors files, ours and others'."""
+"""Reads and writes safetensors files of this and other projects."""
 
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
@@ -13,16 +14,16 @@ from impasto.weights.canonical import TORCHVISION, DescriptorWeights, FileConten
 from impasto.weights.torch_file import canonical_tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import torch
 
 
 def read_safetensors(path: Path) -> FileContents:
-    """Read ``path``: canonical keys (``conv1_1.weight``) or torchvision's (``features.0.weight``).
+    """Read a file with canonical keys (``conv1_1.weight``) or torchvision's keys (``features.0.weight``).
 
-    Files that we write state mean, std and origin in their metadata.
+    Files that impasto writes state mean, std and origin in their metadata.
 
     Raises:
         WeightsFormatError: the file is damaged or holds something else.
@@ -42,38 +43,52 @@ def read_safetensors(path: Path) -> FileContents:
 
 
 def open_safetensors(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
-    """Return the metadata and the tensors of ``path``, as they are, mapped lazily.
+    """Return the metadata and the unchanged, memory-mapped tensors of ``path``.
 
     Raises:
-        WeightsFormatError: the file is damaged.
+        WeightsFormatError: the file is missing or damaged.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsFormatError(f"{path.name} is no complete safetensors file ({error}); get it again") from error
+    with _complete(path), safe_open(path, framework="pt") as file:
+        return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def read_metadata(path: Path) -> dict[str, str]:
     """Return the metadata of ``path`` without reading its tensors.
 
     Raises:
-        WeightsFormatError: the file is damaged.
+        WeightsFormatError: the file is missing or damaged.
     """
+    with _complete(path), safe_open(path, framework="pt") as file:
+        return dict(file.metadata() or {})
+
+
+def tensor_names(path: Path) -> list[str]:
+    """List the names of the tensors of ``path``; none if it is no safetensors file."""
     try:
         with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
+            return list(file.keys())
+    except (SafetensorError, OSError, ValueError):
+        return []
+
+
+@contextmanager
+def _complete(path: Path) -> Iterator[None]:
+    """Say in one sentence that ``path`` is missing or damaged, if reading it in the block fails."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise WeightsFormatError(f"there is no file {path.name!r} with weights; check the path") from error
     except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsFormatError(f"{path.name} is no complete safetensors file ({error}); get it again") from error
+        raise WeightsFormatError(f"{path.name} is no complete safetensors file ({error}); download it again") from error
 
 
 def write_safetensors(weights: DescriptorWeights, path: Path, extra: Mapping[str, str]) -> None:
-    """Write ``weights`` to ``path``, with ``extra`` metadata beside what ``read_safetensors`` needs."""
+    """Write ``weights`` to ``path``, with the metadata that `read_safetensors` needs and ``extra``."""
     save_file(dict(weights.tensors), path, metadata={**describe(weights), **extra})
 
 
 def describe(weights: DescriptorWeights) -> dict[str, str]:
-    """Everything but the tensors, as safetensors metadata."""
+    """Return everything except the tensors as safetensors metadata."""
     return {
         "architecture": weights.architecture,
         "mean": json.dumps(weights.mean),

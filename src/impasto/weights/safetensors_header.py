@@ -18,8 +18,18 @@ class TensorPlace:
     end: int
 
 
+def with_sorted_metadata(content: bytes) -> bytes:
+    """Sort the metadata in a file of this ``content``, which the library writes in an order that changes by chance."""
+    begin = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:begin])
+    header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of eight bytes
+    return len(text).to_bytes(8, "little") + text + content[begin:]
+
+
 def tensor_places(content: bytes | bytearray) -> dict[str, TensorPlace]:
-    """Return the place of each tensor in ``content``, a whole file: a length of 8 bytes, a JSON header, the tensors."""
+    """Return the place of each tensor in a file of this ``content``: 8 bytes of length, a JSON header, the tensors."""
     begin = 8 + int.from_bytes(content[:8], "little")
     return {
         name: TensorPlace(entry["dtype"], tuple(entry["shape"]), *(begin + offset for offset in entry["data_offsets"]))

@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import secrets
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -14,12 +15,12 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 from safetensors import SafetensorError
 
-from impasto.errors import UnknownNameError, UsageError, WeightsError, WeightsFormatError
+from impasto.errors import DownloadError, UnknownNameError, UsageError, WeightsError, WeightsFormatError
 from impasto.options import PLAIN_NAME
 from impasto.weights.canonical import DescriptorWeights, PreprocessingName
 from impasto.weights.download import download
 from impasto.weights.formats import read_weights
-from impasto.weights.location import SUFFIX, stored_files, weights_folder
+from impasto.weights.location import SUFFIX, bundled_names, stored_files, weights_folder
 from impasto.weights.safetensors_file import (
     describe,
     open_safetensors,
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 
     from impasto.weights.download import OnProgress
 
-_RESERVED = ("auto", "compact")
+_SECONDS_TO_FORGET = 3600.0
+"""Time after which a download is tried again by itself, if the last one was waited for in vain."""
+_RESERVED = ("auto", *bundled_names())
 """Names that always select other descriptors, whatever is stored."""
 
 
@@ -97,14 +100,17 @@ class WeightsStore:
         *,
         remote: Mapping[str, RemoteWeights] = REMOTE_WEIGHTS,
         mirrors: Sequence[str] = (),
+        long_seconds: float = 5.0,
     ) -> None:
         """Use ``folder``, which need not exist.
 
-        ``mirrors`` are base addresses with the files of ``remote`` under the same names; they are tried first.
+        ``mirrors`` are base addresses with the files of ``remote`` under the same names; they are tried first. A
+        download that fails after ``long_seconds`` counts as waited for in vain.
         """
         self.folder = folder
         self.remote = remote
         self.mirrors = tuple(mirrors)
+        self._long_seconds = long_seconds
 
     def entries(self) -> list[StoredWeights]:
         """List what is stored, by name; reads headers only."""
@@ -167,19 +173,21 @@ class WeightsStore:
 
         Raises:
             UnknownNameError: no such weights can be downloaded.
-            DownloadError: no address gave the right file.
-            WeightsError: the folder cannot be written.
+            DownloadError: no address gave the right file, or the folder cannot be written.
         """
         if name not in self.remote:
             raise UnknownNameError("descriptor", name, self.remote)
         source = self.remote[name]
         file = source.url.rpartition("/")[2]
         urls = [f"{mirror.rstrip('/')}/{file}" for mirror in self.mirrors] + [source.url]
-        with _writing(self.folder), self._lock(name):
+        if on_progress and not self._path(name).exists():
+            on_progress(0, None)  # a server, or a firewall before it, may take long to answer
+        with _writing(self.folder, DownloadError), self._lock(name):
             if not self._path(name).exists():
-                downloaded = download(
-                    urls, self.folder / "downloads" / file, sha256=source.sha256, on_progress=on_progress
-                )
+                with self._remembered(name):
+                    downloaded = download(
+                        urls, self.folder / "downloads" / file, sha256=source.sha256, on_progress=on_progress
+                    )
                 weights = read_weights(downloaded)
                 entry = self._write(name, weights, origin=source.origin, license=source.license)
                 downloaded.unlink()
@@ -221,6 +229,31 @@ class WeightsStore:
             origin=metadata.get("origin", ""),
             license=metadata.get("license", ""),
         )
+
+    def waits_in_vain(self, name: str) -> bool:
+        """Return True if ``name`` is not stored, and a download less than an hour ago was waited for in vain."""
+        marker = self._marker(name)
+        return (
+            not self._path(name).exists()
+            and marker.exists()
+            and 0 <= time.time() - marker.stat().st_mtime < _SECONDS_TO_FORGET
+        )
+
+    @contextmanager
+    def _remembered(self, name: str) -> Iterator[None]:
+        """Leave a marker if the download in this block took long and failed."""
+        began = time.monotonic()
+        try:
+            yield
+        except DownloadError:
+            if time.monotonic() - began >= self._long_seconds:
+                with suppress(OSError):
+                    self._marker(name).touch()
+            raise
+        self._marker(name).unlink(missing_ok=True)
+
+    def _marker(self, name: str) -> Path:
+        return self.folder / f".{name}.unreachable"
 
     def check_free(self, name: str, *, replace: bool | None = None) -> None:
         """Refuse a name under which weights cannot be added; ``replace`` is None where the caller has no such option.
@@ -303,13 +336,13 @@ def default_store() -> WeightsStore:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Turn disk errors into a WeightsError that names the remedy."""
+def _writing(path: Path, kind: type[WeightsError] = WeightsError) -> Iterator[None]:
+    """Turn disk errors into an error of this ``kind`` that names the remedy."""
     try:
         yield
     except (OSError, SafetensorError) as error:  # a full disk may raise the latter
         reason = getattr(error, "strerror", None) or error
-        raise WeightsError(f"cannot write {path}: {reason}; make room there or set IMPASTO_WEIGHTS_DIR") from error
+        raise kind(f"cannot write {path}: {reason}; make room there or set IMPASTO_WEIGHTS_DIR") from error
 
 
 def _content_digest(metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> str:

@@ -31,12 +31,12 @@ def read_torch(path: Path) -> FileContents:
         state: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # the unpickler raises nearly anything on damaged bytes
         raise WeightsFormatError(
-            f"{path.name} is damaged or no plain PyTorch state dict (only tensors are loaded, never code); "
-            "get it again, or save the network's state_dict() with torch.save"
+            f"{path.name} is damaged or is not a plain PyTorch state dict (only tensors are loaded, never code); "
+            "download it again, or save the network's state_dict() with torch.save"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise WeightsFormatError(f"{path.name} is no state dict; save the network's state_dict() with torch.save")
-    # The layout of Johnson's converted files; torchvision's have classifier.0, .3 and .6.
+        raise WeightsFormatError(f"{path.name} is not a state dict; save the network's state_dict() with torch.save")
+    # Caffe networks that Justin Johnson converted have classifier.1 and .4; torchvision's have .0, .3 and .6.
     johnson = "classifier.1.weight" in state and "classifier.4.weight" in state
     return FileContents(
         source_format="torch",
@@ -49,7 +49,7 @@ def canonical_tensors(source: str, state: Mapping[str, torch.Tensor]) -> dict[st
     """Pick the convolutions from ``state`` under their canonical names.
 
     Raises:
-        WeightsFormatError: there are none, or they are normalised (VGG with batch normalisation).
+        WeightsFormatError: these are not the convolutions of VGG16 or VGG19, or they have batch normalisation.
     """
     if any(key.endswith("running_mean") for key in state):
         raise WeightsFormatError(
@@ -65,12 +65,13 @@ def canonical_tensors(source: str, state: Mapping[str, torch.Tensor]) -> dict[st
         by_position = dict(zip(_sequential_positions(architecture), convolution_names(architecture), strict=True))
         if positions == set(by_position):
             return {f"{by_position[number]}.{kind}": tensor for (number, kind), tensor in numbered.items()}
-    known = "features.0.weight ... features.34.weight (VGG19) or features.28.weight (VGG16)"
+    known = "features.0 to features.34 for VGG19, to features.28 for VGG16"
     raise WeightsFormatError(
-        f"{source} holds {len(state)} tensors, but not the keys of VGG16 or VGG19 ({known}); use weights of one of them"
+        f"{source} holds {len(state)} tensors, but not with the names of VGG16 or VGG19 ({known}); use weights of one "
+        "of them"
     )
 
 
 def _sequential_positions(architecture: str) -> list[int]:
-    """Positions of the convolutions in torchvision's ``features``, between ReLUs and poolings."""
+    """Return the indices of the convolutions in torchvision's ``features``, where ReLUs and poolings count as well."""
     return [2 * before + int(name[4]) - 1 for before, name in enumerate(convolution_names(architecture))]

@@ -13,7 +13,6 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from impasto.errors import BlobMissingError, StorageError
-from impasto.service.blobs import s3
 from impasto.service.blobs.filesystem import FileBlobs
 from impasto.service.blobs.s3 import S3Blobs
 
@@ -95,6 +94,8 @@ def test_a_full_disk(tmp_path, monkeypatch):
 def test_room(blobs):
     blobs.put("inputs/a/content", bytes(1 << 19))
     assert 0 < blobs.room() <= 1 << 19
+    blobs.put("inputs/b/content", bytes(1 << 19))
+    assert blobs.room() == 0, "although the folder is measured now and then only"
 
 
 def test_others_use_the_folder_meanwhile(tmp_path):
@@ -118,10 +119,8 @@ def test_no_room(tmp_path):
 
 
 def test_a_store_that_is_not_there(s3_variables, monkeypatch):
-    monkeypatch.setattr(s3, "_CLIENT", {**s3._CLIENT, "timeout": "1s"})
-    monkeypatch.setattr(s3, "_RETRIES", {"max_retries": 0})
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    away = S3Blobs("s3://bucket", quota=1)
+    away = S3Blobs("s3://bucket", quota=1, timeout=1, retries=0)
     for use in (lambda: away.put("a", b"x"), lambda: away.get("a"), lambda: away.delete("a"), away.room):
         with pytest.raises(StorageError, match="object store refuses"):
             use()
@@ -130,3 +129,14 @@ def test_a_store_that_is_not_there(s3_variables, monkeypatch):
 def test_files_are_private(tmp_path):
     FileBlobs(tmp_path / "blobs", quota=1 << 20).put("inputs/a/content", b"one")
     assert Path(tmp_path / "blobs/inputs/a/content").stat().st_mode & 0o077 == 0
+
+
+def test_the_pictures_of_a_folder_that_is_gone_are_not_deleted(tmp_path):
+    blobs = FileBlobs(tmp_path / "blobs", quota=1 << 20)
+    blobs.put("inputs/a/content", b"one")
+    (tmp_path / "blobs").rename(tmp_path / "away")
+    for call in (blobs.get, blobs.size, blobs.delete):
+        with pytest.raises(StorageError, match="the folder of the pictures is gone"):
+            call("inputs/a/content")
+    (tmp_path / "away").rename(tmp_path / "blobs")
+    assert blobs.get("inputs/a/content") == b"one"

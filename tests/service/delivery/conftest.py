@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from impasto.service import wiring
 from impasto.service.delivery.courier import Courier
 from impasto.service.jobs import Channel, NewJob
 from impasto.service.settings import Settings
+from impasto.service.signing import Signer
 
 
 @pytest.fixture
@@ -40,11 +42,15 @@ class Office:
         else:
             key = f"results/{job.id}/1.png"
             self.parts.blobs.put(key, b"x" * size)
-            assert self.parts.claims.finish(job, key, "f" * 64)
+            assert self.parts.claims.finish(job, key, hashlib.sha256(b"x" * size).hexdigest())
         return job.id
 
-    def courier(self, name="courier"):
-        return Courier(self.parts.outbox, self.parts.blobs, wiring.senders(self.parts.settings), name)
+    def courier(self, name="courier", senders=None):
+        return Courier(self.parts.outbox, self.parts.blobs, senders or wiring.senders(self.parts.settings), name)
+
+    def sender(self, kind, *, seconds):
+        """A sender that gives up after ``seconds``."""
+        return kind(self.parts.settings, Signer.of(self.parts.settings), seconds)
 
     def state(self):
         """What the table says about all messages: state, attempts, error."""

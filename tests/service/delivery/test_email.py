@@ -9,7 +9,8 @@ from email.policy import default
 import pytest
 from aiosmtpd.controller import Controller
 
-from impasto.service.delivery import email as sending
+from impasto.service.delivery.email import EmailSender
+from impasto.service.jobs import Channel
 from service.servers import free_port
 
 
@@ -118,11 +119,10 @@ def test_a_connection_that_is_lost_after_the_message(post, postbox):
     assert post.state() == [("delivered", 2, None)]
 
 
-def test_a_server_that_hangs(post, postbox, monkeypatch):
-    monkeypatch.setattr(sending, "_SECONDS", 0.5)
+def test_a_server_that_hangs(post, postbox):
     post.end("email", "a@example.org")
     postbox.hangs = True
-    post.courier().send_one()
+    post.courier(senders={Channel.EMAIL: post.sender(EmailSender, seconds=0.5)}).send_one()
     assert post.state()[0][0] == "pending"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import socket
 import ssl
@@ -11,14 +10,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 
 import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from impasto.errors import UsageError
-from impasto.service.delivery import webhook
-from impasto.service.delivery.courier import Courier
-from impasto.service.delivery.webhook import check_url, is_public, sign
+from impasto.service.delivery.webhook import WebhookSender, check_url, is_public, sign
 from impasto.service.jobs import Channel
 
 SECRET = "a secret of enough letters"
+STANDARD_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+"""The one in the example of the standard."""
 
 
 class Target:
@@ -63,14 +63,15 @@ def post(office):
     return office(webhook_secret=SECRET, webhook_private=True)
 
 
-def test_what_is_sent(post, target):
+@pytest.mark.parametrize(("secret", "key"), [(SECRET, SECRET.encode()), (STANDARD_SECRET, STANDARD_SECRET)])
+def test_what_is_sent(office, target, secret, key):
+    post = office(webhook_secret=secret, webhook_private=True)
     job = post.end("webhook", target.url)
     post.courier().send_one()
     assert post.state() == [("delivered", 1, None)]
     ((path, headers, body),) = target.requests
     assert path == "/hook?a=b" and headers["webhook-id"] == f"{job}.1.webhook"
-    assert headers["webhook-signature"] == sign(SECRET, f"{job}.1.webhook", int(headers["webhook-timestamp"]), body)
-    told = json.loads(body)
+    told = Webhook(key).verify(body, headers)
     assert told["type"] == "job.succeeded" and told["data"]["id"] == job
     assert told["data"]["result"].startswith(f"https://paint.example.org/v1/jobs/{job}/result?until=")
 
@@ -92,12 +93,16 @@ def test_refusals(post, target, status, state):
 
 
 def test_the_signature_of_the_standard():
-    secret, identity = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek"  # its own example
-    found = sign(secret, identity, 1614265330, b'{"test": 2432232314}')
+    found = sign(STANDARD_SECRET, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
     assert found == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
-    plain = sign("a secret of enough letters", identity, 1614265330, b"")
-    assert plain == sign("whsec_" + base64.b64encode(b"a secret of enough letters").decode(), identity, 1614265330, b"")
-    assert plain != sign(secret, identity, 1614265330, b"")
+
+
+def test_another_secret_does_not_verify(post, target):
+    post.end("webhook", target.url)
+    post.courier().send_one()
+    ((_, headers, body),) = target.requests
+    with pytest.raises(WebhookVerificationError):
+        Webhook(STANDARD_SECRET).verify(body, headers)
 
 
 def test_a_certificate_of_somebody_else(post, target):
@@ -106,16 +111,18 @@ def test_a_certificate_of_somebody_else(post, target):
     assert post.state()[0][0] == "pending" and "certificate" in post.state()[0][2].lower()
 
 
-def test_a_server_that_says_nothing(post, monkeypatch):
-    monkeypatch.setattr(webhook, "_SECONDS", 0.3)
+def impatient(post, seconds):
+    return post.courier(senders={Channel.WEBHOOK: post.sender(WebhookSender, seconds=seconds)})
+
+
+def test_a_server_that_says_nothing(post):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         post.end("webhook", f"https://localhost:{silent.getsockname()[1]}/")
-        post.courier().send_one()
+        impatient(post, 0.3).send_one()
     assert post.state()[0][0] == "pending"
 
 
-def test_a_server_that_answers_byte_by_byte(post, authority, monkeypatch):
-    monkeypatch.setattr(webhook, "_SECONDS", 1.0)
+def test_a_server_that_answers_byte_by_byte(post, authority):
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost").configure_cert(context)
     told = Event()
@@ -131,7 +138,7 @@ def test_a_server_that_answers_byte_by_byte(post, authority, monkeypatch):
         dripping.start()
         post.end("webhook", f"https://localhost:{server.getsockname()[1]}/")
         try:
-            post.courier().send_one()
+            impatient(post, 1.0).send_one()
         finally:
             told.set()
             dripping.join()
@@ -144,7 +151,7 @@ def test_what_nobody_thought_of_counts_as_an_attempt(post, caplog):
             raise RuntimeError("no sender should do this")
 
     post.end("webhook", "https://example.org/")
-    Courier(post.parts.outbox, post.parts.blobs, {Channel.WEBHOOK: Broken()}, "courier").send_one()
+    post.courier(senders={Channel.WEBHOOK: Broken()}).send_one()
     assert post.state() == [("pending", 1, "RuntimeError: something went wrong in the service")]
     assert "no sender should do this" in caplog.text, "whoever runs the service can find out"
 
@@ -175,6 +182,30 @@ def test_addresses_are_tried_in_turn_of_their_families(post, target, monkeypatch
     assert post.state() == [("delivered", 1, None)] and len(target.requests) == 1
 
 
+def test_plain_addresses_where_private_ones_are_allowed(office):
+    with pytest.raises(UsageError, match="not an https:// address"):
+        check_url("http://localhost/hook")
+    assert check_url("http://localhost/hook", plain=True)
+    seen = []
+
+    class Plain(BaseHTTPRequestHandler):
+        def do_POST(self):
+            seen.append((self.headers["Host"], json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Plain) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        made = office(webhook_secret=SECRET, webhook_private=True)
+        job = made.end("webhook", f"http://localhost:{server.server_port}/hook")
+        assert made.courier().send_one() and made.state()[0][0] == "delivered"
+        server.shutdown()
+    assert seen[0][0] == f"localhost:{server.server_port}" and seen[0][1]["data"]["id"] == job
+
+
 def test_hosts_inside_are_not_called(office, target):
     guarded = office(webhook_secret=SECRET)
     guarded.end("webhook", target.url)
@@ -189,7 +220,7 @@ def test_hosts_inside_are_not_called(office, target):
     "address",
     [
         "127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
-        "255.255.255.255", "198.18.0.1", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "ff02::1",
+        "255.255.255.255", "198.18.0.1", "::1", "::", "fe80::1", "fe80::1%eth0", "fec0::1", "fc00::1", "ff02::1",
         "::ffff:10.0.0.1", "::10.0.0.1", "2002:0a00:0001::1", "64:ff9b::10.0.0.1", "64:ff9b:1::10.0.0.1",
         "2001:0000:4136:e378:8000:63bf:f5ff:fffe", "2606:4700::5efe:10.0.0.1", "2001:db8::1",
     ],

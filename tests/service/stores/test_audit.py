@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import closing
 
 import pytest
@@ -30,7 +31,7 @@ def job(parts):
         made.append(new.id)
     first, second, _ = (parts.claims.claim("worker", ["cpu"], 100) for _ in range(3))
     parts.blobs.put("results/1", b"x")
-    parts.claims.finish(first, "results/1", "f" * 64)
+    parts.claims.finish(first, "results/1", hashlib.sha256(b"x").hexdigest())
     parts.claims.fail(second, "bad_image", "broken")
     return first.id
 
@@ -71,6 +72,12 @@ def test_what_is_wrong_is_found(parts, job, change, broken):
     with parts.database.begin() as (connection, _):
         connection.execute(text(change))
     assert broken in {what for what, _ in audit(parts.database, parts.blobs)}
+
+
+@pytest.mark.parametrize("damaged", [b"", b"y", b"xx"])
+def test_a_damaged_result_is_found(parts, job, damaged):
+    parts.blobs.put("results/1", damaged)
+    assert list(audit(parts.database, parts.blobs)) == [("a result that is damaged", job)]
 
 
 def test_the_command(parts, job, capsys):

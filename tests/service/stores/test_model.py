@@ -75,9 +75,9 @@ class JobTable(RuleBasedStateMachine):
         self.now = STARTED
         self.database = Database("sqlite://", clock=lambda: self.now)
         migrate(self.database)
-        self.submissions = SQLSubmissions(self.database, LIMITS, RETENTION)
+        self.submissions = SQLSubmissions(self.database, LIMITS, RETENTION, lambda: 0)
         self.claims = SQLClaims(self.database, LIMITS, RETENTION)
-        self.upkeep = SQLUpkeep(self.database, RETENTION)
+        self.upkeep = SQLUpkeep(self.database, RETENTION, LEASE)
         self.outbox = SQLOutbox(self.database)
         self.model: dict[str, Modelled] = {}
         self.accepted: dict[str, str] = {}
@@ -246,6 +246,10 @@ class JobTable(RuleBasedStateMachine):
                 job.end(JobState.FAILED, self.now)
             else:
                 job.requeue(self.now)
+
+    @rule()
+    def correct_times(self):
+        assert self.upkeep.correct_times() == 0, "the clock was never ahead"
 
     @rule()
     def expire(self):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -12,7 +13,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import select, text, update
 
 from impasto.api import JobState
-from impasto.errors import BacklogError, ConflictError, StorageError
+from impasto.errors import BacklogError, ConflictError, QuotaError, StorageError
 from impasto.service.jobs import Beat, Channel, Limits, NewJob, Retention, new_id
 from impasto.service.stores.claims import SQLClaims
 from impasto.service.stores.database import Database
@@ -35,8 +36,14 @@ def new(tenant="one", **values):
 
 
 @pytest.fixture
-def submissions(database):
-    return SQLSubmissions(database, LIMITS, RETENTION)
+def room():
+    """Room for blobs, which the test may change."""
+    return SimpleNamespace(bytes=0)
+
+
+@pytest.fixture
+def submissions(database, room):
+    return SQLSubmissions(database, LIMITS, RETENTION, lambda: room.bytes)
 
 
 @pytest.fixture
@@ -46,7 +53,7 @@ def claims(database):
 
 @pytest.fixture
 def upkeep(database):
-    return SQLUpkeep(database, RETENTION)
+    return SQLUpkeep(database, RETENTION, 30.0)
 
 
 @pytest.fixture
@@ -64,10 +71,23 @@ def test_the_migrations_make_the_tables_of_the_code(database):
     migrate(database)  # again: nothing to do
 
 
-def test_a_database_of_0_1_0_is_taken_as_it_is(database):
+def test_a_database_of_0_1_0_is_taken_with_its_jobs(database_url):
     """Its tables have version 0003, at the end of migrations that came before any release."""
-    with database.begin() as (connection, _):
-        assert MigrationContext.configure(connection).get_current_revision() == "0003"
+    waits = {
+        "id": new_id(), "tenant": "one", "state": "queued", "queue": "cpu", "group": "", "priority": 0, "rank": 1,
+        "params": "{}", "inputs": "{}", "notify": "{}", "request_sha256": "", "attempt": 0, "max_attempts": 3,
+        "not_before": 1, "cancel_requested": False, "progress": 0, "revision": 0, "created": 1,
+    }  # fmt: skip
+    with closing(Database(database_url)) as database:
+        migrate(database, "0003")
+        with database.begin() as (connection, _):
+            names, values = (", ".join(form % name for name in waits) for form in ('"%s"', ":%s"))
+            connection.execute(text(f"INSERT INTO jobs ({names}) VALUES ({values})"), waits)
+        migrate(database)
+        submissions = SQLSubmissions(database, LIMITS, RETENTION, lambda: 10)
+        submissions.submit(new(reserved=10))
+        claims = SQLClaims(database, LIMITS, RETENTION)
+        assert claim(claims).id == waits["id"] and claim(claims) is not None
 
 
 def test_tables_of_a_newer_version_are_refused(database):
@@ -125,11 +145,11 @@ def test_the_same_request_at_the_same_time(submissions):
     assert len({job.id for job, _ in found}) == 1 and sum(is_new for _, is_new in found) == 1
 
 
-def test_writers_of_one_process_take_turns(tmp_path, monkeypatch):
-    monkeypatch.setattr("impasto.service.stores.database._BUSY_SECONDS", 0)  # who does not get its turn, fails
-    with closing(Database(f"sqlite:///{tmp_path / 'jobs.db'}")) as database:
+def test_writers_of_one_process_take_turns(tmp_path):
+    # A writer that SQLite lets wait fails at once.
+    with closing(Database(f"sqlite:///{tmp_path / 'jobs.db'}", busy_seconds=0)) as database:
         migrate(database)
-        submissions = SQLSubmissions(database, LIMITS, RETENTION)
+        submissions = SQLSubmissions(database, LIMITS, RETENTION, lambda: 0)
         with ThreadPoolExecutor(16) as pool:
             accepted = list(pool.map(lambda _: submissions.submit(new()), range(30)))
     assert len({job.id for job, _ in accepted}) == 30
@@ -278,6 +298,53 @@ def test_limits(submissions, database):
     claims = SQLClaims(database, replace(LIMITS, tenant_running=2), RETENTION)
     assert [claim(claims).tenant for _ in range(4)].count("one") == 2
     assert claim(claims) is None
+
+
+def test_open_jobs_reserve_room_for_their_results(submissions, claims, upkeep, room, clock):
+    room.bytes = 100
+
+    def is_refused(size):
+        with pytest.raises(QuotaError, match="no room for the pictures of this job"):
+            submissions.submit(new(reserved=size))
+        return True
+
+    first, second, third = (submissions.submit(new(reserved=30))[0] for _ in range(3))
+    submissions.check_room(10)
+    assert submissions.reserved() == 90 and is_refused(11) and submissions.submit(new(reserved=10))
+    assert is_refused(1), "all is reserved"
+    claims.fail(claim(claims, job=first.id), "broken", "")
+    running = claim(claims, job=second.id)
+    assert is_refused(31) and submissions.submit(new(reserved=30)), "as much as the one that failed had"
+    with pytest.raises(QuotaError, match="no room"):
+        submissions.retry(first.id, "one")
+    room.bytes = 70  # the result of the running job is stored
+    claims.finish(running, "results/a", "f" * 64)
+    assert is_refused(1)
+    submissions.cancel(third.id, "one")
+    assert submissions.retry(first.id, "one") and is_refused(1)
+    claim(claims, job=first.id)
+    clock.time += 11
+    upkeep.reap()
+    assert is_refused(1), "a job that goes back to the queue keeps its room"
+    submissions.erase(first.id, "one")
+    assert submissions.submit(new(reserved=30)) and is_refused(1)
+
+
+def test_room_that_another_process_reserved(submissions, database, room):
+    room.bytes = 100
+    other = SQLSubmissions(database, LIMITS, RETENTION, lambda: room.bytes)
+    submissions.submit(new(reserved=10))
+    waits, _ = other.submit(new(reserved=90))
+    with pytest.raises(QuotaError):
+        other.submit(new(reserved=1))
+    submissions.cancel(waits.id, "one")
+    assert other.submit(new(reserved=90)), "a count from before is not believed before a job is refused"
+
+
+def test_the_same_request_needs_no_room_twice(submissions, room):
+    room.bytes = 100
+    job, _ = submissions.submit(new(reserved=100, idempotency_key="a"))
+    assert submissions.submit(new(reserved=100, idempotency_key="a")) == (job, False)
 
 
 def test_cancel_while_it_waits(submissions, claims):

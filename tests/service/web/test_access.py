@@ -97,6 +97,11 @@ def test_a_disabled_key(server, data):
     assert server.get("/v1/jobs", headers=headers).status_code == 401
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 2 and "no key" in again.stderr
+    listing = [sys.executable, "-m", "impasto", "keys", "list", "--data-dir", data]
+    listed = subprocess.run(listing, capture_output=True, text=True, check=True).stdout
+    (line,) = (line for line in listed.splitlines() if prefix in line)
+    assert line.split()[:2] == [prefix, "brief"] and "disabled" in line
+    assert headers["Authorization"].split("_")[2] not in listed
 
 
 def test_a_public_address_needs_keys(tmp_path):

@@ -12,7 +12,7 @@ from service.servers import running_server
 pytestmark = pytest.mark.slow
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
-EXAMPLES = 15
+EXAMPLES = 8
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["no job is known", "a job is known"])

@@ -6,16 +6,14 @@ import base64
 import io
 import json
 import re
-import socket
 import subprocess
 import sys
-from contextlib import ExitStack
 
 import pytest
 from PIL import Image
 
 from impasto.images import encode_picture, read_picture, resize_picture
-from impasto.service.web.admission import MOST_SENDING
+from lanes import slow
 from service.servers import running_server, wait_for
 
 STATES = {"queued", "running", "succeeded", "failed", "canceled", "expired"}
@@ -76,6 +74,7 @@ def test_from_photo_to_result(server, photo_bytes):
     assert_problem(server.get(done["result"]), 404, "not_found")
 
 
+@pytest.mark.slow
 def test_ones_own_styles_mixed(server, photo_bytes, painting):
     style = small(painting, form="png")
     fields = {"style": "great-wave", "style_images": [style], "weight": ["2", "1"], "keep_colors": "luminance"}
@@ -206,6 +205,7 @@ def accepted(server):
     return sum(map(float, counts))
 
 
+@pytest.mark.slow
 def test_the_api_of_the_sources(server, photo_bytes):
     assert "/transform" in server.get("/index").text
     models = server.get("/help").json()["models"]
@@ -242,6 +242,7 @@ def test_engines(server):
     assert all(engine["summary"] for engine in found.values())
 
 
+@pytest.mark.slow
 def test_health(server, tmp_path):
     assert server.get("/healthz").json()["status"] == "ok"
     wait_for(lambda: server.get("/readyz").json()["status"] == "ok", what="a worker")
@@ -264,6 +265,7 @@ def test_metrics(server, photo_bytes):
     assert 'impasto_http_answers_total{method="POST",route="/v1/jobs",status="202"}' in text
 
 
+@pytest.mark.slow
 def test_limits(tmp_path, photo_bytes, monkeypatch):
     monkeypatch.setenv("IMPASTO_PER_MINUTE", "3")
     with running_server(tmp_path / "rates") as server:
@@ -274,7 +276,7 @@ def test_limits(tmp_path, photo_bytes, monkeypatch):
     with running_server(tmp_path / "wrong") as server:
         answers = [send(server, photo_bytes, style="great-wave", strength="7") for _ in range(4)]
         assert [answer.status_code for answer in answers] == [422, 422, 422, 429], "wrong requests count, too"
-    monkeypatch.setenv("IMPASTO_QUOTA", str(1 << 20))
+    monkeypatch.setenv("IMPASTO_QUOTA", str(1 << 17))
     with running_server(tmp_path / "quota") as server:
         assert_problem(send(server, photo_bytes, style="great-wave"), 507, "storage_full", "no room")
     monkeypatch.delenv("IMPASTO_QUOTA")
@@ -286,6 +288,7 @@ def test_limits(tmp_path, photo_bytes, monkeypatch):
         assert full.headers["retry-after"]
 
 
+@pytest.mark.slow
 def test_a_queue_of_its_own(tmp_path, photo_bytes, painting, monkeypatch):
     monkeypatch.setenv("IMPASTO_ENGINE_QUEUES", '{"gatys": "gpu"}')
     with running_server(tmp_path) as server:
@@ -309,25 +312,148 @@ def test_a_queue_for_an_engine_that_there_is_not(tmp_path, monkeypatch):
     assert answer.returncode == 2 and "unknown engine 'gatis'; did you mean 'gatys'?" in answer.stderr
 
 
-def test_too_many_requests_at_once(tmp_path, photo_bytes):
-    with running_server(tmp_path / "data", "--workers", "0") as server, ExitStack() as connections:
-        head = f"POST /v1/jobs HTTP/1.1\r\nHost: {server.base_url.host}\r\nContent-Length: 1000\r\n"
-        head += "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+@pytest.fixture(scope="module")
+def painted(server, photo_bytes):
+    job = send(server, photo_bytes, style="great-wave", format="JPG").json()["id"]
+    return finished(server, job)["result"]
 
-        def send_slowly():
-            sender = connections.enter_context(socket.create_connection((server.base_url.host, server.base_url.port)))
-            sender.sendall(head.encode())
 
-        def is_full():  # one more each time: the request that looks may have had the place of one that was refused
-            send_slowly()
-            return server.post("/v1/jobs").status_code == 503
+def test_head(server, painted):
+    for path in ("/", "/healthz", "/readyz", "/v1/styles", "/openapi.json", "/manifest.webmanifest", painted):
+        whole, head = server.get(path), server.head(path)
+        assert head.status_code == whole.status_code == 200 and head.content == b"", path
+        assert head.headers["content-length"] == str(len(whole.content)), path
+        assert head.headers["content-type"] == whole.headers["content-type"]
+    assert server.head("/v1/jobs/nothing").status_code == 404
+    job = painted.split("/")[3]
+    assert server.head(f"/v1/jobs/{job}/events").headers["content-type"].startswith("text/event-stream")
 
-        for _ in range(MOST_SENDING - 1):
-            send_slowly()
-        wait_for(is_full, what="many requests")
-        refused = send(server, photo_bytes, style="great-wave")
-        assert_problem(refused, 503, "busy", "too many requests at once")
-        assert refused.headers["retry-after"] and refused.headers["x-content-type-options"] == "nosniff"
-        assert server.get("/healthz").status_code == 200
-        connections.close()
-        wait_for(lambda: send(server, photo_bytes, style="great-wave").status_code == 202, what="room")
+
+def test_what_the_client_has_is_not_sent_again(server, painted):
+    etag = server.get(painted).headers["etag"]
+    for known in (etag, f'"other", {etag}', f"W/{etag}", "*"):
+        answer = server.get(painted, headers={"If-None-Match": known})
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
+    assert server.get(painted, headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+def test_a_part_of_a_result(server, painted):
+    whole = server.get(painted)
+    size = len(whole.content)
+    for asked, part in (
+        ("0-9", slice(0, 10)),
+        ("10-", slice(10, None)),
+        ("-7", slice(-7, None)),
+        ("5-99999999", slice(5, None)),
+    ):
+        answer = server.get(painted, headers={"Range": f"bytes={asked}"})
+        assert (answer.status_code, answer.content) == (206, whole.content[part]), asked
+        assert answer.headers["content-range"].endswith(f"/{size}")
+    for asked in ("bytes=", "bytes=-", "lines=0-3", "bytes=9-3", "bytes=0-1,4-5"):
+        assert server.get(painted, headers={"Range": asked}).status_code == 200, asked
+    assert_problem(server.get(painted, headers={"Range": f"bytes={size}-"}), 416, "no_such_range")
+    assert server.get(painted, headers={"Range": f"bytes={'9' * 5000}-"}).status_code == 200
+    assert server.head(painted, headers={"Range": "bytes=0-9"}).status_code == 200
+    assert server.get(painted, headers={"Range": "bytes=0-9", "If-Range": '"other"'}).status_code == 200
+
+
+@pytest.mark.parametrize("form", ["image/jpeg", *slow("JPG", ".jpg", "jpeg")])
+def test_formats_as_people_write_them(server, photo_bytes, form):
+    job = send(server, photo_bytes, style="great-wave", format=form).json()["id"]
+    finished(server, job)
+    assert server.get(f"/v1/jobs/{job}/result").headers["content-type"] == "image/jpeg"
+
+
+def test_base64_as_programs_write_it(server, photo_bytes):
+    plain = base64.b64encode(photo_bytes).decode()
+    for text in (
+        plain,
+        base64.encodebytes(photo_bytes).decode(),
+        base64.urlsafe_b64encode(photo_bytes).decode(),
+        plain.rstrip("="),
+        "data:image/jpeg;base64," + plain.replace("A", "A\r\n", 9),
+    ):
+        body = {"filename": "photo.JPG", "image": text, "model": "great-wave"}
+        assert server.post("/transform", json=body).status_code == 202, text[:30]
+    body = {"filename": "photo.jpg", "image": "***", "model": "great-wave"}
+    assert_problem(server.post("/transform", json=body), 422, "bad_request", "base64")
+
+
+def test_texts_that_are_none(server, photo_bytes):
+    body = {"filename": "\ud800.jpg", "image": "", "model": "\ud800", "email": "\ud800"}
+    assert (
+        server.post("/transform", content=json.dumps(body), headers={"Content-Type": "application/json"}).status_code
+        < 500
+    )
+    for charset in ("unicode_escape", "rot13", "zlib", "undefined", "utf-16", "utf-8; charset=punycode"):
+        headers = {"Content-Type": f"multipart/form-data; boundary=x; charset={charset}"}
+        for path in ("/v1/jobs", "/paint"):
+            assert_problem(server.post(path, content=b"--x--", headers=headers), 415, "unsupported_charset")
+    for path in ("/v1/jobs/%00", "/v1/jobs/%00/result", "/v1/jobs?before=%00", "/v1/styles/%00/thumbnail", "/jobs/%00"):
+        assert server.get(path).status_code in (200, 404), path
+
+
+def test_fields_that_a_form_leaves_empty(server, photo_bytes):
+    assert send(server, photo_bytes, style="great-wave", size="", strength="").status_code == 202
+
+
+def test_an_unknown_network_is_refused(server, photo_bytes):
+    for engine in ("fast", "adain"):
+        answer = send(server, photo_bytes, style="great-wave", engine=engine, network="nowhere")
+        assert_problem(answer, 422, "unknown_name", "unknown network 'nowhere'")
+
+
+def test_requests_of_other_pages(server, photo_bytes):
+    own = f"http://127.0.0.1:{server.base_url.port}"
+    for headers, status in (
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
+        ({"Origin": own}, 202),
+        ({"Origin": "https://evil.example", "Sec-Fetch-Site": "same-origin"}, 202),
+        ({"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}, 403),
+    ):
+        assert send(server, photo_bytes, headers, style="great-wave").status_code == status, headers
+
+
+def test_no_redirect_repeats_the_host(server):
+    for path in ("/v1/jobs/", "/healthz/", "/v1/styles/"):
+        answer = server.get(path, headers={"Host": "localhost"})
+        assert answer.status_code == 404 and "location" not in answer.headers
+
+
+@pytest.mark.slow
+def test_a_damaged_result(tmp_path, photo_bytes):
+    with running_server(tmp_path) as server:
+        done = finished(server, send(server, photo_bytes, style="great-wave").json()["id"])
+        [path] = (tmp_path / "blobs" / "results").rglob("*.jpeg")
+        whole = path.read_bytes()
+        end = {"Range": "bytes=-10"}
+        for first in ({}, end):  # without and with the hashes of blocks
+            for damaged in (whole[:-1], b"", whole[:-1] + bytes([whole[-1] ^ 1]), whole + b"a"):
+                path.write_bytes(damaged)
+                for headers in ({}, end, {"Range": f"bytes={len(whole) - 1}-"}):
+                    assert_problem(server.get(done["result"], headers=headers), 500, "damaged", "painted again")
+            path.write_bytes(whole)
+            assert whole.endswith(server.get(done["result"], headers=first).content)
+        path.write_bytes(whole)
+        assert server.get(done["result"]).content == whole
+
+
+@pytest.mark.slow
+def test_the_data_folder_is_gone(tmp_path, photo_bytes):
+    data = tmp_path / "data"
+    with running_server(data, "--workers", "0") as server:
+        assert send(server, photo_bytes, style="great-wave").status_code == 202
+        data.rename(tmp_path / "elsewhere")
+        assert server.get("/readyz").status_code == 503
+        for content in (photo_bytes, bytes(1 << 20)):
+            assert_problem(
+                send(server, content, style="great-wave"),
+                503,
+                "storage" if content == photo_bytes else "service_unavailable",
+            )
+        assert not data.exists()
+        (tmp_path / "elsewhere").rename(data)
+        assert server.get("/readyz").status_code == 200
+        assert send(server, photo_bytes, style="great-wave").status_code == 202

@@ -81,6 +81,7 @@ def test_the_client_needs_nothing_of_the_server(url, photo):
     assert (done.returncode, done.stdout) == (0, "succeeded\n"), done.stderr
 
 
+@pytest.mark.slow
 def test_masks(client, photo):
     black, white = (encode_picture(Picture(np.full((20, 20, 3), shade, np.float32)), "png") for shade in (0, 1))
     styles = ["great-wave", "the-scream"]
@@ -137,6 +138,7 @@ def test_a_service_that_is_not_there(photo):
         away.submit(photo, style="great-wave")
 
 
+@pytest.mark.slow
 def test_the_server_restarts_while_one_waits(tmp_path, photo):
     told = SimpleNamespace(job=None)
     with running_server(tmp_path, "--workers", "0") as server, impasto.Client(str(server.base_url)) as client:

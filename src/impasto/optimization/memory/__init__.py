@@ -1,1 +1,1 @@
-"""Memory of an optimisation: the required amount, and storage on disk if less memory is free."""
+"""The memory that an optimisation needs, and storage on disk if less memory is free."""

@@ -62,7 +62,7 @@ class Memory:
         return image
 
     def blocks(self, size: int) -> Iterator[slice]:
-        """Divide flat arrays of ``size`` numbers into blocks. Rounding of sums does not depend on the storage."""
+        """Divide a flat array of ``size`` numbers into blocks, the same for every storage, so that sums are equal."""
         for index, first in enumerate(range(0, size, _BLOCK)):
             yield slice(first, first + _BLOCK)
             if index % _BLOCKS_HELD == _BLOCKS_HELD - 1:
@@ -117,12 +117,12 @@ class OnDisk(Memory):
         if not hasattr(mmap, "MADV_DONTNEED"):
             return  # Windows reclaims the memory by itself
         for mapped in self._maps:
-            # The data written to a shared mapping are kept in the system's cache and in the file.
+            # Data that were written to a shared mapping are still in the system's cache and in the file.
             mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _reserve(file: int, size: int) -> None:
-    """Allocate ``size`` bytes on disk now if the system supports it; otherwise, they are allocated on writing."""
+    """Allocate ``size`` bytes on disk now if the system supports it; otherwise, writing allocates them."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, 0, size)
     else:
@@ -135,6 +135,6 @@ def dot(memory: Memory, a: FloatArray, b: FloatArray) -> float:
 
 
 def l1_norm(memory: Memory, array: FloatArray) -> float:
-    """Return the sum of the absolute values of ``array``; it is infinite or NaN if one of the values is."""
+    """Return the sum of the absolute values of ``array``; it is infinite or NaN if one of its values is."""
     flat = array.reshape(-1)
     return sum(float(np.abs(flat[part]).sum(dtype=np.float64)) for part in memory.blocks(flat.size))

@@ -1,9 +1,9 @@
-"""The memory that an optimisation needs, and the division into tiles if less memory is free."""
+"""The memory that an optimisation needs, and the choice of tiles if less memory is free."""
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from impasto.errors import OutOfMemoryError
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 TILES = (2048, 1536, 1024, 768, 512, 384, 256)
 _ARRAYS = 3
-"""Number of pictures held in addition to the descent: the content, the start, and one during conversion."""
+"""Number of pictures in memory besides the descent: the content, the start, and one that is being converted."""
 _STATE = {"lbfgs": 3 + 2 * LBFGS.HISTORY + 1 + 1, "adam": 3 + 2, "sgd": 3 + 1}
-"""Number of arrays as large as the picture in a descent, with the gradient and the temporary arrays of a step."""
+"""Number of arrays as large as the picture in a descent, including the gradient and temporary arrays of a step."""
 _PLANES = 6
 """Number of channels that are in memory at once if the state is on disk."""
 _FIXED = 100_000_000
-"""Bytes that a pass takes at any size, for kernels and for blocks that are too small for reuse."""
+"""Bytes that a pass takes regardless of the size, for kernels and for memory blocks that are too small for reuse."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class Need:
     """Bytes of memory in addition to the current memory of the process."""
     on_device: int = 0
     """Bytes of GPU memory."""
+    without_gpu: bool = False
+    """True if the processor computes, because the memory of the GPU does not suffice."""
 
     def tiled(self, scale: Stage) -> bool:
         """Return True if the picture is evaluated in tiles at this ``scale``."""
@@ -82,13 +84,15 @@ def plan(
 ) -> Need:
     """Choose the tile size and the storage with which ``width`` x ``height`` pixels fit into the memory.
 
+    If they do not fit into the memory of a GPU in any tiles, the choice is for the processor.
+
     Args:
         width: width of the largest scale.
         height: height of the largest scale.
         styles: width and height of each style image after resizing.
         descriptor: footprint of the descriptor.
         optimizer: name of the optimizer.
-        tile: side of the tiles, if it is given; 0 means no tiles.
+        tile: side of the tiles; 0 means no tiles, and None leaves the choice to this function.
         device: the device that computes; None is the CPU.
         folder: folder for state on disk.
 
@@ -107,12 +111,14 @@ def plan(
         if need.memory <= free and need.disk <= room and need.on_device <= free_on_device:
             return need
     least = min(needs, key=lambda need: (need.memory, need.on_device))
+    if least.on_device > free_on_device:
+        planned = plan(width, height, styles, descriptor, optimizer=optimizer, tile=tile, folder=folder)
+        return replace(planned, without_gpu=True)
     remedy = "choose a smaller size" if tile is None else "choose a smaller size, or leave the tile to impasto"
     needed, there, where = next(
         each
         for each in (
             (least.memory, free, "of memory"),
-            (least.on_device, free_on_device, f"of the memory of {device}"),
             (least.disk, room, f"on the disk of {folder}"),
         )
         if each[0] > each[1]
@@ -154,8 +160,8 @@ def _need(
         return Need(tile, 0, arrays + styled + state, _FIXED + 2 * PIXEL_BYTES * seen + looked + compared)
     if not on_disk:
         return Need(tile, 0, _FIXED + arrays + styled + looked + state + compared)
-    # The maximum over three phases: pictures are resized, tiles are evaluated and channels moved, styles are resized.
+    # The maximum of three phases: resizing pictures, evaluating tiles and changing channels, and resizing styles.
     memory = _FIXED + max(arrays, looked + _PLANES * PIXEL_BYTES // 3 * pixels, styled)
-    images = PIXEL_BYTES * (pixels + style)  # that are seen for the targets
+    images = PIXEL_BYTES * (pixels + style)  # pictures whose targets are computed
     start = PIXEL_BYTES * pixels
     return Need(tile, start + max(state, images) + compared, memory)

@@ -26,11 +26,11 @@ _GLIBC_DEFAULTS = {_M_TRIM_THRESHOLD: 128 * 1024, _M_MMAP_THRESHOLD: 128 * 1024,
 
 @contextmanager
 def freed_blocks_kept() -> Iterator[None]:
-    """Keep freed memory in the process for reuse by the next step, until the block ends.
+    """Keep freed memory in the process for reuse, until the ``with`` block ends.
 
     glibc returns every freed block over 32 MB to the kernel, which zeroes the pages of each new block. A step at
-    512x512 allocates and frees a few gigabytes, which took a third of the time. With other C libraries, this function
-    has no effect.
+    512x512 allocates and frees a few gigabytes, and spent a third of its time on this. With other C libraries, this
+    function has no effect.
     """
     with _mallopt({_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: 2**31 - 1}):
         yield
@@ -38,10 +38,10 @@ def freed_blocks_kept() -> Iterator[None]:
 
 @contextmanager
 def freed_blocks_returned() -> Iterator[None]:
-    """Return large freed blocks to the system at once, until the block ends.
+    """Return large freed memory blocks to the system at once, until the ``with`` block ends.
 
-    By default, glibc starts to keep freed blocks of up to 32 MB after a few of them. With networks of different sizes,
-    these blocks add up. Measured: 910 MiB instead of 1,050 for a picture of 1024x768, in a tenth more time.
+    By default, glibc soon starts to keep freed blocks of up to 32 MB. They add up if networks run at different sizes.
+    Measured for a picture of 1024x768: 910 MiB instead of 1,050, and a tenth more time.
     """
     with _mallopt({_M_MMAP_THRESHOLD: 1 << 20}):
         yield
@@ -60,7 +60,7 @@ def _glibc() -> ctypes.CDLL | None:
 
 @contextmanager
 def _mallopt(settings: Mapping[int, int]) -> Iterator[None]:
-    """Change settings of glibc's malloc until the block ends; no effect with other C libraries."""
+    """Change settings of glibc's malloc until the ``with`` block ends; no effect with other C libraries."""
     libc = _glibc()
     if libc is None:
         yield
@@ -76,7 +76,7 @@ def _mallopt(settings: Mapping[int, int]) -> Iterator[None]:
 
 
 def free_memory() -> int:
-    """Return the memory in bytes that this process may still take, within machine, container and process limits."""
+    """Return the memory in bytes that is free for this process, the least under all limits on it."""
     free = [psutil.virtual_memory().available]
     if (addresses := free_addresses()) is not None:
         free.append(addresses)
@@ -102,14 +102,14 @@ def resident_memory() -> int:
 
 
 class PeakMemory:
-    """Measures the peak memory of the process within the block, on Linux only."""
+    """Measures the peak memory of the process within a ``with`` block, on Linux only."""
 
     bytes: int | None = None
     """Peak resident memory; None if the system does not report it."""
 
     def __enter__(self) -> Self:
         try:
-            # <linux/fs/proc>: 5 resets the peak.
+            # Writing 5 resets the peak.
             Path("/proc/self/clear_refs").write_text("5")
         except OSError:
             self._counts = False

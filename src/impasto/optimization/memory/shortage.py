@@ -1,4 +1,4 @@
-"""The error for an optimisation that runs out of memory."""
+"""The error for work that runs out of memory."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from impasto.errors import OutOfMemoryError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+ON_THE_CPU = "the memory of the GPU does not suffice; painting goes on on the processor"
+_ON_GPU = ("MPS backend out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+
 
 @contextmanager
-def shortage_explained(width: int, height: int) -> Iterator[None]:
-    """Name the size of the picture, ``width`` x ``height`` pixels, in the error if the block runs out of memory.
+def shortage_explained(work: str, remedy: str = "choose a smaller size") -> Iterator[None]:
+    """Name the ``work``, such as '800x600 pixels', and the ``remedy`` in the error if the block runs out of memory.
 
     Raises:
         OutOfMemoryError: the block ran out of memory.
@@ -21,9 +24,14 @@ def shortage_explained(width: int, height: int) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # PyTorch has its own error class on GPUs only. It is compared by name, because PyTorch may not be installed.
-        on_gpu = type(error).__name__ == "OutOfMemoryError"
+        on_gpu = is_shortage_of_gpu(error)
         if isinstance(error, MemoryError) or on_gpu or "can't allocate memory" in str(error):
-            message = f"the memory does not suffice for {width}x{height} pixels; choose a smaller size"
-            raise OutOfMemoryError(message) from error
+            where = "memory of the GPU" if on_gpu else "memory"
+            raise OutOfMemoryError(f"the {where} does not suffice for {work}; {remedy}") from error
         raise
+
+
+def is_shortage_of_gpu(error: BaseException) -> bool:
+    """Return True if PyTorch raised ``error`` because the memory of a GPU did not suffice."""
+    # The class is compared by name, because PyTorch may not be installed.
+    return type(error).__name__ == "OutOfMemoryError" or any(text in str(error) for text in _ON_GPU)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -19,24 +20,46 @@ if TYPE_CHECKING:
 _TEMPORARY = ".part"
 _MEASURED_EVERY = 10.0
 _MEASURING_SHARE = 50.0
-"""Pause between measurements, as a multiple of the time of one, so that measuring very many pictures stays cheap."""
-_LEFT_FREE = 1 << 30
+"""Pause between measurements, as a multiple of the time that one takes, so that measuring many pictures stays cheap."""
+LEFT_FREE = 1 << 30
 """Bytes of the disk that are left free for other programs."""
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder of the service unless it exists, and check that files can be written into it.
+
+    Raises:
+        StorageError: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise StorageError(
+            f"the data folder {folder} cannot be used: {reason}; set IMPASTO_DATA_DIR to another"
+        ) from error
+
+
 class FileBlobs:
-    """See `impasto.service.ports.BlobStore`."""
+    """See `impasto.service.blobs.base.BlobStore`."""
 
     def __init__(self, folder: Path, quota: int) -> None:
-        """Store up to ``quota`` bytes in ``folder``, which is created if it is missing."""
+        """Store up to ``quota`` bytes in ``folder``, which is created if it is missing.
+
+        Raises:
+            StorageError: files cannot be written into the folder.
+        """
         self._folder = folder
         self._quota = quota
-        self._room, self._measure_at = 0, 0.0
+        self._left, self._measure_at = 0, 0.0
         self._measuring = Lock()
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(folder)
+        self._inode = folder.stat().st_ino
 
     def put(self, key: str, data: bytes) -> None:
-        """See `impasto.service.ports.BlobStore.put`."""
+        """See `impasto.service.blobs.base.BlobStore.put`."""
+        self._check_folder()
         path = self._path(key)
         temporary = path.with_name(f"{path.name}.{os.getpid()}{_TEMPORARY}")
         try:
@@ -55,19 +78,27 @@ class FileBlobs:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise StorageError(f"a picture cannot be kept: {reason}; try again later") from error
+        self._left -= len(data)
 
     def get(self, key: str) -> bytes:
-        """See `impasto.service.ports.BlobStore.get`."""
-        try:
+        """See `impasto.service.blobs.base.BlobStore.get`."""
+        with self._read(key):
             return self._path(key).read_bytes()
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise BlobMissingError(f"{key} was deleted, or never kept") from error
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise StorageError(f"a picture cannot be read: {reason}; try again later") from error
+
+    def size(self, key: str) -> int:
+        """See `impasto.service.blobs.base.BlobStore.size`."""
+        with self._read(key):
+            return self._path(key).stat().st_size
+
+    def read(self, key: str, start: int, length: int) -> bytes:
+        """See `impasto.service.blobs.base.BlobStore.read`."""
+        with self._read(key), self._path(key).open("rb", buffering=0) as file:
+            file.seek(start)
+            return file.read(length)
 
     def delete(self, key: str) -> None:
-        """See `impasto.service.ports.BlobStore.delete`."""
+        """See `impasto.service.blobs.base.BlobStore.delete`."""
+        self._check_folder()
         path = self._path(key)
         path.unlink(missing_ok=True)
         for folder in path.parents:
@@ -79,7 +110,7 @@ class FileBlobs:
                 break
 
     def entries(self) -> Iterator[tuple[str, float]]:
-        """See `impasto.service.ports.BlobStore.entries`."""
+        """See `impasto.service.blobs.base.BlobStore.entries`."""
         for folder, subfolders, names in os.walk(self._folder):  # skips folders that were deleted meanwhile
             subfolders.sort()
             for name in sorted(names):
@@ -89,21 +120,46 @@ class FileBlobs:
                         yield path.relative_to(self._folder).as_posix(), path.stat().st_mtime
 
     def room(self) -> int:
-        """See `impasto.service.ports.BlobStore.room`."""
+        """See `impasto.service.blobs.base.BlobStore.room`."""
+        self._check_folder()
         now = time.monotonic()
-        # One request measures. The others use the previous value, and wait only if there is none.
-        if now > self._measure_at and self._measuring.acquire(blocking=self._measure_at == 0.0):
-            try:
-                if now > self._measure_at:
-                    free = shutil.disk_usage(self._folder).free - _LEFT_FREE
-                    self._room = max(0, min(self._quota - _size(self._folder), free))
-                    took = time.monotonic() - now
-                    self._measure_at = now + max(_MEASURED_EVERY, _MEASURING_SHARE * took)
-            except OSError as error:
-                raise StorageError(f"the pictures cannot be reached: {error.strerror}; try again later") from error
-            finally:
-                self._measuring.release()
-        return self._room
+        try:
+            # One request measures. The others use the previous value, and wait only if there is none.
+            if now > self._measure_at and self._measuring.acquire(blocking=self._measure_at == 0.0):
+                try:
+                    if now > self._measure_at:
+                        self._left = self._quota - _size(self._folder)
+                        took = time.monotonic() - now
+                        self._measure_at = now + max(_MEASURED_EVERY, _MEASURING_SHARE * took)
+                finally:
+                    self._measuring.release()
+            return max(0, min(self._left, shutil.disk_usage(self._folder).free - LEFT_FREE))
+        except OSError as error:
+            raise StorageError(f"the pictures cannot be reached: {error.strerror}; try again later") from error
+
+    def _check_folder(self) -> None:
+        """Check that the folder is still the same, because pictures put into another would not be found again.
+
+        Raises:
+            StorageError: the folder is gone.
+        """
+        try:
+            found = self._folder.stat().st_ino
+        except OSError:
+            found = None
+        if found != self._inode:
+            raise StorageError("the folder of the pictures is gone; bring it back, or restart the service")
+
+    @contextmanager
+    def _read(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError) as error:
+            self._check_folder()
+            raise BlobMissingError(f"{key} was deleted, or never kept") from error
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise StorageError(f"a picture cannot be read: {reason}; try again later") from error
 
     def _path(self, key: str) -> Path:
         return self._folder / check_key(key)

@@ -16,51 +16,65 @@ from impasto.service.blobs.keys import check_key
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from obstore.store import ClientConfig, RetryConfig
-
 _MEASURED_EVERY = 60.0
-_CLIENT: ClientConfig = {"timeout": "20s", "connect_timeout": "5s", "allow_http": True}
-_RETRIES: RetryConfig = {"max_retries": 3}
 
 
 class S3Blobs:
-    """See `impasto.service.ports.BlobStore`."""
+    """See `impasto.service.blobs.base.BlobStore`."""
 
-    def __init__(self, url: str, quota: int) -> None:
-        """Keep up to ``quota`` bytes under ``url``, such as 's3://bucket/folder'."""
-        self._store = S3Store.from_url(url, client_options=_CLIENT, retry_config=_RETRIES)
+    def __init__(self, url: str, quota: int, *, timeout: int = 20, retries: int = 3) -> None:
+        """Keep up to ``quota`` bytes under ``url``, such as 's3://bucket/folder'.
+
+        A request takes at most ``timeout`` seconds. One that fails is repeated up to ``retries`` times.
+        """
+        self._store = S3Store.from_url(
+            url,
+            client_options={"timeout": f"{timeout}s", "connect_timeout": "5s", "allow_http": True},
+            retry_config={"max_retries": retries},
+        )
         self._quota = quota
-        self._room, self._measured = 0, float("-inf")
+        self._left, self._measured = 0, float("-inf")
 
     def put(self, key: str, data: bytes) -> None:
-        """See `impasto.service.ports.BlobStore.put`."""
+        """See `impasto.service.blobs.base.BlobStore.put`."""
         with _said(key):
             obstore.put(self._store, check_key(key), data)
+        self._left -= len(data)
 
     def get(self, key: str) -> bytes:
-        """See `impasto.service.ports.BlobStore.get`."""
+        """See `impasto.service.blobs.base.BlobStore.get`."""
         with _said(key):
             return bytes(obstore.get(self._store, check_key(key)).bytes())
 
+    def size(self, key: str) -> int:
+        """See `impasto.service.blobs.base.BlobStore.size`."""
+        with _said(key):
+            return obstore.head(self._store, check_key(key))["size"]
+
+    def read(self, key: str, start: int, length: int) -> bytes:
+        """See `impasto.service.blobs.base.BlobStore.read`."""
+        with _said(key):
+            return bytes(obstore.get_range(self._store, check_key(key), start=start, length=length))
+
     def delete(self, key: str) -> None:
-        """See `impasto.service.ports.BlobStore.delete`."""
+        """See `impasto.service.blobs.base.BlobStore.delete`."""
         with suppress(BlobMissingError), _said(key):
             obstore.delete(self._store, check_key(key))
 
     def entries(self) -> Iterator[tuple[str, float]]:
-        """See `impasto.service.ports.BlobStore.entries`."""
+        """See `impasto.service.blobs.base.BlobStore.entries`."""
         with _said(""):
             for page in obstore.list(self._store):
                 for entry in page:
                     yield entry["path"], entry["last_modified"].timestamp()
 
     def room(self) -> int:
-        """See `impasto.service.ports.BlobStore.room`."""
+        """See `impasto.service.blobs.base.BlobStore.room`."""
         if time.monotonic() - self._measured > _MEASURED_EVERY:
             with _said(""):
                 used = sum(entry["size"] for page in obstore.list(self._store) for entry in page)
-            self._room, self._measured = max(0, self._quota - used), time.monotonic()
-        return self._room
+            self._left, self._measured = self._quota - used, time.monotonic()
+        return max(0, self._left)
 
 
 @contextmanager

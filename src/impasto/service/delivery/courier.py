@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from typing import TYPE_CHECKING, Protocol
 
 from impasto.errors import BlobMissingError
 from impasto.service.logs import about
-from impasto.service.retry import delay_without_sender, message_delay
+from impasto.service.retry import MESSAGE_LEASE, message_delay
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from impasto.service.blobs.base import BlobStore
     from impasto.service.jobs import Channel, Delivery
-    from impasto.service.ports import BlobStore, Outbox
+    from impasto.service.stores.outbox import SQLOutbox
 
 _log = logging.getLogger(__name__)
-
-LEASE = 120.0
-"""Lease of a message in seconds, longer than any sender takes."""
 
 
 class NotDeliveredError(Exception):
     """The recipient did not accept a message.
 
     Attributes:
-        kind: kind of reason, such as a status, which may be logged.
+        kind: short reason, such as a status, which may be logged.
         permanent: whether further attempts are useless.
     """
 
@@ -49,7 +48,7 @@ class Sender(Protocol):
 class Courier:
     """Takes messages from the outbox, and sends them."""
 
-    def __init__(self, outbox: Outbox, blobs: BlobStore, senders: Mapping[Channel, Sender], name: str) -> None:
+    def __init__(self, outbox: SQLOutbox, blobs: BlobStore, senders: Mapping[Channel, Sender], name: str) -> None:
         """Send messages with ``senders``; ``name`` is unique among all couriers."""
         self._outbox = outbox
         self._blobs = blobs
@@ -62,7 +61,7 @@ class Courier:
         Raises:
             StorageError: the outbox cannot be reached.
         """
-        delivery = self._outbox.next(self._name, LEASE)
+        delivery = self._outbox.next(self._name, MESSAGE_LEASE)
         if delivery is None:
             return False
         with about(job=delivery.job.id):
@@ -73,7 +72,7 @@ class Courier:
         sender = self._senders.get(delivery.channel)
         if sender is None:
             reason = f"no {delivery.channel} is set up"
-            self._outbox.refused(delivery, self._name, reason, again_in=delay_without_sender(delivery.attempt))
+            self._outbox.refused(delivery, self._name, reason, again_in=message_delay(delivery.attempt))
             return
         picture = self._picture(delivery)
         try:
@@ -93,9 +92,14 @@ class Courier:
         self._outbox.refused(delivery, self._name, str(error), again_in=again_in)
 
     def _picture(self, delivery: Delivery) -> bytes | None:
-        if delivery.job.result_key is None:
+        job = delivery.job
+        if job.result_key is None:
             return None
         try:
-            return self._blobs.get(delivery.job.result_key)
+            data = self._blobs.get(job.result_key)
         except BlobMissingError:
             return None
+        if hashlib.sha256(data).hexdigest() != job.result_sha256:
+            _log.error("the result is damaged in the store; it is not attached")
+            return None
+        return data

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from impasto.service.settings import Settings
     from impasto.service.signing import Signer
 
-_SECONDS = 30.0
 _LARGEST_ATTACHMENT = 5 << 20
 _PERMANENT = range(500, 600)
 
@@ -29,13 +28,15 @@ class EmailSender:
 
     settings: Settings
     signer: Signer
+    seconds: float = 30.0
+    """Time limit for each answer of the server."""
 
     def send(self, delivery: Delivery, picture: bytes | None) -> None:
         """See `impasto.service.delivery.courier.Sender`."""
         settings = self.settings
         message = self._message(delivery, picture)
         try:
-            with smtplib.SMTP(settings.smtp_host or "", settings.smtp_port, timeout=_SECONDS) as server:
+            with smtplib.SMTP(settings.smtp_host or "", settings.smtp_port, timeout=self.seconds) as server:
                 if settings.smtp_starttls:
                     server.starttls(context=ssl.create_default_context())
                 if settings.smtp_user is not None:
@@ -45,7 +46,7 @@ class EmailSender:
             code, text = next(iter(error.recipients.values()))
             raise NotDeliveredError(str(code), _said(text), permanent=code in _PERMANENT) from error
         except smtplib.SMTPResponseException as error:
-            # An error about this service, such as a wrong password, can be corrected. One about the message cannot.
+            # Errors about this service, such as a wrong password, can be corrected; errors about the message cannot.
             about_us = isinstance(error, (smtplib.SMTPAuthenticationError, smtplib.SMTPConnectError))
             permanent = error.smtp_code in _PERMANENT and not about_us
             said = _said(error.smtp_error)
@@ -59,7 +60,7 @@ class EmailSender:
         message["From"] = settings.mail_from
         message["To"] = delivery.destination
         message["Date"] = formatdate(job.finished)
-        host = urlsplit(settings.base_url).hostname or "localhost"
+        host = urlsplit(settings.public_url).hostname or "localhost"
         message["Message-ID"] = f"<{delivery.identity}@{host}>"  # lets the recipient recognise a duplicate
         message["Auto-Submitted"] = "auto-generated"
         link = self.signer.result(job)
@@ -72,7 +73,7 @@ class EmailSender:
         attached = picture is not None and len(picture) <= _LARGEST_ATTACHMENT
         if link is not None:
             lines.append(f"{'It is attached, and also here' if attached else 'It is here'} until it is deleted:")
-        address = settings.base_url.rstrip("/") + (link or "")
+        address = settings.public_url + (link or "")
         message.set_content("\n\n".join([*lines, *([address] if link else [])]) + "\n")
         html = "".join(f"<p>{escape(line)}</p>" for line in lines)
         if link is not None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import http.client
 import ipaddress
 import json
@@ -13,10 +10,13 @@ import ssl
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain, zip_longest
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
+
+from standardwebhooks import Webhook
 
 from impasto.errors import UsageError
 from impasto.service.delivery.courier import NotDeliveredError
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from impasto.service.settings import Settings
     from impasto.service.signing import Signer
 
-_SECONDS = 10.0
-"""Time limit of a delivery after its host is resolved, so that a slow host does not delay the messages of others."""
 _TRIED = 4
 """Largest number of addresses of a host that are tried."""
 _LONGEST_URL = 2000
@@ -39,22 +37,25 @@ _GONE = 410
 _SIX_TO_FOUR, _TEREDO = ipaddress.ip_network("2002::/16"), ipaddress.ip_network("2001::/32")
 _NAT64 = [ipaddress.ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48")]
 _COMPATIBLE = ipaddress.ip_network("::/96")
+_SITE_LOCAL = ipaddress.ip_network("fec0::/10")
 _ISATAP = 0x5EFE
 
 
-def check_url(url: str) -> str:
-    """Check that ``url`` is a valid webhook address, and return it.
+def check_url(url: str, *, plain: bool = False) -> str:
+    """Check that ``url`` is a valid webhook address, and return it. If ``plain``, an http address is valid too.
 
     Raises:
         UsageError: it is not an https address of a host.
     """
+    schemes = ("https", "http") if plain else ("https",)
     try:
         parts = urlsplit(url)
-        right = parts.scheme == "https" and parts.hostname and parts.hostname.encode("idna") and parts.port != 0
+        right = parts.scheme in schemes and parts.hostname and parts.hostname.encode("idna") and parts.port != 0
     except ValueError:  # includes UnicodeError, for an invalid host name
         right = False
     if not right or parts.username is not None or len(url) > _LONGEST_URL or not url.isascii() or not url.isprintable():
-        raise UsageError("webhook is not an https:// address of a host, without user and password")
+        kinds = " or ".join(f"{scheme}://" for scheme in schemes)
+        raise UsageError(f"webhook is not an {kinds} address of a host, without user and password")
     return url
 
 
@@ -65,6 +66,8 @@ def is_public(address: str) -> bool:
         within = _embedded(ip)
         if within is not None:
             return is_public(str(within))
+        if ip in _SITE_LOCAL:  # deprecated, and still routed in some networks
+            return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
@@ -85,16 +88,19 @@ def _embedded(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
 
 @dataclass(frozen=True)
 class WebhookSender:
-    """Sends one POST request. It follows no redirects, and connects only to addresses that it has checked."""
+    """Sends a message as a POST request, without following redirects, and only to addresses that it has checked."""
 
     settings: Settings
     signer: Signer
+    seconds: float = 10.0
+    """Time limit of a delivery after the host name is resolved, so that a slow host does not delay other messages."""
 
     def send(self, delivery: Delivery, picture: bytes | None) -> None:
         """See `impasto.service.delivery.courier.Sender`. A link to the picture is sent instead of the picture."""
         del picture
         url = urlsplit(delivery.destination)
-        host, port = url.hostname or "", url.port or 443
+        encrypted = url.scheme == "https"
+        host, port = url.hostname or "", url.port or (443 if encrypted else 80)
         body = self._body(delivery)
         identity, now = delivery.identity, int(time.time())
         headers = {
@@ -106,7 +112,8 @@ class WebhookSender:
         }
         target = (url.path or "/") + (f"?{url.query}" if url.query else "")
         try:
-            with _Pinned(host, port, self._addresses(host, port)) as connection:
+            addresses = self._addresses(host, port)
+            with _Pinned(host, port, addresses, seconds=self.seconds, encrypted=encrypted) as connection:
                 connection.request("POST", target, body, headers)
                 with connection.getresponse() as reply:
                     reply.read(_LARGEST_REPLY)
@@ -129,7 +136,7 @@ class WebhookSender:
         link = self.signer.result(job)
         data: dict[str, object] = {"id": job.id, "state": job.state}
         if link is not None:
-            data |= {"result": self.settings.base_url.rstrip("/") + link, "sha256": job.result_sha256}
+            data |= {"result": self.settings.public_url + link, "sha256": job.result_sha256}
         if job.error_code is not None:
             data["error"] = {"code": job.error_code, "text": job.error_text}
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(job.finished))
@@ -141,10 +148,8 @@ def sign(secret: str, identity: str, timestamp: int, body: bytes) -> str:
 
     ``secret`` is 'whsec_' and the key in base64, as in the standard, or any other text, which is the key itself.
     """
-    encoded = secret.removeprefix(WRITTEN_AS_BASE64)
-    key = secret.encode() if encoded == secret else base64.b64decode(encoded)
-    content = f"{identity}.{timestamp}.".encode() + body
-    return "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
+    key = secret if secret.startswith(WRITTEN_AS_BASE64) else secret.encode()
+    return Webhook(key).sign(identity, datetime.fromtimestamp(timestamp, UTC), body.decode())
 
 
 class _Pinned(http.client.HTTPSConnection):
@@ -154,11 +159,14 @@ class _Pinned(http.client.HTTPSConnection):
     that receives a byte now and then.
     """
 
-    def __init__(self, host: str, port: int, addresses: Sequence[str]) -> None:
+    def __init__(self, host: str, port: int, addresses: Sequence[str], *, seconds: float, encrypted: bool) -> None:
         self._tls = ssl.create_default_context()
         super().__init__(host, port, context=self._tls)
+        self.default_port = http.client.HTTPS_PORT if encrypted else http.client.HTTP_PORT  # omitted in the header Host
+        self._encrypted = encrypted
         self._addresses = addresses
-        self._until = time.monotonic() + _SECONDS
+        self._seconds = seconds
+        self._until = time.monotonic() + seconds
         self._over = Event()
 
     def __enter__(self) -> Self:
@@ -170,10 +178,10 @@ class _Pinned(http.client.HTTPSConnection):
 
     def connect(self) -> None:
         plain = self._reach()
-        line = plain.dup()  # wrap_socket takes over the other socket
+        line = plain.dup()  # a second handle, because wrap_socket takes over the first
         Thread(target=self._cut_off, args=(line,), name="webhook", daemon=True).start()
-        plain.settimeout(_SECONDS)
-        self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
+        plain.settimeout(self._seconds)
+        self.sock = self._tls.wrap_socket(plain, server_hostname=self.host) if self._encrypted else plain
 
     def _reach(self) -> socket.socket:
         problem = OSError("the host has no address")

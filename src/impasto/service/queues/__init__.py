@@ -1,1 +1,1 @@
-"""Queues: workers poll the job table, or a broker tells them about jobs."""
+"""Job queues, through which workers find their jobs in the job table."""

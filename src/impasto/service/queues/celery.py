@@ -8,23 +8,34 @@ from __future__ import annotations
 
 import logging
 import secrets
+from contextlib import closing
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from celery import Celery
+from celery.platforms import EX_OK
 from celery.signals import setup_logging, worker_shutting_down
+from celery.worker import state
 from redis import Redis
 from redis.exceptions import RedisError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+from impasto.errors import StorageError, UsageError
+from impasto.service.logs import log_errors
 
-    from impasto.service.ports import Hints, Upkeep
+if TYPE_CHECKING:
+    from threading import Event
+
+    from impasto.service.queues.base import Take
+    from impasto.service.stores.hints import SQLHints
+    from impasto.service.stores.upkeep import SQLUpkeep
+    from impasto.service.wiring import Parts
 
 _log = logging.getLogger(__name__)
 
-TASK = "impasto.run"
-EVERY = 0.3
+_TASK = "impasto.run"
+_EVERY = 0.3
 """Seconds between two checks of the queues."""
+_ENDS_WITHIN = 40.0
 _LEASE = 10.0
 _AGAIN_AFTER = 10.0
 _PER_SLOT, _SMALLEST_WINDOW = 4, 16
@@ -32,70 +43,90 @@ _EPOCH = "impasto:epoch"
 _SOCKET_SECONDS, _CONNECT_SECONDS = 5, 2
 
 
-def celery_app(broker: str) -> Celery:
-    """Make the Celery application for ``broker``, such as 'redis://host:6379/0'."""
-    app = Celery("impasto", broker=broker)
-    app.conf.update(
-        # These only prevent a busy worker from holding hints back from others. Correctness does not depend on them.
-        task_acks_late=True,
-        task_reject_on_worker_lost=True,
-        worker_prefetch_multiplier=1,
-        task_ignore_result=True,
-        task_create_missing_queues=True,
-        worker_soft_shutdown_timeout=30,
-        broker_transport_options={
-            "socket_timeout": _SOCKET_SECONDS,
-            "socket_connect_timeout": _CONNECT_SECONDS,
-            "socket_keepalive": True,
-        },
-        broker_connection_max_retries=None,
-        broker_connection_retry_on_startup=True,
-    )
-    return app
+class CeleryQueue:
+    """Takes a job when its hint arrives, and sends hints to all workers if no other worker does so."""
 
+    def __init__(self, parts: Parts, name: str) -> None:
+        """Connect to the broker of the settings; ``name`` is the name of the worker.
 
-def consume(app: Celery, queues: Sequence[str], run: Callable[[str], None], on_stop: Callable[[], None]) -> None:
-    """Call ``run`` with the job id of every hint. Call ``on_stop`` when the process is asked to end."""
+        Raises:
+            UsageError: the broker's address is invalid.
+        """
+        settings = parts.settings
+        assert settings.broker is not None  # its scheme selected this queue
+        self._queues = settings.queues
+        self._broker = settings.broker
+        self._dispatcher = Dispatcher(parts.hints, parts.upkeep, settings.broker, name, settings.slots)
 
-    def stop(**_: object) -> None:
-        on_stop()
+    def consume(self, take: Take, stop: Event) -> None:
+        """See `impasto.service.queues.base.JobQueue.consume`."""
+        dispatching = Thread(target=self._dispatch, args=(stop,), name="dispatcher", daemon=True)
+        dispatching.start()
+        try:
+            self._work(take, stop)
+        finally:
+            stop.set()
+            dispatching.join(_ENDS_WITHIN)
 
-    def keep_logging(**_: object) -> None:
-        """Keep the logging as it is set up. If this signal has a receiver, Celery does not set log levels."""
+    def _dispatch(self, stop: Event) -> None:
+        with closing(self._dispatcher):
+            while not stop.wait(_EVERY):
+                with log_errors("dispatcher"):
+                    self._dispatcher.dispatch()
+            # Celery's handler of SIGTERM sets this. If another thread has set ``stop``, it has to be set here.
+            state.should_stop = EX_OK
 
-    worker_shutting_down.connect(stop, weak=False)
-    setup_logging.connect(keep_logging, weak=False)
+    def _work(self, take: Take, stop: Event) -> None:
+        def shutting_down(**_: object) -> None:
+            stop.set()
 
-    @app.task(name=TASK)  # type: ignore[untyped-decorator]
-    def hinted(job_id: str) -> None:
-        run(job_id)
+        def keep_logging(**_: object) -> None:
+            """Do nothing. If this signal has a receiver, Celery leaves the logging as it is set up."""
 
-    app.worker_main(
-        [
-            "--quiet",  # no banner
-            "worker",
-            "--pool=threads",  # painting runs in a child process
-            "--concurrency=1",
-            f"--queues={','.join(queues)}",
-            "--without-mingle",
-            "--without-gossip",
-        ]
-    )
+        app = _celery_app(self._broker)
+        worker_shutting_down.connect(shutting_down, weak=False)
+        setup_logging.connect(keep_logging, weak=False)
+
+        @app.task(name=_TASK)  # type: ignore[untyped-decorator]
+        def hinted(job_id: str) -> None:
+            try:
+                take(job_id)
+            except StorageError as error:  # the hint is sent again
+                _log.warning("%s", error)
+
+        app.worker_main(
+            [
+                "--quiet",  # no banner
+                "worker",
+                "--pool=threads",  # painting runs in a child process
+                "--concurrency=1",
+                f"--queues={','.join(self._queues)}",
+                "--without-mingle",
+                "--without-gossip",
+            ]
+        )
 
 
 class Dispatcher:
     """Sends hints about the next jobs. Only one process at a time does so."""
 
-    def __init__(self, hints: Hints, upkeep: Upkeep, broker: str, name: str, slots: int) -> None:
-        """Send hints about jobs in ``hints`` to ``broker``; ``slots`` is the number of workers on all machines."""
+    def __init__(self, hints: SQLHints, upkeep: SQLUpkeep, broker: str, name: str, slots: int) -> None:
+        """Send hints about jobs in ``hints`` to ``broker``; ``slots`` is the number of workers on all machines.
+
+        Raises:
+            UsageError: the address of ``broker`` is invalid.
+        """
         self._hints = hints
         self._upkeep = upkeep
         self._name = name
         self._window = max(_SMALLEST_WINDOW, _PER_SLOT * slots)
-        self._app = celery_app(broker)
-        self._redis = Redis.from_url(
-            broker, socket_timeout=_SOCKET_SECONDS, socket_connect_timeout=_CONNECT_SECONDS, protocol=2
-        )
+        self._app = _celery_app(broker)
+        try:
+            self._redis = Redis.from_url(
+                broker, socket_timeout=_SOCKET_SECONDS, socket_connect_timeout=_CONNECT_SECONDS, protocol=2
+            )
+        except ValueError:  # its text may contain a part of the password
+            raise UsageError("setting broker is not a valid address; give one such as redis://host:6379/0") from None
         self._epoch: bytes | None = None
 
     def dispatch(self) -> int:
@@ -116,7 +147,7 @@ class Dispatcher:
         sent = 0
         try:
             for job_id, queue in due:
-                self._app.send_task(TASK, [job_id], queue=queue, retry=False, ignore_result=True)
+                self._app.send_task(_TASK, [job_id], queue=queue, retry=False, ignore_result=True)
                 sent += 1
         except Exception as error:  # any error of Celery, kombu or redis; unsent hints are sent later
             _log.warning("a hint cannot be sent: %s", type(error).__name__)
@@ -137,3 +168,25 @@ class Dispatcher:
         """Close all connections."""
         self._redis.close()
         self._app.close()
+
+
+def _celery_app(broker: str) -> Celery:
+    """Make the Celery application for ``broker``, such as 'redis://host:6379/0'."""
+    app = Celery("impasto", broker=broker)
+    app.conf.update(
+        # The first three keep a busy worker from holding back hints. Correctness does not depend on them.
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        task_ignore_result=True,
+        task_create_missing_queues=True,
+        worker_soft_shutdown_timeout=30,
+        broker_transport_options={
+            "socket_timeout": _SOCKET_SECONDS,
+            "socket_connect_timeout": _CONNECT_SECONDS,
+            "socket_keepalive": True,
+        },
+        broker_connection_max_retries=None,
+        broker_connection_retry_on_startup=True,
+    )
+    return app

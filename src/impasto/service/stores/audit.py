@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select, text
 
 from impasto.api import OPEN, JobState
-from impasto.errors import BlobMissingError
+from impasto.errors import BlobDamagedError, BlobMissingError
+from impasto.service.integrity import verified
 from impasto.service.stores.schema import jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from impasto.service.ports import BlobStore
+    from impasto.service.blobs.base import BlobStore
     from impasto.service.stores.database import Database
 
 
@@ -29,9 +30,14 @@ def audit(database: Database, blobs: BlobStore) -> Iterator[tuple[str, str]]:
         yield from ((row.broken, row.id) for row in connection.execute(text(script)))
         rows = connection.execute(select(jobs).where(jobs.c.state.in_([*OPEN, JobState.SUCCEEDED]))).all()
     for row in rows:
-        needed = [row.result_key] if row.state == JobState.SUCCEEDED else list(row.inputs.values())
-        for key in needed:
-            try:
-                blobs.get(key)
-            except BlobMissingError:
-                yield f"a picture that is gone ({key.partition('/')[0]})", row.id
+        has_result = row.state == JobState.SUCCEEDED and row.result_key and row.result_sha256
+        try:
+            if has_result:
+                verified(blobs, row.result_key, row.result_sha256)
+            elif row.state in OPEN:
+                for key in row.inputs.values():
+                    blobs.size(key)
+        except BlobMissingError:
+            yield f"a picture that is gone ({'results' if has_result else 'inputs'})", row.id
+        except BlobDamagedError:
+            yield "a result that is damaged", row.id

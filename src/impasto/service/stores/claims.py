@@ -23,7 +23,7 @@ _OVERTAKES = 5.0
 
 
 class SQLClaims:
-    """See `impasto.service.ports.Claims`."""
+    """The job table for workers. Calls change no job whose owner or attempt is no longer that of the claim."""
 
     def __init__(self, database: Database, limits: Limits, retention: Retention) -> None:
         """Claim jobs from ``database``."""
@@ -34,7 +34,15 @@ class SQLClaims:
     def claim(
         self, owner: str, queues: Sequence[str], lease: float, *, group: str = "", job: str | None = None
     ) -> Job | None:
-        """See `impasto.service.ports.Claims.claim`."""
+        """Claim the next job for ``lease`` seconds. This is the only way to start work.
+
+        Args:
+            owner: unique name of the worker.
+            queues: queues to take the job from.
+            lease: duration of the lease in seconds.
+            group: group whose networks this worker has in memory. Its jobs may overtake others by some seconds.
+            job: id of the only job to claim; any job if None.
+        """
         with self._database.begin() as (connection, now):
             eligible = and_(
                 jobs.c.state == JobState.QUEUED,
@@ -57,7 +65,7 @@ class SQLClaims:
             for row in sorted(rows, key=lambda row: row.rank - (_OVERTAKES if group and row.group == group else 0)):
                 claimed = connection.execute(
                     update(jobs)
-                    .where(jobs.c.id == row.id, eligible)  # in PostgreSQL, another worker may have claimed it since
+                    .where(jobs.c.id == row.id, eligible)  # in PostgreSQL, another worker may have claimed the job
                     .values(
                         state=JobState.RUNNING,
                         attempt=jobs.c.attempt + 1,
@@ -74,7 +82,7 @@ class SQLClaims:
         return None
 
     def beat(self, job: Job, lease: float, *, progress: float, preview: str | None = None) -> Beat:
-        """See `impasto.service.ports.Claims.beat`."""
+        """Renew the lease, and report the progress."""
         with self._database.begin() as (connection, now):
             seen = {} if preview is None else {"preview_key": preview}
             row = connection.execute(
@@ -88,7 +96,7 @@ class SQLClaims:
         return Beat.CANCEL if row.cancel_requested else Beat.GO_ON
 
     def finish(self, job: Job, result_key: str, sha256: str) -> bool:
-        """See `impasto.service.ports.Claims.finish`."""
+        """Accept the result, and queue the messages. False means that the result is not wanted and must be deleted."""
         with self._database.begin() as transaction:
             wanted = and_(_held(job), not_(jobs.c.cancel_requested))
             return end(
@@ -102,23 +110,27 @@ class SQLClaims:
             )
 
     def fail(self, job: Job, code: str, text: str) -> bool:
-        """See `impasto.service.ports.Claims.fail`."""
+        """End the job as failed."""
         with self._database.begin() as transaction:
             return end(transaction, JobState.FAILED, _held(job), self._retention, error_code=code, error_text=text)
 
     def put_back(self, job: Job, *, delay: float, counts: bool) -> bool:
-        """See `impasto.service.ports.Claims.put_back`."""
+        """Requeue the job for another attempt after ``delay`` seconds.
+
+        If the attempt ``counts`` towards the job's limit and has reached it, the job stays as it is, and this returns
+        False.
+        """
         with self._database.begin() as transaction:
             held = and_(_held(job), jobs.c.attempt < jobs.c.max_attempts) if counts else _held(job)
             return requeue(transaction, held, self._retention, delay=delay, counts=counts)
 
     def canceled(self, job: Job) -> bool:
-        """See `impasto.service.ports.Claims.canceled`."""
+        """End the job as canceled, after its work has been stopped on request."""
         with self._database.begin() as transaction:
             return end(transaction, JobState.CANCELED, and_(_held(job), jobs.c.cancel_requested), self._retention)
 
     def unwanted(self, job: Job, *keys: str) -> None:
-        """See `impasto.service.ports.Claims.unwanted`."""
+        """Schedule the blobs ``keys`` for deletion, except those that ``job`` refers to."""
         with self._database.begin() as transaction:
             connection, now = transaction
             row = connection.execute(select(jobs).where(jobs.c.id == job.id)).first()

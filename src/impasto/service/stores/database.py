@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import create_engine, event, func, select
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.pool import StaticPool
 
 from impasto.errors import StorageError
@@ -19,7 +21,17 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-_BUSY_SECONDS = 15
+_DEFECTS = (DataError, NotSupportedError, ProgrammingError)
+_TABLES_ARE_GONE = ("42P01", "3D000", "3F000")
+"""SQLSTATE codes of PostgreSQL: no such table, no such database, no such schema."""
+
+
+class DuplicateError(Exception):
+    """A row with the same unique values is there already."""
+
+
+class DefectError(Exception):
+    """The database refuses a statement, which is a bug. The message contains no values."""
 
 
 class Transaction(NamedTuple):
@@ -33,26 +45,31 @@ class Transaction(NamedTuple):
 class Database:
     """A database that holds the tables of the service."""
 
-    def __init__(self, url: str, *, clock: Callable[[], float] | None = None) -> None:
+    def __init__(self, url: str, *, clock: Callable[[], float] | None = None, busy_seconds: float = 15.0) -> None:
         """Prepare to connect.
 
         Args:
             url: such as 'sqlite:///jobs.db' (a local disk, one machine) or 'postgresql+psycopg://user@host/database'.
             clock: source of the time in seconds since 1970, instead of the database's clock.
+            busy_seconds: longest time that a transaction in SQLite waits while another process writes.
         """
         options: dict[str, Any] = {"pool_pre_ping": True}
         self._sqlite = url.startswith("sqlite")
         if self._sqlite:
-            options = {"connect_args": {"timeout": _BUSY_SECONDS, "check_same_thread": False}}
+            options = {"connect_args": {"timeout": busy_seconds, "check_same_thread": False}}
             if url == "sqlite://":
                 options["poolclass"] = StaticPool
-        self.engine = create_engine(url, **options)
+        self.engine = create_engine(url, hide_parameters=True, **options)
+        event.listen(self.engine, "before_cursor_execute", _clean_parameters, retval=True)
+        name = self.engine.url.database if self._sqlite else None
+        self._file = Path(name) if name and name != ":memory:" else None
+        self._inode: int | None = None
         # SQLite allows one writer at a time, and the others retry. With many writers, some would wait for seconds, so
         # the writers of this process wait for a lock instead.
         self._turn: AbstractContextManager[object] = threading.Lock() if self._sqlite else nullcontext()
         self._clock = clock or (time.time if self._sqlite else None)
         if self._sqlite:
-            event.listen(self.engine, "connect", _prepare)
+            event.listen(self.engine, "connect", self._prepare)
             event.listen(self.engine, "begin", _begin)
 
     def close(self) -> None:
@@ -66,8 +83,10 @@ class Database:
         Raises:
             StorageError: the database cannot be reached, or is too busy.
         """
-        with self._reached(), self._turn, self.engine.begin() as connection:
-            yield Transaction(connection, self._now(connection))
+        with self._reached(), self._turn:
+            self._check_file()
+            with self.engine.begin() as connection:
+                yield Transaction(connection, self._now(connection))
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
@@ -76,8 +95,10 @@ class Database:
         Raises:
             StorageError: the database cannot be reached.
         """
-        with self._reached(), self.engine.connect().execution_options(reads=True) as connection:
-            yield Transaction(connection, self._now(connection))
+        with self._reached():
+            self._check_file()
+            with self.engine.connect().execution_options(reads=True) as connection:
+                yield Transaction(connection, self._now(connection))
 
     def _now(self, connection: Connection) -> float:
         if self._clock is not None:
@@ -89,21 +110,65 @@ class Database:
         try:
             yield
         except IntegrityError:
-            raise
-        except (OperationalError, DBAPIError) as error:
-            if isinstance(error, OperationalError) or error.connection_invalidated:
-                reason = str(error.orig).strip().splitlines()[0]
-                raise StorageError(f"the job table cannot be reached: {reason}; try again") from error
-            raise
+            raise DuplicateError from None
+        except DBAPIError as error:
+            if isinstance(error, _DEFECTS) and getattr(error.orig, "sqlstate", None) not in _TABLES_ARE_GONE:
+                # The message of the database may repeat values, such as an address, and the caller may log it.
+                raise DefectError(f"{type(error.orig).__name__} in: {error.statement}") from None
+            raise _unreachable(error.orig) from error
+        except sqlite3.Error as error:  # while connecting
+            raise _unreachable(error) from error
+
+    def _check_file(self) -> None:
+        """Check that the SQLite file is there, because a connection would go on writing to a deleted file.
+
+        Raises:
+            StorageError: the file is gone.
+        """
+        if self._file is None:
+            return
+        try:
+            found = self._file.stat()
+        except OSError:
+            if self._inode is not None:
+                raise StorageError("the file of the job table is gone; bring it back, or restart the service") from None
+            return
+        if self._inode not in (None, found.st_ino):  # the file was replaced, for example by a backup
+            self._inode = found.st_ino
+            self.engine.dispose()
+
+    def _prepare(self, connection: Any, _: object) -> None:
+        connection.isolation_level = None  # else sqlite3 would begin transactions itself, without IMMEDIATE
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        if self._file is not None:
+            self._inode = self._file.stat().st_ino
 
 
-def _prepare(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # else sqlite3 would begin transactions itself, without IMMEDIATE
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
+def _unreachable(error: BaseException | None) -> StorageError:
+    # This sentence may be an answer to anybody, and the messages of PostgreSQL name its host and its user.
+    reason = str(error).strip() if isinstance(error, sqlite3.Error) else type(error).__name__
+    return StorageError(f"the job table cannot be reached: {reason}; try again")
+
+
+def _clean_parameters(
+    _connection: object, _cursor: object, statement: str, parameters: Any, _context: object, _many: bool
+) -> tuple[str, Any]:
+    return statement, _cleaned(parameters)
+
+
+def _cleaned(value: Any) -> Any:
+    """Replace characters that PostgreSQL cannot store, NUL and halves of surrogate pairs, in all texts of ``value``."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd").encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {name: _cleaned(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_cleaned, value))
+    return value
 
 
 def _begin(connection: Connection) -> None:
-    # A transaction that reads first and then writes would get SQLITE_BUSY at once, whatever the timeout is.
+    # Without IMMEDIATE, a transaction that reads and then writes may get SQLITE_BUSY at once, whatever the timeout is.
     reads = connection.get_execution_options().get("reads", False)
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

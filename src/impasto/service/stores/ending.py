@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from impasto.service.stores.database import Transaction
 
 _TOLD = (JobState.SUCCEEDED, JobState.FAILED)
-"""Final states that messages are sent about."""
+"""Final states about which messages are sent."""
 
 
 def end(
@@ -123,7 +123,7 @@ def forget(transaction: Transaction, row: Row[Any]) -> None:
 
 
 def discard(transaction: Transaction, due: dict[str, float]) -> None:
-    """Schedule blobs for deletion, each at its time in ``due``."""
+    """Schedule blobs for deletion; ``due`` maps keys to times."""
     connection, _ = transaction
     if due:
         connection.execute(delete(garbage).where(garbage.c.key.in_(due)))

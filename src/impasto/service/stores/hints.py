@@ -16,14 +16,18 @@ if TYPE_CHECKING:
 
 
 class SQLHints:
-    """See `impasto.service.ports.Hints`."""
+    """Hints to workers on other machines about waiting jobs."""
 
     def __init__(self, database: Database) -> None:
         """Give hints about the jobs of ``database``."""
         self._database = database
 
     def due(self, window: int, again_after: float) -> Sequence[tuple[str, str]]:
-        """See `impasto.service.ports.Hints.due`."""
+        """Return ids and queues of the next jobs for which no hint was sent within ``again_after`` seconds.
+
+        Only the first ``window`` jobs of each queue are considered. Hints for the returned jobs count as sent from now
+        on.
+        """
         with self._database.begin() as (connection, now):
             eligible = and_(jobs.c.state == JobState.QUEUED, jobs.c.not_before <= now, not_(jobs.c.cancel_requested))
             queues = connection.scalars(select(jobs.c.queue).where(eligible).distinct()).all()
@@ -32,14 +36,14 @@ class SQLHints:
             )
             # The window is per queue: jobs of a queue without workers must not hide those of another queue.
             rows = [row for queue in queues for row in connection.execute(first.where(jobs.c.queue == queue))]
-            due = [row for row in rows if row.dispatched is None or row.dispatched < now - again_after]
+            due = [row for row in rows if row.dispatched is None or not now - again_after <= row.dispatched <= now]
             if due:
                 told = jobs.c.id.in_([row.id for row in due])
                 connection.execute(update(jobs).where(told).values(dispatched=now))
             return [(row.id, row.queue) for row in due]
 
     def untold(self, job_ids: Sequence[str] | None = None) -> None:
-        """See `impasto.service.ports.Hints.untold`."""
+        """Record that no hint was sent for these jobs, or for any job if ``job_ids`` is None."""
         with self._database.begin() as (connection, _):
             told = update(jobs).where(jobs.c.dispatched.is_not(None), jobs.c.state == JobState.QUEUED)
             if job_ids is not None:

@@ -5,27 +5,38 @@ from __future__ import annotations
 import hashlib
 import secrets
 from hmac import compare_digest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import insert, select, update
 
 from impasto.service.stores.schema import api_keys
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from impasto.service.stores.database import Database
 
 _MARK = "imp"
 
 
+class Key(NamedTuple):
+    """The record of an API key. Times are seconds since 1970."""
+
+    prefix: str
+    tenant: str
+    created: float
+    disabled: float | None
+
+
 class SQLKeys:
-    """See `impasto.service.ports.Keys`."""
+    """API keys."""
 
     def __init__(self, database: Database) -> None:
         """Keep keys in ``database``."""
         self._database = database
 
     def create(self, tenant: str) -> str:
-        """See `impasto.service.ports.Keys.create`."""
+        """Create a key for ``tenant``. It cannot be read again later."""
         prefix, secret = secrets.token_hex(6), secrets.token_urlsafe(24)
         with self._database.begin() as (connection, now):
             # 192 random bits need no slow hash.
@@ -34,7 +45,7 @@ class SQLKeys:
         return f"{_MARK}_{prefix}_{secret}"
 
     def tenant(self, key: str) -> str | None:
-        """See `impasto.service.ports.Keys.tenant`."""
+        """Return the tenant of ``key``; None if the key is unknown or disabled."""
         mark, _, rest = key.partition("_")
         prefix, _, secret = rest.partition("_")
         if mark != _MARK or not prefix.isalnum():
@@ -45,8 +56,14 @@ class SQLKeys:
         sha256 = hashlib.sha256(secret.encode(errors="replace")).hexdigest()
         return row.tenant if row is not None and compare_digest(row.sha256, sha256) else None
 
+    def known(self) -> Sequence[Key]:
+        """Return all keys, grouped by tenant."""
+        found = select(api_keys).order_by(api_keys.c.tenant, api_keys.c.created)
+        with self._database.read() as (connection, _):
+            return [Key(row.prefix, row.tenant, row.created, row.disabled) for row in connection.execute(found)]
+
     def disable(self, prefix: str) -> bool:
-        """See `impasto.service.ports.Keys.disable`."""
+        """Disable the key whose second part is ``prefix``; return whether there was such a key and it was enabled."""
         with self._database.begin() as (connection, now):
             done = update(api_keys).where(api_keys.c.prefix == prefix, api_keys.c.disabled.is_(None))
             return connection.execute(done.values(disabled=now).returning(api_keys.c.prefix)).first() is not None

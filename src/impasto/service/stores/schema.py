@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Double,
@@ -61,11 +62,13 @@ jobs = Table(
     Column("finished", Double),
     Column("expires", Double),
     Column("erased", Double),
+    Column("reserved", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("tenant", "idempotency_key", name="jobs_idempotency"),
     Index("jobs_next", "state", "rank"),
     Index("jobs_of_tenant", "tenant", "state"),
     Index("jobs_leases", "state", "lease_until"),
     Index("jobs_expiry", "state", "expires"),
+    Index("jobs_reserved", "state", "reserved"),
 )
 
 outbox = Table(
@@ -133,4 +136,4 @@ def to_delivery(row: Row[tuple[object, ...]], job: Job) -> Delivery:
     )
 
 
-_PRIVATE = ("rank", "notify", "request_sha256", "idempotency_key", "dispatched", "erased")
+_PRIVATE = ("rank", "notify", "request_sha256", "idempotency_key", "dispatched", "erased", "reserved")

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, delete, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
-from impasto.api import JobState
-from impasto.errors import BacklogError, ConflictError
+from impasto.api import OPEN, JobState
+from impasto.errors import BacklogError, ConflictError, QuotaError
 from impasto.service.retry import ATTEMPTS
+from impasto.service.stores.database import DuplicateError
 from impasto.service.stores.ending import end, forget
 from impasto.service.stores.schema import garbage, jobs, outbox, to_job
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from impasto.service.jobs import Job, Limits, NewJob, Retention
     from impasto.service.stores.database import Database, Transaction
@@ -23,22 +24,27 @@ if TYPE_CHECKING:
 _SOON = 60.0
 _PRIORITY_SECONDS = 600.0
 _TENANT_SECONDS = 2.0
-"""Delay in seconds of a tenant's next job for each of its waiting jobs, so that a thousand jobs of one tenant do not
-block the others."""
+"""Seconds by which each waiting job of a tenant delays the tenant's next job, so that a thousand jobs of one tenant do
+not block those of others."""
 
 
 _COUNTED = 1000
 """Largest queue position that is counted. A position beyond it need not be exact."""
 _FRESH = 1.0
+"""Seconds for which a count is used."""
 _KNOWN_TENANTS = 1000
 
 
 @dataclass
-class _Waiting:
-    """Number of waiting jobs: the last count, plus the jobs accepted since."""
+class _Count:
+    """A number of jobs or bytes: the last count, plus what was accepted since."""
 
-    at: float
-    jobs: int
+    number: int
+    at: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_fresh(self) -> bool:
+        return time.monotonic() < self.at + _FRESH
 
 
 def _count(*where: ColumnElement[bool]) -> Select[int]:
@@ -52,28 +58,42 @@ _NEW = insert(jobs).returning(jobs)
 _QUEUED = jobs.c.state == JobState.QUEUED
 _WAITING = _count(_QUEUED)
 _WAITING_OF_TENANT = _count(_QUEUED, jobs.c.tenant == bindparam("tenant"))
+_RESERVED = select(func.sum(jobs.c.reserved)).where(jobs.c.state.in_(OPEN))
 _RANK = select(jobs.c.rank).where(jobs.c.id == bindparam("job")).scalar_subquery()
 _EARLIER = _count(_QUEUED, jobs.c.queue == bindparam("queue"), jobs.c.rank < _RANK)
 
 
 class SQLSubmissions:
-    """See `impasto.service.ports.Submissions` and `Revocations`."""
+    """The job table for those who submit jobs, look for them, and cancel, retry or erase them."""
 
-    def __init__(self, database: Database, limits: Limits, retention: Retention) -> None:
-        """Keep jobs in ``database``, up to ``limits``."""
+    def __init__(self, database: Database, limits: Limits, retention: Retention, room: Callable[[], int]) -> None:
+        """Keep jobs in ``database``, up to ``limits``, whose blobs fit into ``room()`` bytes."""
         self._database = database
         self._limits = limits
         self._retention = retention
-        self._waiting: dict[str | None, _Waiting] = {}
+        self._room = room
+        self._waiting: dict[str | None, _Count] = {}
+        self._reserved = _Count(0, at=float("-inf"))
 
     def submit(self, new: NewJob) -> tuple[Job, bool]:
-        """See `impasto.service.ports.Submissions.submit`."""
-        try:
-            return self._submit(new)
-        except IntegrityError:  # the same request came twice at once, and the first is stored now
-            return self._submit(new)
+        """Store ``new`` as a job; return the job and whether it is new.
 
-    def _submit(self, new: NewJob) -> tuple[Job, bool]:
+        A repeated request with the same idempotency key returns the existing job. When this returns, the job survives
+        any crash.
+
+        Raises:
+            ConflictError: another request has the same idempotency key.
+            BacklogError: too many jobs wait already.
+            QuotaError: there is no room for its result.
+            StorageError: the database or the blobs cannot be reached.
+        """
+        room = self._room()
+        try:
+            return self._submit(new, room)
+        except DuplicateError:  # the same request came twice at once, and the first is stored now
+            return self._submit(new, room)
+
+    def _submit(self, new: NewJob, room: int) -> tuple[Job, bool]:
         with self._database.begin() as transaction:
             connection, now = transaction
             if new.idempotency_key is not None:
@@ -85,6 +105,7 @@ class SQLSubmissions:
                         )
                     return to_job(known), False
             own_waiting = self._join_backlog(transaction, new.tenant)
+            self._reserve(transaction, new.reserved, room)
             row = {
                 "id": new.id,
                 "tenant": new.tenant,
@@ -92,11 +113,12 @@ class SQLSubmissions:
                 "queue": new.queue,
                 "group": new.group,
                 "priority": new.priority,
-                # Waiting time in the end outweighs priority and the number of a tenant's jobs, so no job starves.
+                # In the end, waiting time outweighs priority and the number of a tenant's jobs, so no job starves.
                 "rank": now + _PRIORITY_SECONDS * new.priority + _TENANT_SECONDS * own_waiting,
                 "params": dict(new.params),
                 "inputs": dict(new.inputs),
                 "notify": dict(new.notify),
+                "reserved": new.reserved,
                 "request_sha256": new.request_sha256,
                 "idempotency_key": new.idempotency_key,
                 "max_attempts": ATTEMPTS,
@@ -113,32 +135,67 @@ class SQLSubmissions:
         """
         limits = self._limits
         all_waiting = self._count_waiting(transaction, None, limits.backlog)
-        if all_waiting.jobs >= limits.backlog:
-            raise BacklogError(f"{all_waiting.jobs} jobs wait already; try again in a while")
+        if all_waiting.number >= limits.backlog:
+            raise BacklogError(f"{all_waiting.number} jobs wait already; try again in a while")
         own = self._count_waiting(transaction, tenant, limits.tenant_backlog)
-        if own.jobs >= limits.tenant_backlog:
-            raise BacklogError(f"{own.jobs} of your jobs wait already; try again when some are done")
-        all_waiting.jobs += 1
-        own.jobs += 1
-        return own.jobs - 1
+        if own.number >= limits.tenant_backlog:
+            raise BacklogError(f"{own.number} of your jobs wait already; try again when some are done")
+        all_waiting.number += 1
+        own.number += 1
+        return own.number - 1
 
-    def _count_waiting(self, transaction: Transaction, tenant: str | None, limit: int) -> _Waiting:
+    def _count_waiting(self, transaction: Transaction, tenant: str | None, limit: int) -> _Count:
         """Count the waiting jobs of ``tenant``, or of all tenants if it is None.
 
         The count is cached for a short time. It is always renewed before a job is refused.
         """
-        connection, now = transaction
         known = self._waiting.get(tenant)
-        if known is None or not known.at <= now < known.at + _FRESH or known.jobs >= limit:
+        if known is None or not known.is_fresh or known.number >= limit:
             statement = _WAITING if tenant is None else _WAITING_OF_TENANT
             if len(self._waiting) > _KNOWN_TENANTS:
                 self._waiting.clear()
-            known = _Waiting(now, connection.scalar(statement, {"tenant": tenant, "most": limit}) or 0)
+            known = _Count(transaction.connection.scalar(statement, {"tenant": tenant, "most": limit}) or 0)
             self._waiting[tenant] = known
         return known
 
+    def reserved(self) -> int:
+        """Return the bytes that the open jobs may still store, as counted within the last second."""
+        if not self._reserved.is_fresh:
+            with self._database.read() as transaction:
+                self._count_reserved(transaction)
+        return self._reserved.number
+
+    def check_room(self, size: int) -> None:
+        """Check that ``size`` bytes can be stored beside those that the open jobs may still store.
+
+        Raises:
+            QuotaError: there is no such room.
+            StorageError: the database or the blobs cannot be reached.
+        """
+        room = self._room()
+        with self._database.read() as transaction:
+            self._check_room(transaction, size, room)
+
+    def _reserve(self, transaction: Transaction, size: int, room: int) -> None:
+        self._check_room(transaction, size, room)
+        self._reserved.number += size
+
+    def _check_room(self, transaction: Transaction, size: int, room: int) -> None:
+        """Check the room as `check_room` does, with what is reserved counted anew before a job is refused."""
+        left = room - size
+        if not self._reserved.is_fresh or self._reserved.number > left:
+            self._count_reserved(transaction)
+        if self._reserved.number > left:
+            raise QuotaError(
+                f"there is no room for the pictures of this job, up to {size / 2**20:.1f} MiB, beside those of other "
+                "jobs; choose a smaller size, or try again later"
+            )
+
+    def _count_reserved(self, transaction: Transaction) -> None:
+        self._reserved = _Count(int(transaction.connection.scalar(_RESERVED) or 0))
+
     def find(self, job: str, tenant: str | None = None) -> Job | None:
-        """See `impasto.service.ports.Submissions.find`."""
+        """Return the job with this id. If ``tenant`` is given, jobs of other tenants are not found."""
         chosen = _of(job, tenant)
         with self._database.read() as transaction:
             row = transaction.connection.execute(select(jobs).where(chosen)).first()
@@ -147,7 +204,7 @@ class SQLSubmissions:
     def list(
         self, tenant: str, *, state: JobState | None = None, before: str | None = None, most: int = 50
     ) -> Sequence[Job]:
-        """See `impasto.service.ports.Submissions.list`."""
+        """Return jobs of ``tenant``, latest first. If ``before`` is given, return only jobs older than this one."""
         chosen = select(jobs).where(jobs.c.tenant == tenant, jobs.c.erased.is_(None)).order_by(jobs.c.id.desc())
         if state is not None:
             chosen = chosen.where(jobs.c.state == state)
@@ -157,19 +214,19 @@ class SQLSubmissions:
             return [to_job(row) for row in transaction.connection.execute(chosen.limit(most))]
 
     def changed(self, known: Mapping[str, int]) -> Sequence[Job]:
-        """See `impasto.service.ports.Submissions.changed`."""
+        """Return the jobs whose revision differs from the one in ``known``, which maps ids to revisions."""
         with self._database.read() as transaction:
             rows = transaction.connection.execute(select(jobs).where(jobs.c.id.in_(known))).all()
         return [to_job(row) for row in rows if row.revision != known[row.id]]
 
     def position(self, job: Job) -> int:
-        """See `impasto.service.ports.Submissions.position`."""
+        """Return the number of queued jobs that will be taken before ``job``, counted up to 1,000."""
         of_job = {"job": job.id, "queue": job.queue, "most": _COUNTED}
         with self._database.read() as transaction:
             return transaction.connection.scalar(_EARLIER, of_job) or 0
 
     def cancel(self, job: str, tenant: str) -> Job | None:
-        """See `impasto.service.ports.Revocations.cancel`."""
+        """Cancel a job: at once if it is queued, else at its worker's next heartbeat. A finished job is not changed."""
         with self._database.begin() as transaction:
             connection, _ = transaction
             waiting = and_(_of(job, tenant), jobs.c.state == JobState.QUEUED)
@@ -183,7 +240,15 @@ class SQLSubmissions:
             return None if row is None else to_job(row)
 
     def retry(self, job: str, tenant: str) -> Job | None:
-        """See `impasto.service.ports.Revocations.retry`."""
+        """Requeue a failed or canceled job, with its full number of attempts.
+
+        Raises:
+            ConflictError: the job is neither failed nor canceled, or its pictures have been deleted.
+            BacklogError: too many jobs wait already.
+            QuotaError: there is no room for its result.
+            StorageError: the database or the blobs cannot be reached.
+        """
+        room = self._room()
         with self._database.begin() as transaction:
             connection, now = transaction
             row = connection.execute(select(jobs).where(_of(job, tenant)).with_for_update()).first()
@@ -198,6 +263,7 @@ class SQLSubmissions:
             if len(kept) < len(keys):
                 raise ConflictError(f"the pictures of job {job} have been deleted; send them again as a new job")
             self._join_backlog(transaction, tenant)
+            self._reserve(transaction, row.reserved, room)
             connection.execute(delete(outbox).where(outbox.c.job_id == job))
             again = connection.execute(
                 update(jobs)
@@ -223,7 +289,7 @@ class SQLSubmissions:
             return to_job(again)
 
     def erase(self, job: str, tenant: str) -> bool:
-        """See `impasto.service.ports.Revocations.erase`."""
+        """Delete everything about a job in any state. Its worker is told at the next heartbeat."""
         with self._database.begin() as transaction:
             connection, now = transaction
             row = connection.execute(select(jobs).where(_of(job, tenant)).with_for_update()).first()

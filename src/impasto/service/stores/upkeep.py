@@ -4,37 +4,44 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, delete, func, insert, select, update
+from sqlalchemy import and_, case, delete, func, insert, not_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from impasto.api import TERMINAL, JobState
 from impasto.service.jobs import Counts
+from impasto.service.retry import LONGEST_JOB_DELAYS, LONGEST_MESSAGE_DELAYS, MESSAGE_LEASE
 from impasto.service.stores.ending import end, forget, requeue
 from impasto.service.stores.schema import garbage, jobs, leaders, outbox, to_job
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from typing import Any
 
-    from sqlalchemy import Column, ColumnElement
+    from sqlalchemy import Column, ColumnElement, Table
 
     from impasto.service.jobs import Retention
     from impasto.service.stores.database import Database
 
 _AT_ONCE = 100
+_LONGEST_ROLE = 10.0
+"""Longest lease of a role in seconds."""
 
 
 class SQLUpkeep:
-    """See `impasto.service.ports.Upkeep`."""
+    """Periodic work on the job table, done by one process at a time."""
 
-    def __init__(self, database: Database, retention: Retention) -> None:
-        """Maintain the job table in ``database``."""
+    def __init__(self, database: Database, retention: Retention, lease: float) -> None:
+        """Maintain the job table in ``database``, whose jobs are claimed for ``lease`` seconds."""
         self._database = database
         self._retention = retention
+        self._lease = lease
 
     def lead(self, role: str, owner: str, lease: float) -> bool:
-        """See `impasto.service.ports.Upkeep.lead`."""
+        """Take or renew ``role`` for ``lease`` seconds; return whether ``owner`` holds it now. A role has one owner."""
         with self._database.begin() as (connection, now):
-            connection.execute(delete(leaders).where(leaders.c.role == role, leaders.c.until <= now))
+            connection.execute(
+                delete(leaders).where(leaders.c.role == role, not_(_is_held(leaders.c.until, now, lease)))
+            )
             mine = update(leaders).where(leaders.c.role == role, leaders.c.owner == owner).values(until=now + lease)
             if connection.execute(mine.returning(leaders.c.role)).first() is not None:
                 return True
@@ -50,13 +57,13 @@ class SQLUpkeep:
             return True
 
     def led(self, role: str) -> bool:
-        """See `impasto.service.ports.Upkeep.led`."""
+        """Return whether a process holds this ``role``."""
         held = select(leaders.c.owner).where(leaders.c.role == role)
         with self._database.read() as (connection, now):
-            return connection.execute(held.where(leaders.c.until > now)).first() is not None
+            return connection.execute(held.where(_is_held(leaders.c.until, now, _LONGEST_ROLE))).first() is not None
 
     def reap(self) -> int:
-        """See `impasto.service.ports.Upkeep.reap`."""
+        """Requeue or fail the jobs whose lease has run out; return their number."""
         with self._database.begin() as transaction:
             connection, now = transaction
             lost = and_(jobs.c.state == JobState.RUNNING, jobs.c.lease_until < now)
@@ -77,8 +84,37 @@ class SQLUpkeep:
                     requeue(transaction, still, self._retention, delay=0.0)
             return len(rows)
 
+    def correct_times(self) -> int:
+        """Correct the times of jobs and messages that were set while the clock was ahead; return their number.
+
+        Jobs that were accepted then keep their order, and the last of them counts as accepted now. A delay that is
+        longer than any after so many attempts ends now. A lease that is longer than any begins anew, so that nothing
+        is taken from a worker that is alive.
+        """
+        with self._database.read() as (connection, now):  # if many jobs wait, this takes a while: let others write
+            wrong = [select(table.c.id).where(where).limit(1) for table, where, _ in self._corrections(now)]
+            if not any(connection.execute(found).first() for found in wrong):
+                return 0
+        with self._database.begin() as (connection, now):
+            early = and_(jobs.c.state == JobState.QUEUED, jobs.c.created > now)
+            ahead = (connection.scalar(select(func.max(jobs.c.created)).where(early)) or now) - now
+            times = (jobs.c.created, jobs.c.not_before, jobs.c.rank)
+            changes = [update(jobs).where(early).values({time: time - ahead for time in times})]
+            changes += [update(table).where(where).values(right) for table, where, right in self._corrections(now)]
+            return sum(connection.execute(change).rowcount for change in changes)
+
+    def _corrections(self, now: float) -> Iterator[tuple[Table, ColumnElement[bool], dict[str, Any]]]:
+        """Return tables, conditions on rows with a time that is too far ahead, and the right values."""
+        for table, waits, delays, held, lease in (
+            (jobs, JobState.QUEUED, LONGEST_JOB_DELAYS, JobState.RUNNING, self._lease),
+            (outbox, "pending", LONGEST_MESSAGE_DELAYS, "sending", MESSAGE_LEASE),
+        ):
+            longest = case(dict(enumerate(delays)), value=table.c.attempt, else_=delays[-1])
+            yield table, and_(table.c.state == waits, table.c.not_before > now + longest), {"not_before": now}
+            yield table, and_(table.c.state == held, table.c.lease_until > now + lease), {"lease_until": now + lease}
+
     def expire(self) -> int:
-        """See `impasto.service.ports.Upkeep.expire`."""
+        """Expire the jobs whose retention time is over; return their number. Their blobs are then in `garbage`."""
         with self._database.begin() as transaction:
             connection, now = transaction
             over = and_(jobs.c.state.in_(TERMINAL - {JobState.EXPIRED}), jobs.c.expires <= now)
@@ -90,7 +126,7 @@ class SQLUpkeep:
             return len(rows)
 
     def counts(self) -> Counts:
-        """See `impasto.service.ports.Upkeep.counts`."""
+        """Return the counts of the job table, for operators."""
         recent = and_(jobs.c.state.in_([JobState.SUCCEEDED, JobState.FAILED]), jobs.c.started.is_not(None))
         with self._database.read() as (connection, now):
 
@@ -114,18 +150,23 @@ class SQLUpkeep:
             )
 
     def orphaned(self, keys: Sequence[str]) -> set[str]:
-        """See `impasto.service.ports.Upkeep.orphaned`."""
+        """Return the orphaned keys among ``keys``: blob keys such as 'inputs/JOB/...' that no job refers to."""
         owners = {key.split("/")[1] for key in keys}
         with self._database.read() as (connection, _):
             rows = connection.execute(select(jobs).where(jobs.c.id.in_(owners))).all()
         return set(keys).difference(*(to_job(row).blobs for row in rows))
 
     def garbage(self) -> Sequence[str]:
-        """See `impasto.service.ports.Upkeep.garbage`."""
+        """Return keys of blobs that are due for deletion."""
         with self._database.read() as (connection, now):
             return list(connection.scalars(select(garbage.c.key).where(garbage.c.due <= now).limit(_AT_ONCE)))
 
     def collected(self, keys: Sequence[str]) -> None:
-        """See `impasto.service.ports.Upkeep.collected`."""
+        """Record that these blobs have been deleted."""
         with self._database.begin() as (connection, _):
             connection.execute(delete(garbage).where(garbage.c.key.in_(keys)))
+
+
+def _is_held(until: Column[float], now: float, lease: float) -> ColumnElement[bool]:
+    """Return the condition that ``until`` is ahead, but not so far that it must come from a wrong clock."""
+    return and_(until > now, until <= now + lease)

@@ -18,24 +18,26 @@ from impasto.errors import (
     QuotaError,
     RateError,
     RejectedError,
+    UnknownNameError,
     UsageError,
 )
+from impasto.images import fit_size, largest_file
 from impasto.options import FILES_OF_A_RUN, PLAIN_NAME, EngineOptions
 from impasto.painting import ALPHA, CONTENT
-from impasto.service.jobs import DEFAULT_QUEUE, Channel, NewJob, new_id
+from impasto.runtimes.network_folder import bundled_networks
+from impasto.service.jobs import DEFAULT_QUEUE, PREVIEW_SIDE, Channel, NewJob, new_id
 from impasto.service.submit.checking import Checked, Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from impasto.painting import Painting
+    from impasto.service.blobs.base import BlobStore
     from impasto.service.jobs import Job
-    from impasto.service.ports import BlobStore, Submissions
     from impasto.service.settings import Settings
+    from impasto.service.stores.submissions import SQLSubmissions
     from impasto.service.submit.checking import PictureCheck
 
-ROOM_FOR_A_JOB = 256 << 20
-"""Bytes that the pictures and the result of a job may need."""
 _STARTS = ("content", "noise", "content+noise", "style")
 _NAMED = ("descriptor", "network")
 """Options that accept only names in the service. Elsewhere they may also be files."""
@@ -47,7 +49,7 @@ class Request:
 
     tenant: str
     arrange: Callable[[], tuple[Painting, Mapping[str, bytes]]]
-    """Makes the painting, and its picture files by key; called when the rate limits allow the request."""
+    """Returns the painting and its picture files by key. It is called only if the rate limits allow the request."""
     priority: int = 0
     notify: Mapping[Channel, str] = field(default_factory=dict)
     idempotency_key: str | None = None
@@ -77,7 +79,7 @@ class Rates:
 class Acceptance:
     """Turns requests into jobs."""
 
-    def __init__(self, submissions: Submissions, blobs: BlobStore, check: PictureCheck, settings: Settings) -> None:
+    def __init__(self, submissions: SQLSubmissions, blobs: BlobStore, check: PictureCheck, settings: Settings) -> None:
         """Check pictures with ``check`` and store them in ``blobs``, within the limits of ``settings``.
 
         Raises:
@@ -99,15 +101,13 @@ class Acceptance:
             RejectedError: one of its pictures is rejected.
             ConflictError: another request has its idempotency key.
             BacklogError: too many jobs wait.
-            QuotaError: there is no room for its pictures.
+            QuotaError: there is no room for its pictures and its result.
             RateError: its tenant exceeds a rate limit.
             StorageError: it cannot be stored.
         """
         self._rates.check(request)
-        if self._blobs.room() < ROOM_FOR_A_JOB:
-            raise QuotaError("there is no room for more pictures; try again when older ones are deleted")
         painting, pictures = request.arrange()
-        self._check_options(painting.options)
+        self._check_options(painting.engine, painting.options)
         self._check_styles(painting)
         if not -2 <= request.priority <= 2:
             raise UsageError(f"priority is {request.priority}; it is from -2, first, to 2, last")
@@ -121,7 +121,9 @@ class Acceptance:
             )
         if ALPHA in painting.masks and not content.alpha:
             raise UsageError("the content has no transparency that could be its mask; send a picture as mask")
-        params = replace(painting, format=painting.format or content.format).as_json()
+        painting = replace(painting, format=painting.format or content.format)
+        params, reserved = painting.as_json(), _reserved(painting, content)
+        self._submissions.check_room(sum(map(len, pictures.values())) + reserved)  # before they take it
         inputs = {name: f"inputs/{job}/{name}" for name in pictures}
         for name, data in pictures.items():
             self._blobs.put(inputs[name], data)
@@ -130,6 +132,7 @@ class Acceptance:
             tenant=request.tenant,
             params=params,
             inputs=inputs,
+            reserved=reserved,
             request_sha256=_fingerprint(request, params, pictures),
             idempotency_key=request.idempotency_key,
             priority=request.priority,
@@ -139,7 +142,7 @@ class Acceptance:
         )
         try:
             accepted, is_new = self._submissions.submit(new)
-        except (BacklogError, ConflictError):  # after any other error, the job may have been accepted
+        except (BacklogError, ConflictError, QuotaError):  # after any other error, the job may have been accepted
             self._drop(inputs)
             raise
         if not is_new:
@@ -156,13 +159,17 @@ class Acceptance:
         for key in inputs.values():
             self._blobs.delete(key)
 
-    def _check_options(self, options: EngineOptions) -> None:
+    def _check_options(self, engine: str, options: EngineOptions) -> None:
         for name in sorted(FILES_OF_A_RUN & options.model_fields_set):
             raise UsageError(f"{name} is of the command line; a job leaves its result and previews only")
         for name in _NAMED:
             value = getattr(options, name, None)
             if value is not None and not PLAIN_NAME.fullmatch(value):
                 raise UsageError(f"{name} is {value!r}; it has to be a name here, not a file")
+        network = getattr(options, "network", None)
+        known = bundled_networks(getattr(engine_row(engine).load(), "architecture", "")) if network else ()
+        if network and network not in known:
+            raise UnknownNameError("network", network, known)
         if options.size is not None and options.size > self._settings.max_size:
             raise UsageError(f"size is {options.size}; at most {self._settings.max_size} pixels are painted here")
         if (start := getattr(options, "init", "content")) not in _STARTS:
@@ -176,6 +183,15 @@ class Acceptance:
                 f"{len(painting.styles)} styles are given; at most {self._settings.max_styles} are mixed here"
             )
         painting.check_gallery()
+
+
+def _reserved(painting: Painting, content: Checked) -> int:
+    """Return the largest size in bytes of the result and the preview."""
+    width, height = fit_size(content.width, content.height, painting.options.size)
+    preview = min(width, PREVIEW_SIDE), min(height, PREVIEW_SIDE)
+    return largest_file(
+        width, height, painting.format or content.format, bit_depth=content.bit_depth, alpha=content.alpha
+    ) + largest_file(*preview, "jpeg", bit_depth=8, alpha=False)
 
 
 def _fingerprint(request: Request, params: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:

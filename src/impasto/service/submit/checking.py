@@ -1,24 +1,30 @@
-"""Checks of uploaded pictures. They are first decoded in a confined child process, which is killed if necessary."""
+"""Checks of uploaded pictures. Each is first decoded in a confined child process, which is killed if necessary."""
 
 from __future__ import annotations
 
 import resource
-from dataclasses import dataclass
+import signal
+import sys
+from dataclasses import asdict, dataclass
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from impasto.errors import ImageError, ImageLimitError, OutOfMemoryError
+from impasto.errors import BusyError, ImageError, ImageLimitError, OutOfMemoryError
+from impasto.images.formats import SUFFIXES
 from impasto.images.limits import Limits
-from impasto.service.child import Child, ChildDiedError
+from impasto.service.child import Child, ChildDiedError, tell
 from impasto.service.confinement import confine
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from multiprocessing.connection import Connection
 
+_LONGEST_TEXT = 500
+_LONGEST_ANSWER = 64 << 10
+"""Largest answer of a child in bytes."""
 _OPEN_FILES = 32
-_CHILDREN = 2
-"""Two, because sending a typical picture to a child takes as long as decoding it, and a slow picture must not block
-the others."""
+CHILDREN = 4
+"""Pictures that are checked at once. No tenant gets all places, so that slow pictures do not delay those of others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +48,7 @@ class Checked:
     width: int
     height: int
     format: str
+    bit_depth: int
     alpha: bool
     """True if parts of the picture may be transparent."""
 
@@ -57,15 +64,28 @@ class Rejected:
 class PictureCheck:
     """Decodes pictures in child processes, one picture at a time in each."""
 
-    def __init__(self, limits: CheckLimits) -> None:
-        """Accept pictures within ``limits``. The children are started on demand."""
+    def __init__(self, limits: CheckLimits, *, main: Callable[[Connection, CheckLimits], None] | None = None) -> None:
+        """Accept pictures within ``limits``. The children are started on demand, with another ``main`` if given."""
         self._limits = limits
-        self._idle = SimpleQueue[Child]()  # FIFO: all start with the first pictures; memory does not grow later
-        for _ in range(_CHILDREN):
-            self._idle.put(Child(_serve, limits))
+        self._idle = SimpleQueue[Child]()  # FIFO: the first pictures start all, so memory does not grow later
+        for _ in range(CHILDREN):
+            self._idle.put(Child(main or _serve, limits, understand=_understand, longest=_LONGEST_ANSWER))
+
+    def start(self) -> None:
+        """Start the children, so that the first pictures need not wait for them."""
+        for _ in range(CHILDREN):
+            child = self._idle.get()
+            try:
+                child.start()
+            finally:
+                self._idle.put(child)
 
     def check(self, data: bytes) -> Checked | Rejected:
-        """Return the properties of the picture ``data``, or a rejection. No picture can do more harm than this."""
+        """Return the properties of the picture ``data``, or a rejection, even if decoding it crashes or hangs.
+
+        Raises:
+            BusyError: the machine was too busy to decode the picture in time.
+        """
         limits = self._limits
         if len(data) > limits.bytes:
             return Rejected(
@@ -73,35 +93,61 @@ class PictureCheck:
             )
         child = self._idle.get()
         try:
-            child.begin(data, _is_answer)
-            answer: Checked | Rejected | None = child.receive(limits.seconds)
-            if answer is None:
-                child.kill()
-                return Rejected("decode_timeout", f"the picture takes over {limits.seconds:g} seconds to decode")
-            return answer
-        except ChildDiedError:
-            child.kill()
-            return Rejected("decode_failed", "the picture cannot be decoded within the memory and time for it")
+            answer = self._ask(child, data)
+            # If the child was killed from outside, such as for lack of memory, the picture may be fine: try once more.
+            return answer or self._ask(child, data) or _UNDECODED
         finally:
             self._idle.put(child)
 
+    def _ask(self, child: Child, data: bytes) -> Checked | Rejected | None:
+        """Return the answer of ``child``; None if it died."""
+        limits = self._limits
+        child.begin(data, _is_answer)
+        try:
+            answer: Checked | Rejected | None = child.receive(limits.seconds)
+        except ChildDiedError as error:
+            child.kill()
+            return _UNDECODED if error.exit_code == -signal.SIGXCPU else None
+        if answer is None:  # the child had less processor time than its limit, which would have killed it
+            child.kill()
+            raise BusyError("the pictures of others take all the time of this machine; try again in a while")
+        return answer
+
     def close(self) -> None:
         """Kill the children. A later check starts them again."""
-        children = [self._idle.get() for _ in range(_CHILDREN)]
+        children = [self._idle.get() for _ in range(CHILDREN)]
         for child in children:
             child.kill()
             self._idle.put(child)
+
+
+_UNDECODED = Rejected("decode_failed", "the picture cannot be decoded within the memory and time for it")
 
 
 def _is_answer(message: object) -> bool:
     return isinstance(message, Checked | Rejected)
 
 
+def _understand(fields: Mapping[str, Any], data: bytes) -> Checked | Rejected:
+    """Return the answer in a child's message.
+
+    Raises:
+        LookupError, ValueError: the message is no answer.
+    """
+    del data
+    if "code" in fields:
+        return Rejected(str(fields["code"]), str(fields["text"])[:_LONGEST_TEXT])
+    if fields["format"] not in SUFFIXES.values():
+        raise ValueError(f"{fields['format']!r} is no format")
+    numbers = {name: int(fields[name]) for name in ("width", "height", "bit_depth")}
+    return Checked(**numbers, format=fields["format"], alpha=bool(fields["alpha"]))
+
+
 def _serve(connection: Connection, limits: CheckLimits) -> None:
     """Check pictures from ``connection``. This is the main function of the child process."""
     from impasto.images import open_picture  # before memory is limited
 
-    confine(ends_with_thread=False)  # server threads are short-lived; the connection ends with the process
+    confine(ends_with_thread=False)  # server threads are short-lived, but the connection ends with the process
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -123,11 +169,18 @@ def _serve(connection: Connection, limits: CheckLimits) -> None:
                     "pixels; make it smaller"
                 )
             answer: Checked | Rejected = Checked(
-                opened.width, opened.height, opened.outline.format or "png", opened.alpha is not None
+                opened.width,
+                opened.height,
+                opened.outline.format or "png",
+                opened.outline.bit_depth,
+                opened.alpha is not None,
             )
             del opened
         except ImageError as error:
             answer = Rejected(error.code, str(error))
         except (MemoryError, OutOfMemoryError):
             answer = Rejected(ImageLimitError.code, "the picture needs too much memory; make it smaller")
-        connection.send(answer)
+        except Exception as error:  # a bug; its message could contain parts of the picture
+            print(f"a picture cannot be checked: {type(error).__name__}", file=sys.stderr)  # noqa: T201 - no logging here
+            answer = _UNDECODED
+        tell(connection, **asdict(answer))

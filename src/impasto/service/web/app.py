@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import tempfile
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -11,10 +14,13 @@ from urllib.parse import urlsplit
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
+from fastapi.routing import iter_route_contexts
 
+from impasto.service.blobs.filesystem import LEFT_FREE
+from impasto.service.integrity import PartVerifier
 from impasto.service.signing import Signer
 from impasto.service.submit.accept import Acceptance
-from impasto.service.submit.checking import CheckLimits, PictureCheck
+from impasto.service.submit.checking import CHILDREN, CheckLimits, PictureCheck
 from impasto.service.web import (
     engine_routes,
     gallery_routes,
@@ -24,9 +30,12 @@ from impasto.service.web import (
     metrics,
     page_routes,
 )
-from impasto.service.web.admission import AdmissionLimit
-from impasto.service.web.body_limit import BodyLimit
+from impasto.service.web.access import Authentication
+from impasto.service.web.admission import MOST, AdmissionLimit, Space, Turns
+from impasto.service.web.bodies import Bodies
 from impasto.service.web.guard import Guard
+from impasto.service.web.heads import Heads
+from impasto.service.web.prefix import Prefix, check_root_path
 from impasto.service.web.problems import answer_with_problems
 from impasto.service.web.watching import Watch
 
@@ -36,15 +45,21 @@ if TYPE_CHECKING:
     from impasto.service.wiring import Parts
 
 _LOOPBACK = ("127.0.0.1", "localhost", "[", "[::1]")
-_AT_ONCE = 4
+_AT_ONCE = CHILDREN
 """Requests processed at once, with their pictures in memory. With SQLite and files, eight slow each other down: the
 slowest wait three times as long. Remote storage was not measured."""
+_MOST_WITH_BODIES = 256
+"""Largest number of requests whose bodies have arrived, about three seconds of work for one process."""
 _BESIDE_PICTURES = 1 << 20
 """Bytes allowed for everything in a request except pictures."""
 
 
 def create_app(parts: Parts) -> FastAPI:
-    """Make the application that works with ``parts``."""
+    """Make the application that works with ``parts``.
+
+    Raises:
+        UsageError: a setting is invalid.
+    """
     settings = parts.settings
     check = PictureCheck(CheckLimits(bytes=settings.max_upload))
     watch = Watch(parts.submissions)
@@ -52,6 +67,7 @@ def create_app(parts: Parts) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         watching = asyncio.create_task(watch.run())
+        await asyncio.to_thread(check.start)
         yield
         watching.cancel()
         with suppress(asyncio.CancelledError):
@@ -65,6 +81,7 @@ def create_app(parts: Parts) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # such a redirect would contain the client's Host header
         form_limits={
             "max_files": 1 + 2 * settings.max_styles,
             "max_fields": 60 + 2 * settings.max_styles,
@@ -74,9 +91,9 @@ def create_app(parts: Parts) -> FastAPI:
     app.state.parts = parts
     app.state.watch = watch
     app.state.pages = page_routes.Pages(settings)
-    app.state.at_once = asyncio.Semaphore(_AT_ONCE)
     app.state.metrics = metrics.Metrics(parts.upkeep)
     app.state.signer = Signer.of(settings)
+    app.state.verifier = PartVerifier(parts.blobs)
     app.state.acceptance = Acceptance(parts.submissions, parts.blobs, check, settings)
     answer_with_problems(app)
     app.include_router(job_routes.router)
@@ -86,18 +103,41 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(metrics.router)
     app.include_router(health_routes.router)
     app.include_router(page_routes.router)
+    app.add_middleware(AdmissionLimit, most_of_one=MOST // 2 if settings.auth else MOST)
     app.add_middleware(
-        BodyLimit,
+        Bodies,
         largest=settings.max_upload + _BESIDE_PICTURES,
         exceptions={legacy_routes.PATH: settings.max_upload * 4 // 3 + _BESIDE_PICTURES},  # base64: 4 bytes for 3
+        turns=_turns(several_tenants=settings.auth),
+        space=Space(partial(_free_for_bodies, parts), of_one=1 / 2 if settings.auth else 1),
     )
-    app.add_middleware(AdmissionLimit)
+    app.add_middleware(Authentication, keys=parts.keys if settings.auth else None)
     app.add_middleware(metrics.Observer, metrics=app.state.metrics)
     if settings.cors:
         app.add_middleware(CORSMiddleware, allow_origins=list(settings.cors), allow_methods=["*"], allow_headers=["*"])
     if not settings.auth:  # without keys, requests must name this host, against DNS rebinding
-        names = [*_LOOPBACK, settings.host, urlsplit(settings.base_url).hostname or ""]
+        names = [*_LOOPBACK, settings.host, urlsplit(settings.public_url).hostname or ""]
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)
 
-    app.add_middleware(Guard, friends=settings.cors)
+    parts_of_url = urlsplit(settings.public_url)
+    app.add_middleware(Guard, friends=[*settings.cors, f"{parts_of_url.scheme}://{parts_of_url.netloc}"])
+    app.add_middleware(Heads)
+    own = [str(route.path) for route in iter_route_contexts(app.routes) if "GET" in (route.methods or ())]
+    check_root_path(settings.root_path, own)
+    app.add_middleware(Prefix, root_path=settings.root_path, trusted=settings.trusted_proxies, own=own)
     return app
+
+
+def _free_for_bodies(parts: Parts) -> int:
+    """Return the bytes that are free where bodies are received, beside those left to jobs and to other programs."""
+    reserved = parts.submissions.reserved() if parts.settings.blobs is None else 0  # else they are on other disks
+    return shutil.disk_usage(tempfile.gettempdir()).free - LEFT_FREE - reserved
+
+
+def _turns(*, several_tenants: bool) -> Turns:
+    """Return the turns. If there are ``several_tenants``, none of them can have all."""
+    if several_tenants:
+        return Turns(
+            at_once=_AT_ONCE, at_once_of_one=_AT_ONCE - 1, most=_MOST_WITH_BODIES, most_of_one=_MOST_WITH_BODIES // 2
+        )
+    return Turns(at_once=_AT_ONCE, at_once_of_one=_AT_ONCE, most=_MOST_WITH_BODIES, most_of_one=_MOST_WITH_BODIES)

@@ -23,7 +23,12 @@ def _schema(options: type[EngineOptions]) -> dict[str, Any]:
 @router.get("")
 def list_engines(_tenant: Tenant) -> EngineList:
     """List the engines with the schemas of their options, of which forms can be made."""
-    found = [
+    return EngineList(engines=engines())
+
+
+def engines() -> list[EngineBody]:
+    """Describe all engines, the default one first."""
+    return [
         EngineBody(
             name=row.name,
             summary=(row.options.__doc__ or "").strip().partition("\n")[0],
@@ -33,4 +38,3 @@ def list_engines(_tenant: Tenant) -> EngineList:
         )
         for row in sorted(ENGINES.values(), key=lambda row: row.name != DEFAULT_ENGINE)
     ]
-    return EngineList(engines=found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from impasto.api import StyleBody, StyleList
 from impasto.errors import UnknownNameError
@@ -14,14 +14,14 @@ router = APIRouter(prefix="/v1/styles", tags=["styles"])
 
 
 @router.get("")
-def list_styles(_tenant: Tenant) -> StyleList:
+def list_styles(request: Request, _tenant: Tenant) -> StyleList:
     """List the styles of the gallery."""
-    return StyleList(styles=gallery())
+    return StyleList(styles=gallery(request))
 
 
-def gallery() -> list[StyleBody]:
+def gallery(request: Request) -> list[StyleBody]:
     """Describe all styles."""
-    return [StyleBody.of(style) for style in StyleCatalog().readable()]
+    return [StyleBody.of(style, root=request.scope["root_path"]) for style in StyleCatalog().readable()]
 
 
 @router.get("/{name}/thumbnail", response_class=Response, responses={200: {"content": {"image/webp": {}}}})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 
+from impasto.service.web.access import SAFE
 from impasto.service.web.problems import Problem
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_SAFE = ("GET", "HEAD", "OPTIONS")
 _FOREIGN = ("cross-site", "same-site")
 """Values of Sec-Fetch-Site for requests from other origins. Another port of this machine counts as same-site."""
 _HEADERS = {
@@ -24,6 +24,13 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
+
+
+def _is_foreign(given: Headers) -> bool:
+    """Return whether a page of another origin has sent the request."""
+    if "Sec-Fetch-Site" in given:
+        return given["Sec-Fetch-Site"] in _FOREIGN
+    return "Origin" in given and given["Origin"].partition("://")[2] != given.get("Host")  # an older browser
 
 
 class Guard:
@@ -48,8 +55,7 @@ class Guard:
             await send(message)
 
         given = Headers(scope=scope)
-        foreign = given.get("Sec-Fetch-Site") in _FOREIGN and scope["method"] not in _SAFE
-        if foreign and given.get("Origin") not in self._friends:
+        if scope["method"] not in SAFE and _is_foreign(given) and given.get("Origin") not in self._friends:
             refused = Problem(403, "cross_site", "another site may not send this in your name").response()
             await refused(scope, receive, send_guarded)
         else:

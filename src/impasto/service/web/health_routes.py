@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request, Response
 
 from impasto.api import Health
-from impasto.errors import StorageError
-from impasto.service.submit.accept import ROOM_FOR_A_JOB
+from impasto.errors import QuotaError, StorageError
+from impasto.images import largest_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from impasto.service.wiring import Parts
 
 router = APIRouter(tags=["health"])
-
-_ROLES = {"upkeep": "workers", "dispatcher": "dispatcher"}
-"""Roles that one worker at a time holds, each with the name of what is missing if no worker does."""
 
 
 @router.get("/healthz")
@@ -36,10 +33,14 @@ def readyz(request: Request, response: Response) -> Health:
         response.status_code = 503
         return Health(status="unavailable", checks={name: said or "ok" for name, said in needed.items()})
     missing = {}
-    if parts.blobs.room() < ROOM_FOR_A_JOB:
-        missing["pictures"] = "there is no room for more; no jobs are taken"
-    for role, what in _ROLES.items():
-        if (role == "upkeep" or parts.settings.broker is not None) and not parts.upkeep.led(role):
+    largest = parts.settings.max_size
+    try:
+        parts.submissions.check_room(largest_file(largest, largest, "tiff", bit_depth=32, alpha=True))
+    except QuotaError:
+        missing["pictures"] = "there is little room for more; large jobs are refused"
+    # One worker at a time holds each of these roles.
+    for role, what in {"upkeep": "workers", **{role: role for role in parts.queue.roles}}.items():
+        if not parts.upkeep.led(role):
             missing[what] = "none is there; jobs wait"
     return Health(status="degraded" if missing else "ok", checks={**dict.fromkeys(needed, "ok"), **missing})
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, File, Form, Header, Query, Request, Response, UploadFile
-from fastapi.security import HTTPAuthorizationCredentials
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from impasto.api import TERMINAL, JobBody, JobList, JobState
 from impasto.errors import BlobMissingError
-from impasto.images.encoding import SUFFIXES
+from impasto.images.formats import SUFFIXES
 from impasto.options import DEFAULT_ENGINE
 from impasto.painting import StyleChoice
 from impasto.service.jobs import Job
 from impasto.service.web.access import Tenant, known_tenant
+from impasto.service.web.pictures import is_known, picture_response
 from impasto.service.web.problems import Problem
 from impasto.service.web.sending import keep, notices
 
@@ -58,37 +58,36 @@ async def submit(
     webhook: Annotated[str | None, Form(description="URL to tell when the job has ended.")] = None,
     idempotency_key: Annotated[str | None, Header(max_length=255, description="Sent twice, it makes one job.")] = None,
 ) -> JobBody:
-    """Have a picture painted. All other fields of the form are options of the engine, by their names."""
+    """Have a picture painted. All other fields that are not empty are options of the engine, by their names."""
     form = await request.form()
-    options = {name: value for name, value in form.items() if name not in _KNOWN_FIELDS}
+    options = {name: value for name, value in form.items() if name not in _KNOWN_FIELDS and value != ""}
     styles = len(style) + len(style_image)
     if weight and len(weight) != styles:
         raise Problem(422, "bad_option", f"{len(weight)} weights are given for {styles} styles")
     if mask and mask_alpha:
         raise Problem(422, "bad_option", "masks are given as pictures and by transparency; choose one of the two")
     notify = notices(_parts(request).settings, email, webhook)
-    async with request.app.state.at_once:  # only this many requests are in memory; the others wait on disk
-        images = [await image.read() for image in style_image]
-        weights = weight or [1.0] * styles
-        keeping = partial(
-            _keep,
-            request,
-            tenant=tenant,
-            content=await content.read(),
-            names=list(zip(style, weights, strict=False)),
-            images=list(zip(images, weights[len(style) :], strict=True)),
-            masks=["alpha"] * max(1, styles) if mask_alpha else [await picture.read() for picture in mask],
-            engine=engine,
-            options=options,
-            format=format,
-            priority=priority,
-            notify=notify,
-            idempotency_key=idempotency_key,
-        )
-        body, is_new = await to_thread.run_sync(keeping)
+    images = [await image.read() for image in style_image]
+    weights = weight or [1.0] * styles
+    keeping = partial(
+        _keep,
+        request,
+        tenant=tenant,
+        content=await content.read(),
+        names=list(zip(style, weights, strict=False)),
+        images=list(zip(images, weights[len(style) :], strict=True)),
+        masks=["alpha"] * max(1, styles) if mask_alpha else [await picture.read() for picture in mask],
+        engine=engine,
+        options=options,
+        format=format,
+        priority=priority,
+        notify=notify,
+        idempotency_key=idempotency_key,
+    )
+    body, is_new = await to_thread.run_sync(keeping)
     if not is_new:
         response.status_code = 200
-    response.headers["Location"] = f"/v1/jobs/{body.id}"
+    response.headers["Location"] = f"{request.scope['root_path']}/v1/jobs/{body.id}"
     return body
 
 
@@ -143,6 +142,7 @@ def get_preview(request: Request, tenant: Tenant, job: str) -> Response:
     key = _job(request, tenant, job).preview_key
     if key is None:
         raise Problem(404, "no_preview", f"job {job} has no preview now")
+    # Workers replace previews under the same key, so it is read as a whole.
     return Response(_parts(request).blobs.get(key), media_type="image/jpeg", headers=_SANDBOX)
 
 
@@ -152,24 +152,30 @@ def get_result(request: Request, job: str, until: int | None = None, signature: 
     if request.app.state.signer.opens(f"/v1/jobs/{job}/result", until, signature):
         found = _parts(request).submissions.find(job)
     else:
-        found = _parts(request).submissions.find(job, known_tenant(request, _credentials(request)))
+        found = _parts(request).submissions.find(job, known_tenant(request))
     if found is None:
         raise _unknown(job)
     if found.state is JobState.EXPIRED:
         raise Problem(410, "expired", f"the result of job {job} has been deleted; send the picture again")
     if found.result_key is None:
         raise Problem(409, "not_ready", f"job {job} is {found.state}; it has no result")
+    etag = f'"{found.result_sha256}"'
+    if is_known(request, etag):
+        return Response(status_code=304, headers={**_SANDBOX, "ETag": etag})
+    headers = {**_SANDBOX, "Content-Disposition": f'attachment; filename="{found.file_name}"', "ETag": etag}
     form = SUFFIXES[found.result_key.rpartition(".")[2]]
     try:
-        data = _parts(request).blobs.get(found.result_key)
+        return picture_response(
+            request,
+            _parts(request).blobs,
+            request.app.state.verifier,
+            found.result_key,
+            found.result_sha256 or "",
+            f"image/{form}",
+            headers,
+        )
     except BlobMissingError as error:
         raise Problem(410, "expired", f"the result of job {job} has been deleted") from error
-    headers = {
-        **_SANDBOX,
-        "Content-Disposition": f'attachment; filename="{found.file_name}"',
-        "ETag": f'"{found.result_sha256}"',
-    }
-    return Response(data, media_type=f"image/{form}", headers=headers)
 
 
 def _watched(request: Request, tenant: Tenant, job: str) -> Job:
@@ -179,7 +185,7 @@ def _watched(request: Request, tenant: Tenant, job: str) -> Job:
 @router.get("/{job}/events", response_class=EventSourceResponse)
 async def get_events(
     request: Request,
-    found: Annotated[Job, Depends(_watched)],  # runs before the response starts, so that it can be an error
+    found: Annotated[Job, Depends(_watched)],  # runs early, so that the response can still be an error
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Follow a job: an event 'job' for every change, until it has ended. The id of an event is the job's revision."""
@@ -204,11 +210,6 @@ def _keep(
     return body_of(request, job), is_new
 
 
-def _credentials(request: Request) -> HTTPAuthorizationCredentials | None:
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    return HTTPAuthorizationCredentials(scheme=scheme, credentials=key) if scheme.lower() == "bearer" else None
-
-
 def _parts(request: Request) -> Parts:
     parts: Parts = request.app.state.parts
     return parts
@@ -229,4 +230,4 @@ def body_of(request: Request, job: Job) -> JobBody:
     """Convert ``job`` to a body of the API."""
     position = _parts(request).submissions.position(job) if job.state is JobState.QUEUED else None
     result = request.app.state.signer.result(job)
-    return JobBody.of(job, position=position, now=time.time(), result=result)
+    return JobBody.of(job, position=position, now=time.time(), result=result, root=request.scope["root_path"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from functools import partial
 
 from anyio import to_thread
@@ -12,7 +11,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field
 
 from impasto.gallery import StyleCatalog
-from impasto.images.encoding import SUFFIXES
+from impasto.images.formats import SUFFIXES
 from impasto.painting import StyleChoice
 from impasto.service.web.access import Tenant
 from impasto.service.web.problems import Problem
@@ -24,7 +23,7 @@ PATH = "/transform"
 
 _INDEX = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>impasto</title></head><body>
 <h1>impasto</h1><p>POST /transform with JSON (email, filename, image, model) to have a picture painted;
-<a href="/help">/help</a> lists the models.</p></body></html>"""
+<a href="help">/help</a> lists the models.</p></body></html>"""
 
 
 class Sample(BaseModel):
@@ -58,6 +57,16 @@ class Transformed(BaseModel):
     job: str = Field(description="Path of the job.")
 
 
+def _decoded(text: str) -> bytes:
+    """Decode ``text`` from base64, which may have line ends, the alphabet for URLs, or no padding.
+
+    Raises:
+        ValueError: ``text`` is not base64.
+    """
+    plain = "".join(text.split()).replace("-", "+").replace("_", "/").rstrip("=")
+    return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+
+
 @router.get("/index", response_class=HTMLResponse)
 def index() -> HTMLResponse:
     """Say what is here."""
@@ -82,11 +91,10 @@ async def transform(request: Request, tenant: Tenant, body: Transform) -> Transf
     if form not in SUFFIXES:
         raise Problem(422, "bad_request", f"filename {body.filename!r} ends in no format that can be written")
     try:
-        content = base64.b64decode(body.image.partition(";base64,")[2] or body.image, validate=True)
-    except (binascii.Error, ValueError) as error:
+        content = _decoded(body.image.partition(";base64,")[2] or body.image)
+    except ValueError as error:
         raise Problem(422, "bad_request", "image is not base64") from error
     styles = [StyleChoice(name=body.model)]
     keeping = partial(keep, request, tenant=tenant, content=content, styles=styles, format=form, notify=notify)
-    async with request.app.state.at_once:
-        job, _ = await to_thread.run_sync(keeping)
-    return Transformed(id=job.id, status="accepted", job=f"/v1/jobs/{job.id}")
+    job, _ = await to_thread.run_sync(keeping)
+    return Transformed(id=job.id, status="accepted", job=f"{request.scope['root_path']}/v1/jobs/{job.id}")

@@ -13,15 +13,15 @@ from impasto.service.web.access import Tenant
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from impasto.service.ports import Upkeep
+    from impasto.service.stores.upkeep import SQLUpkeep
 
 router = APIRouter(tags=["health"])
 
 
 class Metrics:
-    """The metrics of one process; those of the job table are the same in all."""
+    """The metrics of one process. Those of the job table are the same in all processes."""
 
-    def __init__(self, upkeep: Upkeep) -> None:
+    def __init__(self, upkeep: SQLUpkeep) -> None:
         """Read the job table through ``upkeep`` at every scrape."""
         self._upkeep = upkeep
         registry = self._registry = CollectorRegistry()

@@ -22,18 +22,26 @@ from impasto.service.submit.checking import CheckLimits
 from impasto.service.web.access import LOCAL_TENANT
 from impasto.service.web.gallery_routes import gallery
 from impasto.service.web.job_routes import body_of
+from impasto.service.web.page_texts import (
+    DEFAULT_LANGUAGE,
+    EXPLANATIONS,
+    LANGUAGES,
+    STATES,
+    texts_of_scripts,
+    translations,
+)
 from impasto.service.web.problems import Problem, problem_of
 from impasto.service.web.sending import keep, notices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from gettext import NullTranslations
     from importlib.resources.abc import Traversable
 
     from impasto.service.settings import Settings
 
 router = APIRouter(include_in_schema=False)
 
-_LANGUAGES = ("en", "zh")
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "png": "image/png"}
 _FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 _HEADERS = {
@@ -53,7 +61,8 @@ class Pages:
         """Make pages for a service with these ``settings``."""
         self._settings = settings
         self._folder = files("impasto.service.web") / "page"
-        self._templates = Environment(loader=PackageLoader("impasto.service.web", "page"), autoescape=True)
+        self._catalogues = {language: translations(language) for language in LANGUAGES}
+        self._templates = {language: _templates(catalogue) for language, catalogue in self._catalogues.items()}
 
     @cached_property
     def static(self) -> dict[str, bytes]:
@@ -66,27 +75,30 @@ class Pages:
         """Hash of the static files, which identifies their version."""
         return sha256(b"".join(self.static.values())).hexdigest()[:16]
 
-    @cached_property
-    def texts(self) -> dict[str, dict[str, Any]]:
-        """All texts by language and name. Error explanations and Chinese names are dictionaries."""
-        return {code: json.loads((self._folder / "texts" / f"{code}.json").read_text("utf-8")) for code in _LANGUAGES}
-
-    def page(self, name: str, language: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-        """Fill a template."""
-        text = self._templates.get_template(name).render(
-            t=self.texts[language],
+    def page(self, request: Request, name: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+        """Fill a template, in the language of ``request``."""
+        language, root = _language(request), request.scope["root_path"]
+        template = self._templates[language].get_template(name)
+        text = template.render(
+            texts=texts_of_scripts(self._catalogues[language]),
             language=language,
-            languages=[(code, self.texts[code]["language"]) for code in _LANGUAGES],
-            static=f"/static/{self.version}",
-            config=self._config(),
+            languages=LANGUAGES.items(),
+            root=root,
+            static=f"{root}/static/{self.version}",
+            config={**self._config(), "root": root},
             **values,
         )
         return HTMLResponse(text, status, _HEADERS)
 
+    def state(self, language: str, name: str) -> str:
+        """Return the text of the state ``name`` in ``language``, with placeholders in braces."""
+        return self._catalogues[language].gettext(STATES[name])
+
     def explained(self, language: str, code: str, detail: str) -> str:
         """Return the explanation of the error ``code`` in ``language``, followed by its ``detail`` in English."""
-        text = self.texts[language]["errors"].get(code)
-        return f"{text} ({detail})" if text else detail
+        if code not in EXPLANATIONS:
+            return detail
+        return f"{self._catalogues[language].gettext(EXPLANATIONS[code])} ({detail})"
 
     def _config(self) -> dict[str, object]:
         limits = CheckLimits(bytes=self._settings.max_upload)
@@ -101,6 +113,13 @@ class Pages:
         }
 
 
+def _templates(catalogue: NullTranslations) -> Environment:
+    loader = PackageLoader("impasto.service.web", "page")
+    made = Environment(loader=loader, autoescape=True, extensions=["jinja2.ext.i18n"])
+    made.install_gettext_translations(catalogue)  # type: ignore[attr-defined]  # the extension adds it
+    return made
+
+
 def _pages(request: Request) -> Pages:
     pages: Pages = request.app.state.pages
     return pages
@@ -109,7 +128,7 @@ def _pages(request: Request) -> Pages:
 def _language(request: Request) -> str:
     """Return the language that was chosen, or else the one that the browser prefers."""
     for asked in (request.query_params.get("lang"), request.cookies.get("language")):
-        if asked in _LANGUAGES:
+        if asked in LANGUAGES:
             return asked
     liked = []
     for part in request.headers.get("Accept-Language", "").split(","):
@@ -118,15 +137,16 @@ def _language(request: Request) -> str:
             liked.append((-float(weight or 1), tag[:2].lower()))
         except ValueError:
             continue
-    return next((code for _, code in sorted(liked, key=lambda row: row[0]) if code in _LANGUAGES), _LANGUAGES[0])
+    return next((code for _, code in sorted(liked, key=lambda row: row[0]) if code in LANGUAGES), DEFAULT_LANGUAGE)
 
 
 @router.get("/")
 def page(request: Request) -> Response:
     """Show the page."""
-    answer = _pages(request).page("index.html", _language(request), styles=gallery(), given={})
-    if request.query_params.get("lang") in _LANGUAGES:
-        answer.set_cookie("language", _language(request), max_age=365 * 86400, samesite="lax", httponly=True)
+    answer = _pages(request).page(request, "index.html", styles=gallery(request), given={})
+    if request.query_params.get("lang") in LANGUAGES:
+        path = f"{request.scope['root_path']}/"
+        answer.set_cookie("language", _language(request), 365 * 86400, path=path, samesite="lax", httponly=True)
     return answer
 
 
@@ -141,28 +161,27 @@ async def paint(request: Request) -> Response:
         given = form = await request.form()
         content, email = form.get("content"), str(form.get("email") or "") or None
         notify = notices(settings, email)
-        async with request.app.state.at_once:
-            keeping = partial(
-                keep,
-                request,
-                tenant=LOCAL_TENANT,
-                content=await content.read() if isinstance(content, UploadFile) else b"",
-                styles=[StyleChoice(name=str(form.get("style")))],
-                options={name: form[name] for name in _OPTIONS if form.get(name)},
-                notify=notify,
-            )
-            job, _ = await to_thread.run_sync(keeping)
+        keeping = partial(
+            keep,
+            request,
+            tenant=LOCAL_TENANT,
+            content=await content.read() if isinstance(content, UploadFile) else b"",
+            styles=[StyleChoice(name=str(form.get("style")))],
+            options={name: form[name] for name in _OPTIONS if form.get(name)},
+            notify=notify,
+        )
+        job, _ = await to_thread.run_sync(keeping)
     except (ImpastoError, HTTPException, Problem) as error:
-        problem, styles = problem_of(error), await to_thread.run_sync(gallery)
+        problem, styles = problem_of(error), await to_thread.run_sync(gallery, request)
         return _pages(request).page(
+            request,
             "index.html",
-            _language(request),
             status=problem.status,
             styles=styles,
             error=_pages(request).explained(_language(request), problem.code, problem.detail),
             given=given,
         )
-    return RedirectResponse(f"/jobs/{job.id}", 303)
+    return RedirectResponse(f"{request.scope['root_path']}/jobs/{job.id}", 303)
 
 
 @router.get("/jobs/{job}")
@@ -172,16 +191,15 @@ def job_page(request: Request, job: str) -> Response:
     found = None if settings.auth else request.app.state.parts.submissions.find(job, LOCAL_TENANT)
     pages, language = _pages(request), _language(request)
     if found is None:
-        return pages.page("job.html", language, status=404, job=None, state=pages.texts[language]["expired"])
+        return pages.page(request, "job.html", status=404, job=None, state=pages.state(language, "expired"))
     body = body_of(request, found)
-    return pages.page("job.html", language, job=body, state=_state(body, pages, language))
+    return pages.page(request, "job.html", job=body, state=_state(body, pages, language))
 
 
 def _state(job: JobBody, pages: Pages, language: str) -> str:
     name = "queued_next" if job.state == "queued" and not job.position else job.state
     reason = pages.explained(language, job.error.code, job.error.text) if job.error else ""
-    text = str(pages.texts[language][name])
-    return text.format(ahead=job.position, percent=round(100 * job.progress), reason=reason)
+    return pages.state(language, name).format(ahead=job.position, percent=round(100 * job.progress), reason=reason)
 
 
 @router.get("/static/{version}/{name}")
@@ -196,23 +214,25 @@ def static(request: Request, version: str, name: str) -> Response:
 @router.get("/sw.js")
 def service_worker(request: Request) -> Response:
     """Return what keeps the shell of the page."""
-    pages = _pages(request)
+    pages, root = _pages(request), request.scope["root_path"]
     shell = ["/", "/manifest.webmanifest", *(f"/static/{pages.version}/{name}" for name in pages.static)]
-    script = pages.static["sw.js"].decode().replace("VERSION", pages.version).replace("FILES", json.dumps(shell))
+    paths = json.dumps([root + path for path in shell])
+    script = pages.static["sw.js"].decode().replace("VERSION", pages.version).replace("FILES", paths)
     return Response(script, media_type="text/javascript", headers=_HEADERS)
 
 
 @router.get("/manifest.webmanifest")
 def manifest(request: Request) -> Response:
     """Return what makes the page an app."""
-    static = f"/static/{_pages(request).version}"
+    root = request.scope["root_path"]
+    static = f"{root}/static/{_pages(request).version}"
     icon = {"src": f"{static}/icon.svg", "sizes": "any", "type": "image/svg+xml"}
     raster = {"src": f"{static}/icon-180.png", "sizes": "180x180", "type": "image/png"}
     found = {
-        "id": "/",
+        "id": f"{root}/",
         "name": "impasto",
-        "start_url": "/",
-        "scope": "/",
+        "start_url": f"{root}/",
+        "scope": f"{root}/",
         "display": "standalone",
         "background_color": "#faf8f5",
         "theme_color": "#1d3557",

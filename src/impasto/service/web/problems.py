@@ -13,6 +13,7 @@ from impasto.api import ProblemBody
 from impasto.errors import (
     BacklogError,
     BlobMissingError,
+    BusyError,
     ConflictError,
     ImageLimitError,
     ImpastoError,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _STATUS: tuple[tuple[type[ImpastoError], int], ...] = (
     (ConflictError, HTTPStatus.CONFLICT),
     (BacklogError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (BusyError, HTTPStatus.SERVICE_UNAVAILABLE),
     (BlobMissingError, HTTPStatus.NOT_FOUND),
     (QuotaError, HTTPStatus.INSUFFICIENT_STORAGE),
     (RateError, HTTPStatus.TOO_MANY_REQUESTS),
@@ -38,8 +40,8 @@ _STATUS: tuple[tuple[type[ImpastoError], int], ...] = (
     (RejectedError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (UsageError, HTTPStatus.UNPROCESSABLE_ENTITY),
 )
-_CODES = {413: "body_too_large"}
-"""Codes of statuses whose names differ between versions of Python."""
+_CODES = {413: "body_too_large", 507: QuotaError.code}
+"""Codes for the statuses whose codes are not their names."""
 _MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "10"}
 _LATER = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.INSUFFICIENT_STORAGE)
@@ -60,7 +62,7 @@ class Problem(Exception):  # noqa: N818 - the name that RFC 9457 gives it
             title=HTTPStatus(self.status).phrase,
             status=self.status,
             code=self.code,
-            detail=self.detail,
+            detail=self.detail.encode(errors="replace").decode(),  # half of a surrogate pair cannot be sent
         )
         headers = None if self.headers is None else dict(self.headers)
         return JSONResponse(body.model_dump(), self.status, headers, media_type=_MEDIA_TYPE)
@@ -78,7 +80,7 @@ def problem_of(error: ImpastoError | HTTPException | Problem) -> Problem:
     for kind, status in _STATUS:
         if isinstance(error, kind):
             return Problem(status, error.code, str(error), RETRY_AFTER if status in _LATER else None)
-    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, ImpastoError.code, str(error))
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, error.code, str(error))
 
 
 def answer_with_problems(app: FastAPI) -> None:

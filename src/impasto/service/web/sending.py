@@ -48,7 +48,7 @@ def keep(
 
     def arranged() -> tuple[Painting, Mapping[str, bytes]]:
         chosen = parse_options(engine, options, OPTIONS)
-        painting, pictures = arrange(engine, chosen, styles, masks, format)
+        painting, pictures = arrange(engine, chosen, styles, masks, _suffix(format))
         return painting, {CONTENT: content, **pictures}
 
     asked = accept.Request(
@@ -64,22 +64,31 @@ def keep(
     return job, is_new
 
 
+def _suffix(format: str | None) -> str | None:
+    """Return a format as a suffix: 'jpg' for 'JPG', '.jpg' and 'image/jpg'."""
+    return None if format is None else format.strip().lower().removeprefix("image/").removeprefix(".")
+
+
 def notices(settings: Settings, email: str | None, webhook: str | None = None) -> dict[Channel, str]:
     """Return the addresses to notify, by channel.
 
     Raises:
-        Problem: messages cannot be sent to one of them.
+        Problem: messages cannot be sent to ``email``, or this service sends no webhooks.
+        UsageError: ``webhook`` is not a valid address.
     """
     if email is not None:
         if settings.smtp_host is None:
             raise Problem(422, "bad_option", "this service sends no e-mail; leave 'email', and look at the job's path")
         try:
-            validate_email(email, check_deliverability=False)
+            valid = validate_email(email, check_deliverability=False)
         except EmailNotValidError as error:
             raise Problem(422, "bad_option", f"email is no address: {error}") from error
+        if valid.ascii_email is None:  # few mail servers take such an address
+            raise Problem(422, "bad_option", "email may have letters beyond ASCII only after the @")
+        email = valid.ascii_email
     if webhook is not None:
         if settings.webhook_secret is None:
             raise Problem(422, "bad_option", "this service sends no webhooks; leave 'webhook', and follow the events")
-        check_url(webhook)
+        check_url(webhook, plain=settings.webhook_private)
     wanted = {Channel.EMAIL: email, Channel.WEBHOOK: webhook}
     return {channel: address for channel, address in wanted.items() if address is not None}

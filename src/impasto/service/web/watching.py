@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from impasto.service.jobs import Job
-    from impasto.service.ports import Submissions
+    from impasto.service.stores.submissions import SQLSubmissions
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ _EVERY = 0.25
 class Watch:
     """Notifies the watchers of a job when it has changed."""
 
-    def __init__(self, submissions: Submissions) -> None:
+    def __init__(self, submissions: SQLSubmissions) -> None:
         """Watch jobs of ``submissions``."""
         self._submissions = submissions
         self._watchers: dict[str, set[asyncio.Queue[Job | None]]] = {}
@@ -57,7 +57,7 @@ class Watch:
 
     @asynccontextmanager
     async def of(self, job: Job) -> AsyncIterator[asyncio.Queue[Job | None]]:
-        """Provide a queue of the changed versions of ``job``. None marks the end of the queue."""
+        """Provide a queue of the changed versions of ``job``. None in it means that the watch has ended."""
         queue: asyncio.Queue[Job | None] = asyncio.Queue()
         if self._ending:
             queue.put_nowait(None)

@@ -1,1 +1,1 @@
-"""The tables from version to version (Alembic)."""
+"""Migrations of the tables from version to version (Alembic)."""

@@ -1,4 +1,4 @@
-"""Run by Alembic, with the connection that `impasto.service.stores.migration` gives it."""
+"""The script that Alembic runs, with the connection from `impasto.service.stores.migration`."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create them."""
+    """Create the tables."""
     op.create_table(
         "jobs",
         sa.Column("id", sa.String(36), primary_key=True),
@@ -65,7 +65,7 @@ def upgrade() -> None:
         sa.Column("lease_until", sa.Double),
         sa.Column("error", sa.Text),
         sa.UniqueConstraint("job_id", "channel", name="outbox_once"),
-        # SQLite would give the id of a deleted message to another, and its sender would answer for the wrong one.
+        # Otherwise SQLite would reuse the id of a deleted message, whose sender would report about the wrong message.
         sqlite_autoincrement=True,
     )
     op.create_index("outbox_next", "outbox", ["state", "not_before"])

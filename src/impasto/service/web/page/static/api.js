@@ -1,8 +1,11 @@
 // The HTTP API of the service: see docs/openapi.json.
 
-import { config, explained, t } from "./texts.js";
+import { _, config, explained } from "./texts.js";
 
 const KEY = "impasto.key";
+
+/** The address of `path` in the API; a proxy may offer the service under a path of its own. */
+export const v1 = (path) => `${config.root}/v1/${path}`;
 
 export const key = {
   get: () => (config.auth ? localStorage.getItem(KEY) ?? "" : ""),
@@ -21,7 +24,7 @@ export class Refused extends Error {
 /** The server did not answer. */
 export class Unreachable extends Error {
   constructor() {
-    super(t("offline"));
+    super(_("The server cannot be reached. What was sent before is safe; this page goes on when the server is back."));
   }
 }
 
@@ -37,8 +40,8 @@ async function request(path, options = {}) {
 
 export const json = async (path, options) => (await request(path, options)).json();
 export const picture = async (path) => URL.createObjectURL(await (await request(path)).blob());
-export const act = (id, what) => json(`/v1/jobs/${id}/${what}`, { method: "POST" });
-export const erase = (id) => request(`/v1/jobs/${id}`, { method: "DELETE" });
+export const act = (id, what) => json(v1(`jobs/${id}/${what}`), { method: "POST" });
+export const erase = (id) => request(v1(`jobs/${id}`), { method: "DELETE" });
 
 /** A name that nobody else has. (`crypto.randomUUID` is missing where the page came over plain HTTP.) */
 export const once = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
@@ -47,7 +50,7 @@ export const once = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
 export async function submit(form, once) {
   for (let wait = 1; ; wait = Math.min(2 * wait, 30)) {
     try {
-      return await json("/v1/jobs", { method: "POST", body: form, headers: { "Idempotency-Key": once } });
+      return await json(v1("jobs"), { method: "POST", body: form, headers: { "Idempotency-Key": once } });
     } catch (error) {
       const later = error instanceof Unreachable || (error.status === 503 && error.code !== "backlog_full");
       if (!later || wait > 16) throw error;
@@ -69,7 +72,7 @@ export async function follow(id, tell, away) {
   try {
     for (;;) {
       try {
-        const job = await json(`/v1/jobs/${id}`);
+        const job = await json(v1(`jobs/${id}`));
         away(false);
         tell(job);
         if (over(job)) return;
@@ -89,7 +92,7 @@ export async function follow(id, tell, away) {
 function events(id, tell) {
   streams += 1;
   return new Promise((resolve) => {
-    const source = new EventSource(`/v1/jobs/${id}/events`);
+    const source = new EventSource(v1(`jobs/${id}/events`));
     const end = (done) => {
       source.close();
       streams -= 1;

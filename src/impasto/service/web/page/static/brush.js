@@ -1,7 +1,7 @@
 // Where a style applies: painted over the photograph.
 
 import { byId } from "./elements.js";
-import { t } from "./texts.js";
+import { _ } from "./texts.js";
 
 const SIDE = 1024;
 const TINT = "rgb(224 90 30 / 55%)";
@@ -49,7 +49,7 @@ export async function open(chosen, on, before) {
   [canvas.width, canvas.height] = size;
   cursor = { x: size[0] / 2, y: size[1] / 2 };
   byId("erase").ariaPressed = "false";
-  byId("brush-title").textContent = t("where_of", { name: chosen.title });
+  byId("brush-title").textContent = _("Where {name} applies", { name: chosen.title });
   draw();
   byId("brush").showModal();
   canvas.focus();

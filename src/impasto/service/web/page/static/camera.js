@@ -2,7 +2,7 @@
 
 import { byId } from "./elements.js";
 import { drawn } from "./pictures.js";
-import { t } from "./texts.js";
+import { _ } from "./texts.js";
 
 const MOST = 4096; // pixels: whatever the camera has
 
@@ -21,7 +21,7 @@ export function start(add, say) {
       byId("shutter").disabled = true;
       camera.showModal();
     } catch {
-      say(t("no_camera"), "error");
+      say(_("There is no camera, or this browser may not use it."), "error");
     } finally {
       opening = false;
     }
@@ -31,7 +31,7 @@ export function start(add, say) {
     byId("shutter").disabled = true;
     const blob = await drawn(finder, finder.videoWidth, finder.videoHeight, "image/jpeg");
     camera.close();
-    add([new File([blob], `${t("photo")}.jpg`, { type: blob.type })]);
+    add([new File([blob], `${_("Your photo")}.jpg`, { type: blob.type })]);
   });
   byId("camera-cancel").addEventListener("click", () => camera.close());
   camera.addEventListener("close", () => {

@@ -1,8 +1,8 @@
 // Every option of the chosen engine, built from the schema that the server describes it with.
 
-import { json } from "./api.js";
+import { json, v1 } from "./api.js";
 import { byId, element } from "./elements.js";
-import { named, t } from "./texts.js";
+import { _ } from "./texts.js";
 
 const ABOVE = new Set(["strength", "keep_colors", "stroke_size", "size"]);
 let engines = [];
@@ -12,10 +12,10 @@ export function start() {
 }
 
 export async function load() {
-  engines = (await json("/v1/engines")).engines;
+  engines = (await json(v1("engines"))).engines;
   byId("engine").replaceChildren(
     ...engines.map(({ name, available }) =>
-      element("option", { value: name, disabled: !available, textContent: available ? name : `${name} (${t("engine_unavailable")})` }),
+      element("option", { value: name, disabled: !available, textContent: available ? name : `${name} (${_("not installed on the server")})` }),
     ),
   );
   show();
@@ -33,7 +33,7 @@ export const engine = () => byId("engine").value;
 
 function show() {
   const { summary, options } = chosen();
-  byId("engine-note").textContent = named(summary);
+  byId("engine-note").textContent = _(summary);
   const rest = Object.entries(options.properties).filter(([name]) => !ABOVE.has(name));
   byId("expert-fields").replaceChildren(...rest.map(([name, schema]) => field(name, schema)));
   for (const name of ABOVE) byId(name).closest("label").hidden = !has(name);
@@ -44,15 +44,15 @@ const kinds = (schema) => (schema.anyOf ?? [schema]).filter(({ type }) => type !
 
 function field(name, schema) {
   const [kind] = kinds(schema);
-  const label = element("label", {}, named(name.replaceAll("_", " ")), " ", input(name, kind, schema.default));
-  if (schema.description) label.append(element("span", { className: "hint", textContent: named(schema.description) }));
+  const label = element("label", {}, _(name.replaceAll("_", " ")), " ", input(name, kind, schema.default));
+  if (schema.description) label.append(element("span", { className: "hint", textContent: _(schema.description) }));
   return label;
 }
 
 function input(name, kind, standard) {
   const choices = kind.enum ?? (kind.type === "boolean" ? [true, false] : null);
   if (choices) {
-    const empty = element("option", { value: "", textContent: `${t("default")}: ${standard ?? "–"}` });
+    const empty = element("option", { value: "", textContent: `${_("default")}: ${standard ?? "–"}` });
     return element("select", { name }, empty, ...choices.map((value) => element("option", { value, textContent: value })));
   }
   const placeholder = typeof standard === "object" && standard !== null ? JSON.stringify(standard) : String(standard ?? "");

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { byId, button, element } from "./elements.js";
 import { kept, thumbnail } from "./pictures.js";
-import { explained, number, t } from "./texts.js";
+import { _, explained, number, state } from "./texts.js";
 import { view } from "./viewer.js";
 
 const STORE = "impasto.jobs";
@@ -67,18 +67,19 @@ function watch(id) {
 }
 
 function offline(now) {
-  if (now !== away) say(now ? t("offline") : "", "away");
+  if (now !== away) say(now ? new api.Unreachable().message : "", "away");
   away = now;
 }
 
 function stateOf(job) {
-  if (job.state === "queued") return job.position ? t("queued", { ahead: number(job.position) }) : t("queued_next");
-  if (job.state === "failed") return t("failed", { reason: explained(job.error.code, job.error.text) });
-  if (job.state !== "running") return t(job.state);
-  const done = t("running", { percent: Math.round(100 * job.progress) });
+  if (job.state === "queued") return job.position ? state("queued", { ahead: number(job.position) }) : state("queued_next");
+  if (job.state === "failed") return state("failed", { reason: explained(job.error.code, job.error.text) });
+  if (job.state !== "running") return state(job.state);
+  const done = state("running", { percent: Math.round(100 * job.progress) });
   const left = job.seconds_left;
   if (left === null) return done;
-  return `${done} – ${left < 90 ? t("left_seconds", { seconds: Math.ceil(left) }) : t("left_minutes", { minutes: Math.round(left / 60) })}`;
+  if (left < 90) return `${done} – ${_("about {seconds} s left", { seconds: Math.ceil(left) })}`;
+  return `${done} – ${_("about {minutes} min left", { minutes: Math.round(left / 60) })}`;
 }
 
 async function update(id, job) {
@@ -129,12 +130,14 @@ function actions(known, job) {
     }
   };
   const label = (text) => ({ ariaLabel: `${text}: ${known.name}` });
-  if (job.finished === null) return [button(t("cancel"), () => ask("cancel"), label(t("cancel")))];
-  const made = [button(t("delete"), () => remove(known), label(t("delete")))];
-  if (job.state === "failed" || job.state === "canceled") made.unshift(button(t("retry"), () => ask("retry"), label(t("retry"))));
+  if (job.finished === null) return [button(_("Cancel"), () => ask("cancel"), label(_("Cancel")))];
+  const made = [button(_("Delete"), () => remove(known), label(_("Delete")))];
+  if (job.state === "failed" || job.state === "canceled") {
+    made.unshift(button(_("Try again"), () => ask("retry"), label(_("Try again"))));
+  }
   if (job.state === "succeeded") {
-    const link = element("a", { className: "button", href: job.result, download: "", textContent: t("download"), ...label(t("download")) });
-    made.unshift(button(t("open"), () => view(known, job), { className: "strong", ...label(t("open")) }), link);
+    const link = element("a", { className: "button", href: job.result, download: "", textContent: _("Download"), ...label(_("Download")) });
+    made.unshift(button(_("Open"), () => view(known, job), { className: "strong", ...label(_("Open")) }), link);
   }
   return made;
 }
@@ -150,6 +153,6 @@ async function remove(known) {
   write(read().filter(({ id }) => id !== known.id));
   await kept.delete(known.id).catch(() => null);
   empty();
-  say(t("deleted", { name: known.name }));
+  say(_("{name} is deleted, here and on the server.", { name: known.name }));
   byId("pictures").focus();
 }

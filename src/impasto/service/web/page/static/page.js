@@ -7,7 +7,7 @@ import * as expert from "./expert.js";
 import * as jobs from "./jobs.js";
 import * as photos from "./photos.js";
 import * as styles from "./styles.js";
-import { t } from "./texts.js";
+import { _, config } from "./texts.js";
 import * as viewer from "./viewer.js";
 
 const ONE_AT_A_TIME = ["news", "ended", "away"];
@@ -77,29 +77,34 @@ async function paint(event) {
   if (sending) return;
   byId("said").replaceChildren();
   const waiting = [...photos.photos()];
-  if (!waiting.length) return say(t("need_photo"), "error");
+  if (!waiting.length) return say(_("Choose a photo first."), "error");
   const [kinds, mix] = [expert.styleKinds(), styles.styles()];
-  if (kinds === "own" && mix.length) return say(t("own_style_only", { engine: expert.engine() }), "error");
-  if (kinds !== "own" && !mix.length) return say(t("need_style"), "error");
+  if (kinds === "own" && mix.length) {
+    const text = _("The engine {engine} paints in its own style; remove the styles that you chose.", { engine: expert.engine() });
+    return say(text, "error");
+  }
+  if (kinds !== "own" && !mix.length) return say(_("Choose a style first."), "error");
   sending = true;
   byId("paint").ariaDisabled = "true";
   const titles = mix.map(({ title }) => title);
-  if (waiting.length > 1 && mix.some(({ mask }) => mask)) say(t("mask_on_one"), "note");
+  if (waiting.length > 1 && mix.some(({ mask }) => mask)) {
+    say(_("Where a style applies was painted on one photo; on the others it applies everywhere."), "note");
+  }
   let count = 0;
   for (const photo of waiting) {
-    say(t("sending", { name: photo.name }));
+    say(_("Sending {name} …", { name: photo.name }));
     try {
       const job = await send(photo);
       count += 1;
       photos.drop(photo);
       await jobs.add({ id: job.id, name: photo.name, styles: titles, small: photo.small }, photo.blob);
     } catch (error) {
-      say(t("not_sent", { name: photo.name, reason: error.message }), "error");
+      say(_("{name} was not accepted: {reason}", { name: photo.name, reason: error.message }), "error");
     }
   }
   sending = false;
   byId("paint").ariaDisabled = "false";
-  say(count ? t("sent", { count }) : "");
+  say(count ? _("{count} accepted; you may leave this page, nothing is lost.", { count }) : "");
   if (count) byId("pictures").scrollIntoView();
 }
 
@@ -125,12 +130,13 @@ async function start() {
   for (const link of document.querySelectorAll("nav a")) link.addEventListener("click", leave);
   jobs.start(say);
   await load();
-  if ("serviceWorker" in navigator) await navigator.serviceWorker.register("/sw.js");
+  if ("serviceWorker" in navigator) await navigator.serviceWorker.register(`${config.root}/sw.js`);
 }
 
 /** Another language is another page, without what was chosen on this one. */
 function leave(event) {
-  if (photos.photos().length + styles.styles().length && !confirm(t("leave"))) event.preventDefault();
+  const question = _("Another language begins anew: the photos and styles that you chose are not kept. Change it?");
+  if (photos.photos().length + styles.styles().length && !confirm(question)) event.preventDefault();
 }
 
 /** Get the gallery and the engines: as soon as the server is there, or the right key. */

@@ -3,7 +3,7 @@
 import * as camera from "./camera.js";
 import { byId, button, element } from "./elements.js";
 import { PHOTO, prepared, thumbnail } from "./pictures.js";
-import { number, t } from "./texts.js";
+import { _, number } from "./texts.js";
 
 const chosen = [];
 let say;
@@ -15,15 +15,15 @@ export const photos = () => chosen;
 export async function add(files) {
   for (const file of files) {
     try {
-      const photo = { name: file.name || t("photo"), ...(await prepared(file, PHOTO)) };
+      const photo = { name: file.name || _("Your photo"), ...(await prepared(file, PHOTO)) };
       photo.small = await thumbnail(photo.blob);
       if (photo.from) {
-        const sizes = { from: number(photo.from), to: number(Math.max(photo.width, photo.height)) };
-        say(t("reduced", { name: photo.name, ...sizes }), "note");
+        const values = { name: photo.name, from: number(photo.from), to: number(Math.max(photo.width, photo.height)) };
+        say(_("{name} was reduced from {from} to {to} pixels on its long side, which is what this server takes.", values), "note");
       }
       chosen.push(photo);
     } catch {
-      say(t("not_a_picture", { name: file.name || t("photo") }), "error");
+      say(_("{name} is not a picture that this browser can read.", { name: file.name || _("Your photo") }), "error");
     }
   }
   show();
@@ -43,7 +43,7 @@ function show() {
         "li",
         {},
         element("img", { src: photo.small, alt: photo.name }),
-        button("×", () => remove(photo), { ariaLabel: t("remove", { name: photo.name }), className: "remove" }),
+        button("×", () => remove(photo), { ariaLabel: _("Remove {name}", { name: photo.name }), className: "remove" }),
       ),
     ),
   );

@@ -1,11 +1,11 @@
 // The gallery, one's own style pictures, and how much of each.
 
-import { json, picture } from "./api.js";
+import { json, picture, v1 } from "./api.js";
 import * as brush from "./brush.js";
 import { byId, button, element } from "./elements.js";
 import { photos } from "./photos.js";
 import { STYLE, prepared, thumbnail } from "./pictures.js";
-import { config, named, t } from "./texts.js";
+import { _, config } from "./texts.js";
 
 const MOST = config.maxStyles;
 const mix = [];
@@ -38,7 +38,7 @@ export function start(tell, onChange) {
 
 /** Get the gallery; with the wrong key there is none. */
 export async function load() {
-  gallery = (await json("/v1/styles")).styles;
+  gallery = (await json(v1("styles"))).styles;
   byId("gallery").replaceChildren(...gallery.map(card));
 }
 
@@ -46,7 +46,7 @@ function card(style) {
   const source = config.auth ? "" : style.thumbnail;
   const image = element("img", { src: source, alt: "", loading: "lazy", width: 160, height: 120 });
   if (config.auth) picture(style.thumbnail).then((url) => (image.src = url)).catch(() => null);
-  const label = element("span", {}, element("b", { textContent: named(style.title) }), ` ${named(style.artist)} ${style.year}`);
+  const label = element("span", {}, element("b", { textContent: _(style.title) }), ` ${_(style.artist)} ${style.year}`);
   const made = button("", () => toggle(style, image.src), { aria: { pressed: "false" }, dataset: { name: style.name } });
   made.append(image, label);
   return element("li", {}, made);
@@ -55,7 +55,7 @@ function card(style) {
 function toggle(style, small) {
   const at = mix.findIndex((each) => each.name === style.name && !each.blob);
   if (at >= 0) mix.splice(at, 1);
-  else put({ name: style.name, title: named(style.title), small });
+  else put({ name: style.name, title: _(style.title), small });
   show();
 }
 
@@ -65,12 +65,12 @@ async function addOwn(file) {
     put({ name: file.name, title: file.name, small: await thumbnail(blob), blob });
     show();
   } catch {
-    say(t("not_a_picture", { name: file.name }), "error");
+    say(_("{name} is not a picture that this browser can read.", { name: file.name }), "error");
   }
 }
 
 function put(style) {
-  if (mix.length === MOST) say(t("too_many_styles", { most: MOST }), "error");
+  if (mix.length === MOST) say(_("At most {most} styles can be mixed; remove one first.", { most: MOST }), "error");
   else mix.push({ weight: 1, ...style });
 }
 
@@ -86,7 +86,7 @@ export function show() {
 function row(style) {
   const slider = element("input", {
     type: "range", min: 0.05, max: 1, step: 0.05, value: style.weight,
-    ariaLabel: t("share_of", { name: style.title }), hidden: mix.length === 1,
+    ariaLabel: _("How much of {name}", { name: style.title }), hidden: mix.length === 1,
     oninput: (event) => (style.weight = Number(event.target.value)),
   });
   const remove = () => {
@@ -94,10 +94,10 @@ function row(style) {
     show();
     byId("search").focus();
   };
-  const title = t("where_of", { name: style.title });
+  const title = _("Where {name} applies", { name: style.title });
   const masked = photos().some((photo) => maskOn(style, photo));
-  const where = button(t(masked ? "where_now" : "where"), () => paintWhere(style), { ariaLabel: title });
-  const label = t("remove", { name: style.title });
+  const where = button(masked ? _("Where it applies (painted)") : _("Where it applies"), () => paintWhere(style), { ariaLabel: title });
+  const label = _("Remove {name}", { name: style.title });
   const close = button("×", remove, { ariaLabel: label, className: "remove" });
   return element("li", {}, element("img", { src: style.small, alt: "" }), element("span", { textContent: style.title }), slider, where, close);
 }
@@ -105,7 +105,7 @@ function row(style) {
 function paintWhere(style) {
   const [photo] = photos();
   if (photo) brush.open(style, photo, maskOn(style, photo));
-  else say(t("brush_photo"), "error");
+  else say(_("Choose a photo first: the brush paints on it."), "error");
 }
 
 function search() {
@@ -113,9 +113,9 @@ function search() {
   let found = 0;
   for (const [index, item] of [...byId("gallery").children].entries()) {
     const { name, title, artist, year } = gallery[index];
-    const text = `${name} ${title} ${artist} ${year} ${named(title)} ${named(artist)}`.toLowerCase();
+    const text = `${name} ${title} ${artist} ${year} ${_(title)} ${_(artist)}`.toLowerCase();
     item.hidden = !words.every((word) => text.includes(word));
     found += !item.hidden;
   }
-  if (!found) say(t("nothing_found"));
+  if (!found) say(_("No style of this name, artist or year."));
 }

@@ -1,9 +1,10 @@
 // Keeps the shell of the page, so that it opens without the server: pictures and jobs are never kept here.
 
 const SHELL = "impasto-shell-VERSION";
+const PATHS = FILES;
 
 self.addEventListener("install", (event) => {
-  event.waitUntil(caches.open(SHELL).then((cache) => cache.addAll(FILES)));
+  event.waitUntil(caches.open(SHELL).then((cache) => cache.addAll(PATHS)));
 });
 
 self.addEventListener("activate", (event) => {
@@ -13,8 +14,7 @@ self.addEventListener("activate", (event) => {
 
 self.addEventListener("fetch", (event) => {
   const { pathname, origin } = new URL(event.request.url);
-  const shell = pathname === "/" || pathname.startsWith("/static/") || pathname === "/manifest.webmanifest";
-  if (event.request.method !== "GET" || origin !== location.origin || !shell) return;
+  if (event.request.method !== "GET" || origin !== location.origin || !PATHS.includes(pathname)) return;
   event.respondWith(
     fetch(event.request)
       .then((answer) => {

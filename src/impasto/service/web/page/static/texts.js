@@ -1,23 +1,23 @@
 // The texts of the page, in its language, and what the server told about itself.
 
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
-const texts = read("texts");
+const { messages, states, explanations } = read("texts");
 
 export const config = read("config");
 
-/** The text `key`, with `values` for the names in braces. */
-export function t(key, values = {}) {
-  return texts[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+/** `text` in the language of the page, or in English where it is not translated, with `values` for names in braces. */
+export function _(text, values = {}) {
+  return (messages[text] ?? text).replace(/\{(\w+)\}/g, (braces, name) => values[name] ?? braces);
 }
+
+/** The state of a job as people read it. */
+export const state = (name, values) => _(states[name], values);
 
 /** What an error with this stable code means and what to do, and the `detail` that the server gave, in English. */
 export function explained(code, detail) {
-  const text = texts.errors[code];
-  return text ? `${text} (${detail})` : detail;
+  const text = explanations[code];
+  return text ? `${_(text)} (${detail})` : detail;
 }
-
-/** In the language of the page: what the server has in English, of the gallery and of the options. */
-export const named = (text) => texts.names[text] ?? text;
 
 /** A number as people here write it. */
 export const number = (value) => new Intl.NumberFormat(document.documentElement.lang).format(value);

@@ -2,7 +2,7 @@
 
 import { byId } from "./elements.js";
 import { kept } from "./pictures.js";
-import { t, time } from "./texts.js";
+import { _, time } from "./texts.js";
 
 let shown;
 let again;
@@ -72,8 +72,8 @@ async function share() {
   const said = byId("viewer-said");
   try {
     await navigator.clipboard.writeText(link);
-    said.textContent = t("shared", { date });
+    said.textContent = _("The link is copied. Until {date}, it downloads the picture for anybody.", { date });
   } catch {
-    said.textContent = `${t("link_is", { date })} ${link}`;
+    said.textContent = `${_("Link, good until {date}:", { date })} ${link}`;
   }
 }

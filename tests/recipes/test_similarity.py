@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from impasto.descriptors.similarity import linear_cka
+from similarity import linear_cka
 
 
 def test_a_rotation_and_a_scale_change_nothing():

@@ -10,11 +10,11 @@ def linear_cka(one: Tensor, other: Tensor) -> float:
     """Return the linear centred kernel alignment of two sets of activations; 1 means equal up to rotation and scale.
 
     Kornblith et al. (2019), "Similarity of Neural Network Representations Revisited", section 3:
-    ``|Y^T X|^2 / (|X^T X| |Y^T Y|)`` in Frobenius norms, of centred columns.
+    ``|Y^T X|^2 / (|X^T X| |Y^T Y|)`` in Frobenius norms, where the columns of X and Y are centred.
 
     Args:
-        one: (N, C), a row per example; any shape (N, ...) is flattened.
-        other: (N, D) of the same examples.
+        one: (N, C), one row per example; another shape (N, ...) is flattened to this.
+        other: (N, D), for the same examples.
     """
     x, y = ((each.flatten(1) - each.flatten(1).mean(0)).double() for each in (one, other))
     if x.shape[1] > x.shape[0]:

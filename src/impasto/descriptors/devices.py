@@ -1,0 +1,42 @@
+"""Devices that compute: the processor, and GPUs that PyTorch knows."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+
+from impasto.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ModuleT = TypeVar("ModuleT", bound="nn.Module")
+
+
+def choose_device(name: str) -> torch.device:
+    """Test and return the device ``name``; 'auto' is the fastest one that is available.
+
+    Raises:
+        UsageError: PyTorch cannot use the device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"device {name!r} cannot be used by this PyTorch; choose auto or cpu") from error
+    return torch.device(name)
+
+
+def placed(module: ModuleT, device: torch.device) -> ModuleT:
+    """Move ``module`` to ``device``, and on a GPU to the memory format in which its convolutions are fastest."""
+    if device.type == "cpu":
+        return module.to(device)
+    return module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Return the device that holds the weights of ``module``."""
+    return next(chain(module.parameters(), module.buffers())).device

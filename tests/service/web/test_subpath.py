@@ -1,0 +1,136 @@
+"""The service behind a real proxy that offers it under a path of its own: page, API, links and description."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from service.servers import free_port, missing, running_server, wait_for
+from service.web.test_page import WAVE, browser, chosen, small_photo, visit  # noqa: F401 - fixtures
+
+pytestmark = pytest.mark.slow
+
+SETTINGS = """
+daemon off; worker_processes 1; error_log stderr warn; pid {folder}/pid; {user}
+events {{ }}
+http {{
+    access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+    server {{ listen 127.0.0.1:{port}; proxy_buffering off; {locations} }}
+}}
+"""
+LOCATIONS = {
+    "root path, taken away": "location /paint/ {{ proxy_pass http://127.0.0.1:{port}/; }}",
+    "root path, left": "location /paint/ {{ proxy_pass http://127.0.0.1:{port}; }}",
+    "header": "location /paint/ {{ proxy_pass http://127.0.0.1:{port}/; proxy_set_header X-Forwarded-Prefix /paint; }}",
+}
+
+
+@contextmanager
+def nginx(folder, locations):
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        missing("nginx")
+    folder.mkdir()
+    port, user = free_port(), "user root;" if os.geteuid() == 0 else ""
+    (folder / "conf").write_text(SETTINGS.format(folder=folder, port=port, user=user, locations=locations))
+    with subprocess.Popen([program, "-p", folder, "-c", folder / "conf"]) as process:
+        try:
+            wait_for(lambda: answers(f"http://127.0.0.1:{port}/"), what="nginx")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def answers(url):
+    try:
+        return httpx.get(url)
+    except httpx.ConnectError:
+        return None
+
+
+@pytest.fixture(scope="module", params=list(LOCATIONS))
+def server(request, tmp_path_factory):
+    """The address of the service as a visitor sees it."""
+    folder = tmp_path_factory.mktemp("proxy")
+    flags = [] if request.param == "header" else ["--root-path", "/paint"]
+    with running_server(folder / "data", *flags) as client:
+        location = LOCATIONS[request.param].format(port=client.base_url.port)
+        with nginx(folder / "nginx", location) as url:
+            yield f"{url}/paint"
+
+
+def test_from_photo_to_picture_in_a_browser(visit, small_photo, server):  # noqa: F811
+    page = visit()
+    elsewhere = []
+    page.on("request", lambda asked: asked.url.startswith((server, "blob:", "data:")) or elsewhere.append(asked.url))
+    chosen(page, small_photo).click(WAVE)
+    page.click("#paint")
+    page.wait_for_selector("#jobs li[data-state=succeeded]", timeout=300_000)
+    page.locator("#jobs li img").first.click()
+    link = page.locator("#download")
+    if page.locator("#viewer").is_visible():
+        assert link.get_attribute("href").startswith("/paint/v1/jobs/")
+    page.goto(f"{server}/?lang=zh")
+    expect(page.locator("html")).to_have_attribute("lang", "zh")
+    assert page.context.cookies(f"{server}/")[0]["path"] == "/paint/"
+    assert elsewhere == []
+
+
+def test_without_javascript(visit, small_photo, server):  # noqa: F811
+    page = visit(java_script_enabled=False, ready=False)
+    page.set_input_files("#choose", small_photo)
+    page.click("#paint")
+    page.wait_for_url(f"{server}/jobs/*")
+
+    def done():
+        page.reload()
+        return page.locator("img.result").count()
+
+    wait_for(done, what="a result")
+    assert httpx.get(httpx.URL(server).join(page.locator("img.result").get_attribute("src"))).status_code == 200
+
+
+def test_the_api(server, small_photo):  # noqa: F811
+    origin = httpx.URL(server)
+    answer = httpx.post(f"{server}/v1/jobs", files={"content": small_photo.read_bytes()}, data={"style": "great-wave"})
+    assert answer.headers["location"].startswith("/paint/v1/jobs/")
+
+    def result():
+        return httpx.get(origin.join(answer.headers["location"])).json()["result"]
+
+    assert httpx.get(origin.join(wait_for(result, what="a result"))).status_code == 200
+    assert httpx.get(f"{server}/openapi.json").json()["servers"] == [{"url": "/paint"}]
+    style = httpx.get(f"{server}/v1/styles").json()["styles"][0]
+    assert httpx.get(origin.join(style["thumbnail"])).status_code == 200
+    manifest = httpx.get(f"{server}/manifest.webmanifest").json()
+    assert (manifest["start_url"], manifest["scope"]) == ("/paint/", "/paint/")
+    assert httpx.get(origin.join(manifest["icons"][0]["src"])).status_code == 200
+
+
+def test_the_prefix_of_a_stranger_is_not_believed(tmp_path, monkeypatch):
+    monkeypatch.setenv("IMPASTO_TRUSTED_PROXIES", '["10.0.0.0/8"]')
+    with running_server(tmp_path, "--workers", "0") as client:
+        for prefix in ("/evil", "//evil.example", "/a/../b", "/<b>"):
+            assert "evil" not in client.get("/", headers={"X-Forwarded-Prefix": prefix}).text
+    monkeypatch.delenv("IMPASTO_TRUSTED_PROXIES")
+    with running_server(tmp_path, "--workers", "0") as client:
+        assert 'href="/good/static/' in client.get("/", headers={"X-Forwarded-Prefix": "/good/"}).text
+        for prefix in ("//evil.example", "/evil/../b", "/<evil>", "evil"):
+            assert "evil" not in client.get("/", headers={"X-Forwarded-Prefix": prefix}).text
+        for path in ("/v1/styles", "/healthz"):
+            prefix = path.removesuffix("/styles")
+            assert client.get(path, headers={"X-Forwarded-Prefix": prefix}).status_code == 200
+
+
+def test_the_root_path_wins_over_a_header(tmp_path):
+    with running_server(tmp_path, "--workers", "0", "--root-path", "/paint") as client:
+        assert 'href="/paint/static/' in client.get("/", headers={"X-Forwarded-Prefix": "/other"}).text
+        assert client.get("/other/healthz", headers={"X-Forwarded-Prefix": "/other"}).status_code == 404
+        assert client.get("/paint").status_code == 200
