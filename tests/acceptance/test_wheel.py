@@ -154,5 +154,7 @@ def test_the_weights_in_the_wheel_are_small(wheel):
         sizes = {info.filename: info.file_size for info in archive.infolist()}
     weights = {name: size for name, size in sizes.items() if name.endswith((".safetensors", ".onnx"))}
     literature = {name: weights.pop(name) for name in list(weights) if name.split("/")[-3] in LITERATURE}
-    assert weights and sum(weights.values()) < 12e6, "what the default engine and the descriptor need"
+    descriptors = {name: weights.pop(name) for name in list(weights) if name.split("/")[-3] == "descriptors"}
+    assert descriptors and sum(descriptors.values()) < 12e6, "the descriptors"
+    assert weights and sum(weights.values()) < 7e6, "the network of the engine fast"
     assert literature and sum(literature.values()) < 6e6, "the networks of the literature"

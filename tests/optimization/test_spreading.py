@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from impasto.optimization.spreading import spread_over_scales
+from impasto.optimization.spreading import spread_over_scales, spread_over_tile
 
 SIZES = [(16, 16), (1, 1), (1, 9), (9, 1), (2, 2), (7, 5), (13, 16), (33, 31), (40, 39)]
 
@@ -23,15 +23,17 @@ def test_is_linear(size):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_is_symmetric(size):
+@pytest.mark.parametrize("spread", [spread_over_scales, spread_over_tile])
+def test_is_symmetric(size, spread):
     x, y = noise(2, size)
-    assert (spread_over_scales(x) * y).sum() == pytest.approx((x * spread_over_scales(y)).sum())
+    assert (spread(x) * y).sum() == pytest.approx((x * spread(y)).sum())
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_is_positive(size):
+@pytest.mark.parametrize("spread", [spread_over_scales, spread_over_tile])
+def test_is_positive(size, spread):
     pixels = size[0] * size[1]
-    matrix = np.stack([spread_over_scales(single.reshape(size)).reshape(-1) for single in np.eye(pixels)])
+    matrix = np.stack([spread(single.reshape(size)).reshape(-1) for single in np.eye(pixels)])
     assert np.linalg.eigvalsh((matrix + matrix.T) / 2).min() > 0.99
 
 
@@ -70,3 +72,12 @@ def test_leaves_what_it_spreads_alone():
     before = x.copy()
     spread_over_scales(x)
     np.testing.assert_array_equal(x, before)
+
+
+def test_a_tile_spreads_across_its_edges():
+    block = np.zeros((128, 96))
+    block[:8, :8] = 1
+    spread = spread_over_tile(block)
+    assert spread[-1, 4] == pytest.approx(spread[8, 4], rel=0.1)
+    assert spread[4, -1] == pytest.approx(spread[4, 8], rel=0.1)
+    assert spread_over_scales(block)[-1].max() == 0

@@ -32,15 +32,19 @@ class Sight(Protocol):
         """Receptive field of ``layer``, as a margin in pixels."""
 
 
-class Descriptor(Sight, Protocol):
-    """A frozen feature network. It maps images to activations by layer name, and has no state except its weights."""
+class FeatureExtractor(Protocol):
+    """Maps images to activations by layer name."""
+
+    def forward(self, image: torch.Tensor, layers: Iterable[str]) -> Features:
+        """Compute ``layers`` of ``image`` (N, 3, H, W), sRGB in [0, 1]. Deeper layers are not computed."""
+
+
+class Descriptor(Sight, FeatureExtractor, Protocol):
+    """A frozen feature network, without state except its weights."""
 
     @property
     def layers(self) -> tuple[str, ...]:
         """All available layers, from shallow to deep."""
-
-    def forward(self, image: torch.Tensor, layers: Iterable[str]) -> Features:
-        """Compute ``layers`` of ``image`` (N, 3, H, W), sRGB in [0, 1]. Deeper layers are not computed."""
 
 
 def check_size(descriptor: Sight, width: int, height: int, layers: Iterable[str], what: str = "image") -> None:

@@ -5,10 +5,10 @@ The optimisation starts from white noise and matches the Gram matrices of the ex
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional
 
 from impasto.descriptors.base import check_size
 from impasto.descriptors.devices import choose_device
@@ -29,17 +29,40 @@ from impasto.options import layer_weights
 from impasto.types import Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from torch import Tensor
 
+    from impasto.descriptors.base import Descriptor
     from impasto.engines.base import Style
     from impasto.optimization.scales import Stage
     from impasto.options import TextureOptions
-    from impasto.types import FloatArray, OnStep
+    from impasto.types import Features, FloatArray, OnStep
 
-_WRAP = 32
-"""Circular padding in pixels at each edge of a tileable texture."""
+_PHASE = 16
+"""Stride in pixels of the deepest layers. A margin that is a multiple of it leaves the positions of features alone."""
+
+
+class TileView:
+    """A descriptor's view of a picture that is surrounded by copies of itself, as far as the layers reach."""
+
+    def __init__(self, descriptor: Descriptor) -> None:
+        """Take the ``descriptor`` that looks."""
+        self._descriptor = descriptor
+
+    def forward(self, image: Tensor, layers: Iterable[str]) -> Features:
+        """See `FeatureExtractor.forward`."""
+        wanted = tuple(layers)
+        reach = max(self._descriptor.reach(layer) for layer in wanted)
+        margin = -(-reach // _PHASE) * _PHASE
+        rows, columns = (torch.arange(-margin, side + margin) % side for side in image.shape[2:])
+        features = self._descriptor.forward(image[:, :, rows[:, None], columns], wanted)
+        return {layer: _inside(seen, round(margin * seen.shape[3] / len(columns))) for layer, seen in features.items()}
+
+
+def _inside(features: Tensor, margin: int) -> Tensor:
+    """Cut ``margin`` positions off each edge of ``features`` (1, C, h, w)."""
+    return features[:, :, margin : features.shape[2] - margin, margin : features.shape[3] - margin]
 
 
 def synthesize(
@@ -93,24 +116,16 @@ def synthesize(
                     descriptor.forward(to_tensor(resize_pixels(each, seen_height, seen_width), device), weights)
                 )
         losses = style_losses(STYLE_LOSSES.load(options.style_loss), seen, shares, "relative")
-        objective = Objective(descriptor, {"style": LayerLosses(losses, weights, 1.0)}, options.tv_weight)
-        around = min(_WRAP, scale.width, scale.height)
-
-        def wrapped(image: Tensor) -> Mapping[str, Tensor]:
-            losses: Mapping[str, Tensor] = objective(functional.pad(image, [around] * 4, mode="circular"))
-            return losses
-
-        return TorchObjective(wrapped if tileable else objective, device)
+        sight = TileView(descriptor) if tileable else descriptor
+        parts = {"style": LayerLosses(losses, weights, 1.0)}
+        return TorchObjective(Objective(sight, parts, options.tv_weight, circular=tileable), device)
 
     metadata = result_metadata("gatys", options, descriptor=f"{descriptor.name} sha256:{descriptor.identity}")
 
     def finish(made: FloatArray) -> Picture:
         return Picture(made, metadata=metadata)
 
-    run = Run(
-        scales,
-        CoarseToFine(objective_at, finish),
-    )
+    run = Run([replace(scale, circular=tileable) for scale in scales], CoarseToFine(objective_at, finish))
     with shortage_explained(f"{width}x{height} pixels"), freed_blocks_kept():
         start = white_noise(scales[0].height, scales[0].width, options.seed)
         return finish(run.minimize(start, on_step=on_step))

@@ -101,13 +101,17 @@ def mean_std_loss(statistics: Tensor, target: Tensor, normalization: Normalizati
     return _squared_distance(statistics, target, normalization, paper_factor=1.0)
 
 
-def total_variation(image: Tensor) -> Tensor:
+def total_variation(image: Tensor, *, circular: bool = False) -> Tensor:
     """Mean squared difference between neighbouring pixels of ``image`` (N, 3, H, W): a scalar.
+
+    If ``circular``, pixels at opposite edges are neighbours, too, as in a tile.
 
     Mahendran and Vedaldi (2015), eq. 3 with beta = 2. Differs from this paper and from Johnson et al. (2016), who
     take the sum: with the mean, the weight does not depend on the size of the picture. The value of a checkerboard
     of 0 and 1 is 2.
     """
+    if circular:
+        return (image - image.roll(1, 2)).square().mean() + (image - image.roll(1, 3)).square().mean()
     vertical = (image[:, :, 1:, :] - image[:, :, :-1, :]).square().mean()
     horizontal = (image[:, :, :, 1:] - image[:, :, :, :-1]).square().mean()
     return vertical + horizontal

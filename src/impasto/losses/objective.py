@@ -13,7 +13,7 @@ from impasto.options import shares_of_layers
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from impasto.descriptors.base import Descriptor
+    from impasto.descriptors.base import FeatureExtractor
 
 
 class LayerLosses(nn.Module):
@@ -40,18 +40,29 @@ class LayerLosses(nn.Module):
 class Objective(nn.Module):
     """Content loss, style loss and total variation of an image, from one pass through the descriptor."""
 
-    def __init__(self, descriptor: Descriptor, parts: Mapping[str, LayerLosses], tv_weight: float) -> None:
-        """Take the losses by name ('content', 'style'); a part may be missing, for reconstructions."""
+    def __init__(
+        self,
+        descriptor: FeatureExtractor,
+        parts: Mapping[str, LayerLosses],
+        tv_weight: float,
+        *,
+        circular: bool = False,
+    ) -> None:
+        """Take the losses by name ('content', 'style'); a part may be missing, for reconstructions.
+
+        If ``circular``, the total variation takes pixels at opposite edges as neighbours.
+        """
         super().__init__()
         self._descriptor = descriptor
         self._parts = nn.ModuleDict(parts)
         self._layers = sorted({layer for part in parts.values() for layer in part.layers})
         self._tv_weight = tv_weight
+        self._circular = circular
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Compute the weighted losses of ``image`` (1, 3, H, W) by name, and their sum as 'total'."""
         features = self._descriptor.forward(image, self._layers)
         losses = {name: part(features) for name, part in self._parts.items()}
         if self._tv_weight:
-            losses["tv"] = self._tv_weight * total_variation(image)
+            losses["tv"] = self._tv_weight * total_variation(image, circular=self._circular)
         return {**losses, "total": torch.stack(list(losses.values())).sum()}

@@ -61,6 +61,7 @@ class Descent:
         learning_rate: float | None = None,
         steps: int | None = None,
         keeps_best: bool = True,
+        circular: bool = False,
         memory: Memory | None = None,
     ) -> None:
         """Start from ``start`` (1, 3, H, W), float32.
@@ -73,6 +74,7 @@ class Descent:
             steps: number of steps, if known, so that L-BFGS reserves no more memory than it can use.
             keeps_best: True to keep the best image beside the current one. Otherwise the current image counts as the
                 best.
+            circular: True if opposite edges of the image are neighbours, as in a tile.
             memory: storage for arrays as large as the image.
         """
         self._memory = memory or Memory()
@@ -80,6 +82,7 @@ class Descent:
         self.best = self._memory.copied(start) if keeps_best else self.image
         self._objective = objective
         self._steps = steps
+        self._circular = circular
         self._course = _Course(optimizer, learning_rate or DEFAULT_LEARNING_RATE[optimizer])
         self._optimizer = self._build()
 
@@ -145,7 +148,12 @@ class Descent:
     def _build(self) -> Optimizer:
         course = self._course
         return build_optimizer(
-            course.optimizer, self.image, course.learning_rate, steps=self._steps, memory=self._memory
+            course.optimizer,
+            self.image,
+            course.learning_rate,
+            steps=self._steps,
+            circular=self._circular,
+            memory=self._memory,
         )
 
     def _roll_back(self, total: float) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from impasto.optimization.memory.arrays import Memory, dot, l1_norm
-from impasto.optimization.spreading import spread_over_scales
+from impasto.optimization.spreading import spread_over_scales, spread_over_tile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,7 +44,13 @@ class LBFGS:
     HISTORY = 10
 
     def __init__(
-        self, image: FloatArray, learning_rate: float, *, steps: int | None = None, memory: Memory | None = None
+        self,
+        image: FloatArray,
+        learning_rate: float,
+        *,
+        steps: int | None = None,
+        circular: bool = False,
+        memory: Memory | None = None,
     ) -> None:
         """Prepare to change ``image`` (1, 3, H, W), float32 and contiguous, in place.
 
@@ -52,11 +58,13 @@ class LBFGS:
             image: the initial image.
             learning_rate: factor of each step; 1 is the full step.
             steps: maximum number of steps; fewer than `HISTORY` take less memory.
+            circular: True if opposite edges of the image are neighbours, as in a tile.
             memory: storage for vectors.
         """
         self._shape = image.shape
         self._image = image.reshape(-1)
         self._learning_rate = learning_rate
+        self._spread_plane = spread_over_tile if circular else spread_over_scales
         self._memory = memory or Memory()
         self._limit = min(self.HISTORY, steps or self.HISTORY)
         self._moves, self._changes = (self._memory.empty((self._limit, image.size)) for _ in range(2))
@@ -141,14 +149,14 @@ class LBFGS:
         return with_moves[1], with_changes[1]
 
     def _spread(self, vector: FloatArray, *others: FloatArray) -> list[float]:
-        """Apply `spread_over_scales` to ``vector`` in place.
+        """Apply S to ``vector`` in place.
 
         Returns:
             Products of the result with the original ``vector``, and with the ``others``.
         """
         products = np.zeros(1 + len(others))
         for plane in self._planes():
-            spread = spread_over_scales(vector[plane].reshape(self._shape[2:])).reshape(-1)
+            spread = self._spread_plane(vector[plane].reshape(self._shape[2:])).reshape(-1)
             if others:
                 products += [dot(self._memory, spread, other[plane]) for other in (vector, *others)]
             vector[plane] = spread

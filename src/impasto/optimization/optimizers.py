@@ -134,14 +134,16 @@ def build_optimizer(
     learning_rate: float,
     *,
     steps: int | None = None,
+    circular: bool = False,
     memory: Memory | None = None,
 ) -> Optimizer:
     """Make an optimizer that changes ``image`` (1, 3, H, W) in place. ``name`` is a key of `DEFAULT_LEARNING_RATE`.
 
-    ``steps`` is the maximum number of steps, if known. Arrays as large as the image are kept in ``memory``.
+    ``steps`` is the maximum number of steps, if known. If ``circular``, opposite edges of the image are neighbours.
+    Arrays as large as the image are kept in ``memory``.
     """
     if name == "lbfgs":
-        return LBFGS(image, learning_rate, steps=steps, memory=memory)
+        return LBFGS(image, learning_rate, steps=steps, circular=circular, memory=memory)
     kinds: dict[str, Callable[[FloatArray, float, Memory | None], Optimizer]] = {
         "adam": Adam,
         "damped-adam": DampedAdam,

@@ -25,6 +25,8 @@ class Stage:
     """Learning rate in the optimizer's own unit; None is its default."""
     keeps_best: bool = True
     """See `impasto.optimization.descent.Descent`."""
+    circular: bool = False
+    """True if opposite edges of the picture are neighbours, as in a tile."""
 
     @property
     def work(self) -> int:

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from impasto.types import FloatArray
 
 _SCALES = 5
 _COARSER = 1.5 / 4
 """Weight of each scale relative to the next finer one, 1.5, divided by 4 to turn sums of 2x2 pixels into averages. With
 a weight of 1, the losses fall more slowly. With 2 and more, fine details converge too slowly from a start of noise."""
+_MARGIN = 2**_SCALES
+"""Margin in pixels of a tile: the reach of the coarsest scale."""
 _CACHE_LINE = 16
 """Size of a cache line in float32 numbers."""
 
@@ -35,6 +39,37 @@ def spread_over_scales(plane: FloatArray, scales: int = _SCALES) -> FloatArray:
     spread = _doubled(_transposed(wide), height)
     spread += plane
     return spread
+
+
+def spread_over_tile(plane: FloatArray) -> FloatArray:
+    """Do the same as `spread_over_scales`, if opposite edges of ``plane`` (H, W) are neighbours.
+
+    The plane is seen with a margin of its own copies. Original and copy fade into each other: the squares of their
+    weights add up to 1, which keeps the map symmetric and positive.
+    """
+    sides = [_faded(side) for side in plane.shape]
+    (rows, down), (columns, across) = sides
+    weights = down[:, None] * across
+    spread = spread_over_scales(np.ascontiguousarray(plane[rows[:, None], columns] * weights))
+    spread *= weights
+    return _folded(_folded(spread, plane.shape[0]).T, plane.shape[1]).T
+
+
+def _faded(side: int) -> tuple[npt.NDArray[np.intp], FloatArray]:
+    """Return the place in a side, and the weight, of each place of the side with its margins."""
+    margin = min(_MARGIN, side // 2)
+    fade = np.sqrt((np.arange(2 * margin, dtype=np.float32) + 0.5) / max(1, 2 * margin))
+    weights = np.concatenate([fade, np.ones(side - 2 * margin, np.float32), fade[::-1]])
+    return np.arange(-margin, side + margin) % side, weights
+
+
+def _folded(x: FloatArray, rows: int) -> FloatArray:
+    """Add the margins of ``x`` to the ``rows`` of which they are copies."""
+    margin = (len(x) - rows) // 2
+    folded = x[margin : margin + rows].copy()
+    folded[:margin] += x[margin + rows :]
+    folded[rows - margin :] += x[:margin]
+    return folded
 
 
 def _halved(x: FloatArray) -> FloatArray:

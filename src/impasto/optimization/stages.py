@@ -211,6 +211,7 @@ class _StageRun(Generic[StageT]):
             learning_rate=stage.learning_rate,
             steps=stage.steps,
             keeps_best=stage.keeps_best,
+            circular=stage.circular,
             memory=run.memory,
         )
         if begin.done_at_stage:
