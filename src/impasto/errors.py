@@ -152,6 +152,10 @@ class WeightsFormatError(WeightsError):
     """The content of a weights file matches no known format."""
 
 
+class NetworkFileError(WeightsError):
+    """A network cannot be read: its file is missing or damaged, or the memory does not suffice for it."""
+
+
 class DownloadError(WeightsError):
     """A download failed: network, server, or checksum."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from impasto.errors import DownloadError, ImageReadError, OutOfMemoryError, UsageError
+from impasto.errors import DownloadError, ImageReadError, NetworkFileError, OutOfMemoryError, UsageError
 from impasto.service.retry import job_delay, may_go_better, message_delay
 
 
@@ -22,4 +22,5 @@ def test_messages_are_sent_eight_times_within_a_day():
 
 def test_only_what_may_go_better_is_tried_again():
     assert may_go_better(OutOfMemoryError("full")) and may_go_better(DownloadError("away"))
+    assert may_go_better(NetworkFileError("damaged, or too little memory"))
     assert not may_go_better(UsageError("wrong")) and not may_go_better(ImageReadError("broken"))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impasto.errors import WeightsError, needs_extra
+from impasto.errors import NetworkFileError, needs_extra
 from impasto.runtimes.inputs import check_inputs
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class OnnxRuntime:
 
         Raises:
             MissingDependencyError: ONNX Runtime is not installed.
-            WeightsError: the file is missing or damaged.
+            NetworkFileError: the file is missing or damaged, or there is not enough memory to read it.
         """
         with needs_extra("runtime 'onnxruntime'", "onnxruntime"):
             from impasto.runtimes.onnxruntime_import import onnxruntime
@@ -51,7 +51,10 @@ class OnnxRuntime:
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, onnxruntime.get_available_providers())
         except Exception as error:  # its errors have no common base class
-            raise WeightsError(f"{path.name} is missing or damaged; install impasto again") from error
+            raise NetworkFileError(
+                f"{path.name} is missing or damaged, or the memory does not suffice for it; install impasto again, or "
+                "close other programs"
+            ) from error
         self._dimensions = {port.name: len(port.shape) for port in self._session.get_inputs()}
         self._outputs = [port.name for port in self._session.get_outputs()]
 

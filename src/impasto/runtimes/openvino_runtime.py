@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from impasto.errors import OutOfMemoryError, WeightsError
+from impasto.errors import NetworkFileError, OutOfMemoryError
 from impasto.runtimes.inputs import check_inputs
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class OpenVINORuntime:
             shapes: shapes of all inputs, by name, if they never change; this saves about half of the memory.
 
         Raises:
-            WeightsError: the file is missing or damaged.
+            NetworkFileError: the file is missing or damaged, or there is not enough memory to read it.
             OutOfMemoryError: there is not enough memory.
         """
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
@@ -70,7 +70,7 @@ class OpenVINORuntime:
         except RuntimeError as error:
             if _lacks_memory(str(error)):
                 raise OutOfMemoryError(_SHORTAGE) from error
-            raise WeightsError(
+            raise NetworkFileError(
                 f"{path.name} is missing or damaged, or the memory does not suffice for it; install impasto again, or "
                 "close other programs"
             ) from error

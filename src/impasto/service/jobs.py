@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from impasto.api import JobState
 
 DEFAULT_QUEUE = "cpu"
-PREVIEW_SIDE = 384
+PREVIEW_SIDE = 640
 """Largest width and height of a preview in pixels."""
 
 

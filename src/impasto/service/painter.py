@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from impasto.types import Picture, Step
 
 _WARM_NETWORKS = 4
-_SECONDS_BETWEEN_PREVIEWS = 2.0
-_SECONDS_BETWEEN_STEPS = 0.5
+_SECONDS_BETWEEN_PREVIEWS = 0.5
+_PREVIEWS_SHARE = 0.1
+"""Largest share of the time that previews may take. Those of large pictures come less often."""
+_SECONDS_BETWEEN_STEPS = 0.25
 _NICE = 10
 """Niceness of the painting process. The low priority keeps requests on the same machine responsive."""
 
@@ -136,16 +138,18 @@ class _Watch:
 
     def __init__(self, send: Any) -> None:
         self._send = send
-        self._told = self._shown = time.monotonic()
+        self._told = time.monotonic()
+        self._next_preview = self._told + _SECONDS_BETWEEN_PREVIEWS
 
     def step(self, step: Step) -> None:
         now = time.monotonic()
         if now - self._told < _SECONDS_BETWEEN_STEPS:
             return
         preview = None
-        if now - self._shown >= _SECONDS_BETWEEN_PREVIEWS and step.fraction < 1:
+        if now >= self._next_preview and step.fraction < 1:
             preview = _small(step.preview())
-            self._shown = time.monotonic()
+            taken = time.monotonic() - now
+            self._next_preview = now + max(_SECONDS_BETWEEN_PREVIEWS, taken / _PREVIEWS_SHARE)
         self._send(Progress(step.fraction, preview))
         self._told = time.monotonic()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from impasto.errors import DownloadError, ImpastoError, OutOfMemoryError
+from impasto.errors import DownloadError, ImpastoError, NetworkFileError, OutOfMemoryError
 
 ATTEMPTS = 3
 """Attempts at a job. If the owner retries the job, it gets the same number again."""
@@ -25,7 +25,7 @@ MESSAGE_LEASE = 120.0
 
 def may_go_better(error: ImpastoError) -> bool:
     """Return whether a job that failed with ``error`` may succeed later or on another machine."""
-    return isinstance(error, (DownloadError, OutOfMemoryError))
+    return isinstance(error, (DownloadError, NetworkFileError, OutOfMemoryError))
 
 
 def job_delay(attempt: int) -> float:

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _BEATS_PER_LEASE = 4
-_SLOWEST_BEAT = 1.0
-"""Longest time between heartbeats in seconds, so that cancelled jobs end soon."""
+_SLOWEST_BEAT = 0.5
+"""Longest time between heartbeats in seconds, so that cancelled jobs end soon, and previews come in time."""
 _UPKEEP_EVERY = 1.0
 _SWEEP_EVERY = 60.0
 _STRANGE_AFTER = 24 * 3600.0
@@ -111,6 +111,7 @@ class Worker:
         self._parts = parts
         self._stop = stop
         self._child = Child(serve, understand=understand)
+        self._child.start()  # so that the first job need not wait for its imports
         self._group = ""
 
     def take(self, job: str | None = None) -> bool:
@@ -190,6 +191,8 @@ class _Attempt:
                     self._see(message)
                 if (beat := self._beat()) is not Beat.GO_ON:
                     self._child.kill()
+                    if beat is Beat.CANCEL:
+                        self._child.start()  # who cancels a job often waits for another one
                     return beat
                 if (failure := self._overrun()) is not None:
                     self._child.kill()

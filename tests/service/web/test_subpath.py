@@ -71,12 +71,8 @@ def test_from_photo_to_picture_in_a_browser(visit, small_photo, server):  # noqa
     elsewhere = []
     page.on("request", lambda asked: asked.url.startswith((server, "blob:", "data:")) or elsewhere.append(asked.url))
     chosen(page, small_photo).click(WAVE)
-    page.click("#paint")
-    page.wait_for_selector("#jobs li[data-state=succeeded]", timeout=300_000)
-    page.locator("#jobs li img").first.click()
-    link = page.locator("#download")
-    if page.locator("#viewer").is_visible():
-        assert link.get_attribute("href").startswith("/paint/v1/jobs/")
+    page.wait_for_selector("#film li[data-state=succeeded]", timeout=300_000)
+    assert page.locator("#download").get_attribute("href").startswith("/paint/v1/jobs/")
     page.goto(f"{server}/?lang=zh")
     expect(page.locator("html")).to_have_attribute("lang", "zh")
     assert page.context.cookies(f"{server}/")[0]["path"] == "/paint/"

@@ -21,6 +21,7 @@ def _(text: str) -> str:
 
 
 STATES = {
+    "sent": _("sent"),
     "queued_next": _("next in the queue"),
     "queued": _("{ahead} before it in the queue"),
     "running": _("{percent} %"),
@@ -29,7 +30,8 @@ STATES = {
     "canceled": _("cancelled"),
     "expired": _("deleted by the server"),
 }
-"""Texts for the states of a job. 'queued_next' is the state 'queued' if no job is before it."""
+"""Texts for the states of a job. 'sent' is said until the server has told the state; 'queued_next' is the
+state 'queued' if no job is before it."""
 EXPLANATIONS = {
     "backlog_full": _("Too many pictures are waiting; try again later."),
     "bad_image": _("This file cannot be read as a picture; save it as JPEG or PNG and send that."),

@@ -63,20 +63,26 @@ export const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, 1
 const over = (job) => job.finished !== null;
 
 const MOST_STREAMS = 3; // a browser keeps six connections to a server, for all tabs
+const LONGEST_SILENCE = 5000; // milliseconds; a proxy may hold back what is streamed
 let streams = 0;
+let streaming = true;
 let followed = 0;
 
-/** Call `tell` with the job at every change, until it has ended or is gone; `away` says whether the server answers. */
-export async function follow(id, tell, away) {
+/**
+ * Call `tell` with the job at every change, until it has ended or is gone, or `signal` is aborted; `away` says whether
+ * the server answers.
+ */
+export async function follow(id, tell, away, signal) {
   followed += 1;
   try {
-    for (;;) {
+    while (!signal.aborted) {
       try {
         const job = await json(v1(`jobs/${id}`));
         away(false);
         tell(job);
         if (over(job)) return;
-        if (job.state === "running" && !config.auth && streams < MOST_STREAMS && (await events(id, tell))) return;
+        const stream = job.state === "running" && !config.auth && streaming && streams < MOST_STREAMS;
+        if (stream && (await events(id, tell, signal))) return;
       } catch (error) {
         if (error.status === 404 || error.status === 410) return tell(null);
         away(error instanceof Unreachable);
@@ -88,21 +94,32 @@ export async function follow(id, tell, away) {
   }
 }
 
-/** Follow by server-sent events; false if they ended before the job. */
-function events(id, tell) {
+/** Follow by server-sent events; false if they ended before the job, or none came for long. */
+function events(id, tell, signal) {
   streams += 1;
   return new Promise((resolve) => {
     const source = new EventSource(v1(`jobs/${id}/events`));
+    const stop = () => end(false);
+    const silent = () => {
+      streaming = false;
+      stop();
+    };
+    let timer = setTimeout(silent, LONGEST_SILENCE);
     const end = (done) => {
+      clearTimeout(timer);
       source.close();
+      signal.removeEventListener("abort", stop);
       streams -= 1;
       resolve(done);
     };
     source.addEventListener("job", (event) => {
+      clearTimeout(timer);
+      timer = setTimeout(silent, LONGEST_SILENCE);
       const job = JSON.parse(event.data);
       tell(job);
       if (over(job)) end(true);
     });
-    source.onerror = () => end(false);
+    source.onerror = stop;
+    signal.addEventListener("abort", stop);
   });
 }

@@ -40,7 +40,7 @@ export function start(onDone) {
 /** Paint where `chosen` applies to a photograph, beginning with the mask `before` or null. */
 export async function open(chosen, on, before) {
   [style, photo, touched] = [chosen, on, false];
-  image = await createImageBitmap(photo.blob, { imageOrientation: "from-image" });
+  image = await createImageBitmap(photo, { imageOrientation: "from-image" });
   const factor = SIDE / Math.max(image.width, image.height); // small ones are enlarged: there is room to paint
   const size = [Math.max(16, Math.round(image.width * factor)), Math.max(16, Math.round(image.height * factor))];
   mask = new OffscreenCanvas(...size);

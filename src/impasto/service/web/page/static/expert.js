@@ -21,10 +21,18 @@ export async function load() {
   show();
 }
 
-const chosen = () => engines.find(({ name }) => name === byId("engine").value);
+const named = (wanted) => engines.find(({ name }) => name === wanted);
+const chosen = () => named(engine());
+const fields = () => [...byId("expert-fields").querySelectorAll("input, select")];
 
-/** Whether the chosen engine has the option `name`. */
-export const has = (name) => name in (chosen()?.options.properties ?? {});
+/** Whether an engine, by default the chosen one, has the option `name`. */
+export const has = (name, of = engine()) => name in (named(of)?.options.properties ?? {});
+
+/** Whether the server has this engine. */
+export const isAvailable = (name) => Boolean(named(name)?.available);
+
+/** Whether the default engine is chosen, without options for experts: it paints as soon as a style is chosen. */
+export const isLive = () => engine() === engines[0]?.name && fields().every(({ value }) => value === "");
 
 /** Which styles it takes: "any", or its "own" only. */
 export const styleKinds = () => chosen()?.styles ?? "any";
@@ -67,7 +75,5 @@ function input(name, kind, standard) {
 
 /** Put what was chosen into `form`: what is empty keeps its default. */
 export function fill(form) {
-  for (const each of byId("expert-fields").querySelectorAll("input, select")) {
-    if (each.value !== "") form.append(each.name, each.value);
-  }
+  for (const { name, value } of fields()) if (value !== "") form.append(name, value);
 }

@@ -1,17 +1,21 @@
-// The page: from photographs and styles to jobs.
+// The page: what is chosen is painted, on the photograph on the easel at once, on others when asked.
 
 import * as api from "./api.js";
 import { white } from "./brush.js";
+import * as drafts from "./drafts.js";
+import * as easel from "./easel.js";
 import { byId, element } from "./elements.js";
 import * as expert from "./expert.js";
-import * as jobs from "./jobs.js";
+import * as film from "./film.js";
 import * as photos from "./photos.js";
 import * as styles from "./styles.js";
 import { _, config } from "./texts.js";
-import * as viewer from "./viewer.js";
 
 const ONE_AT_A_TIME = ["news", "ended", "away"];
 const MOST_SAID = 6;
+const SOON = 300; // milliseconds: what is changed together is painted together
+const SLIDERS = ["strength", "stroke_size"];
+const CONTROLS = [...SLIDERS, "keep_colors"];
 
 /** Say something: of news, ends and absences only the last is left; notes and errors stay until more is sent. */
 function say(text, kind = "news") {
@@ -21,130 +25,190 @@ function say(text, kind = "news") {
   while (said.children.length > MOST_SAID) said.lastChild.remove();
 }
 
-function showValues() {
-  for (const name of ["strength", "stroke_size"]) {
-    byId(`${name}-out`).textContent = byId(name).value;
-    byId(name).addEventListener("input", () => (byId(`${name}-out`).textContent = byId(name).value));
-  }
-}
-
-function mixChanged(mix) {
-  const own = mix.length > 0 && mix.every(({ blob }) => blob);
-  byId("stroke_size").disabled = !own;
-  byId("stroke-note").hidden = own;
-}
-
-async function formOf(photo) {
+/** The form of a job: `content` in the `mix` of styles by `engine`. */
+async function formOf(content, name, mix, engine, masks = []) {
   const form = new FormData();
-  form.append("content", photo.blob, photo.name);
-  // Names first: that is the order of the weights, too.
-  const mix = [...styles.styles()].sort((one, other) => Boolean(one.blob) - Boolean(other.blob));
-  for (const { name, blob } of mix) {
-    if (blob) form.append("style_image", blob, name);
-    else form.append("style", name);
+  form.append("content", content, name);
+  for (const { name: style, blob } of mix) {
+    if (blob) form.append("style_image", blob, style);
+    else form.append("style", style);
   }
   if (mix.length > 1) for (const { weight } of mix) form.append("weight", weight);
-  const masks = mix.map((style) => styles.maskOn(style, photo));
   if (masks.some(Boolean)) for (const mask of masks) form.append("mask", mask ?? (await white()), "mask.png");
-  form.append("engine", expert.engine());
-  for (const name of ["strength", "keep_colors", "size", "stroke_size"]) {
-    const field = byId(name);
-    if (expert.has(name) && !field.disabled && field.value !== "") form.append(name, field.value);
-  }
-  const email = byId("email")?.value;
-  if (email) form.append("email", email);
+  form.append("engine", engine);
+  for (const control of CONTROLS) if (expert.has(control, engine)) form.append(control, byId(control).value);
+  return form;
+}
+
+/** The chosen styles, names first: that is the order of the weights, too. */
+const mixOf = () => [...styles.styles()].sort((one, other) => Boolean(one.blob) - Boolean(other.blob));
+
+async function finalForm(frame, mail) {
+  const mix = mixOf();
+  const form = await formOf(frame.blob, frame.name, mix, expert.engine(), mix.map((style) => styles.maskOn(style, frame.blob)));
+  if (expert.has("size") && byId("size").value) form.append("size", byId("size").value);
+  if (mail && byId("email")?.value) form.append("email", byId("email").value);
   expert.fill(form);
   return form;
 }
 
-/** Send a photograph; where the answer was lost, the same again does not make another job. */
-async function send(photo) {
-  photo.once ??= api.once();
-  const form = await formOf(photo);
+let lastFiles = 0;
+const numbers = new WeakMap(); // blob -> a number that stands for it
+function numberOf(blob) {
+  if (blob && !numbers.has(blob)) numbers.set(blob, (lastFiles += 1));
+  return blob ? numbers.get(blob) : 0;
+}
+
+/** A draft of `frame` in `mix`: see `drafts.begin`; null where the server has no engine for it. */
+async function draftOf(frame, mix, masks) {
+  if (!expert.isAvailable(drafts.ENGINE)) return null;
+  const copy = await drafts.copy(frame.blob);
+  const form = await formOf(copy, frame.name, mix, drafts.ENGINE, masks);
+  // Smaller strokes of a style of the gallery need more than its code.
+  if (form.has("stroke_size")) form.set("stroke_size", Math.max(1, Number(byId("stroke_size").value)));
+  const asked = mix.map(({ name, blob, weight }, at) => [name, numberOf(blob), mix.length > 1 && weight, numberOf(masks[at])]);
+  return drafts.begin(JSON.stringify([numberOf(frame.blob), asked, CONTROLS.map((name) => byId(name).value)]), form);
+}
+
+/** Send `frame`; where the answer was lost, the same again does not make another job. */
+async function send(frame, form) {
+  frame.once ??= api.once();
   try {
-    return await api.submit(form, photo.once);
+    return await api.submit(form, frame.once);
   } catch (error) {
     if (error.code !== "conflict") throw error;
-    photo.once = api.once(); // it was accepted, but now something else is wanted
-    return api.submit(form, photo.once);
+    frame.once = api.once(); // it was accepted, but now something else is wanted
+    return api.submit(form, frame.once);
   }
 }
 
-let sending = false;
+/** Paint `frame` as everything is set now; what was being painted of it is given up. False if it was not accepted. */
+async function paint(frame, { mail = false } = {}) {
+  const turn = (frame.turn = (frame.turn ?? 0) + 1);
+  const isWanted = () => frame.turn === turn;
+  await frame.sending;
+  if (!isWanted()) return true;
+  frame.sending = sendNow(frame, mail, isWanted);
+  const isAccepted = await frame.sending;
+  if (isWanted()) frame.sending = undefined;
+  return isAccepted;
+}
 
-async function paint(event) {
+async function sendNow(frame, mail, isWanted) {
+  const titles = styles.styles().map(({ title }) => title);
+  try {
+    await film.giveUp(frame);
+    const form = await finalForm(frame, mail);
+    if (frame === film.current() && expert.isLive()) {
+      const mix = mixOf();
+      const draft = await draftOf(frame, mix, mix.map((style) => styles.maskOn(style, frame.blob)));
+      draft?.picture.then((source) => source && isWanted() && easel.draft(frame, source));
+      await draft?.accepted; // the worker takes it first
+    }
+    if (!isWanted()) return true;
+    const job = await send(frame, form);
+    frame.once = undefined;
+    await film.sent(frame, job.id, titles);
+    return true;
+  } catch (error) {
+    say(_("{name} was not accepted: {reason}", { name: frame.name, reason: error.message }), "error");
+    return false;
+  }
+}
+
+let timer;
+
+/** Something else is wanted of the photograph on the easel. */
+function soon() {
+  clearTimeout(timer);
+  timer = setTimeout(now, SOON);
+}
+
+async function now() {
+  const frame = film.current();
+  if (!frame || !styles.styles().length || expert.styleKinds() === "own" || !expert.isLive()) return;
+  if (await film.photograph(frame)) await paint(onNewFrame(frame));
+}
+
+/** The frame itself, or another one of its photograph if it has a finished painting, which stays. */
+function onNewFrame(frame) {
+  if (frame.job?.state !== "succeeded") return frame;
+  const next = film.add(frame);
+  film.choose(next);
+  return next;
+}
+
+/** Paint the photograph on the easel, and all that wait. */
+async function paintAll(event) {
   event.preventDefault();
-  if (sending) return;
+  clearTimeout(timer);
   byId("said").replaceChildren();
-  const waiting = [...photos.photos()];
-  if (!waiting.length) return say(_("Choose a photo first."), "error");
+  const current = film.current();
   const [kinds, mix] = [expert.styleKinds(), styles.styles()];
+  if (!current) return say(_("Choose a photo first."), "error");
   if (kinds === "own" && mix.length) {
     const text = _("The engine {engine} paints in its own style; remove the styles that you chose.", { engine: expert.engine() });
     return say(text, "error");
   }
   if (kinds !== "own" && !mix.length) return say(_("Choose a style first."), "error");
-  sending = true;
-  byId("paint").ariaDisabled = "true";
-  const titles = mix.map(({ title }) => title);
-  if (waiting.length > 1 && mix.some(({ mask }) => mask)) {
+  const others = film.waiting().filter((frame) => frame !== current);
+  if (others.length && mix.some(({ mask }) => mask)) {
     say(_("Where a style applies was painted on one photo; on the others it applies everywhere."), "note");
   }
+  if (!(await film.photograph(current))) return say(_("This browser did not keep the photo; choose it again."), "error");
+  byId("paint").ariaDisabled = "true";
   let count = 0;
-  for (const photo of waiting) {
-    say(_("Sending {name} …", { name: photo.name }));
-    try {
-      const job = await send(photo);
-      count += 1;
-      photos.drop(photo);
-      await jobs.add({ id: job.id, name: photo.name, styles: titles, small: photo.small }, photo.blob);
-    } catch (error) {
-      say(_("{name} was not accepted: {reason}", { name: photo.name, reason: error.message }), "error");
-    }
+  for (const frame of [onNewFrame(current), ...others]) {
+    say(_("Sending {name} …", { name: frame.name }));
+    count += await paint(frame, { mail: true });
   }
-  sending = false;
   byId("paint").ariaDisabled = "false";
   say(count ? _("{count} accepted; you may leave this page, nothing is lost.", { count }) : "");
-  if (count) byId("pictures").scrollIntoView();
 }
 
-async function again(known, blob) {
-  await photos.add([new File([blob], known.name, { type: blob.type })]);
-  byId("search").focus();
+/** Another frame is on the easel, or it has news. */
+function frameChanged(frame, isNews) {
+  if (isNews) return easel.news(frame);
+  easel.show(frame);
+  styles.on(frame?.blob ?? null);
+  byId("choose").required = !frame;
+  if (frame && !frame.id) soon();
 }
 
-async function start() {
-  document.documentElement.classList.replace("no-script", "script");
-  document.querySelector("select[name=style]").disabled = true;
-  showValues();
-  mixChanged([]);
-  photos.start(say, styles.show);
-  styles.start(say, mixChanged);
-  expert.start();
-  viewer.start(again);
-  byId("form").addEventListener("submit", paint);
-  byId("key")?.addEventListener("change", (event) => {
-    api.key.set(event.target.value);
-    load();
-  });
-  for (const link of document.querySelectorAll("nav a")) link.addEventListener("click", leave);
-  jobs.start(say);
-  await load();
-  if ("serviceWorker" in navigator) await navigator.serviceWorker.register(`${config.root}/sw.js`);
+function photosCame(chosen) {
+  const frames = chosen.toReversed().map(film.add);
+  film.choose(frames.at(-1));
+}
+
+/** A draft of the photograph on the easel in one style of the gallery, while nothing is painted of it. */
+async function tried(name) {
+  const frame = film.current();
+  if (!frame?.blob || frame.sending || (frame.id && !film.isOver(frame))) return null;
+  return (await draftOf(frame, [{ name }], []))?.picture;
+}
+
+const actions = {
+  cancel: async (frame) => film.heard(frame, await api.act(frame.id, "cancel")),
+  retry: async (frame) => film.resumed(frame, await api.act(frame.id, "retry")),
+  remove: film.remove,
+};
+
+function act(event) {
+  actions[event.target.id](film.current()).catch((error) => say(error.message, "error"));
 }
 
 /** Another language is another page, without what was chosen on this one. */
 function leave(event) {
   const question = _("Another language begins anew: the photos and styles that you chose are not kept. Change it?");
-  if (photos.photos().length + styles.styles().length && !confirm(question)) event.preventDefault();
+  if (film.waiting().length + styles.styles().length && !confirm(question)) event.preventDefault();
 }
 
 /** Get the gallery and the engines: as soon as the server is there, or the right key. */
 async function load() {
   for (;;) {
     try {
-      await styles.load();
       await expert.load();
+      await styles.load();
       return say("", "away");
     } catch (error) {
       say(error.message, "away");
@@ -152,6 +216,29 @@ async function load() {
     }
     await api.pause(3);
   }
+}
+
+async function start() {
+  document.documentElement.classList.replace("no-script", "script");
+  document.querySelector("select[name=style]").disabled = true;
+  for (const name of SLIDERS) {
+    byId(name).addEventListener("input", () => (byId(`${name}-out`).textContent = byId(name).value));
+  }
+  for (const name of CONTROLS) byId(name).addEventListener("change", soon);
+  for (const name of Object.keys(actions)) byId(name).addEventListener("click", act);
+  photos.start(say, photosCame, styles.addOwn);
+  styles.start(say, soon, tried);
+  expert.start();
+  easel.start();
+  byId("form").addEventListener("submit", paintAll);
+  byId("key")?.addEventListener("change", (event) => {
+    api.key.set(event.target.value);
+    load();
+  });
+  for (const link of document.querySelectorAll("nav a")) link.addEventListener("click", leave);
+  film.start(say, frameChanged);
+  await load();
+  if ("serviceWorker" in navigator) await navigator.serviceWorker.register(`${config.root}/sw.js`);
 }
 
 await start();

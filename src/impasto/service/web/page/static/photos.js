@@ -1,82 +1,61 @@
-// The photographs that are to be painted: chosen, dropped, pasted, or taken now.
+// Photographs come in: chosen, dropped, pasted, or taken now.
 
 import * as camera from "./camera.js";
-import { byId, button, element } from "./elements.js";
+import { byId } from "./elements.js";
 import { PHOTO, prepared, thumbnail } from "./pictures.js";
 import { _, number } from "./texts.js";
 
-const chosen = [];
 let say;
-let changed;
+let came;
 
-/** The photographs: [{name, blob, small}]. */
-export const photos = () => chosen;
-
-export async function add(files) {
+async function add(files) {
+  const photos = [];
   for (const file of files) {
+    const name = file.name || _("Your photo");
     try {
-      const photo = { name: file.name || _("Your photo"), ...(await prepared(file, PHOTO)) };
-      photo.small = await thumbnail(photo.blob);
-      if (photo.from) {
-        const values = { name: photo.name, from: number(photo.from), to: number(Math.max(photo.width, photo.height)) };
+      const { blob, from, width, height } = await prepared(file, PHOTO);
+      photos.push({ name, blob, small: await thumbnail(blob) });
+      if (from) {
+        const values = { name, from: number(from), to: number(Math.max(width, height)) };
         say(_("{name} was reduced from {from} to {to} pixels on its long side, which is what this server takes.", values), "note");
       }
-      chosen.push(photo);
     } catch {
-      say(_("{name} is not a picture that this browser can read.", { name: file.name || _("Your photo") }), "error");
+      say(_("{name} is not a picture that this browser can read.", { name }), "error");
     }
   }
-  show();
+  if (photos.length) came(photos);
 }
 
-/** Take a photograph away: it is sent, or not wanted. */
-export function drop(photo) {
-  chosen.splice(chosen.indexOf(photo), 1);
-  show();
+/** Take all `files` of an event of a file input, which may take the same ones again. */
+export function taken(event) {
+  const files = [...event.target.files];
+  event.target.value = "";
+  return files;
 }
 
-function show() {
-  byId("choose").required = chosen.length === 0;
-  byId("chosen").replaceChildren(
-    ...chosen.map((photo) =>
-      element(
-        "li",
-        {},
-        element("img", { src: photo.small, alt: photo.name }),
-        button("×", () => remove(photo), { ariaLabel: _("Remove {name}", { name: photo.name }), className: "remove" }),
-      ),
-    ),
-  );
-  changed();
-}
-
-function remove(photo) {
-  drop(photo);
-  byId("choose").focus();
-}
-
-export function start(tell, onChange) {
+/** `onPhotos` is called with photographs, [{name, blob, small}]; `onStyles` with files dropped on the styles. */
+export function start(tell, onPhotos, onStyles) {
   say = tell;
-  changed = onChange;
-  byId("choose").multiple = true;
-  for (const id of ["choose", "photograph"]) {
-    byId(id).addEventListener("change", async (event) => {
-      const files = [...event.target.files];
-      event.target.value = "";
-      await add(files);
-    });
+  came = onPhotos;
+  for (const id of ["choose", "more", "photograph"]) {
+    byId(id).multiple = id !== "photograph";
+    byId(id).addEventListener("change", (event) => add(taken(event)));
   }
   camera.start(add, say);
-  const target = byId("drop");
+  const styles = byId("styles");
+  const target = (event) => (styles.contains(event.target) ? styles : byId("easel"));
+  const leave = () => document.querySelectorAll(".over").forEach((each) => each.classList.remove("over"));
   document.addEventListener("dragover", (event) => {
     event.preventDefault();
-    target.classList.add("over");
+    leave();
+    target(event).classList.add("over");
   });
-  document.addEventListener("dragleave", (event) => event.relatedTarget ?? target.classList.remove("over"));
+  document.addEventListener("dragleave", (event) => event.relatedTarget ?? leave());
   document.addEventListener("drop", (event) => {
     event.preventDefault();
-    target.classList.remove("over");
-    add(event.dataTransfer.files);
+    leave();
+    if (target(event) === styles) onStyles(event.dataTransfer.files);
+    else add(event.dataTransfer.files);
   });
   document.addEventListener("paste", (event) => {
     if (event.clipboardData.files.length) add(event.clipboardData.files);

@@ -3,43 +3,70 @@
 import { json, picture, v1 } from "./api.js";
 import * as brush from "./brush.js";
 import { byId, button, element } from "./elements.js";
-import { photos } from "./photos.js";
+import { taken } from "./photos.js";
 import { STYLE, prepared, thumbnail } from "./pictures.js";
 import { _, config } from "./texts.js";
 
 const MOST = config.maxStyles;
+const HOVER = 250; // milliseconds before a style is tried
+const LOOKS = { bold: _("Bold"), drawn: _("Drawn"), soft: _("Soft"), dark: _("Dark"), pale: _("Pale") };
 const mix = [];
+const shown = new Map(); // image of a style that shows a draft -> its own source
 let gallery = [];
+let look = "";
 let say;
 let changed;
+let tried;
+let photo = null;
 
 /** The chosen styles: [{name, title, weight, small, blob, mask}]; those of the gallery have no blob. */
 export const styles = () => mix;
 
-/** The mask of `style` on `photo`, if one was painted: it is of no use on another photograph. */
-export const maskOn = (style, photo) => (style.mask?.photo === photo ? style.mask.blob : null);
+/** The mask of `style` on the photograph `blob`, if one was painted: it is of no use on another one. */
+export const maskOn = (style, blob) => (style.mask?.photo === blob ? style.mask.blob : null);
 
-export function start(tell, onChange) {
+/** `onChange` is called when something else is to be painted; `onTry` with a name, to have a draft's address or null. */
+export function start(tell, onChange, onTry) {
   say = tell;
   changed = onChange;
+  tried = onTry;
   brush.start((style, mask) => {
+    const before = style.mask;
     style.mask = mask;
     show();
-    byId("mix").children[mix.indexOf(style)].querySelector("button").focus();
+    byId("mix").children[mix.indexOf(style)].querySelector("button:not(.remove)").focus();
+    if (before !== mask) changed();
   });
-  byId("own-style").addEventListener("change", async (event) => {
-    const files = [...event.target.files];
-    event.target.value = "";
-    for (const file of files) await addOwn(file);
-  });
+  byId("own-style").addEventListener("change", (event) => addOwn(taken(event)));
   byId("search").addEventListener("input", search);
   byId("search").addEventListener("keydown", (event) => event.key === "Enter" && event.preventDefault());
+}
+
+/** The photograph `blob` is on the easel, or none (null): brushes paint on it, and it was not tried in other styles. */
+export function on(blob) {
+  if (blob === photo) return;
+  for (const [image, source] of shown) image.src = source;
+  shown.clear();
+  photo = blob;
+  show();
 }
 
 /** Get the gallery; with the wrong key there is none. */
 export async function load() {
   gallery = (await json(v1("styles"))).styles;
   byId("gallery").replaceChildren(...gallery.map(card));
+  const looks = Object.keys(LOOKS).filter((each) => gallery.some((style) => style.look === each));
+  byId("looks").replaceChildren(...["", ...looks].map(chip));
+  byId("looks").hidden = looks.length < 2;
+}
+
+function chip(name) {
+  const choose = () => {
+    look = name;
+    for (const each of byId("looks").children) each.ariaPressed = String(each.value === look);
+    search();
+  };
+  return button(LOOKS[name] ?? _("All"), choose, { value: name, ariaPressed: String(name === look) });
 }
 
 function card(style) {
@@ -47,63 +74,87 @@ function card(style) {
   const image = element("img", { src: source, alt: "", loading: "lazy", width: 160, height: 120 });
   if (config.auth) picture(style.thumbnail).then((url) => (image.src = url)).catch(() => null);
   const label = element("span", {}, element("b", { textContent: _(style.title) }), ` ${_(style.artist)} ${style.year}`);
-  const made = button("", () => toggle(style, image.src), { aria: { pressed: "false" }, dataset: { name: style.name } });
+  const made = button("", () => toggle(style, image.src), { aria: { pressed: "false" }, dataset: { name: style.name }, title: _(style.title) });
   made.append(image, label);
+  let waiting;
+  made.addEventListener("pointerenter", (event) => {
+    if (event.pointerType === "mouse") waiting = setTimeout(() => tryOn(style, image), HOVER);
+  });
+  made.addEventListener("pointerleave", () => clearTimeout(waiting));
   return element("li", {}, made);
+}
+
+/** Show the style on one's own photograph. */
+async function tryOn(style, image) {
+  const on = photo;
+  const draft = await tried(style.name);
+  if (!draft || on !== photo) return;
+  if (!shown.has(image)) shown.set(image, image.src);
+  image.src = draft;
 }
 
 function toggle(style, small) {
   const at = mix.findIndex((each) => each.name === style.name && !each.blob);
   if (at >= 0) mix.splice(at, 1);
-  else put({ name: style.name, title: _(style.title), small });
+  else if (!put({ name: style.name, title: _(style.title), small })) return;
   show();
+  changed();
 }
 
-async function addOwn(file) {
-  try {
-    const { blob } = await prepared(file, STYLE);
-    put({ name: file.name, title: file.name, small: await thumbnail(blob), blob });
-    show();
-  } catch {
-    say(_("{name} is not a picture that this browser can read.", { name: file.name }), "error");
+/** Add pictures of one's own as styles. */
+export async function addOwn(files) {
+  for (const file of files) {
+    try {
+      const { blob } = await prepared(file, STYLE);
+      put({ name: file.name, title: file.name, small: await thumbnail(blob), blob });
+    } catch {
+      say(_("{name} is not a picture that this browser can read.", { name: file.name }), "error");
+    }
   }
+  show();
+  changed();
 }
 
 function put(style) {
-  if (mix.length === MOST) say(_("At most {most} styles can be mixed; remove one first.", { most: MOST }), "error");
-  else mix.push({ weight: 1, ...style });
+  const fits = mix.length < MOST;
+  if (fits) mix.push({ weight: 1, ...style });
+  else say(_("At most {most} styles can be mixed; remove one first.", { most: MOST }), "error");
+  return fits;
 }
 
-export function show() {
+function show() {
   for (const made of byId("gallery").querySelectorAll("button")) {
     made.ariaPressed = String(mix.some((style) => !style.blob && style.name === made.dataset.name));
   }
   byId("mix-part").hidden = mix.length === 0;
+  byId("mix-hint").hidden = mix.length < 2;
   byId("mix").replaceChildren(...mix.map(row));
-  changed(mix);
 }
 
 function row(style) {
   const slider = element("input", {
     type: "range", min: 0.05, max: 1, step: 0.05, value: style.weight,
     ariaLabel: _("How much of {name}", { name: style.title }), hidden: mix.length === 1,
-    oninput: (event) => (style.weight = Number(event.target.value)),
+    onchange: (event) => {
+      style.weight = Number(event.target.value);
+      changed();
+    },
   });
   const remove = () => {
     mix.splice(mix.indexOf(style), 1);
     show();
     byId("search").focus();
+    changed();
   };
   const title = _("Where {name} applies", { name: style.title });
-  const masked = photos().some((photo) => maskOn(style, photo));
-  const where = button(masked ? _("Where it applies (painted)") : _("Where it applies"), () => paintWhere(style), { ariaLabel: title });
+  const text = maskOn(style, photo) ? _("Where it applies (painted)") : _("Where it applies");
+  const where = button(text, () => paintWhere(style), { ariaLabel: title });
   const label = _("Remove {name}", { name: style.title });
   const close = button("×", remove, { ariaLabel: label, className: "remove" });
-  return element("li", {}, element("img", { src: style.small, alt: "" }), element("span", { textContent: style.title }), slider, where, close);
+  return element("li", {}, element("img", { src: style.small, alt: "" }), element("span", { textContent: style.title }), close, slider, where);
 }
 
 function paintWhere(style) {
-  const [photo] = photos();
   if (photo) brush.open(style, photo, maskOn(style, photo));
   else say(_("Choose a photo first: the brush paints on it."), "error");
 }
@@ -112,9 +163,10 @@ function search() {
   const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
   let found = 0;
   for (const [index, item] of [...byId("gallery").children].entries()) {
-    const { name, title, artist, year } = gallery[index];
+    const style = gallery[index];
+    const { name, title, artist, year } = style;
     const text = `${name} ${title} ${artist} ${year} ${_(title)} ${_(artist)}`.toLowerCase();
-    item.hidden = !words.every((word) => text.includes(word));
+    item.hidden = !words.every((word) => text.includes(word)) || !(look === "" || style.look === look);
     found += !item.hidden;
   }
   if (!found) say(_("No style of this name, artist or year."));
