@@ -56,6 +56,11 @@ WRONG = [
     ),
     # descriptors and their layers
     (2, f"{PAINT} --descriptor vgg18", "unknown descriptor 'vgg18'; did you mean 'vgg19'?"),
+    (
+        2,
+        f"stylize {FILES} --descriptor run/compact.safetensors",
+        "there is no file 'run/compact.safetensors' with weights",
+    ),
     (2, f"stylize photo.png b.png -s painting.jpg -o out {GATYS} --descriptor vgg18", "unknown descriptor 'vgg18'"),
     (2, f"{PAINT} --descriptor missing/vgg.pth", "there is no file 'missing/vgg.pth' with weights"),
     (2, f"{PAINT} --content-layers ''", "--content-layers is empty; is a variable of the shell not set?"),

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from impasto.descriptors.compact import CompactDescriptor, find_compact, load_compact
 from impasto.descriptors.vgg import VGG, Pooling
-from impasto.errors import DownloadError, UsageError
+from impasto.errors import DownloadError
 from impasto.weights.formats import read_weights
+from impasto.weights.location import check_path
 from impasto.weights.store import default_store
 
 if TYPE_CHECKING:
@@ -37,9 +38,8 @@ def load_vgg(
         UsageError: ``name`` is a path with a folder, and there is no such file.
         WeightsError: the weights cannot be fetched or read.
     """
+    check_path(name)
     path = Path(name)
-    if path.name != name and not path.exists():
-        raise UsageError(f"there is no file {name!r} with weights")
     if path.is_file():
         weights = read_weights(path)
     else:

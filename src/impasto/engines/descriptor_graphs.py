@@ -16,6 +16,7 @@ from impasto.runtimes.descriptor_folder import graphs_folder
 from impasto.weights.location import (
     BUNDLED_DESCRIPTORS,
     bundled_names,
+    check_path,
     stored_files,
     stored_identity,
     weights_folder,
@@ -64,6 +65,7 @@ class DescriptorGraphs:
 
         Raises:
             UnknownNameError: there is no such descriptor.
+            UsageError: it is a path with a folder, and there is no such file.
             WeightsError: its weights cannot be fetched or read.
             MissingDependencyError: PyTorch is not installed, and the export of the graphs or the device needs it.
         """
@@ -78,6 +80,7 @@ class DescriptorGraphs:
             return
         known = {*bundled, *_FETCHED, *(path.stem for path in stored_files(weights_folder()))}
         if descriptor not in known and not Path(descriptor).is_file():
+            check_path(descriptor)
             raise UnknownNameError("descriptor", descriptor, known)
         cache, identity = cache_folder() / "descriptors", stored_identity(descriptor)
         self._folder = cache / graphs_folder(identity, graphs)

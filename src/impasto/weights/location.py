@@ -8,6 +8,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from impasto.errors import UsageError
 from impasto.folders import user_folder
 from impasto.options import PLAIN_NAME
 
@@ -19,6 +20,16 @@ BUNDLED_DESCRIPTORS = Path(str(files("impasto.bundled"))) / "descriptors"
 def bundled_names() -> list[str]:
     """List the descriptors of the package."""
     return sorted(path.stem for path in BUNDLED_DESCRIPTORS.glob(f"*/*{SUFFIX}"))
+
+
+def check_path(name: str) -> None:
+    """Check that there is a file, if ``name`` is a path with a folder and not the name of a descriptor.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    if Path(name).name != name and not Path(name).exists():
+        raise UsageError(f"there is no file {name!r} with weights")
 
 
 def weights_folder() -> Path:
