@@ -742,6 +742,28 @@ def test_the_first_load_is_small_and_nothing_comes_from_elsewhere(visit, server)
         assert httpx.get(server + icon["src"]).headers["content-type"] == icon["type"]
 
 
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_nothing_jumps_and_pictures_out_of_sight_are_not_loaded(visit, small_photo, server, width, height):
+    page = visit(viewport={"width": width, "height": height}, ready=False)
+    page.add_init_script(
+        """window.shifts = [];
+        const told = ({ value, hadRecentInput }) => [value, hadRecentInput];
+        const note = (list) => shifts.push(...list.getEntries().map(told));
+        new PerformanceObserver(note).observe({ type: "layout-shift", buffered: true });"""
+    )
+    asked = set()
+    page.on("request", lambda request: asked.add(request.url))
+    page.reload()
+    page.wait_for_selector("#gallery button")
+    page.wait_for_load_state("networkidle")
+    names = [style["name"] for style in httpx.get(f"{server}/v1/styles").json()["styles"]]
+    assert f"{server}/v1/styles/{names[0]}/thumbnail" in asked
+    assert f"{server}/v1/styles/{names[-1]}/thumbnail" not in asked
+    painted(page, small_photo)
+    shown(page, 96)
+    assert sum(value for value, caused_by_the_user in page.evaluate("shifts") if not caused_by_the_user) < 0.05
+
+
 def looks_as_it_did(page, name):
     """Compare what is seen with the picture of this name; IMPASTO_WRITE_SCREENS=1 keeps what is seen instead."""
     page.evaluate("document.activeElement.blur()")

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
+import trustme
 from playwright.sync_api import expect
 
 from service.servers import free_port, missing, running_server, wait_for
-from service.web.test_page import WAVE, browser, chosen, small_photo, visit  # noqa: F401 - fixtures
+from service.web.test_page import WAVE, browser, chosen, painted, small_photo, visit  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.slow
 
@@ -22,35 +23,40 @@ events {{ }}
 http {{
     access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-    server {{ listen 127.0.0.1:{port}; proxy_buffering off; {locations} }}
+    server {{ listen 127.0.0.1:{port}{listens}; {locations} }}
 }}
 """
 LOCATIONS = {
-    "root path, taken away": "location /paint/ {{ proxy_pass http://127.0.0.1:{port}/; }}",
-    "root path, left": "location /paint/ {{ proxy_pass http://127.0.0.1:{port}; }}",
+    "root path, taken away": "proxy_buffering off; location /paint/ {{ proxy_pass http://127.0.0.1:{port}/; }}",
+    "root path, left": "proxy_buffering off; location /paint/ {{ proxy_pass http://127.0.0.1:{port}; }}",
     "header": "location /paint/ {{ proxy_pass http://127.0.0.1:{port}/; proxy_set_header X-Forwarded-Prefix /paint; }}",
 }
 
 
 @contextmanager
-def nginx(folder, locations):
+def nginx(folder, locations, *, certificate=None):
+    """Run nginx; with a ``certificate``, a PEM file with its key, by HTTP/2."""
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         missing("nginx")
     folder.mkdir()
     port, user = free_port(), "user root;" if os.geteuid() == 0 else ""
-    (folder / "conf").write_text(SETTINGS.format(folder=folder, port=port, user=user, locations=locations))
+    listens, scheme = "", "http"
+    if certificate:
+        listens, scheme = f" ssl http2; ssl_certificate {certificate}; ssl_certificate_key {certificate}", "https"
+    settings = SETTINGS.format(folder=folder, port=port, user=user, locations=locations, listens=listens)
+    (folder / "conf").write_text(settings)
     with subprocess.Popen([program, "-p", folder, "-c", folder / "conf"]) as process:
         try:
-            wait_for(lambda: answers(f"http://127.0.0.1:{port}/"), what="nginx")
-            yield f"http://127.0.0.1:{port}"
+            wait_for(lambda: answers(f"{scheme}://127.0.0.1:{port}/"), what="nginx")
+            yield f"{scheme}://127.0.0.1:{port}"
         finally:
             process.terminate()
 
 
 def answers(url):
     try:
-        return httpx.get(url)
+        return httpx.get(url, verify=False)
     except httpx.ConnectError:
         return None
 
@@ -77,6 +83,19 @@ def test_from_photo_to_picture_in_a_browser(visit, small_photo, server):  # noqa
     expect(page.locator("html")).to_have_attribute("lang", "zh")
     assert page.context.cookies(f"{server}/")[0]["path"] == "/paint/"
     assert elsewhere == []
+
+
+def test_by_http2_through_a_proxy_that_buffers(visit, small_photo, tmp_path):  # noqa: F811
+    certificate = tmp_path / "certificate.pem"
+    trustme.CA().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
+    location = "location / {{ proxy_pass http://127.0.0.1:{port}; proxy_ignore_headers X-Accel-Buffering; }}"
+    with running_server(tmp_path / "data") as client:
+        location = location.format(port=client.base_url.port)
+        with nginx(tmp_path / "nginx", location, certificate=certificate) as url:
+            page = visit(url=url, ignore_https_errors=True, service_workers="block")
+            assert page.evaluate("performance.getEntriesByType('navigation')[0].nextHopProtocol") == "h2"
+            painted(page, small_photo)
+            page.close()
 
 
 def test_without_javascript(visit, small_photo, server):  # noqa: F811

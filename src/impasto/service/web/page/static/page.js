@@ -219,7 +219,6 @@ async function load() {
 }
 
 async function start() {
-  document.documentElement.classList.replace("no-script", "script");
   document.querySelector("select[name=style]").disabled = true;
   for (const name of SLIDERS) {
     byId(name).addEventListener("input", () => (byId(`${name}-out`).textContent = byId(name).value));
