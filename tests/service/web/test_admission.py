@@ -10,7 +10,7 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from impasto.service.web.admission import AdmissionLimit, Space, Turns
-from impasto.service.web.bodies import Bodies
+from impasto.service.web.receiving import Bodies
 
 
 class App:

@@ -32,11 +32,11 @@ from impasto.service.web import (
 )
 from impasto.service.web.access import Authentication
 from impasto.service.web.admission import MOST, AdmissionLimit, Space, Turns
-from impasto.service.web.bodies import Bodies
 from impasto.service.web.guard import Guard
 from impasto.service.web.heads import Heads
 from impasto.service.web.prefix import Prefix, check_root_path
 from impasto.service.web.problems import answer_with_problems
+from impasto.service.web.receiving import Bodies
 from impasto.service.web.watching import Watch
 
 if TYPE_CHECKING:
