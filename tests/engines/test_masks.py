@@ -51,6 +51,26 @@ def test_outside_the_mask_the_picture_is_the_content(engine, content, style):
     assert np.abs(whole.pixels[outside] - content.pixels[outside]).max() > 0.05, "the mask has done something"
 
 
+@pytest.mark.parametrize("engine", ["gatys", "nnst"])
+def test_what_is_being_painted_is_shown_through_its_mask(engine, content, style):
+    right, shown = grey(1 - LEFT.pixels[:, :, 0]), []
+    impasto.stylize(
+        content,
+        [style, style],
+        engine=engine,
+        mask=[LEFT, right],
+        on_step=lambda step: shown.append(step.preview()),
+        steps=4,
+        descriptor="compact",
+    )
+    first = shown[len(shown) // 2 - 1]
+    small = resize_picture(content, first.width, first.height)
+    places = np.s_[:, : first.width // 2 - 12], np.s_[:, first.width // 2 + 12 :]
+    inside, outside = (np.abs(first.pixels[place] - small.pixels[place]) for place in places)
+    assert inside.mean() > 0.02 and outside.max() <= 1 / 255
+    assert np.abs(shown[-1].pixels[places[1]] - content.pixels[places[1]]).mean() > 0.02
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_each_style_has_its_place(engine, content, style):
     options = ENGINES[engine]

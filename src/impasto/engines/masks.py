@@ -13,7 +13,7 @@ import numpy as np
 
 from impasto.errors import Interrupted, UsageError
 from impasto.images.color import luminance
-from impasto.images.scale import fit_size
+from impasto.images.scale import fit_size, resize_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -87,6 +87,7 @@ def painted_through_masks(
             in place of styles that were not painted yet.
     """
     given, stopped = inputs.content, False
+    finished: list[Picture] = []
     whole = fit_size(given.width, given.height, size)
     kept = checkpoint if len(inputs.masks) == 1 else None
 
@@ -95,8 +96,13 @@ def painted_through_masks(
         if stopped:
             yield given.resized(*whole).read()
             return
+
+        def mixed(step: Step) -> None:
+            on_step(replace(step, preview=lambda: _mixed(inputs, [*finished, step.preview()])))
+
         try:
-            yield stylize(alone, on_step=on_step, checkpoint=kept)
+            finished.append(stylize(alone, on_step=mixed, checkpoint=kept))
+            yield finished[-1]
         except Interrupted as stop:
             stopped = True
             yield stop.picture
@@ -105,6 +111,17 @@ def painted_through_masks(
     if stopped:
         raise Interrupted(picture)
     return picture
+
+
+def _mixed(inputs: StylizeInputs, painted: Sequence[Picture]) -> Picture:
+    """Mix what is ``painted``, in the first styles, at the size of the last one."""
+    last = painted[-1]
+    width, height = last.width, last.height
+    weights = [style.weight for style in inputs.styles] or [1.0]
+    shown = [_shown(mask.resized(width, height), 0, height) for mask in inputs.masks[: len(painted)]]
+    pixels = [resize_pixels(each.pixels, height, width) for each in painted]
+    content = inputs.content.resized(width, height).read().pixels
+    return replace(last, pixels=_blend(content, pixels, shown, weights[: len(painted)]).clip(0, 1))
 
 
 def _shown(mask: LazyPicture, top: int, bottom: int) -> FloatArray:

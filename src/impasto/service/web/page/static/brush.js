@@ -37,9 +37,9 @@ export function start(onDone) {
   byId("brush-done").addEventListener("click", async () => close(touched ? { photo, blob: await saved() } : style.mask));
 }
 
-/** Paint where `chosen` applies to a photograph, beginning with the mask `before` or null. */
+/** Paint where `chosen` applies to a photograph, beginning with the mask `before` of this or another style, or null. */
 export async function open(chosen, on, before) {
-  [style, photo, touched] = [chosen, on, false];
+  [style, photo, touched] = [chosen, on, Boolean(before)];
   image = await createImageBitmap(photo, { imageOrientation: "from-image" });
   const factor = SIDE / Math.max(image.width, image.height); // small ones are enlarged: there is room to paint
   const size = [Math.max(16, Math.round(image.width * factor)), Math.max(16, Math.round(image.height * factor))];
@@ -49,6 +49,7 @@ export async function open(chosen, on, before) {
   [canvas.width, canvas.height] = size;
   cursor = { x: size[0] / 2, y: size[1] / 2 };
   byId("erase").ariaPressed = "false";
+  byId("opaque").hidden = photo.type === "image/jpeg"; // which has no transparency
   byId("brush-title").textContent = _("Where {name} applies", { name: chosen.title });
   draw();
   byId("brush").showModal();
@@ -174,9 +175,12 @@ function draw() {
   }
 }
 
-/** A mask that lets everything through. */
-export function white() {
+let everything;
+
+/** A mask that lets everything through, always the same. */
+export async function white() {
   const made = new OffscreenCanvas(16, 16);
   fill(made.getContext("2d"), "#fff", "source-over");
-  return made.convertToBlob({ type: "image/png" });
+  everything ??= await made.convertToBlob({ type: "image/png" });
+  return everything;
 }

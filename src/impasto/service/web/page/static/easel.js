@@ -8,9 +8,11 @@ import { _, time } from "./texts.js";
 
 const SECONDS_BETWEEN_PREVIEWS = 0.5;
 const MILLISECONDS_OF_FADING = 400;
-const BETTER_THAN_A_DRAFT = 0.12; // progress: earlier pictures are small and blurred
+const BETTER_THAN_A_DRAFT = 0.3; // progress: earlier pictures are small and blurred
 let shown = null; // the frame
+let photo; // its blob
 let address; // of the photograph
+let hung; // the job whose result is on the easel
 let wanted = null; // the next preview: {frame, path}
 let refining = false;
 
@@ -20,36 +22,45 @@ export function start() {
   byId("share").addEventListener("click", share);
   const sides = byId("sides");
   const follow = (event) => {
-    if (byId("cut-part").hidden || (!event.buttons && event.type === "pointermove")) return;
+    // A finger that comes down may be about to scroll.
+    const moves = event.type === "pointermove" ? event.buttons : event.pointerType !== "touch";
+    if (byId("cut-part").hidden || !moves) return;
     const { left, width } = sides.getBoundingClientRect();
     byId("cut").value = (100 * (event.clientX - left)) / width;
     cut();
   };
   sides.addEventListener("pointerdown", follow);
   sides.addEventListener("pointermove", follow);
-  // See the brush: a fast drag is no flick. Where every pixel is shown, or nothing is painted yet, fingers move the page.
-  const still = (event) => byId("zoom").ariaPressed === "true" || byId("cut-part").hidden || event.preventDefault();
-  sides.addEventListener("touchstart", still, { passive: false });
   sides.addEventListener("dragstart", (event) => event.preventDefault());
 }
 
 /** Put `frame` on the easel, or take everything off it (null). */
 export async function show(frame) {
   shown = frame;
+  hung = undefined;
   byId("drop").hidden = Boolean(frame);
-  byId("painting").hidden = !frame;
-  if (address) URL.revokeObjectURL(address);
-  address = null;
-  if (!frame) return;
+  if (!frame) {
+    photo = undefined;
+    byId("painting").hidden = true;
+    return;
+  }
   byId("cut").value = 0;
   cut();
   zoom(false);
   said("");
   const blob = await film.photograph(frame);
   if (frame !== shown) return;
-  address = blob ? URL.createObjectURL(blob) : null;
-  await Promise.all([swap("before", address ?? frame.small), swap("after", address ?? frame.small)]);
-  if (frame.draft && frame === shown) await swap("after", frame.draft);
+  // What is new of the same photograph begins with the picture that hangs there.
+  if (frame.id || frame.draft || !blob || blob !== photo) {
+    if (address) URL.revokeObjectURL(address);
+    address = blob ? URL.createObjectURL(blob) : null;
+    const before = address ?? frame.small;
+    const after = frame.job?.state === "succeeded" ? frame.job.result : frame.draft ?? before;
+    await Promise.all([swap("before", before), swap("after", after, before)]);
+  }
+  if (frame !== shown) return;
+  photo = blob;
+  byId("painting").hidden = false;
   news(frame);
 }
 
@@ -64,9 +75,9 @@ export async function draft(frame, source) {
 export function news(frame) {
   if (frame !== shown) return;
   const { job } = frame;
-  byId("easel-title").textContent = [frame.name, frame.styles.join(" + ")].filter(Boolean).join(" – ");
+  byId("easel-title").textContent = frame.styles.join(" + ") || frame.name;
   byId("easel-title").title = byId("easel-title").textContent;
-  byId("easel-state").textContent = stateOf(frame);
+  byId("easel-state").textContent = [frame.styles.length ? frame.name : "", stateOf(frame)].filter(Boolean).join(" – ");
   const painting = Boolean(frame.id) && !film.isOver(frame);
   byId("progress").hidden = !painting;
   byId("progress").value = job?.progress ?? 0;
@@ -83,8 +94,8 @@ export function news(frame) {
 
 async function finished(frame) {
   byId("download").href = frame.job.result;
-  if (frame.hung === frame.id) return; // it hangs there already
-  frame.hung = frame.id;
+  if (hung === frame.id) return; // it hangs there already
+  hung = frame.id;
   await swap("after", frame.job.result, frame.done ?? frame.draft ?? frame.small); // TIFF, perhaps
 }
 
@@ -131,6 +142,7 @@ async function swap(side, source, otherwise = null) {
 }
 
 function cut() {
+  byId("sides").classList.toggle("uncut", byId("cut").value === "0");
   const share = `${byId("cut").value}%`;
   byId("sides").style.setProperty("--cut", share);
   byId("cut").setAttribute("aria-valuetext", share);

@@ -41,6 +41,7 @@ export function start(tell, onChange) {
     watch(frames.at(-1));
   }
   show();
+  if (frames.length) choose(frames[0]);
   kept.only(frames.map(({ id }) => id)).catch(() => null);
 }
 
@@ -88,6 +89,7 @@ export async function giveUp(frame) {
 /** Take `frame` away, here and on the server. */
 export async function remove(frame) {
   const { id } = frame;
+  if (id && !confirm(_("Delete {name}, here and on the server?", { name: frame.name }))) return;
   try {
     if (id) await api.erase(id);
   } catch (error) {

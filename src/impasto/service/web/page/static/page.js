@@ -59,6 +59,9 @@ function numberOf(blob) {
   return blob ? numbers.get(blob) : 0;
 }
 
+/** Everything that `form` asks for, as a text. */
+const wishOf = (form) => JSON.stringify([...form].map(([name, value]) => [name, value instanceof Blob ? value.size : value]));
+
 /** A draft of `frame` in `mix`: see `drafts.begin`; null where the server has no engine for it. */
 async function draftOf(frame, mix, masks) {
   if (!expert.isAvailable(drafts.ENGINE)) return null;
@@ -97,8 +100,9 @@ async function paint(frame, { mail = false } = {}) {
 async function sendNow(frame, mail, isWanted) {
   const titles = styles.styles().map(({ title }) => title);
   try {
-    await film.giveUp(frame);
     const form = await finalForm(frame, mail);
+    await film.giveUp(frame);
+    frame.wish = wishOf(form);
     if (frame === film.current() && expert.isLive()) {
       const mix = mixOf();
       const draft = await draftOf(frame, mix, mix.map((style) => styles.maskOn(style, frame.blob)));
@@ -116,6 +120,11 @@ async function sendNow(frame, mail, isWanted) {
   }
 }
 
+function showValue(name) {
+  const { value } = byId(name);
+  byId(`${name}-out`).textContent = name === "strength" ? `${Math.round(100 * value)} %` : `× ${value}`;
+}
+
 let timer;
 
 /** Something else is wanted of the photograph on the easel. */
@@ -127,7 +136,13 @@ function soon() {
 async function now() {
   const frame = film.current();
   if (!frame || !styles.styles().length || expert.styleKinds() === "own" || !expert.isLive()) return;
-  if (await film.photograph(frame)) await paint(onNewFrame(frame));
+  if ((await film.photograph(frame)) && !(await isPainted(frame))) await paint(onNewFrame(frame));
+}
+
+/** Whether `frame` is being painted, or is painted, as everything is set now. */
+async function isPainted(frame) {
+  const lost = ["failed", "canceled", "expired"].includes(frame.job?.state);
+  return Boolean(frame.id) && !lost && frame.wish === wishOf(await finalForm(frame, false));
 }
 
 /** The frame itself, or another one of its photograph if it has a finished painting, which stays. */
@@ -156,9 +171,11 @@ async function paintAll(event) {
     say(_("Where a style applies was painted on one photo; on the others it applies everywhere."), "note");
   }
   if (!(await film.photograph(current))) return say(_("This browser did not keep the photo; choose it again."), "error");
+  const isWanted = Boolean(byId("email")?.value) || !(await isPainted(current));
+  if (!isWanted && !others.length) return say(_("It is painted like this already."));
   byId("paint").ariaDisabled = "true";
   let count = 0;
-  for (const frame of [onNewFrame(current), ...others]) {
+  for (const frame of isWanted ? [onNewFrame(current), ...others] : others) {
     say(_("Sending {name} …", { name: frame.name }));
     count += await paint(frame, { mail: true });
   }
@@ -168,11 +185,20 @@ async function paintAll(event) {
 
 /** Another frame is on the easel, or it has news. */
 function frameChanged(frame, isNews) {
-  if (isNews) return easel.news(frame);
+  if (isNews) {
+    showCount();
+    return easel.news(frame);
+  }
   easel.show(frame);
   styles.on(frame?.blob ?? null);
   byId("choose").required = !frame;
+  showCount();
   if (frame && !frame.id) soon();
+}
+
+function showCount() {
+  const count = film.waiting().length;
+  byId("paint").textContent = count > 1 ? _("Paint all {count}", { count }) : _("Paint");
 }
 
 function photosCame(chosen) {
@@ -221,7 +247,8 @@ async function load() {
 async function start() {
   document.querySelector("select[name=style]").disabled = true;
   for (const name of SLIDERS) {
-    byId(name).addEventListener("input", () => (byId(`${name}-out`).textContent = byId(name).value));
+    byId(name).addEventListener("input", () => showValue(name));
+    showValue(name);
   }
   for (const name of CONTROLS) byId(name).addEventListener("change", soon);
   for (const name of Object.keys(actions)) byId(name).addEventListener("click", act);

@@ -2,6 +2,8 @@
 
 import { _, explained, number, state } from "./texts.js";
 
+const KNOWN = 0.1; // progress from which on the time that is left is known well enough
+
 /** The state of `frame` of the film strip; empty if it was not sent. */
 export function stateOf({ id, job }) {
   if (!job) return id ? state("sent") : "";
@@ -10,7 +12,7 @@ export function stateOf({ id, job }) {
   if (job.state !== "running") return state(job.state);
   const done = state("running", { percent: Math.round(100 * job.progress) });
   const left = job.seconds_left;
-  if (left === null) return done;
+  if (left === null || job.progress < KNOWN) return done;
   if (left < 90) return `${done} – ${_("about {seconds} s left", { seconds: Math.ceil(left) })}`;
   return `${done} – ${_("about {minutes} min left", { minutes: Math.round(left / 60) })}`;
 }

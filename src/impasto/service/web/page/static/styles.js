@@ -129,33 +129,45 @@ function show() {
   byId("mix-part").hidden = mix.length === 0;
   byId("mix-hint").hidden = mix.length < 2;
   byId("mix").replaceChildren(...mix.map(row));
+  showShares();
+}
+
+function showShares() {
+  const whole = mix.reduce((sum, { weight }) => sum + weight, 0);
+  for (const [at, { weight }] of mix.entries()) {
+    byId("mix").children[at].querySelector(".share").textContent = `${Math.round((100 * weight) / whole)} %`;
+  }
 }
 
 function row(style) {
+  const share = element("output", { className: "share", hidden: mix.length === 1 });
   const slider = element("input", {
     type: "range", min: 0.05, max: 1, step: 0.05, value: style.weight,
     ariaLabel: _("How much of {name}", { name: style.title }), hidden: mix.length === 1,
-    onchange: (event) => {
+    oninput: (event) => {
       style.weight = Number(event.target.value);
-      changed();
+      showShares();
     },
+    onchange: () => changed(),
   });
   const remove = () => {
     mix.splice(mix.indexOf(style), 1);
     show();
-    byId("search").focus();
+    const cards = [...byId("gallery").querySelectorAll("button")];
+    (cards.find(({ dataset }) => dataset.name === style.name) ?? cards[0]).focus({ preventScroll: true });
     changed();
   };
   const title = _("Where {name} applies", { name: style.title });
-  const text = maskOn(style, photo) ? _("Where it applies (painted)") : _("Where it applies");
+  const text = maskOn(style, photo) ? _("Where it applies (in part)") : _("Where it applies");
   const where = button(text, () => paintWhere(style), { ariaLabel: title });
   const label = _("Remove {name}", { name: style.title });
   const close = button("×", remove, { ariaLabel: label, className: "remove" });
-  return element("li", {}, element("img", { src: style.small, alt: "" }), element("span", { textContent: style.title }), close, slider, where);
+  return element("li", {}, element("img", { src: style.small, alt: "" }), element("span", { textContent: style.title }), share, close, slider, where);
 }
 
 function paintWhere(style) {
-  if (photo) brush.open(style, photo, maskOn(style, photo));
+  const masks = [style, ...mix].map((each) => maskOn(each, photo));
+  if (photo) brush.open(style, photo, masks.find(Boolean) ?? null);
   else say(_("Choose a photo first: the brush paints on it."), "error");
 }
 
