@@ -8,7 +8,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drawing import garden, glass, harbour, portrait, still_life, swirls, town
+from drawing import bouquet, breakers, garden, glass, harbour, park, portrait, shapes, still_life, swirls, town
 from drawing.canvas import save
 
 if TYPE_CHECKING:
@@ -24,12 +24,18 @@ PICTURES: dict[str, tuple[Callable[[], Array], int]] = {
     "swirls.jpg": (swirls.draw, 88),
     "glass.jpg": (glass.draw, 88),
     "town.jpg": (town.draw, 88),
+    "park.jpg": (park.draw, 84),
+    "bouquet.jpg": (bouquet.draw, 88),
+    "breakers.jpg": (breakers.draw, 88),
+    "shapes.jpg": (shapes.draw, 86),
 }
 """File name -> what draws it, and its JPEG quality; the slowest first, so that two cores end together.
 
 ``harbour`` and ``still-life`` are content images of the documents and tests, ``swirls`` and ``glass`` style images.
 ``garden`` (a house, a meadow and a lake below mountains), ``portrait`` (a woman with a scarf) and ``town`` (a canal in
-the evening) show what users' photographs show. Painted in the styles of the gallery, they are its pictures.
+the evening) show what users' photographs show; ``park`` (people under trees), ``bouquet`` (flowers), ``breakers`` (a
+wave) and ``shapes`` (an abstract composition) show what paintings show. Painted in the styles of the gallery, all but
+``swirls`` and ``glass`` are its pictures.
 """
 
 
