@@ -20,19 +20,22 @@ from impasto.images import encode_picture
 
 HERE = Path(__file__).resolve().parent
 SCENES = {
-    "garden": "jack-pine poppies tree-of-life woman-with-a-parasol wheat-field olive-trees starry-night water-lilies "
-    "composition-vii udnie grande-jatte the-scream houses-at-auvers tahiti",
-    "town": "cafe-terrace rouen-cathedral tableau-1 composition-viii moulin-de-la-galette boating-party edtaonisl "
-    "night-watch",
-    "harbour": "ninth-wave great-wave impression-sunrise sainte-adresse shipwreck",
-    "portrait": "childs-bath card-players blue-dancers dance-class metzinger adele-bloch-bauer the-kiss "
-    "woman-with-a-hat paul-guillaume girls-at-the-piano arnolfini self-portrait pearl-earring",
-    "still-life": "apples-and-oranges almond-blossom irises sunflowers",
+    "garden": "jack-pine poppies tree-of-life olive-trees houses-at-auvers",
+    "swirls": "starry-night wheat-field the-scream",
+    "park": "grande-jatte moulin-de-la-galette boating-party woman-with-a-parasol tahiti dance-class sainte-adresse "
+    "water-lilies",
+    "town": "cafe-terrace rouen-cathedral night-watch",
+    "breakers": "great-wave ninth-wave shipwreck impression-sunrise",
+    "portrait": "card-players blue-dancers metzinger adele-bloch-bauer woman-with-a-hat paul-guillaume "
+    "girls-at-the-piano arnolfini self-portrait pearl-earring",
+    "still-life": "apples-and-oranges",
+    "bouquet": "sunflowers irises almond-blossom childs-bath",
+    "shapes": "composition-vii composition-viii tableau-1 edtaonisl udnie the-kiss",
 }
 """Scene -> styles whose paintings resemble it."""
 SIDE = 768
 STROKES = 1.25
-LARGEST = 120_000
+LARGEST = 150_000
 """Bytes of a picture."""
 
 

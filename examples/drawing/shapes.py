@@ -67,10 +67,15 @@ def _planes(art: _Composition) -> None:
     """Add a pane of rectangles between black bars."""
     x, y = art.x - 0.03, art.y - 0.70
     columns, rows = (0.0, 0.09, 0.25, 0.33, 0.44), (0.0, 0.07, 0.19, 0.28)
-    codes = iter("f4e6c4 c8281e f4f0e4 1c3f9c f0b41c f4f0e4 b8c4c0 f4f0e4 14121c f4e6c4 c8281e f4f0e4".split())
-    for left, right in pairwise(columns):
-        for top, low in pairwise(rows):
-            art.put((x > left) & (x < right) & (y > top) & (y < low), next(codes), 1.0)
+    panes = (
+        ("f4e6c4", "c8281e", "f4f0e4"),
+        ("1c3f9c", "f0b41c", "f4f0e4"),
+        ("b8c4c0", "f4f0e4", "14121c"),
+        ("f4e6c4", "1c3f9c", "c8281e"),
+    )
+    for (left, right), codes in zip(pairwise(columns), panes, strict=True):
+        for (top, low), code in zip(pairwise(rows), codes, strict=True):
+            art.put((x > left) & (x < right) & (y > top) & (y < low), code)
     inside = (x > -0.006) & (x < 0.446) & (y > -0.006) & (y < 0.286)
     bars = np.min([*(np.abs(x - at) for at in columns), *(np.abs(y - at) for at in rows)], axis=0)
     art.put(inside & (bars < 0.007), _INK)
