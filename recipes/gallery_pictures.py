@@ -1,9 +1,9 @@
 """Paint the pictures of the gallery's styles: ``python recipes/gallery_pictures.py PAINTINGS STYLES [DESCRIPTOR]``.
 
 Each style of ``gallery.sh`` gets one of the project's own scenes (examples/pictures), painted in the style of its
-painting by the engine 'nnst' with large strokes. PAINTINGS is the folder of masterpieces that ``gallery.sh`` learns
-from. The style files in STYLES are written anew with their pictures; styles that have one are left as they are. The
-bundled pictures were made with the descriptor 'compact'.
+painting by the engine 'nnst' with large strokes and a low content weight. PAINTINGS is the folder of masterpieces that
+``gallery.sh`` learns from. The style files in STYLES are written anew with their pictures, swatches and looks; styles
+that have a picture are left as they are. The bundled pictures were made with the descriptor 'wide'.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import impasto
@@ -35,6 +34,7 @@ SCENES = {
 """Scene -> styles whose paintings resemble it."""
 SIDE = 768
 STROKES = 1.25
+CONTENT_WEIGHT = 0.25
 LARGEST = 150_000
 """Bytes of a picture."""
 
@@ -55,24 +55,26 @@ def encoded(picture: impasto.Picture) -> bytes:
     return data
 
 
-def main(folder: Path, styles: Path, descriptor: str = "vgg19") -> None:
+def main(folder: Path, styles: Path, descriptor: str = "wide") -> None:
     """Paint for every style that has no picture yet."""
     scenes = {style: scene for scene, names in SCENES.items() for style in names.split()}
-    for name, file in paintings().items():
+    files = paintings()
+    for name, scene in scenes.items():
         path = styles / f"{name}.style"
         style = read_style_file(path)
         if style.image:
             continue
         began = time.monotonic()
         picture = impasto.stylize(
-            HERE.parent / "examples" / "pictures" / f"{scenes[name]}.jpg",
-            folder / file,
+            HERE.parent / "examples" / "pictures" / f"{scene}.jpg",
+            folder / files[name],
             engine="nnst",
             descriptor=descriptor,
             size=SIDE,
             stroke_size=STROKES,
+            content_weight=CONTENT_WEIGHT,
         )
-        write_style_file(replace(style, image=encoded(picture)), path)
+        write_style_file(style.with_image(encoded(picture)), path)
         print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
 
 

@@ -108,7 +108,8 @@ class StyleBody(BaseModel):
     artist: str
     year: str
     license: str
-    thumbnail: str = Field(description="Path of a small picture painted in this style.")
+    look: str = Field(description="bold, drawn, soft, pale or dark; empty for a style of an older version.")
+    thumbnail: str = Field(description="Path of a small picture in this style.")
 
     @classmethod
     def of(cls, style: Any, *, root: str = "") -> StyleBody:
@@ -119,6 +120,7 @@ class StyleBody(BaseModel):
             artist=style.artist,
             year=style.year,
             license=style.license,
+            look=style.look,
             thumbnail=f"{root}/v1/styles/{style.name}/thumbnail",
         )
 

@@ -11,25 +11,22 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from impasto.cli.console import RunDisplay, fail
-from impasto.engines.base import Style, StylizeInputs
-from impasto.engines.catalog import create_engine
 from impasto.errors import StyleError, UsageError, needs_extra
 from impasto.files import check_folder, check_outputs
 from impasto.gallery import GalleryStyle, StyleCatalog, read_style_file, write_style_file
 from impasto.gallery.catalog import check_name, name_from
 from impasto.gallery.style_file import SUFFIX
-from impasto.images import LazyPicture, encode_picture, read_picture, resize_picture, write_picture
-from impasto.options import FastOptions, LearnOptions
+from impasto.images import read_picture, write_picture
+from impasto.options import LearnOptions
 
 app = App(name="styles", help="List, show, learn and share styles of the gallery.")
 
-_FACTS = ("name", "title", "artist", "year", "license", "network")
-_SWATCH_SIZE = (160, 120)
+_FACTS = ("name", "title", "artist", "year", "license", "look", "network")
 
 
 @app.command(name="list")
 def list_styles(*, json_output: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
-    """List the styles of the gallery.
+    """List the styles of the gallery with their looks: bold, drawn, soft, pale or dark.
 
     Parameters
     ----------
@@ -42,12 +39,13 @@ def list_styles(*, json_output: Annotated[bool, Parameter(name="--json", negativ
             styles.append(catalog.get(name))
         except StyleError as error:  # the other styles are still listed
             damaged = fail(error, 1)
+    styles.sort(key=lambda style: style.place)
     if json_output:
         print(json.dumps([_facts(style) for style in styles], indent=2))
         return damaged
     width = max((len(style.name) for style in styles), default=0)
     for style in styles:
-        print(f"{style.name:<{width}}  {_described(style)}".rstrip())
+        print(f"{style.name:<{width}}  {style.look:<5}  {_described(style)}".rstrip())
     return damaged
 
 
@@ -139,7 +137,6 @@ def learn(
             on_download=display.download,
         )
     style = replace(learned, title=title, artist=artist, year=year, license=license)
-    style = replace(style, swatch=_swatch(style, chosen.network))
     if output is None:
         output = StyleCatalog().add(style)
     else:
@@ -185,11 +182,3 @@ def _described(style: GalleryStyle) -> str:
 
 def _drawn() -> list[Path]:
     return sorted(Path(str(files("impasto.bundled") / "contents")).glob("*.jpg"))
-
-
-def _swatch(style: GalleryStyle, network: str | None) -> bytes:
-    drawn = next(path for path in _drawn() if path.stem == "still-life")
-    content = resize_picture(read_picture(drawn), *_SWATCH_SIZE)
-    painter = create_engine("fast", FastOptions(network=network))
-    inputs = StylizeInputs(LazyPicture.of(content), (Style(style),))
-    return encode_picture(replace(painter.stylize(inputs, on_step=lambda step: None), metadata={}), "webp", quality=80)

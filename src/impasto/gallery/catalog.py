@@ -8,14 +8,10 @@ from contextlib import suppress
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from impasto.errors import FileWriteError, StyleError, UnknownNameError, UsageError
 from impasto.folders import user_folder
 from impasto.gallery.style_file import SUFFIX, GalleryStyle, read_style_file, write_style_file
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 BUNDLED = Path(str(files("impasto.bundled") / "styles"))
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -47,11 +43,13 @@ class StyleCatalog:
         """
         return replace(read_style_file(self.path(name)), name=name)  # files may have been renamed
 
-    def readable(self) -> Iterator[GalleryStyle]:
-        """Yield all styles whose files can be read; damaged ones are skipped."""
+    def readable(self) -> list[GalleryStyle]:
+        """Return all styles whose files can be read, sorted by look and name; damaged ones are skipped."""
+        found = []
         for name in self.paths():
             with suppress(StyleError):
-                yield self.get(name)
+                found.append(self.get(name))
+        return sorted(found, key=lambda style: style.place)
 
     def add(self, style: GalleryStyle) -> Path:
         """Write ``style`` to the folder, replacing any other of the same name, and return its file.

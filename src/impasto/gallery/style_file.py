@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from impasto.errors import ImageError, StyleError
 from impasto.files import write_whole
+from impasto.gallery.looks import LOOKS, Look, look_of
+from impasto.gallery.swatch import crop_swatch
 from impasto.images import encode_picture, fit_size, read_picture, resize_picture
 from impasto.types import Picture
 
@@ -44,11 +46,23 @@ class GalleryStyle:
     license: str = ""
     """Licence of the style image."""
     swatch: bytes = b""
-    """A small picture painted in this style, as a WebP file."""
+    """A small picture in this style, as a WebP file."""
     image: bytes = b""
     """A picture in this style for engines that need a style image, as a JPEG file; empty if there is none."""
+    look: Look | Literal[""] = ""
+    """What the picture looks like, in one word; empty if there is none, or if the file is of an older version."""
     layers: Mapping[str, FloatArray] = field(default_factory=dict)
     """Weights, by name, that were learned with the style and replace the network's own."""
+
+    def with_image(self, image: bytes) -> GalleryStyle:
+        """Return this style with the JPEG file ``image``, and the swatch and look that it gives."""
+        pixels = read_picture(image).pixels
+        return replace(self, image=image, swatch=crop_swatch(pixels), look=look_of(pixels))
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """What lists of styles are sorted by: the look, then the name."""
+        return (LOOKS.index(self.look) if self.look else len(LOOKS)), self.name
 
     @property
     def picture(self) -> Picture | None:
@@ -87,6 +101,7 @@ def write_style_file(style: GalleryStyle, path: Path) -> None:
     content = {
         "impasto style": _VERSION,
         **{name: getattr(style, name) for name in _TEXTS},
+        "look": style.look,
         "code": base64.b64encode(code.tobytes()).decode(),
         "swatch": base64.b64encode(style.swatch).decode(),
     }
@@ -115,9 +130,9 @@ def read_style_file(path: Path) -> GalleryStyle:
         code = _numbers(content["code"])
         layers = {name: _numbers(each["weights"], each["shape"]) for name, each in content.get("layers", {}).items()}
         swatch, image = (base64.b64decode(content.get(name, ""), validate=True) for name in ("swatch", "image"))
-        return GalleryStyle(
-            code=code, swatch=swatch, image=image, layers=layers, **{name: str(content[name]) for name in _TEXTS}
-        )
+        texts = {name: str(content[name]) for name in _TEXTS}
+        look: Look | Literal[""] = next((look for look in LOOKS if look == content.get("look")), "")
+        return GalleryStyle(code=code, swatch=swatch, image=image, look=look, layers=layers, **texts)
     except FileNotFoundError as error:
         raise StyleError(f"{path} does not exist; check the path") from error
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -98,7 +98,8 @@ def learn_style(
         )
     learned = {name: weights.cpu().numpy() for name, weights in layers.items()}
     network_id = read_style_file(folder / IDENTITY_FILE).network
-    return GalleryStyle(name, code.cpu().numpy(), network_id, image=encode_style_image(picture), layers=learned)
+    style = GalleryStyle(name, code.cpu().numpy(), network_id, layers=learned)
+    return style.with_image(encode_style_image(picture))
 
 
 def learn_code(

@@ -125,7 +125,9 @@ def test_lists_and_cancel(server, photo_bytes, painting):
 def test_styles(server):
     styles = server.get("/v1/styles").json()["styles"]
     wave = next(style for style in styles if style["name"] == "great-wave")
-    assert len(styles) >= 32 and wave["artist"] and wave["license"]
+    assert len(styles) >= 32 and wave["artist"] and wave["license"] and wave["look"] == "drawn"
+    looks = ["bold", "drawn", "soft", "pale", "dark"]
+    assert [style["look"] for style in styles] == sorted((style["look"] for style in styles), key=looks.index)
     thumbnail = server.get(wave["thumbnail"])
     assert thumbnail.headers["content-type"] == "image/webp" and Image.open(io.BytesIO(thumbnail.content)).size
     assert_problem(server.get("/v1/styles/grate-wave/thumbnail"), 404, "not_found", "did you mean 'great-wave'")

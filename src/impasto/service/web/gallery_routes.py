@@ -15,7 +15,7 @@ router = APIRouter(prefix="/v1/styles", tags=["styles"])
 
 @router.get("")
 def list_styles(request: Request, _tenant: Tenant) -> StyleList:
-    """List the styles of the gallery."""
+    """List the styles of the gallery, sorted by look and name."""
     return StyleList(styles=gallery(request))
 
 
@@ -26,7 +26,7 @@ def gallery(request: Request) -> list[StyleBody]:
 
 @router.get("/{name}/thumbnail", response_class=Response, responses={200: {"content": {"image/webp": {}}}})
 def get_thumbnail(name: str, _tenant: Tenant) -> Response:
-    """Return a small picture painted in a style."""
+    """Return a small picture in a style."""
     try:
         swatch = StyleCatalog().get(name).swatch
     except UnknownNameError as error:
