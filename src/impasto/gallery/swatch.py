@@ -1,4 +1,4 @@
-"""The swatch of a style: the part of its image that shows most of its strokes and palette."""
+"""The swatch of a style: a part of its image that shows strokes and palette."""
 
 from __future__ import annotations
 
@@ -16,21 +16,28 @@ if TYPE_CHECKING:
 _SIZE = (360, 270)
 _LARGEST = 14_000  # bytes; a page shows dozens
 _QUALITIES = (80, 70, 60, 50, 40, 30, 20)
-_PLACES = 9  # each way
+_PLACES = np.linspace(-1, 1, 9)  # each way, 0 being the middle
+_OFF_CENTER = 0.6  # what an edge must have in entropy above the middle, where faces and other motifs are
 _LEVELS = 8  # of each colour channel
 
 
 def crop_swatch(image: FloatArray) -> bytes:
-    """Return the part of ``image`` (H, W, 3) that has the most varied colours, at full resolution, as a WebP file.
+    """Return the part of ``image`` (H, W, 3) that has the most varied colours and is not far from the middle.
 
-    It has 360x270 pixels, or as many as the image has room for.
+    It has 360x270 pixels of the image at full resolution, or as many as there is room for, as a WebP file.
     """
     height, width = image.shape[:2]
     share = min(1.0, width / _SIZE[0], height / _SIZE[1])
     columns, rows = (max(1, int(side * share)) for side in _SIZE)
-    corners = product(*(np.linspace(0, room, _PLACES).astype(int) for room in (height - rows, width - columns)))
-    windows = (image[top : top + rows, left : left + columns] for top, left in corners)
-    swatch = Picture(np.ascontiguousarray(max(windows, key=_entropy)))
+
+    def window(place: tuple[float, float]) -> FloatArray:
+        top, left = (int((at + 1) / 2 * room) for at, room in zip(place, (height - rows, width - columns), strict=True))
+        return image[top : top + rows, left : left + columns]
+
+    def merit(place: tuple[float, float]) -> float:
+        return _entropy(window(place)) - _OFF_CENTER * (place[0] ** 2 + place[1] ** 2)
+
+    swatch = Picture(np.ascontiguousarray(window(max(product(_PLACES, repeat=2), key=merit))))
     data = b""
     for quality in _QUALITIES:
         data = encode_picture(swatch, "webp", quality=quality)
