@@ -13,9 +13,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+
 import impasto
 from impasto.gallery import read_style_file, write_style_file
-from impasto.images import encode_picture
+from impasto.images import encode_picture, luminance
 
 HERE = Path(__file__).resolve().parent
 SCENES = {
@@ -25,12 +27,15 @@ SCENES = {
     "town": "cafe-terrace rouen-cathedral night-watch",
     "harbour": "ninth-wave impression-sunrise water-lilies",
     "breakers": "great-wave shipwreck",
-    "portrait": "card-players blue-dancers metzinger adele-bloch-bauer woman-with-a-hat self-portrait pearl-earring",
-    "still-life": "apples-and-oranges paul-guillaume",
+    "portrait": "card-players blue-dancers metzinger adele-bloch-bauer woman-with-a-hat self-portrait pearl-earring "
+    "paul-guillaume",
+    "still-life": "apples-and-oranges",
     "bouquet": "sunflowers irises almond-blossom childs-bath girls-at-the-piano arnolfini",
     "shapes": "composition-vii composition-viii tableau-1 edtaonisl udnie the-kiss",
 }
 """Scene -> styles whose paintings resemble it."""
+DARKEST = 0.25
+"""Mean luminance to which darker photographs of paintings are brightened."""
 SIDE = 768
 STROKES = 1.25
 CONTENT_WEIGHT, MORE_CONTENT = 0.25, 0.5
@@ -47,6 +52,14 @@ def paintings() -> dict[str, str]:
     """Return style name -> name of the painting's file, as ``gallery.sh`` has them."""
     lines = re.findall(r"^learn (\S+) (\S+) ", (HERE / "gallery.sh").read_text(), re.MULTILINE)
     return {style: f"{file}.jpg" for file, style in lines}
+
+
+def exposed(painting: impasto.Picture) -> impasto.Picture:
+    """Return ``painting``, brightened if its photograph is too dark to see the strokes."""
+    mean = float(luminance(painting.over_white).mean())
+    if mean >= DARKEST:
+        return painting
+    return impasto.Picture(painting.over_white ** np.float32(np.log(DARKEST) / np.log(mean)))
 
 
 def encoded(picture: impasto.Picture) -> bytes:
@@ -71,7 +84,7 @@ def main(folder: Path, styles: Path, descriptor: str = "wide") -> None:
         began = time.monotonic()
         picture = impasto.stylize(
             HERE.parent / "examples" / "pictures" / f"{scene}.jpg",
-            folder / files[name],
+            exposed(impasto.read_picture(folder / files[name])),
             engine="nnst",
             descriptor=descriptor,
             size=SIDE,
