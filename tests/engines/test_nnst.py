@@ -281,11 +281,13 @@ IN_TILES = {"tile_pixels": 20_000}
 
 @pytest.mark.slow
 def test_tiles_leave_no_trace(content, styles):
-    """Rounding decides between neighbours that are almost equally similar, so that single pixels may differ."""
-    whole = paint(content, styles[0])
-    difference = np.abs(whole.pixels - paint(content, styles[0], dividing=IN_TILES).pixels)
-    assert (difference.max(2) > 1 / 255).mean() < 0.005
-    assert difference.mean() < 0.1 / 255
+    """As long as the neighbours are the same. Rounding, which on some processors depends on the size of a tile, decides
+    between those that are almost equally similar. From then on, single pixels differ.
+    """
+    for steps, share in ((8, 0.0), (20, 0.01)):
+        whole, tiled = (paint(content, styles[0], steps=steps, dividing=each).pixels for each in ({}, IN_TILES))
+        assert (np.abs(whole - tiled).max(2) > 2 / 255).mean() <= share
+        assert np.abs(whole - tiled).mean() < 0.2 / 255
 
 
 # --- large pictures, which begin at 64 pixels here --------------------------------------------------------------------
