@@ -59,7 +59,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def shown(path: str | Path) -> str:
-    """Return the name of a file as text: bytes in it that are no text become question marks."""
+    """Return the name of a file as text: bytes in it that are not text become question marks."""
     return os.fsencode(Path(path).name).decode("utf-8", "replace")
 
 

@@ -63,7 +63,7 @@ def test_hidden_files_of_a_folder_are_not_meant_and_others_are_mentioned_once():
     notes = []
     assert expand(["in"], notes.append) == ["in/a.png"]
     (note,) = notes
-    assert note.startswith("12 files in in are no pictures that can be read: note00.txt, ")
+    assert note.startswith("12 files in in are not pictures that can be read: note00.txt, ")
     assert note.endswith("note09.txt and 2 more")
 
 

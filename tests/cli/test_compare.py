@@ -131,7 +131,7 @@ def test_one_failure_is_shown_in_its_place(
     ("sweep", "message"),
     [
         ("style-layers=relu1_1,relu9_1", "style-layers relu9_1: unknown layer of vgg19 'relu9_1'; did you mean"),
-        ("init=noise,missing.png", "init missing.png: init is 'missing.png', which is no file; choose"),
+        ("init=noise,missing.png", "init missing.png: init is 'missing.png', which is not a file; choose"),
         ("descriptor=vgg19,vgg18", "descriptor vgg18: unknown descriptor 'vgg18'; did you mean"),
         ("device=cpu,cuda", "device cuda: device 'cuda' cannot be used"),
     ],

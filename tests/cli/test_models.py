@@ -120,7 +120,7 @@ def test_list_shows_what_is_unusable(weights_dir, capsys):
     weights_dir.mkdir()
     (weights_dir / "vgg19.safetensors").write_text("nonsense")
     run("list")
-    assert "vgg19            unusable: vgg19.safetensors is no complete safetensors file" in capsys.readouterr().out
+    assert "vgg19            unusable: vgg19.safetensors is not a complete safetensors file" in capsys.readouterr().out
 
 
 def test_errors_reach_the_caller(weights_dir, pth):

@@ -144,7 +144,7 @@ def test_last_layers_are_learned_and_painted_with(folder, photo, painting, tmp_p
         )
         == 1
     )
-    assert "changes 'transformer.nowhere', which does not fit the network" in capsys.readouterr().err
+    assert "replaces the weights 'transformer.nowhere', but the network has no" in capsys.readouterr().err
 
 
 def test_a_style_is_exported_and_removed(learned, folder, photo, capsys):
@@ -208,7 +208,7 @@ def test_a_code_of_another_length_is_refused(learned, folder, photo, tmp_path, c
 
 
 def test_numbers_that_cannot_be_kept_are_refused(learned, tmp_path):
-    with pytest.raises(StyleError, match="numbers that are not finite; learn it at a lower rate"):
+    with pytest.raises(StyleError, match="numbers that are not finite; learn it at a lower learning rate"):
         write_style_file(replace(learned, code=learned.code * np.float32(1e30)), tmp_path / "wild.style")
     assert not (tmp_path / "wild.style").exists()
 
@@ -217,4 +217,4 @@ def test_one_damaged_style_does_not_hide_the_others(learned, capsys):
     (StyleCatalog().folder / "bad.style").write_text("{}")
     assert run(["styles", "list"]) == 1
     output = capsys.readouterr()
-    assert "the-swirls" in output.out and output.err.startswith("error: bad.style is no style file")
+    assert "the-swirls" in output.out and output.err.startswith("error: bad.style is not a style file")

@@ -87,7 +87,7 @@ WRONG = [
         for command in (f"stylize {FILES}", f"compare {FILES}")
         for engine in ("nnst", "gatys", "fast", "adain", "sanet")
     ),
-    (2, "texture painting.jpg -o out.png --size 100000x100000", "at most 500,000,000 are painted; choose less"),
+    (2, "texture painting.jpg -o out.png --size 100000x100000", "the limit is 500,000,000; choose a smaller size"),
     # the content
     (
         2,
@@ -115,11 +115,11 @@ WRONG = [
     (2, f"stylize photo.png -s painting.jpg:-2 -o out.png {GATYS}", "style weight is -2; it must be positive"),
     (2, f"stylize photo.png -s painting.jpg:nan -o out.png {GATYS}", "style weight is nan; it must be positive"),
     (2, f"stylize photo.png -s painting.jpg:inf -o out.png {GATYS}", "style weight is inf; it must be positive"),
-    (1, "stylize photo.png -s empty.style -o out.png --engine fast", "no style file"),
+    (1, "stylize photo.png -s empty.style -o out.png --engine fast", "not a style file"),
     (1, "stylize photo.png -s nothing.style -o out.png --engine fast", "'impasto style' is missing"),
     (1, "stylize photo.png -s newer.style -o out.png --engine fast", "newer version of impasto"),
-    (1, "stylize photo.png -s odd.style -o out.png --engine fast", "no style file"),
-    (1, "stylize photo.png -s short.style -o out.png --engine fast", "no style file"),
+    (1, "stylize photo.png -s odd.style -o out.png --engine fast", "not a style file"),
+    (1, "stylize photo.png -s short.style -o out.png --engine fast", "not a style file"),
     (2, "bench photo.png -s code.style --quiet", "is only a code for engine 'fast'"),
     # masks, the start, an earlier result
     (2, f"stylize {FILES} --mask mask.png --mask mask.png", "2 masks are given for 1 styles"),
@@ -131,7 +131,7 @@ WRONG = [
     (
         2,
         f"{PAINT} {SHALLOW} --init missing.png",
-        "init is 'missing.png', which is no file; choose 'content', 'noise', 'content+noise', ",
+        "init is 'missing.png', which is not a file; choose 'content', 'noise', 'content+noise', ",
     ),
     (1, f"{PAINT} {SHALLOW} --init empty.png", "empty.png is empty (0 bytes); save or download it again"),
     (2, "stylize --from photo.png -o out.png", "photo.png does not say how it was painted"),
@@ -140,7 +140,7 @@ WRONG = [
         (
             1,
             f"stylize photo.png -s painting.jpg -o {name}.png {GATYS} --resume",
-            f"{name}.png.checkpoint is no readable checkpoint; delete it, or start again without resuming",
+            f"{name}.png.checkpoint is not a readable checkpoint; delete it, or start again without resuming",
         )
         for name in ("hollow", "hello", "zeros")
     ),
@@ -150,12 +150,12 @@ WRONG = [
     (
         1,
         f"stylize photo.png -s painting.jpg -o out.bmp {GATYS}",
-        f"cannot write out.bmp: 'bmp' is no format that impasto writes; {NAMES}",
+        f"cannot write out.bmp: 'bmp' is not a format that impasto writes; {NAMES}",
     ),
     (
         1,
         f"stylize photo.png -s painting.jpg -o result {GATYS}",
-        f"cannot write result: no suffix that impasto writes; {NAMES}",
+        f"cannot write result: it has no suffix; {NAMES}",
     ),
     (2, f"{PAINT} --quality 101", "quality 101 for png: give 1 to 100, and only for JPEG, WebP or AVIF"),
     (2, f"{PAINT} --quality 80", "quality 80 for png: give 1 to 100, and only for JPEG, WebP or AVIF"),
@@ -229,7 +229,7 @@ WRONG = [
     (2, "texture painting.jpg -o out.png --size 64", "size is '64'; write WIDTHxHEIGHT in pixels"),
     (2, "texture -o out.png", "no style is given; name a picture of a texture, or a texture network"),
     (2, "texture golds -o out.png", "unknown picture or texture network 'golds'; did you mean 'gold'?"),
-    (2, "texture gold painting.jpg -o out.png", "a texture network knows one texture"),
+    (2, "texture gold painting.jpg -o out.png", "a texture network has one texture"),
     (2, "texture gold -o out.png --steps 3", "engine 'texture-net' has no option --steps"),
     (1, "texture nowhere.jpg -o out.png", "nowhere.jpg does not exist; check the path"),
     (
@@ -261,7 +261,7 @@ WRONG = [
         "image is 32x27; relu5_2 needs at least 32x32; choose a larger size or shallower layers",
     ),
     (2, "reconstruct painting.jpg -o out.png --descriptor vgg91", "unknown descriptor 'vgg91'; did you mean 'vgg19'?"),
-    (1, "reconstruct painting.jpg -o out.html", "'html' is no format that impasto writes"),
+    (1, "reconstruct painting.jpg -o out.html", "'html' is not a format that impasto writes"),
     (1, "reconstruct no.jpg -o out.png", "no.jpg does not exist; check the path"),
     (2, "bench photo.png -s painting.jpg --quiet --engine fasst", "did you mean 'fast'?"),
     (1, "bench photo.png -s painting.jpg --quiet -o nowhere/bench.json", "folder nowhere does not exist"),
@@ -284,12 +284,12 @@ WRONG = [
         f"{TRANSFORMER} --content photos -s painting.jpg --device cuda:99",
         "device 'cuda:99' cannot be used by this PyTorch; choose auto or cpu",
     ),
-    (2, f"train compact --data nowhere -o new {TRAIN}", "nowhere is no folder with pictures"),
+    (2, f"train compact --data nowhere -o new {TRAIN}", "nowhere is not a folder with pictures"),
     (2, "train compact --data photos -o new --quiet --crop 16", "crop is '16'; it should be greater than or equal to"),
     (2, f"{CONDITIONAL} --crop 100", "crop is '100'; it should be a multiple of 8"),
     (2, f"{CONDITIONAL} --judge vgg91", "unknown descriptor 'vgg91'; did you mean 'vgg19'?"),
     (2, f"train texture -o new {TRAIN}", "--style requires an argument"),
-    (2, f"{TRANSFORMER} --judge compact --content nowhere -s painting.jpg", "nowhere is no folder with pictures"),
+    (2, f"{TRANSFORMER} --judge compact --content nowhere -s painting.jpg", "nowhere is not a folder with pictures"),
     (1, f"{TRANSFORMER} --judge compact --content photos -s nowhere.jpg", "nowhere.jpg does not exist; check the path"),
     (2, f"{TRANSFORMER} --judge vgg91 --content photos -s painting.jpg", "did you mean 'vgg19'?"),
     (2, f"{TRANSFORMER} --judge compact --content photos -s painting.jpg --norm none", "norm is 'none'; choose"),

@@ -131,7 +131,7 @@ def test_recipes_as_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "kind", "message"),
     [
-        ("[[sweep]", UsageError, "recipe .*recipe.toml is no TOML file: "),
+        ("[[sweep]", UsageError, "recipe .*recipe.toml is not a TOML file: "),
         ("sweeps = 1", UnknownNameError, "unknown key in recipe .*recipe.toml 'sweeps'; did you mean 'sweep'"),
         ("title = 1", UsageError, "title and note are texts"),
         ("[[sweep]]", UsageError, r"each \[\[sweep\]\] needs options with lists of values, like steps = \[100, 300\]"),

@@ -54,7 +54,7 @@ def test_the_plan_is_a_line(photo, painting, tmp_path, capsys):
     paint = ["stylize", str(photo), "-s", str(painting), "-o", str(tmp_path / "out.png"), "--plan"]
     assert run([*paint, "--size", "128"]) == 0
     assert re.match(
-        r"out.png: \d+\.\d GB of memory at most \(\d+\.\d GB can be had\), about \d+ s", capsys.readouterr().out
+        r"out.png: \d+\.\d GB of memory at most \(\d+\.\d GB available\), about \d+ s", capsys.readouterr().out
     )
     assert run([*paint, "--engine", "gatys", "--descriptor", "compact", "--size", "1024", "--tile", "256"]) == 0
     assert "tiles of 256 pixels, about" in capsys.readouterr().out

@@ -90,7 +90,7 @@ def test_neither_a_name_nor_a_file(init, tmp_path, monkeypatch):
     with pytest.raises(UsageError) as caught:
         start(init)
     assert str(caught.value) == (
-        f"init is {init!r}, which is no file; choose 'content', 'noise', 'content+noise', 'style' or a file"
+        f"init is {init!r}, which is not a file; choose 'content', 'noise', 'content+noise', 'style' or a file"
     )
 
 

@@ -132,7 +132,7 @@ def test_ctrl_c_keeps_the_best_picture(content, style):
         ({"size": 5}, UsageError, "size is 5; it should be greater than or equal to 16"),
         ({"tv_weight": -1}, UsageError, "tv_weight is -1; it should be greater than or equal to 0"),
         ({"optimizer": "adm"}, UsageError, "optimizer is 'adm'; choose 'lbfgs', 'adam' or 'sgd'"),
-        ({"init": "missing.png"}, UsageError, "init is 'missing.png', which is no file; "),
+        ({"init": "missing.png"}, UsageError, "init is 'missing.png', which is not a file; "),
         (
             {"size": 24, "style_layers": "relu5_1"},
             ImageSizeError,

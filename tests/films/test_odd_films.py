@@ -305,7 +305,7 @@ def test_subtitles_and_chapters_are_kept_but_for_those_of_drones(tmp_path):
             container.mux(packet)
     for suffix in (".mp4", ".mkv", ".webm"):
         out = tmp_path / f"out{suffix}"
-        assert copied(tmp_path / "titled.mkv", out) == ["subtitles with places are left out (track 3)"]
+        assert copied(tmp_path / "titled.mkv", out) == ["subtitles that contain locations are left out (track 3)"]
         with reading(out) as made:
             (subtitles,) = made.streams.subtitles
             assert subtitles.metadata["language"] == "fra"

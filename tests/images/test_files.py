@@ -218,9 +218,9 @@ def test_suffix_chooses_the_format(tmp_path: Path) -> None:
     for name, words in (
         (
             "a.bmp",
-            "'bmp' is no format that impasto writes; use one of jpg, jpeg, png, tif, tiff, webp, avif, gif, jpe, jfif",
+            "'bmp' is not a format that impasto writes; use one of jpg, jpeg, png, tif, tiff, webp, avif, gif, jpe, jf",
         ),
-        ("a", "no suffix that impasto writes; use one of jpg"),
+        ("a", "it has no suffix; use one of jpg"),
         ("none/a.png", f"folder {tmp_path / 'none'} does not exist; create it first"),
     ):
         for function in (output_format, lambda path: write_picture(Picture(smooth()), path)):
@@ -231,7 +231,7 @@ def test_suffix_chooses_the_format(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(FileWriteError, match="it is a folder; add a file name"):
         write_picture(Picture(smooth()), tmp_path / "folder.png")
-    with pytest.raises(FileWriteError, match="'psd' is no format that impasto writes"):
+    with pytest.raises(FileWriteError, match="'psd' is not a format that impasto writes"):
         encode_picture(Picture(smooth()), "psd")
 
 
@@ -259,7 +259,7 @@ def test_open_files_take_a_picture(tmp_path: Path) -> None:
     with (tmp_path / "a.dat").open("rb") as reading:
         for target, form, words in (
             (io.BytesIO(), None, "an open file has no suffix; give format, such as 'png'"),
-            (io.BytesIO(), "psd", "'psd' is no format that impasto writes"),
+            (io.BytesIO(), "psd", "'psd' is not a format that impasto writes"),
             (io.StringIO(), "png", "the file takes no bytes"),
             (closed, "png", "bytes into the file: I/O operation on closed file"),
             (reading, "png", "bytes into the file: write"),

@@ -189,7 +189,9 @@ def test_limits_hold_for_every_source() -> None:
     for source in (LEVELS, Image.fromarray(LEVELS)):
         with pytest.raises(ImageLimitError, match="is 20x12, 240 pixels, and at most 239 are opened"):
             as_picture(source, limits=Limits(max_pixels=239))
-    with pytest.raises(ImageReadError, match="a int is no picture; give a path, bytes, an open file, PIL image, arr"):
+    with pytest.raises(
+        ImageReadError, match="a int is not a picture; give a path, bytes, an open file, PIL image, arr"
+    ):
         as_picture(3)  # type: ignore[arg-type]
 
 

@@ -77,7 +77,7 @@ def test_a_checkpoint_of_another_kind_or_version_is_refused(tmp_path):
         with pytest.raises(WeightsFormatError, match=r"some\.safetensors does not hold the weights of its network"):
             load_any_network(path)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(WeightsFormatError, match=r"some\.safetensors is no complete safetensors file"):
+    with pytest.raises(WeightsFormatError, match=r"some\.safetensors is not a complete safetensors file"):
         load_any_network(path)
 
 

@@ -125,7 +125,7 @@ def test_a_damaged_file_is_refused(tmp_path, damage):
     damage(path)
     with pytest.raises(CheckpointError) as caught:
         Checkpoint(path, resume=True).load("print")
-    assert str(caught.value) == f"{path} is no readable checkpoint; delete it, or start again without resuming"
+    assert str(caught.value) == f"{path} is not a readable checkpoint; delete it, or start again without resuming"
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):

@@ -47,7 +47,7 @@ def test_only_settings_are_set(file):
         (
             "WEBHOOK_SECRET",
             "whsec_no base64 at all, that",
-            "setting webhook_secret: what follows 'whsec_' is no base64",
+            "setting webhook_secret: what follows 'whsec_' is not base64",
         ),
         (
             "WEBHOOK_SECRET",
@@ -102,7 +102,7 @@ def test_root_paths_with_which_a_path_of_the_service_begins(root_path, own, tmp_
     command = [sys.executable, "-m", "impasto", "serve", "--workers", "0", "--data-dir", tmp_path]
     done = subprocess.run([*command, "--root-path", root_path], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
-    said = f"root_path is {root_path}, with which the service's own path {own} begins; choose another"
+    said = f"root_path is {root_path}, but the service's own path {own} begins with it; choose another"
     assert said in done.stderr and done.stderr.count("\n") == 1
 
 

@@ -26,7 +26,7 @@ def test_lists_pictures_in_all_folders(folder):
 
 
 def test_a_folder_without_pictures_is_refused(folder, tmp_path):
-    with pytest.raises(UsageError, match="nothing is no folder with pictures"):
+    with pytest.raises(UsageError, match="nothing is not a folder with pictures"):
         picture_files([folder, tmp_path / "nothing"])
 
 

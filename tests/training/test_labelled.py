@@ -55,7 +55,7 @@ def test_everything_that_is_wrong_is_reported_and_nothing_dies(folder):
         "unreadable, left out: cats/broken.jpg",
         "the same file twice: cats/3.png, cats/copy.png",
         "the same file in several classes, left out: cats/also-a-dog.png, dogs/4.png",
-        "1 files ignored, whose names are not those of pictures",
+        "1 files ignored: their names do not end like those of pictures",
     ):
         assert words in report
     packed = PackedPictures(folder.parent, found.examples, 32)
@@ -75,7 +75,7 @@ def test_too_little_to_learn_from_is_refused(folder, remove, message):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     with pytest.raises(UsageError, match=message):
         survey(folder)
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="is not a folder"):
         survey(folder / "nothing")
 
 

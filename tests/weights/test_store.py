@@ -125,7 +125,7 @@ def test_names_that_mean_something_else(name, store, pth):
 
 @pytest.mark.parametrize("name", ["VGG16", "../vgg16", ".vgg", "", "a b", "-x", "vgg16\n", "a.b", "a--b"])
 def test_names_that_are_none(name, store, pth):
-    with pytest.raises(UsageError, match="is no name for weights; use small letters"):
+    with pytest.raises(UsageError, match="is not a name for weights; use small letters"):
         store.add(pth, name)
     assert not store.folder.exists()
 
@@ -185,10 +185,10 @@ def test_verify_finds_truncation_and_list_shows_it(store, pth):
     entry = store.add(pth)
     with entry.path.open("r+b") as file:
         file.truncate(entry.size // 2)
-    with pytest.raises(WeightsError, match=r"are damaged \(vgg16.safetensors is no complete safetensors file"):
+    with pytest.raises(WeightsError, match=r"are damaged \(vgg16.safetensors is not a complete safetensors file"):
         store.verify("vgg16")
-    assert "no complete safetensors file" in store.entries()[0].problem
-    with pytest.raises(WeightsFormatError, match="no complete safetensors file"):
+    assert "not a complete safetensors file" in store.entries()[0].problem
+    with pytest.raises(WeightsFormatError, match="not a complete safetensors file"):
         store.load("vgg16", fetch_missing=False)
 
 

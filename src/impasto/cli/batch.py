@@ -54,7 +54,7 @@ def _pictures_in(folder: Path, on_note: Callable[[str], None]) -> list[str]:
     if not found:
         raise UsageError(f"folder {folder} holds no pictures ({', '.join(sorted(PICTURE_SUFFIXES))})")
     if skipped := [file.name for file in files if file.suffix.lower() not in PICTURE_SUFFIXES]:
-        on_note(f"{len(skipped)} files in {folder} are no pictures that can be read: {listed(skipped)}")
+        on_note(f"{len(skipped)} files in {folder} are not pictures that can be read: {listed(skipped)}")
     return found
 
 

@@ -23,12 +23,12 @@ def doctor(
     data_dir: Path | None = None,
     database: str | None = None,
 ) -> int:
-    """Say what is installed and what works; with --audit-jobs, whether the service keeps what it promises.
+    """Show the versions of installed packages; --audit-jobs checks the service's jobs and pictures for inconsistencies.
 
     Parameters
     ----------
     audit_jobs
-        Look through the job table and the pictures for broken promises; it may be done while the service runs.
+        Check the job table and the stored pictures for inconsistencies; safe while the service runs.
     data_dir
         Folder of everything that the service keeps.
     database
@@ -49,6 +49,6 @@ def doctor(
     for what, job in broken:
         print(f"{job}: {what}")
     if broken:
-        return fail(f"{len(broken)} promises are broken", 1)
-    print("jobs         every promise is kept")
+        return fail(f"{len(broken)} inconsistencies found", 1)
+    print("jobs         no inconsistencies")
     return 0

@@ -27,7 +27,7 @@ def create(tenant: str, *, data_dir: Path | None = None, database: str | None = 
         Where jobs are kept; a file in the data folder by default.
     """
     if not tenant.replace("-", "").replace("_", "").isalnum() or len(tenant) > 64:
-        raise UsageError(f"tenant {tenant!r} is no name: letters, digits, '-' and '_', at most 64")
+        raise UsageError(f"tenant {tenant!r} is not a name: letters, digits, '-' and '_', at most 64")
     with service_parts("impasto keys", data_dir=data_dir, database=database) as parts:
         print(parts.keys.create(tenant))
 

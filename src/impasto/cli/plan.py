@@ -32,19 +32,19 @@ class Plan:
     def __str__(self) -> str:
         """Return the plan as one line."""
         found = self.forecast
-        parts = [f"{self.memory / 1e9:.1f} GB of memory at most ({_available() / 1e9:.1f} GB can be had)"]
+        parts = [f"{self.memory / 1e9:.1f} GB of memory at most ({_available() / 1e9:.1f} GB available)"]
         if found.accelerator:
-            parts.append(f"{found.accelerator / 1e9:.1f} GB of that of the accelerator")
+            parts.append(f"{found.accelerator / 1e9:.1f} GB of GPU memory")
         if found.tile:
             parts.append(f"tiles of {found.tile} pixels")
         if found.disk:
-            parts.append(f"{found.disk / 1e9:.1f} GB on disk meanwhile")
+            parts.append(f"{found.disk / 1e9:.1f} GB of temporary disk space")
         parts.append(f"about {_duration(found.seconds)}")
         return ", ".join(parts)
 
 
 def _available() -> int:
-    """Return the bytes of memory that this process has, and those that it can still get."""
+    """Return the memory in bytes that this process uses now plus what it can still get."""
     return free_memory() + resident_memory()
 
 

@@ -109,7 +109,7 @@ class Painted:
             self._run = _Run.model_validate(json.loads(self._metadata.get(_RUN, "{}")))
         except (KeyError, ValueError, RecursionError):
             raise UsageError(
-                f"{result} does not say how it was painted; it is no result of 'impasto stylize', or was saved anew"
+                f"{result} does not say how it was painted; it is not a result of 'impasto stylize', or was saved anew"
             ) from None
 
     @property

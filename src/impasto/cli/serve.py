@@ -25,10 +25,10 @@ def serve(
     auth: bool | None = None,
     root_path: str | None = None,
 ) -> None:
-    """Run the service: an HTTP API, the page, and the workers behind them.
+    """Run the service: an HTTP API, a web page, and the workers behind them.
 
-    It ends by SIGTERM or Ctrl-C; jobs in hand go back to the queue then. Everything else is set by IMPASTO_*
-    variables, or in impasto.toml.
+    SIGTERM or Ctrl-C stops it; running jobs go back to the queue. Everything else is set by IMPASTO_* variables, or
+    in impasto.toml.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def serve(
     database
         Where jobs are kept, such as postgresql+psycopg://user@host/name; a file in the data folder by default.
     auth
-        Ask for API keys; has to be on to listen on any but a loopback address.
+        Require API keys; must be on unless the service listens on a loopback address.
     root_path
         Path under which a proxy offers the service, such as /paint.
     """
@@ -71,7 +71,8 @@ def serve(
                 "127.0.0.1"
             )
         app = create_app(parts)  # before the workers start, because it refuses invalid settings
-        # The server stops on SIGTERM, and then raises it again. This handler lets the workers be stopped, too.
+        # uvicorn shuts down on SIGTERM, then raises the signal again. This handler turns it into SystemExit, so that
+        # the workers are stopped, too.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         with supervised_workers(settings):
             listen(app, settings)

@@ -91,7 +91,7 @@ def stylize(
     keep_profile
         Give the result the colour profile of the content image, as is the default; otherwise it is sRGB.
     quality
-        Of JPEG, WebP and AVIF results and of films, 1 to 100.
+        Quality of JPEG, WebP and AVIF results and of films, 1 to 100.
     skip_existing
         Leave results that are there already as they are.
     trusted

@@ -53,18 +53,19 @@ def texture(
     Parameters
     ----------
     style
-        What it should be like: a picture, as STYLE or STYLE:WEIGHT, several are mixed; or a texture network: a bundled
-        one by its name, or the folder of one that you trained.
+        Pictures of the texture, each as STYLE or STYLE:WEIGHT; several are mixed. Or one texture network: the name of a
+        bundled network, or the path of one that you trained.
     output
         The picture to write.
     size
         WIDTHxHEIGHT in pixels.
     engine
-        How: gatys (optimisation, for pictures), or texture-net (one pass, for networks). By default what fits.
+        Engine: gatys (optimisation, for pictures) or texture-net (one pass, for texture networks). The default follows
+        from STYLE.
     tileable
-        Let the right edge fit the left one, and the bottom the top.
+        Make opposite edges match, so that copies tile seamlessly.
     quality
-        Of JPEG, WebP and AVIF results, 1 to 100.
+        Quality of JPEG, WebP and AVIF results, 1 to 100.
     json_output
         Write a JSON object to stdout, for machines.
     quiet
@@ -77,7 +78,8 @@ def texture(
     width, height = _sides(size)
     form = picture_format(output)
     blank = Picture(np.zeros((1, 1, 3), np.float32))
-    PictureWriter(blank, width, height, form, keep_profile=False, quality=quality).close()  # refuses before the work
+    # raises an error for an unsupported format, quality or size before any work is done
+    PictureWriter(blank, width, height, form, keep_profile=False, quality=quality).close()
     check_outputs([output], [Path(split_weight(text)[0]) for text in style])
     network = _network(style[0])
     engine = engine or ("texture-net" if network else "gatys")
@@ -127,7 +129,7 @@ def _synthesized(
     from impasto.engines.texture_net import TextureNetSynthesizer
 
     if len(texts) > 1:
-        raise UsageError("a texture network knows one texture; mix pictures with --engine gatys")
+        raise UsageError("a texture network has one texture; mix pictures with --engine gatys")
     named = TextureNetSynthesisOptions.parse({"network": texts[0], **options.model_dump(exclude_unset=True)})
     return TextureNetSynthesizer(named).synthesize(width, height, tileable=tileable, on_step=display.step)
 
@@ -138,7 +140,7 @@ def _sides(size: str) -> tuple[int, int]:
     if not (0 < width <= _LARGEST_SIDE and 0 < height <= _LARGEST_SIDE):
         raise UsageError(f"size is {size!r}; write WIDTHxHEIGHT in pixels, like 1024x512")
     if width * height > (most := Limits().max_pixels):
-        raise UsageError(f"size {size} is {width * height:,} pixels, and at most {most:,} are painted; choose less")
+        raise UsageError(f"size {size} is {width * height:,} pixels, and the limit is {most:,}; choose a smaller size")
     return width, height
 
 

@@ -29,8 +29,8 @@ def classifier(
 ) -> None:
     """Train a VGG network on your own pictures, and keep it as a descriptor.
 
-    In the output folder come descriptor.safetensors and its card, split.json, report.txt, losses and curves, confusion
-    matrix, table of the classes, and a sheet of the worst mistakes.
+    The output folder receives descriptor.safetensors and its card, split.json, report.txt, losses and curves, a
+    confusion matrix, a table of the classes, and a sheet of the worst mistakes.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def _check_free(name: str) -> None:
 
     store = default_store()
     if name in store.remote:
-        raise UsageError(f"{name!r} means weights that can be fetched; give --register another name")
+        raise UsageError(f"{name!r} is the name of downloadable weights; choose another name for --register")
     store.check_free(name)
 
 

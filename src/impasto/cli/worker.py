@@ -22,8 +22,8 @@ def worker(
 ) -> None:
     """Paint the jobs of the service.
 
-    It ends by SIGTERM or Ctrl-C; a job in hand goes back to the queue then. Everything else is set by IMPASTO_*
-    variables, or in impasto.toml.
+    SIGTERM or Ctrl-C stops it; a running job goes back to the queue. Everything else is set by IMPASTO_* variables,
+    or in impasto.toml.
 
     Parameters
     ----------

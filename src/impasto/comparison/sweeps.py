@@ -116,7 +116,7 @@ def read_recipe(path: Path) -> Recipe:
     except OSError as error:
         raise UsageError(f"recipe {path} cannot be read ({error.strerror}); check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"recipe {path} is no TOML file: {error}") from error
+        raise UsageError(f"recipe {path} is not a TOML file: {error}") from error
     for key in content:
         if key not in _RECIPE_KEYS:
             raise UnknownNameError(f"key in recipe {path}", key, _RECIPE_KEYS)

@@ -83,7 +83,7 @@ class FeedForwardEngine(ABC):
         Args:
             graphs: graphs of the network.
             thumbnail: thumbnail of the content image as the network sees it, (H, W, 3).
-            beside: a function from a batch, and from its top and left in the picture, to the other inputs of
+            beside: a function that takes a batch and its top and left in the picture, and returns the other inputs of
                 ``measure`` and ``render``.
             given: inputs that only ``measure`` has.
 
@@ -127,7 +127,8 @@ class FeedForwardEngine(ABC):
         given = inputs.content
         if inputs.masks:
             size = fit_size(given.width, given.height, self._options.size)
-            rows = self._rows(self._sized(given))  # once for all styles, since the free memory changes
+            # planned once: the tiles depend on the free memory, which changes, and all styles need the same strips
+            rows = self._rows(self._sized(given))
 
             def alone(each: StylizeInputs, on_step: OnStep) -> Iterator[Picture]:
                 return self._still(each, rows, on_step)
@@ -184,7 +185,7 @@ class FeedForwardEngine(ABC):
         return self._strips(content, rows, paint, thumbnail, on_step)
 
     def _thumbnail(self, content: LazyPicture) -> FloatArray:
-        """Return the small picture whose strokes are enlarged with the picture."""
+        """Return the thumbnail that is painted first; its strokes are enlarged to the size of the picture."""
         return content.thumbnail(THUMBNAIL)
 
     def _sized(self, given: LazyPicture) -> LazyPicture:
@@ -219,9 +220,9 @@ class FeedForwardEngine(ABC):
     def _enlarging(self, painter: Painter, thumbnail: FloatArray, content: LazyPicture) -> Paint:
         """Return a `Paint` for ``content`` whose strokes are enlarged in proportion to the picture.
 
-        A network paints strokes of a fixed size in pixels. To enlarge them, its change of the ``thumbnail`` is enlarged
-        and added to the content, and the sum is painted again with all details. The painted thumbnail is then a preview
-        of the large picture.
+        A network paints strokes of a fixed size in pixels. To enlarge them, the difference between the painted and the
+        original ``thumbnail`` is enlarged and added to the content, and the sum is painted again at full resolution.
+        The painted thumbnail is then a preview of the large picture.
         """
         paint = painter(thumbnail)
         ratio = max(content.width, content.height) / max(thumbnail.shape[:2])

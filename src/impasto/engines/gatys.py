@@ -90,7 +90,7 @@ class GatysEngine(ABC, Generic[SightT]):
 
         Raises:
             UnknownNameError: the descriptor has no such layer.
-            UsageError: the picture to start from is no file.
+            UsageError: the picture to start from is not a file.
         """
         check_init(options.init)
         self._options = options

@@ -56,7 +56,7 @@ def check_init(init: str) -> None:
         UsageError: it is neither.
     """
     if init not in _NAMES and not Path(init).is_file():
-        raise UsageError(f"init is {init!r}, which is no file; choose {', '.join(map(repr, _NAMES))} or a file")
+        raise UsageError(f"init is {init!r}, which is not a file; choose {', '.join(map(repr, _NAMES))} or a file")
 
 
 def white_noise(height: int, width: int, seed: int, amplitude: float = _FAINT_NOISE) -> FloatArray:

@@ -158,9 +158,9 @@ def confidence_mix(picture: FloatArray, similarity: FloatArray) -> FloatArray:
     """Return the share of the content's own features that each position should keep, (N) in [0, 0.85].
 
     A neighbour represents the content badly if no position of the style resembles the content and the content has
-    structure. Eyes and small houses, for example, would dissolve. Resemblance is measured by the rank of the distance
-    to the neighbour among all positions, and structure by the rank of the norm of the centred features (C, N). Differs
-    from the paper, which uses every neighbour as it is.
+    structure. With such neighbours, eyes and small houses, for example, would dissolve. Both are measured as ranks
+    among all positions: resemblance by the distance to the neighbour, structure by the norm of the centred features
+    (C, N). Differs from the paper, which uses every neighbour as it is.
     """
     structure = np.linalg.norm(picture - picture.mean(1, keepdims=True), axis=0)
     doubt = _ranks(-similarity) * _ranks(structure)

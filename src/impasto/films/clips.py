@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 _STILL = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 _USUAL_RATE = Fraction(25)
 _SHORTAGE = 0.25
-"""Seconds that may be missing at the end before a film counts as cut off: players differ by a few frames."""
+"""Seconds by which a film may fall short of its declared duration without counting as cut off. Programs differ by a few
+frames in where a film ends."""
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,11 @@ class Encoding:
 
     @classmethod
     def of(cls, width: int, height: int, form: str, quality: int) -> Encoding:
-        """Return the encoding of frames of this size. Films get even sides, as they store a colour for 2x2 pixels."""
+        """Return the encoding of frames of this size.
+
+        Width and height of a film are rounded down to even numbers, because films store one chroma sample per 2x2
+        pixels.
+        """
         fit = cls(width, height, form, quality)
         return fit if fit.is_animation else cls(max(2, width - width % 2), max(2, height - height % 2), form, quality)
 

@@ -32,7 +32,8 @@ _TRIED = 8
 _TAGS = ("language", "title")
 _MARKS = Disposition.default | Disposition.forced | Disposition.hearing_impaired | Disposition.visual_impaired
 _PLACE = re.compile(rb"(?:\bGPS\b|latitude|longitude|\bHOME)[\s:=(\[]*[NSEW]?[\s:=]*[-+]?\d", re.IGNORECASE)
-"""Words for the place with a number, which drones write into subtitles beside the settings of the camera."""
+"""A location word (such as GPS or latitude) followed by a number. Drones write these into subtitles, next to the camera
+settings."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Track:
 
 
 def kept_tracks(clip: Clip, form: str) -> tuple[list[Track], list[str]]:
-    """Return the tracks of ``clip`` that the container ``form`` can hold, and a sentence for each other track."""
+    """Return the tracks of ``clip`` that the container ``form`` can hold, and a message for each track left out."""
     kept: list[Track] = []
     lost: list[str] = []
     if not clip.others:
@@ -112,7 +113,7 @@ def kept_tracks(clip: Clip, form: str) -> tuple[list[Track], list[str]]:
         for given in (source.streams[number] for number in clip.others):
             kind = "sound" if given.type == "audio" else "subtitles"
             if given.type == "subtitle" and _shows_place(clip, given):
-                lost.append(f"subtitles with places are left out (track {given.index})")
+                lost.append(f"subtitles that contain locations are left out (track {given.index})")
                 continue
             ways = (Track(clip, given.index, codec) for codec in (None, *codecs[given.type]))
             fitting = next((track for track in ways if given.codec_context and track.fits(form)), None)

@@ -88,7 +88,7 @@ class StyleCatalog:
         if Path(name).name == name:
             for folder in (self.folder, BUNDLED):
                 path = folder / f"{name}{SUFFIX}"
-                if os.path.isfile(path):  # noqa: PTH113 - for pathlib, a name that is too long is an error
+                if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises OSError if the name is too long
                     return path
         raise UnknownNameError("style", name, self.paths())
 

@@ -97,7 +97,9 @@ def write_style_file(style: GalleryStyle, path: Path) -> None:
         code = style.code.astype("<f2")
         layers = {name: weights.astype("<f2") for name, weights in style.layers.items()}
     if not all(np.isfinite(numbers).all() for numbers in (code, *layers.values())):
-        raise StyleError(f"the code of style {style.name!r} has numbers that are not finite; learn it at a lower rate")
+        raise StyleError(
+            f"the code of style {style.name!r} has numbers that are not finite; learn it at a lower learning rate"
+        )
     content = {
         "impasto style": _VERSION,
         **{name: getattr(style, name) for name in _TEXTS},
@@ -137,7 +139,7 @@ def read_style_file(path: Path) -> GalleryStyle:
         raise StyleError(f"{path} does not exist; check the path") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         cause = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise StyleError(f"{path.name} is no style file ({cause}); learn the style anew from its picture") from error
+        raise StyleError(f"{path.name} is not a style file ({cause}); learn the style anew from its picture") from error
 
 
 def _numbers(text: str, shape: Sequence[int] = (-1,)) -> FloatArray:

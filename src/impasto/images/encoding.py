@@ -61,7 +61,7 @@ class PictureWriter:
 
         Raises:
             FileWriteError: the format is unknown, or the picture is too large for the format.
-            UsageError: the quality is out of range, or the format is lossless.
+            UsageError: the quality is out of range, or a quality is given for a format that has none.
         """
         self._form = _known_format(format, format)
         self._saver = saver = _SAVERS[self._form]
@@ -193,7 +193,7 @@ def encode_picture(picture: Picture, format: str, *, keep_profile: bool = True, 
 
     Raises:
         FileWriteError: the format is unknown, or the picture is too large for the format.
-        UsageError: the quality is out of range, or the format is lossless.
+        UsageError: the quality is out of range, or a quality is given for a format that has none.
     """
     with _written(picture, format, keep_profile, quality) as writer:
         return writer.encode(picture.metadata)
@@ -202,8 +202,9 @@ def encode_picture(picture: Picture, format: str, *, keep_profile: bool = True, 
 def largest_file(width: int, height: int, format: str, *, bit_depth: int, alpha: bool) -> int:
     """Return the largest size in bytes of a file that `encode_picture` makes.
 
-    No encoder makes a file that is noticeably larger than the uncompressed pixels, not even from noise: 3 or 4 bytes a
-    pixel with 8 bits, up to 16 with 32. A twentieth and 64 KiB are added for the format, the profile and the metadata.
+    No encoder makes a file noticeably larger than the uncompressed pixels, not even from noise. Uncompressed pixels
+    take 3 or 4 bytes each at 8 bits, and up to 16 bytes at 32. A twentieth and 64 KiB are added for the format, the
+    profile and the metadata.
 
     Raises:
         FileWriteError: the format is unknown.
@@ -233,7 +234,7 @@ def write_picture(
     Raises:
         FileWriteError: the format is unknown, the folder is missing, the disk is full or read-only, or the picture is
             too large for the format.
-        UsageError: the quality is out of range, or the format is lossless.
+        UsageError: the quality is out of range, or a quality is given for a format that has none.
     """
     if isinstance(file, (str, os.PathLike)):
         path = Path(file)
@@ -286,8 +287,8 @@ def _written(picture: Picture, format: str, keep_profile: bool, quality: int | N
 
 def _known_format(suffix: str, name: str) -> str:
     if suffix.lower() not in SUFFIXES:
-        kind = f"{suffix!r} is no format" if suffix else "no suffix"
-        raise FileWriteError(f"cannot write {name}: {kind} that impasto writes; use one of {', '.join(SUFFIXES)}")
+        kind = f"{suffix!r} is not a format that impasto writes" if suffix else "it has no suffix"
+        raise FileWriteError(f"cannot write {name}: {kind}; use one of {', '.join(SUFFIXES)}")
     return SUFFIXES[suffix.lower()]
 
 

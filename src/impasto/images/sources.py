@@ -49,7 +49,7 @@ def as_picture(source: PictureSource, *, limits: Limits = Limits()) -> Picture: 
     if hasattr(source, "__array__"):
         return _from_array(np.asarray(source), limits)
     raise ImageReadError(
-        f"a {type(source).__name__} is no picture; give a path, bytes, an open file, PIL image, array or tensor"
+        f"a {type(source).__name__} is not a picture; give a path, bytes, an open file, PIL image, array or tensor"
     )
 
 
@@ -63,7 +63,7 @@ def open_source(source: PictureSource, *, limits: Limits = Limits()) -> LazyPict
 def _tensor_values(tensor: Any) -> np.ndarray[Any, Any]:
     """Return a tensor as an array (H, W[, C])."""
     if not hasattr(tensor, "detach"):
-        raise ImageReadError(f"a {type(tensor).__name__} is no picture; give a tensor (C, H, W)")
+        raise ImageReadError(f"a {type(tensor).__name__} is not a picture; give a tensor (C, H, W)")
     values = tensor.detach().cpu()
     if values.is_floating_point():
         values = values.float()  # NumPy has no bfloat16

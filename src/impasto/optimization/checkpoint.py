@@ -79,7 +79,7 @@ class Checkpoint:
             state = RunState(run["stage"], run["done"], run["done_at_stage"], run["course"], arrays, run["tile"])
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
-                f"{self.path} is no readable checkpoint; delete it, or start again without resuming"
+                f"{self.path} is not a readable checkpoint; delete it, or start again without resuming"
             ) from error
         if run["fingerprint"] != fingerprint:
             raise CheckpointError(

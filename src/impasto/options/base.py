@@ -16,7 +16,7 @@ def layer_weights(text: str) -> dict[str, float]:
     """Read ``"relu1_1:0.5,relu2_1"`` as ``{"relu1_1": 0.5, "relu2_1": 1.0}``.
 
     Raises:
-        ValueError: a weight is no positive number, or a layer is empty or named twice.
+        ValueError: a weight is not a positive number, or a layer is empty or named twice.
     """
     weights: dict[str, float] = {}
     for part in text.split(","):

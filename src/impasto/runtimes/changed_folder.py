@@ -1,4 +1,4 @@
-"""Copies of a network with other weights in some layers: the same graphs with another file of weights."""
+"""Copies of an exported network in which the weights of some layers are replaced. The graphs stay the same."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ def changed_folder(folder: Path, layers: Mapping[str, FloatArray], cache: Path) 
     for name, changed in layers.items():
         place = places.get(name)
         if place is None or (place.dtype, place.shape) != ("F16", changed.shape):
-            raise StyleError(f"the style changes {name!r}, which does not fit the network; learn the style anew")
+            raise StyleError(
+                f"the style replaces the weights {name!r}, but the network has no float16 weights of that name and "
+                "shape; learn the style again"
+            )
         content[place.begin : place.end] = changed.astype("<f2").tobytes()
     identity = sha256(content).hexdigest()
     found = cache / identity[:32]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _WEIGHTS = "weights.safetensors"
 _CARD = "card.json"
 _DEEPEST: dict[GraphsOf, str] = {"neighbors": "conv4_1", "statistics": "conv5_1"}
-"""By kind of graphs: the deepest convolution that they use."""
+"""Deepest convolution used by each kind of graph."""
 
 
 def write_graphs(functions: NeighborGraphs | StatisticsGraphs, folder: Path, weights: Path) -> None:
@@ -93,6 +93,6 @@ def on_device(folder: Path, graph: str, device: str) -> Runtime:
     (weights,) = folder.glob("*.safetensors")
     network = load_weights(weights)
     (found,) = (each for each in NeighborGraphs(network).graphs() if each.name == graph)
-    network.to(chosen)  # after the examples of the graphs, which are on the CPU, were computed
+    network.to(chosen)  # only now: the graphs' example inputs above are computed on the CPU
     dimensions = {name: tensor.ndim for name, tensor in found.example.items()}
     return TorchRuntime(found.function, dimensions, found.outputs, device=chosen)

@@ -9,9 +9,9 @@ from impasto.errors import DownloadError, ImpastoError, NetworkFileError, OutOfM
 ATTEMPTS = 3
 """Attempts at a job. If the owner retries the job, it gets the same number again."""
 STORAGE_ATTEMPTS = 10
-"""Number of the attempt at which a job fails if the job table or the picture store still cannot be reached.
+"""Attempts at a job before it fails because the job table or the picture store cannot be reached.
 
-This is after about 25 minutes. Earlier attempts that ended for this reason do not count towards `ATTEMPTS`.
+The last is made after about 25 minutes. Earlier attempts that ended for this reason do not count towards `ATTEMPTS`.
 """
 _FIRST_DELAY, _LONGEST_DELAY = 10.0, 300.0
 """Delay in seconds before the second attempt at a job, and the maximum delay. The delay doubles with each attempt."""
@@ -44,4 +44,5 @@ def _mean_job_delay(attempt: int) -> float:
 
 LONGEST_JOB_DELAYS = (0.0, *(_MOST_JITTER * _mean_job_delay(attempt) for attempt in range(1, STORAGE_ATTEMPTS)))
 LONGEST_MESSAGE_DELAYS = (0.0, *_MESSAGE_DELAYS)
-"""Longest delays in seconds after so many attempts at a job, or at a message. After more, it is the last of these."""
+"""Longest delay in seconds, by the number of attempts made at a job or a message. The last value holds for any further
+attempts."""

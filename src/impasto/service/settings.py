@@ -68,7 +68,9 @@ class Settings(BaseSettings):
         (IPv4Network("127.0.0.1"), IPv6Network("::1")),
         description="Addresses or networks of proxies whose X-Forwarded-Prefix is believed.",
     )
-    auth: bool = Field(False, description="Ask for API keys; has to be on to listen on any but a loopback address.")
+    auth: bool = Field(
+        False, description="Require API keys; must be on unless the service listens on a loopback address."
+    )
     secret: str | None = Field(
         None,
         min_length=32,
@@ -150,7 +152,7 @@ class Settings(BaseSettings):
             try:
                 key = base64.b64decode(secret.removeprefix(WRITTEN_AS_BASE64), validate=True)
             except ValueError:
-                raise ValueError(f"what follows {WRITTEN_AS_BASE64!r} is no base64") from None
+                raise ValueError(f"what follows {WRITTEN_AS_BASE64!r} is not base64") from None
             if len(key) < _SHORTEST_KEY:
                 raise ValueError(f"what follows {WRITTEN_AS_BASE64!r} is base64 of fewer than {_SHORTEST_KEY} bytes")
         return secret

@@ -41,7 +41,7 @@ def picture_files(folders: Iterable[Path]) -> list[Path]:
     for folder in folders:
         found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURE_SUFFIXES]
         if not found:
-            raise UsageError(f"{folder} is no folder with pictures ({', '.join(sorted(PICTURE_SUFFIXES))})")
+            raise UsageError(f"{folder} is not a folder with pictures ({', '.join(sorted(PICTURE_SUFFIXES))})")
         files += found
     return files
 

@@ -51,7 +51,7 @@ class Survey:
     contradictions: tuple[tuple[Path, ...], ...] = ()
     """Groups of identical files in several classes; they are left out."""
     ignored: int = 0
-    """Number of files whose names are not those of pictures."""
+    """Number of files whose names do not end like those of pictures."""
 
     def report(self) -> list[str]:
         """Return lines of text with findings that the user should know before the training."""
@@ -65,7 +65,7 @@ class Survey:
             for paths in self.contradictions
         ]
         if self.ignored:
-            lines.append(f"{self.ignored} files ignored, whose names are not those of pictures")
+            lines.append(f"{self.ignored} files ignored: their names do not end like those of pictures")
         return lines
 
 
@@ -80,7 +80,7 @@ def survey(folder: Path, *, on_file: Callable[[int, int], None] | None = None) -
         UsageError: there are fewer than two classes, or a class has too few pictures that can be read.
     """
     if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder; name one that holds a folder of pictures per class")
+        raise UsageError(f"{folder} is not a folder; name one that holds a folder of pictures per class")
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     if len(names) < 2:
         raise UsageError(f"{folder} holds {len(names)} folders; a classifier needs one per class, at least two")

@@ -294,7 +294,8 @@ class Training(Generic[NetworkT]):
         losses["total"].backward()  # type: ignore[no-untyped-call]
         average_gradients(self._task.network)
         torch.nn.utils.clip_grad_norm_(self._task.network.parameters(), _LARGEST_GRADIENT)
-        # One transfer, after all work of the GPU was queued: it waits for the GPU.
+        # Fetch all losses in one transfer, and only after the backward pass is queued, because the transfer waits for
+        # the GPU.
         values = dict(zip(losses, torch.stack([loss.detach() for loss in losses.values()]).tolist(), strict=True))
         if not math.isfinite(values["total"]):
             raise DivergedError(

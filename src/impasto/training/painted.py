@@ -1,4 +1,6 @@
-"""Pictures that are painted through a descriptor in training, in which its teacher sees where it is wrong."""
+"""Training pictures that are optimised through the student descriptor, so that the teacher's activations in them expose
+the student's errors.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,14 @@ if TYPE_CHECKING:
 
 _RATE = 0.03
 _STEPS = 25
-"""Steps at half the size, and as many at the whole."""
+"""Number of optimisation steps at each of the two sizes, half and full."""
 
 
 def paint_through(student: Student, contents: Tensor, styles: Tensor, *, by_neighbors: bool) -> Tensor:
     """Paint ``contents`` in ``styles``, both (N, 3, S, S) in [0, 1], through the ``student``: (N, 3, S, S) in [0, 1].
 
-    The pictures are painted as by the engine 'nnst', by the nearest neighbours of hypercolumns, or as by 'gatys', by
-    Gram matrices; in a few steps of Adam, first at half the size.
+    With ``by_neighbors``, hypercolumns are compared with their nearest neighbours, as in the engine 'nnst'; otherwise
+    Gram matrices are compared, as in 'gatys'. Adam takes a few steps at half the size, then as many at full size.
     """
     images = contents
     for side in (contents.shape[-1] // 2, contents.shape[-1]):

@@ -50,7 +50,7 @@ class DescriptorWeights:
     source_format: str
     """Format of the file that was read: 'safetensors', 'torch', 'keras' or 'matconvnet'."""
     sha256: str
-    """Hex digest of the file from which the weights were first read."""
+    """SHA-256 of the original weights file, in hex."""
     origin: str = ""
     """Author or source of the weights, if known."""
     license: str = ""
@@ -71,7 +71,7 @@ class FileContents:
     origin: str = ""
     license: str = ""
     sha256: str = ""
-    """Digest of the file from which the weights were first read, if that was another file."""
+    """SHA-256 of the original file if this one was converted from it; otherwise empty."""
 
 
 def convolution_names(architecture: str) -> tuple[str, ...]:

@@ -135,7 +135,7 @@ def _append(url: str, part: Path, on_progress: OnProgress | None, timeout: float
         _Refused: the address does not provide the file.
     """
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise _Refused("is no http or https address")
+        raise _Refused("is not an http or https address")
     request = urllib.request.Request(url, headers={"Accept-Encoding": "identity", "User-Agent": "impasto"})
     if size := _size(part):
         request.add_header("Range", f"bytes={size}-")

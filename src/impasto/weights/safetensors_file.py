@@ -63,7 +63,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def tensor_names(path: Path) -> list[str]:
-    """List the names of the tensors of ``path``; none if it is no safetensors file."""
+    """List the names of the tensors of ``path``; none if it is not a safetensors file."""
     try:
         with safe_open(path, framework="pt") as file:
             return list(file.keys())
@@ -79,7 +79,9 @@ def _complete(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise WeightsFormatError(f"there is no file {path.name!r} with weights; check the path") from error
     except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsFormatError(f"{path.name} is no complete safetensors file ({error}); download it again") from error
+        raise WeightsFormatError(
+            f"{path.name} is not a complete safetensors file ({error}); download it again"
+        ) from error
 
 
 def write_safetensors(weights: DescriptorWeights, path: Path, extra: Mapping[str, str]) -> None:

@@ -263,7 +263,8 @@ class WeightsStore:
         """
         if not PLAIN_NAME.fullmatch(name):
             raise UsageError(
-                f"{name!r} is no name for weights; use small letters and digits, with single '-' and '_' between them"
+                f"{name!r} is not a name for weights; use small letters and digits, with single '-' and '_' between "
+                "them"
             )
         if name in _RESERVED:
             raise UsageError(f"{name!r} has a meaning of its own as a descriptor; choose another name")

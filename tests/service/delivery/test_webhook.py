@@ -183,7 +183,7 @@ def test_addresses_are_tried_in_turn_of_their_families(post, target, monkeypatch
 
 
 def test_plain_addresses_where_private_ones_are_allowed(office):
-    with pytest.raises(UsageError, match="not an https:// address"):
+    with pytest.raises(UsageError, match="must be an https:// URL with a host and without a user"):
         check_url("http://localhost/hook")
     assert check_url("http://localhost/hook", plain=True)
     seen = []

@@ -1,4 +1,4 @@
-"""``impasto doctor --audit-jobs``: every promise that is broken by hand is found."""
+"""``impasto doctor --audit-jobs``: every inconsistency that is made by hand is found."""
 
 from __future__ import annotations
 
@@ -83,12 +83,12 @@ def test_a_damaged_result_is_found(parts, job, damaged):
 def test_the_command(parts, job, capsys):
     where = ["--data-dir", str(parts.settings.data_dir), "--database", parts.settings.database_url]
     assert run(["doctor", "--audit-jobs", *where]) == 0
-    assert "every promise is kept" in capsys.readouterr().out
+    assert "no inconsistencies" in capsys.readouterr().out
     with parts.database.begin() as (connection, _):
         connection.execute(text("UPDATE jobs SET finished = NULL"))
     assert run(["doctor", "--audit-jobs", *where]) == 1
     said = capsys.readouterr()
-    assert f"{job}: a job that has ended, at no time" in said.out and "promises are broken" in said.err
+    assert f"{job}: a job that has ended, at no time" in said.out and "inconsistencies found" in said.err
 
 
 def test_without_a_service(capsys):

@@ -289,11 +289,11 @@ def test_one_job_by_its_id(submissions, claims):
 def test_limits(submissions, database):
     for _ in range(30):
         submissions.submit(new())
-    with pytest.raises(BacklogError, match="30 of your jobs wait already"):
+    with pytest.raises(BacklogError, match="30 of your jobs are already waiting"):
         submissions.submit(new())
     for _ in range(10):
         submissions.submit(new("two"))
-    with pytest.raises(BacklogError, match="40 jobs wait already"):
+    with pytest.raises(BacklogError, match="40 jobs are already waiting"):
         submissions.submit(new("three"))
     claims = SQLClaims(database, replace(LIMITS, tenant_running=2), RETENTION)
     assert [claim(claims).tenant for _ in range(4)].count("one") == 2

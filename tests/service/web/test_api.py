@@ -286,7 +286,7 @@ def test_limits(tmp_path, photo_bytes, monkeypatch):
     with running_server(tmp_path / "backlog", "--workers", "0") as server:
         assert send(server, photo_bytes, style="great-wave").status_code == 202
         full = send(server, photo_bytes, style="great-wave")
-        assert_problem(full, 503, "backlog_full", "1 jobs wait already")
+        assert_problem(full, 503, "backlog_full", "1 jobs are already waiting")
         assert full.headers["retry-after"]
 
 

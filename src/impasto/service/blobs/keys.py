@@ -15,5 +15,5 @@ def check_key(key: str) -> str:
         ValueError: it is not valid.
     """
     if not _KEY.fullmatch(key) or len(key) > _LONGEST:
-        raise ValueError(f"{key!r} is no key of a blob")
+        raise ValueError(f"{key!r} is not a key of a blob")
     return key

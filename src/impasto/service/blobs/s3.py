@@ -85,4 +85,4 @@ def _said(key: str) -> Iterator[None]:
         raise BlobMissingError(f"{key} was deleted, or never kept") from error
     except (BaseError, OSError) as error:
         # The message of the store may contain addresses and names of keys.
-        raise StorageError(f"the object store refuses ({type(error).__name__}); try again later") from error
+        raise StorageError(f"a request to the object store failed ({type(error).__name__}); try again later") from error

@@ -55,7 +55,7 @@ def check_url(url: str, *, plain: bool = False) -> str:
         right = False
     if not right or parts.username is not None or len(url) > _LONGEST_URL or not url.isascii() or not url.isprintable():
         kinds = " or ".join(f"{scheme}://" for scheme in schemes)
-        raise UsageError(f"webhook is not an {kinds} address of a host, without user and password")
+        raise UsageError(f"webhook must be an {kinds} URL with a host and without a user name or password")
     return url
 
 

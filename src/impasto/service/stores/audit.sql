@@ -1,4 +1,5 @@
--- What has to be true of the job table at any moment, on SQLite and PostgreSQL: every row of the answer is a broken promise.
+-- What has to be true of the job table at any moment, on SQLite and PostgreSQL. Each row of the answer is an
+-- inconsistency.
 SELECT 'a job in no known state' AS broken, id FROM jobs
  WHERE state NOT IN ('queued', 'running', 'succeeded', 'failed', 'canceled', 'expired')
 UNION ALL

@@ -67,7 +67,11 @@ class SQLSubmissions:
     """The job table for those who submit jobs, look for them, and cancel, retry or erase them."""
 
     def __init__(self, database: Database, limits: Limits, retention: Retention, room: Callable[[], int]) -> None:
-        """Keep jobs in ``database``, up to ``limits``, whose blobs fit into ``room()`` bytes."""
+        """Keep jobs in ``database``.
+
+        Refuse a job that would exceed ``limits``, or whose result might not fit into the ``room()`` bytes that are
+        free.
+        """
         self._database = database
         self._limits = limits
         self._retention = retention
@@ -83,7 +87,7 @@ class SQLSubmissions:
 
         Raises:
             ConflictError: another request has the same idempotency key.
-            BacklogError: too many jobs wait already.
+            BacklogError: too many jobs are already waiting.
             QuotaError: there is no room for its result.
             StorageError: the database or the blobs cannot be reached.
         """
@@ -136,10 +140,10 @@ class SQLSubmissions:
         limits = self._limits
         all_waiting = self._count_waiting(transaction, None, limits.backlog)
         if all_waiting.number >= limits.backlog:
-            raise BacklogError(f"{all_waiting.number} jobs wait already; try again in a while")
+            raise BacklogError(f"{all_waiting.number} jobs are already waiting; try again in a while")
         own = self._count_waiting(transaction, tenant, limits.tenant_backlog)
         if own.number >= limits.tenant_backlog:
-            raise BacklogError(f"{own.number} of your jobs wait already; try again when some are done")
+            raise BacklogError(f"{own.number} of your jobs are already waiting; try again when some are done")
         all_waiting.number += 1
         own.number += 1
         return own.number - 1
@@ -181,7 +185,7 @@ class SQLSubmissions:
         self._reserved.number += size
 
     def _check_room(self, transaction: Transaction, size: int, room: int) -> None:
-        """Check the room as `check_room` does, with what is reserved counted anew before a job is refused."""
+        """Like `check_room`, within ``transaction``. The reserved bytes are counted again before a job is refused."""
         left = room - size
         if not self._reserved.is_fresh or self._reserved.number > left:
             self._count_reserved(transaction)
@@ -244,7 +248,7 @@ class SQLSubmissions:
 
         Raises:
             ConflictError: the job is neither failed nor canceled, or its pictures have been deleted.
-            BacklogError: too many jobs wait already.
+            BacklogError: too many jobs are already waiting.
             QuotaError: there is no room for its result.
             StorageError: the database or the blobs cannot be reached.
         """

@@ -67,7 +67,8 @@ class PictureCheck:
     def __init__(self, limits: CheckLimits, *, main: Callable[[Connection, CheckLimits], None] | None = None) -> None:
         """Accept pictures within ``limits``. The children are started on demand, with another ``main`` if given."""
         self._limits = limits
-        self._idle = SimpleQueue[Child]()  # FIFO: the first pictures start all, so memory does not grow later
+        # FIFO: the first pictures go to different children, so all are started early and memory use does not grow later
+        self._idle = SimpleQueue[Child]()
         for _ in range(CHILDREN):
             self._idle.put(Child(main or _serve, limits, understand=_understand, longest=_LONGEST_ANSWER))
 
@@ -108,9 +109,11 @@ class PictureCheck:
         except ChildDiedError as error:
             child.kill()
             return _UNDECODED if error.exit_code == -signal.SIGXCPU else None
-        if answer is None:  # the child had less processor time than its limit, which would have killed it
+        if answer is None:
+            # Time ran out before the child reached its CPU limit, at which it would have been killed: the machine is
+            # busy.
             child.kill()
-            raise BusyError("the pictures of others take all the time of this machine; try again in a while")
+            raise BusyError("the server is busy with other pictures; try again in a moment")
         return answer
 
     def close(self) -> None:
@@ -121,7 +124,7 @@ class PictureCheck:
             self._idle.put(child)
 
 
-_UNDECODED = Rejected("decode_failed", "the picture cannot be decoded within the memory and time for it")
+_UNDECODED = Rejected("decode_failed", "the picture could not be decoded within the memory and time limits")
 
 
 def _is_answer(message: object) -> bool:
@@ -132,13 +135,13 @@ def _understand(fields: Mapping[str, Any], data: bytes) -> Checked | Rejected:
     """Return the answer in a child's message.
 
     Raises:
-        LookupError, ValueError: the message is no answer.
+        LookupError, ValueError: the message is not an answer.
     """
     del data
     if "code" in fields:
         return Rejected(str(fields["code"]), str(fields["text"])[:_LONGEST_TEXT])
     if fields["format"] not in SUFFIXES.values():
-        raise ValueError(f"{fields['format']!r} is no format")
+        raise ValueError(f"{fields['format']!r} is not a format")
     numbers = {name: int(fields[name]) for name in ("width", "height", "bit_depth")}
     return Checked(**numbers, format=fields["format"], alpha=bool(fields["alpha"]))
 
@@ -147,7 +150,9 @@ def _serve(connection: Connection, limits: CheckLimits) -> None:
     """Check pictures from ``connection``. This is the main function of the child process."""
     from impasto.images import open_picture  # before memory is limited
 
-    confine(ends_with_thread=False)  # server threads are short-lived, but the connection ends with the process
+    # Not tied to the thread that started it, which may end soon. When the server exits, the connection closes and the
+    # loop below ends.
+    confine(ends_with_thread=False)
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

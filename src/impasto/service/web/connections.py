@@ -41,7 +41,8 @@ MOST_OF_A_PARTY = 512
 """Largest number of waiting connections of one party."""
 _PIPELINED = 8
 _RESET = struct.pack("ii", 1, 0)
-"""Value of SO_LINGER with which closing drops what was not sent. Otherwise the system keeps it while the peer lives."""
+"""Value of SO_LINGER that makes closing discard unsent data. Otherwise the kernel keeps that data for as long as the
+peer's machine responds."""
 
 
 class Party(NamedTuple):
@@ -124,7 +125,8 @@ class Connection(HttpToolsProtocol):
         """Serve a connection as part of ``server_state``."""
         super().__init__(config, server_state, app_state, _loop)
         self.party = party_of(None)
-        self._answering: RequestResponseCycle | None = None  # `cycle` is the last request, which may wait for this one
+        # The request being answered. `cycle` is the newest one, which may still be waiting its turn.
+        self._answering: RequestResponseCycle | None = None
         self._waits = False
         self._head_bytes = 0
         self._unfinished_bytes = 0
@@ -139,7 +141,7 @@ class Connection(HttpToolsProtocol):
         super().connection_made(cast("Transport", transport))
         self.transport.set_write_buffer_limits(high=UNREAD_BYTES)
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            # Otherwise the system takes megabytes in advance, and a slow reader seems not to read for a long time.
+            # Otherwise the kernel buffers megabytes, and a slow reader would look as if it had stopped reading.
             line = self.transport.get_extra_info("socket")
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNREAD_BYTES)
         self.party = party_of(self.client[0] if self.client else None)
@@ -156,7 +158,7 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def belongs_to(self, tenant: str) -> None:
-        """Count the connection for the key of ``tenant`` from now on, instead of its address."""
+        """From now on, count the connection towards ``tenant`` instead of its address."""
         if self.party != Party(True, tenant) and not self.transport.is_closing():
             self.server_state.wait_no_more(self)
             self.party, self._waits = Party(True, tenant), False
@@ -302,7 +304,10 @@ class Connection(HttpToolsProtocol):
             self.server_state.wait_no_more(self)
 
     def _refuse_head(self) -> None:
-        detail = f"the head of a request may have {HEADER_BYTES >> 10} KiB and {HEADERS} headers; send less"
+        detail = (
+            f"the path and headers of a request are limited to {HEADER_BYTES >> 10} KiB and {HEADERS} headers; "
+            "send fewer or shorter ones"
+        )
         self._refuse(Problem(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", detail))
 
     def _refuse(self, problem: Problem) -> None:

@@ -30,12 +30,12 @@ STATES = {
     "canceled": _("cancelled"),
     "expired": _("deleted by the server"),
 }
-"""Texts for the states of a job. 'sent' is said until the server has told the state; 'queued_next' is the
-state 'queued' if no job is before it."""
+"""Texts for the states of a job. 'sent' is shown until the server reports the state; 'queued_next' is the state
+'queued' if no job is before it."""
 EXPLANATIONS = {
     "backlog_full": _("Too many pictures are waiting; try again later."),
     "bad_image": _("This file cannot be read as a picture; save it as JPEG or PNG and send that."),
-    "bad_option": _("One of the settings does not fit."),
+    "bad_option": _("One of the settings is not valid."),
     "bad_style": _("This style does not work here; choose another."),
     "body_too_large": _("The picture is too large to send; make it smaller."),
     "busy": _("Too many people are sending pictures now; try again in a moment."),

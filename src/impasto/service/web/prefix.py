@@ -38,8 +38,8 @@ class Prefix:
             app: application to serve.
             root_path: the prefix of all requests; empty to use the one that a proxy names.
             trusted: networks of proxies that may send X-Forwarded-Prefix.
-            own: paths of ``app``, such as '/v1/jobs/{job}'. A prefix with which one of them begins is not used, because
-                a path could not be told from the same path with the prefix removed.
+            own: paths of ``app``, such as '/v1/jobs/{job}'. A prefix that a proxy names is ignored if one of these
+                paths begins with it, because a request's path would not show whether the proxy has removed the prefix.
         """
         self._app = app
         self._root_path = root_path
@@ -79,8 +79,8 @@ def check_root_path(root_path: str, own: Collection[str]) -> None:
     """
     if root_path and (path := _beginning_with(root_path, own)) is not None:
         raise UsageError(
-            f"setting root_path is {root_path}, with which the service's own path {path} begins; choose another, such "
-            "as /paint"
+            f"setting root_path is {root_path}, but the service's own path {path} begins with it; choose another, "
+            "such as /paint"
         )
 
 

@@ -82,7 +82,7 @@ def notices(settings: Settings, email: str | None, webhook: str | None = None) -
         try:
             valid = validate_email(email, check_deliverability=False)
         except EmailNotValidError as error:
-            raise Problem(422, "bad_option", f"email is no address: {error}") from error
+            raise Problem(422, "bad_option", f"email is not an address: {error}") from error
         if valid.ascii_email is None:  # few mail servers take such an address
             raise Problem(422, "bad_option", "email may have letters beyond ASCII only after the @")
         email = valid.ascii_email
