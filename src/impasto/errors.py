@@ -13,6 +13,7 @@
     + RejectedError            the service does not accept a picture of a request
   x WeightsError               weights cannot be found, recognised or trusted
     + WeightsFormatError       the content matches no known format
+    + NetworkFileError         the file of a network is damaged, or the memory does not suffice for it
     + DownloadError            the network, the server or the checksum failed
   x StyleError                 a style file cannot be read, or belongs to another network
   x OutOfMemoryError           the machine has less memory or disk than the work needs
