@@ -215,6 +215,26 @@ def test_a_child_that_stops_in_the_middle_of_a_message(small):
     child.kill()
 
 
+def test_a_child_that_is_stopped_keeps_its_networks(small):
+    """And what has ended already, or does not end in time, does no harm to the next task."""
+    child = Child(serve, understand=understand)
+    endless = {"engine": "nnst", "options": {"steps": 100_000}, "styles": [{"name": "great-wave"}], "format": "png"}
+    draft = {**endless, "engine": "fast", "options": {}}
+    try:
+        for params, seconds, stays in ((endless, 30.0, True), (draft, 30.0, True), (endless, 0.0, False)):
+            child.begin(PaintTask(params, {"content": small}), is_answer)
+            while params is endless and not isinstance(child.receive(60), Progress):
+                pass
+            assert child._sent.wait(60)
+            process = child._process.pid
+            child.stop(is_answer, seconds)
+            child.begin(PaintTask(draft, {"content": small}), is_answer)
+            assert isinstance(child.receive(60), Painted)
+            assert (child._process.pid == process) is stays
+    finally:
+        child.kill()
+
+
 def test_a_defect_of_ours_ends_one_attempt_and_not_the_worker(parts, submit, working, monkeypatch):
     broken = parts.claims.finish
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import time
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ class Child:
         """Send ``work`` to the child. Its last message about this work is the first for which ``ends`` returns True."""
         self.start()
         self._said = SimpleQueue[Any]()
-        talk = (self._connection, work, self._understand, ends, self._said, self._longest)
+        self._sent = Event()
+        talk = (self._connection, work, self._sent, self._understand, ends, self._said, self._longest)
         self._talk = Thread(target=_talk, args=talk, name="child", daemon=True)
         self._talk.start()
 
@@ -111,6 +113,22 @@ class Child:
             self._process.join(_ENDS_WITHIN)
             raise ChildDiedError(self._process.exitcode)
         return message
+
+    def stop(self, ends: Callable[[Any], bool], seconds: float) -> None:
+        """Ask the child to end its work, whose last message is the first for which ``ends`` returns True.
+
+        A child that has not ended it within ``seconds`` is killed.
+        """
+        deadline = time.monotonic() + seconds
+        try:
+            if self._sent.is_set():
+                self._connection.send(None)
+                while (left := deadline - time.monotonic()) > 0:
+                    if (message := self.receive(left)) is not None and ends(message):
+                        return
+        except (ChildDiedError, OSError):
+            pass
+        self.kill()
 
     def memory(self) -> int:
         """Return the child's resident memory in bytes; 0 if the system does not report it."""
@@ -136,6 +154,7 @@ class Child:
 def _talk(
     connection: Connection,
     work: Any,
+    sent: Event,
     understand: Callable[[dict[str, Any], bytes], Any],
     ends: Callable[[Any], bool],
     said: SimpleQueue[Any],
@@ -147,6 +166,7 @@ def _talk(
     """
     try:
         connection.send(work)
+        sent.set()
         while True:
             message = understand(*_told(connection.recv_bytes(longest)))
             said.put(message)

@@ -1,7 +1,7 @@
 """Painting in a child process, which may be killed at any time because it holds no data that must be kept.
 
-The parent sends a `PaintTask`, and receives `Progress` messages and then one `Painted` or `Failure`. Networks stay in
-memory between jobs.
+The parent sends a `PaintTask`, and receives `Progress` messages and then one `Painted` or `Failure`. It may send None
+to stop the task. Networks stay in memory between jobs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from impasto.service.jobs import PREVIEW_SIDE
 from impasto.service.retry import may_go_better
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from multiprocessing.connection import Connection
 
     from impasto.engines.base import Engine
@@ -100,6 +100,10 @@ def is_answer(message: object) -> bool:
     return isinstance(message, Painted | Failure)
 
 
+class _Stopped(Exception):  # noqa: N818 - it is no error
+    """The parent does not want the picture any more."""
+
+
 class Painter:
     """Paints one job after the other."""
 
@@ -108,18 +112,20 @@ class Painter:
         self._most = most
         self._networks: OrderedDict[tuple[str, ...], Any] = OrderedDict()
 
-    def paint(self, task: PaintTask, send: Any) -> Painted | Failure:
-        """Paint ``task``; pass every `Progress` to ``send``."""
+    def paint(self, task: PaintTask, send: Any, is_stopped: Callable[[], bool] = lambda: False) -> Painted | Failure:
+        """Paint ``task``; pass every `Progress` to ``send``. End after a step if ``is_stopped`` returns True."""
         try:
-            return self._paint(task, send)
+            return self._paint(task, _Watch(send, is_stopped))
+        except _Stopped:
+            return Failure("canceled", "it was stopped", again=False)
         except ImpastoError as error:
             return Failure(error.code, str(error), may_go_better(error))
         except MemoryError:
             return Failure(OutOfMemoryError.code, "there is not enough memory; choose a smaller size", True)
 
-    def _paint(self, task: PaintTask, send: Any) -> Painted:
+    def _paint(self, task: PaintTask, watch: _Watch) -> Painted:
         painting = Painting.of_json(task.painting)
-        watch, engine = _Watch(send), self._engine(painting)
+        engine = self._engine(painting)
         picture = paint(painting, task.inputs, on_step=watch.step, engine=engine)
         return Painted(encode_picture(picture, painting.format or "png"))
 
@@ -134,14 +140,17 @@ class Painter:
 
 
 class _Watch:
-    """Sends progress at a limited rate."""
+    """Sends progress at a limited rate, and stops the run when asked to."""
 
-    def __init__(self, send: Any) -> None:
+    def __init__(self, send: Any, is_stopped: Callable[[], bool]) -> None:
         self._send = send
+        self._is_stopped = is_stopped
         self._told = time.monotonic()
         self._next_preview = self._told + _SECONDS_BETWEEN_PREVIEWS
 
     def step(self, step: Step) -> None:
+        if self._is_stopped():
+            raise _Stopped
         now = time.monotonic()
         if now - self._told < _SECONDS_BETWEEN_STEPS:
             return
@@ -169,4 +178,12 @@ def serve(connection: Connection) -> None:
             task = connection.recv()
         except (EOFError, OSError):  # the worker has ended
             return
-        _tell(connection, painter.paint(task, partial(_tell, connection)))
+        if task is not None:  # None stops a task, and came after its end
+            _tell(connection, painter.paint(task, partial(_tell, connection), partial(_is_stopped, connection)))
+
+
+def _is_stopped(connection: Connection) -> bool:
+    if not connection.poll():
+        return False
+    connection.recv()
+    return True

@@ -36,6 +36,7 @@ _log = logging.getLogger(__name__)
 _BEATS_PER_LEASE = 4
 _SLOWEST_BEAT = 0.5
 """Longest time between heartbeats in seconds, so that cancelled jobs end soon, and previews come in time."""
+_STOPS_WITHIN = 1.0
 _UPKEEP_EVERY = 1.0
 _SWEEP_EVERY = 60.0
 _STRANGE_AFTER = 24 * 3600.0
@@ -190,9 +191,7 @@ class _Attempt:
                 if isinstance(message, Progress):
                     self._see(message)
                 if (beat := self._beat()) is not Beat.GO_ON:
-                    self._child.kill()
-                    if beat is Beat.CANCEL:
-                        self._child.start()  # who cancels a job often waits for another one
+                    self._child.stop(is_answer, _STOPS_WITHIN)  # its networks stay in memory for the next job
                     return beat
                 if (failure := self._overrun()) is not None:
                     self._child.kill()

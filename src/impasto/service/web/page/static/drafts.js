@@ -5,7 +5,7 @@ import { drawn } from "./pictures.js";
 
 const SIDE = 512;
 const MOST = 64;
-const EVERY = 0.15; // seconds between questions
+const EVERY = 0.1; // seconds between questions
 export const ENGINE = "fast";
 const known = new Map(); // what is asked for -> address of the draft
 let latest = null; // the last draft that was asked for

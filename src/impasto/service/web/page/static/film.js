@@ -53,9 +53,9 @@ export const waiting = () => frames.filter(({ id }) => !id);
 
 export const isOver = (frame) => Boolean(frame.job) && frame.job.finished !== null;
 
-/** Add a photograph, {name, blob, small}, or another painting of one, which may have a draft already. */
-export function add({ name, blob, small, draft }) {
-  const frame = made({ name, blob, small, draft, styles: [] });
+/** Add a photograph, {name, blob, small}, or another painting of one. */
+export function add({ name, blob, small }) {
+  const frame = made({ name, blob, small, styles: [] });
   frames.unshift(frame);
   show();
   return frame;

@@ -13,7 +13,7 @@ import { _, config } from "./texts.js";
 
 const ONE_AT_A_TIME = ["news", "ended", "away"];
 const MOST_SAID = 6;
-const SOON = 300; // milliseconds: what is changed together is painted together
+const SOON = 100; // milliseconds: what is changed together is painted together
 const SLIDERS = ["strength", "stroke_size"];
 const CONTROLS = [...SLIDERS, "keep_colors"];
 
@@ -193,6 +193,7 @@ function frameChanged(frame, isNews) {
   styles.on(frame?.blob ?? null);
   byId("choose").required = !frame;
   showCount();
+  if (frame?.blob) drafts.copy(frame.blob).catch(() => null); // it will be wanted soon
   if (frame && !frame.id) soon();
 }
 
