@@ -359,6 +359,34 @@ def test_a_brush_says_where_a_style_applies(visit, small_photo, server):
     assert np.abs(found - given)[:, 4:16].mean() > 10
 
 
+def test_a_part_stays_as_in_the_photograph_in_all_styles(visit, small_photo, server):
+    page = chosen(visit(), small_photo)
+    page.click(WAVE)
+    page.click("#gallery button[data-name=irises]")
+    stays = page.get_by_role("button", name="Keep a part as in the photo")
+    stays.click()
+    page.locator("#brush-soft").fill("0")
+    page.locator("#brush-size").fill("40")
+    box = page.locator("#canvas").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.15, box["y"] + 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.15, box["y"] + box["height"] - 2, steps=20)
+    page.mouse.up()
+    page.get_by_role("button", name="Done").click()
+    expect(stays).to_have_text("Keep a part as in the photo (painted)")
+    expect(stays).to_be_focused()
+    page.wait_for_timeout(500)  # until it is sent
+    page.wait_for_selector("#film li[data-state=succeeded]")
+    found, given = (
+        np.asarray(Image.open(each), np.int16) for each in (io.BytesIO(result_of(page, server)), small_photo)
+    )
+    assert np.abs(found - given)[:, 4:16].mean() < 3, "JPEG twice, and nothing else"
+    assert np.abs(found - given)[:, 72:].mean() > 10
+    stays.click()
+    page.get_by_role("button", name="Everywhere").click()
+    expect(stays).to_have_text("Keep a part as in the photo")
+
+
 def test_a_style_applies_where_the_picture_is_not_transparent(visit, tmp_path, server):
     content = np.full((48, 64, 4), (90, 140, 200, 255), np.uint8)
     content[:, 32:, 3] = 0

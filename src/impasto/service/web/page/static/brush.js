@@ -37,7 +37,7 @@ export function start(onDone) {
   byId("brush-done").addEventListener("click", async () => close(touched ? { photo, blob: await saved() } : style.mask));
 }
 
-/** Paint where `chosen` applies to a photograph, beginning with the mask `before` of this or another style, or null. */
+/** Paint where `chosen` applies to a photograph, beginning with the mask `before` or null. */
 export async function open(chosen, on, before) {
   [style, photo, touched] = [chosen, on, Boolean(before)];
   image = await createImageBitmap(photo, { imageOrientation: "from-image" });
@@ -49,8 +49,10 @@ export async function open(chosen, on, before) {
   [canvas.width, canvas.height] = size;
   cursor = { x: size[0] / 2, y: size[1] / 2 };
   byId("erase").ariaPressed = "false";
-  byId("opaque").hidden = photo.type === "image/jpeg"; // which has no transparency
-  byId("brush-title").textContent = _("Where {name} applies", { name: chosen.title });
+  byId("opaque").hidden = photo.type === "image/jpeg" || Boolean(chosen.stays); // which has no transparency
+  byId("brush-title").textContent = chosen.stays ? chosen.title : _("Where {name} applies", { name: chosen.title });
+  byId("brush-where").hidden = Boolean(chosen.stays);
+  byId("brush-stays").hidden = !chosen.stays;
   draw();
   byId("brush").showModal();
   canvas.focus();
@@ -69,13 +71,14 @@ function fill(context, colour, how) {
   context.globalCompositeOperation = "source-over";
 }
 
-/** The mask as a file: white where the style applies, black elsewhere. */
+/** The mask as a file: white where the style applies, black elsewhere. What stays is painted where no style applies. */
 function saved() {
   const made = new OffscreenCanvas(mask.width, mask.height);
   const context = made.getContext("2d");
   context.drawImage(mask, 0, 0);
-  fill(context, "#fff", "source-in");
-  fill(context, "#000", "destination-over");
+  const [painted, rest] = style.stays ? ["#000", "#fff"] : ["#fff", "#000"];
+  fill(context, painted, "source-in");
+  fill(context, rest, "destination-over");
   return made.convertToBlob({ type: "image/png" });
 }
 
@@ -83,7 +86,9 @@ function restore(before) {
   const context = mask.getContext("2d");
   context.drawImage(before, 0, 0, mask.width, mask.height);
   const pixels = context.getImageData(0, 0, mask.width, mask.height);
-  for (let index = 0; index < pixels.data.length; index += 4) pixels.data[index + 3] = pixels.data[index];
+  for (let index = 0; index < pixels.data.length; index += 4) {
+    pixels.data[index + 3] = style.stays ? 255 - pixels.data[index] : pixels.data[index];
+  }
   context.putImageData(pixels, 0, 0);
 }
 

@@ -167,7 +167,7 @@ async function paintAll(event) {
   }
   if (kinds !== "own" && !mix.length) return say(_("Choose a style first."), "error");
   const others = film.waiting().filter((frame) => frame !== current);
-  if (others.length && mix.some(({ mask }) => mask)) {
+  if (others.length && styles.isMasked()) {
     say(_("Where a style applies was painted on one photo; on the others it applies everywhere."), "note");
   }
   if (!(await film.photograph(current))) return say(_("This browser did not keep the photo; choose it again."), "error");

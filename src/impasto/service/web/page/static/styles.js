@@ -10,6 +10,7 @@ import { _, config } from "./texts.js";
 const MOST = config.maxStyles;
 const HOVER = 250; // milliseconds before a style is tried
 const LOOKS = { bold: _("Bold"), drawn: _("Drawn"), soft: _("Soft"), dark: _("Dark"), pale: _("Pale") };
+const staying = { title: _("What stays as in the photo"), stays: true, mask: null };
 const mix = [];
 const shown = new Map(); // image of a style that shows a draft -> its own source
 let gallery = [];
@@ -22,8 +23,13 @@ let photo = null;
 /** The chosen styles: [{name, title, weight, small, blob, mask}]; those of the gallery have no blob. */
 export const styles = () => mix;
 
-/** The mask of `style` on the photograph `blob`, if one was painted: it is of no use on another one. */
-export const maskOn = (style, blob) => (style.mask?.photo === blob ? style.mask.blob : null);
+const paintedOn = ({ mask }, blob) => (mask?.photo === blob ? mask.blob : null);
+
+/** The mask of `style` on the photograph `blob`, its own or what stays for all, if one was painted on this photograph. */
+export const maskOn = (style, blob) => paintedOn(style, blob) ?? paintedOn(staying, blob);
+
+/** Whether a mask was painted on any photograph. */
+export const isMasked = () => [staying, ...mix].some(({ mask }) => mask);
 
 /** `onChange` is called when something else is to be painted; `onTry` with a name, to have a draft's address or null. */
 export function start(tell, onChange, onTry) {
@@ -34,9 +40,11 @@ export function start(tell, onChange, onTry) {
     const before = style.mask;
     style.mask = mask;
     show();
-    byId("mix").children[mix.indexOf(style)].querySelector("button:not(.remove)").focus();
+    const row = byId("mix").children[mix.indexOf(style)];
+    (row?.querySelector("button:not(.remove)") ?? byId("stays")).focus();
     if (before !== mask) changed();
   });
+  byId("stays").addEventListener("click", () => paintWhere(staying));
   byId("own-style").addEventListener("change", (event) => addOwn(taken(event)));
   byId("search").addEventListener("input", search);
   byId("search").addEventListener("keydown", (event) => event.key === "Enter" && event.preventDefault());
@@ -129,6 +137,7 @@ function show() {
   byId("mix-part").hidden = mix.length === 0;
   byId("mix-hint").hidden = mix.length < 2;
   byId("mix").replaceChildren(...mix.map(row));
+  byId("stays").textContent = paintedOn(staying, photo) ? _("Keep a part as in the photo (painted)") : _("Keep a part as in the photo");
   showShares();
 }
 
@@ -158,7 +167,7 @@ function row(style) {
     changed();
   };
   const title = _("Where {name} applies", { name: style.title });
-  const text = maskOn(style, photo) ? _("Where it applies (in part)") : _("Where it applies");
+  const text = paintedOn(style, photo) ? _("Where it applies (in part)") : _("Where it applies");
   const where = button(text, () => paintWhere(style), { ariaLabel: title });
   const label = _("Remove {name}", { name: style.title });
   const close = button("×", remove, { ariaLabel: label, className: "remove" });
@@ -166,8 +175,7 @@ function row(style) {
 }
 
 function paintWhere(style) {
-  const masks = [style, ...mix].map((each) => maskOn(each, photo));
-  if (photo) brush.open(style, photo, masks.find(Boolean) ?? null);
+  if (photo) brush.open(style, photo, paintedOn(style, photo));
   else say(_("Choose a photo first: the brush paints on it."), "error");
 }
 
