@@ -196,6 +196,7 @@ def test_another_wish_paints_again_and_keeps_what_is_finished(visit, small_photo
         page.locator("#film button").nth(at).click()
         expect(page.locator("#film button").nth(at)).to_have_attribute("aria-current", "true")
         expect(page.locator("#after")).to_have_attribute("src", re.compile(f"/v1/jobs/{finished[at]}/result"))
+        expect(page.locator("#strength-out")).to_have_text(("20 %", "100 %")[at])
     expect(page.locator("#film li")).to_have_count(2)
 
 
@@ -239,6 +240,7 @@ def test_leaving_the_page_loses_nothing(visit, small_photo):
     shown(page, 96)
     assert page.locator("#before").evaluate("image => image.src").startswith("blob:"), "the photograph was kept"
     page.wait_for_selector("#gallery button")
+    expect(page.locator("#mix li")).to_contain_text("The Great Wave")
     page.click("#gallery button[data-name=irises]")
     expect(page.locator("#film li")).to_have_count(2)
 

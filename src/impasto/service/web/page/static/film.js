@@ -9,7 +9,7 @@ import { stateOf } from "./states.js";
 
 const STORE = "impasto.jobs";
 const MOST = 100;
-const frames = []; // the newest first: {name, small, styles, blob, id, job, done}
+const frames = []; // the newest first: {name, small, styles, blob, id, job, done, settings}
 let chosen = null;
 let say;
 let changed;
@@ -26,10 +26,18 @@ function read() {
 function write() {
   const sent = frames.filter(({ id }) => id).slice(0, MOST);
   try {
-    localStorage.setItem(STORE, JSON.stringify(sent.map(({ id, name, styles, small, done }) => ({ id, name, styles, small, done }))));
+    localStorage.setItem(STORE, JSON.stringify(sent.map(storable)));
   } catch {
     // A browser that keeps nothing, or is full: the frames are on this page all the same.
   }
+}
+
+/** What is remembered of a frame. Styles of one's own are not, and so neither are settings with them. */
+function storable({ id, name, styles, small, done, settings }) {
+  const known = { id, name, styles, small, done };
+  if (!settings || settings.mix.some(({ blob }) => blob)) return known;
+  const mix = settings.mix.map(({ name: style, title, weight }) => ({ name: style, title, weight }));
+  return { ...known, settings: { ...settings, mix } };
 }
 
 /** `onChange` is called with the chosen frame, or null, when another is chosen, and with true when it has news. */
@@ -67,9 +75,9 @@ export async function photograph(frame) {
   return frame.blob;
 }
 
-/** Remember that `frame` was accepted as the job `id`, in styles with these titles. */
-export async function sent(frame, id, titles) {
-  Object.assign(frame, { id, styles: titles, job: undefined, done: undefined });
+/** Remember that `frame` was accepted as the job `id`, with these settings: {mix, controls}. */
+export async function sent(frame, id, settings) {
+  Object.assign(frame, { id, styles: settings.mix.map(({ title }) => title), settings, job: undefined, done: undefined });
   write();
   update(frame);
   watch(frame);

@@ -43,34 +43,37 @@ async function formOf(content, name, mix, engine, masks = []) {
 /** The chosen styles, names first: that is the order of the weights, too. */
 const mixOf = () => [...styles.styles()].sort((one, other) => Boolean(one.blob) - Boolean(other.blob));
 
-async function finalForm(frame, mail) {
+let lastNumber = 0;
+const numbers = new WeakMap(); // picture -> a number that stands for it
+function numberOf(picture) {
+  if (picture && !numbers.has(picture)) numbers.set(picture, (lastNumber += 1));
+  return picture ? numbers.get(picture) : 0;
+}
+
+/** What a form asks for, as a text: its fields, and numbers that stand for the pictures of which it was made. */
+function wishOf(form, frame, mix, masks) {
+  const pictures = [frame.blob, ...mix.map(({ blob }) => blob), ...masks].map(numberOf);
+  return JSON.stringify([pictures, ...[...form].filter(([, value]) => typeof value === "string")]);
+}
+
+/** The form of the final painting of `frame`, and what it asks for. */
+async function finalForm(frame) {
   const mix = mixOf();
-  const form = await formOf(frame.blob, frame.name, mix, expert.engine(), mix.map((style) => styles.maskOn(style, frame.blob)));
+  const masks = mix.map((style) => styles.maskOn(style, frame.blob));
+  const form = await formOf(frame.blob, frame.name, mix, expert.engine(), masks);
   if (expert.has("size") && byId("size").value) form.append("size", byId("size").value);
-  if (mail && byId("email")?.value) form.append("email", byId("email").value);
   expert.fill(form);
-  return form;
+  return { form, wish: wishOf(form, frame, mix, masks) };
 }
-
-let lastFiles = 0;
-const numbers = new WeakMap(); // blob -> a number that stands for it
-function numberOf(blob) {
-  if (blob && !numbers.has(blob)) numbers.set(blob, (lastFiles += 1));
-  return blob ? numbers.get(blob) : 0;
-}
-
-/** Everything that `form` asks for, as a text. */
-const wishOf = (form) => JSON.stringify([...form].map(([name, value]) => [name, value instanceof Blob ? value.size : value]));
 
 /** A draft of `frame` in `mix`: see `drafts.begin`; null where the server has no engine for it. */
-async function draftOf(frame, mix, masks) {
+async function draftOf(frame, mix, masks = []) {
   if (!expert.isAvailable(drafts.ENGINE)) return null;
   const copy = await drafts.copy(frame.blob);
   const form = await formOf(copy, frame.name, mix, drafts.ENGINE, masks);
   // Smaller strokes of a style of the gallery need more than its code.
   if (form.has("stroke_size")) form.set("stroke_size", Math.max(1, Number(byId("stroke_size").value)));
-  const asked = mix.map(({ name, blob, weight }, at) => [name, numberOf(blob), mix.length > 1 && weight, numberOf(masks[at])]);
-  return drafts.begin(JSON.stringify([numberOf(frame.blob), asked, CONTROLS.map((name) => byId(name).value)]), form);
+  return drafts.begin(wishOf(form, frame, mix, masks), form);
 }
 
 /** Send `frame`; where the answer was lost, the same again does not make another job. */
@@ -98,11 +101,12 @@ async function paint(frame, { mail = false } = {}) {
 }
 
 async function sendNow(frame, mail, isWanted) {
-  const titles = styles.styles().map(({ title }) => title);
+  const settings = settingsNow();
   try {
-    const form = await finalForm(frame, mail);
+    const { form, wish } = await finalForm(frame);
+    if (mail && byId("email")?.value) form.append("email", byId("email").value);
     await film.giveUp(frame);
-    frame.wish = wishOf(form);
+    frame.wish = wish;
     if (frame === film.current() && expert.isLive()) {
       const mix = mixOf();
       const draft = await draftOf(frame, mix, mix.map((style) => styles.maskOn(style, frame.blob)));
@@ -112,12 +116,24 @@ async function sendNow(frame, mail, isWanted) {
     if (!isWanted()) return true;
     const job = await send(frame, form);
     frame.once = undefined;
-    await film.sent(frame, job.id, titles);
+    await film.sent(frame, job.id, settings);
     return true;
   } catch (error) {
     say(_("{name} was not accepted: {reason}", { name: frame.name, reason: error.message }), "error");
     return false;
   }
+}
+
+const settingsNow = () => ({
+  mix: styles.styles().map((style) => ({ ...style })),
+  controls: Object.fromEntries(CONTROLS.map((name) => [name, byId(name).value])),
+});
+
+/** Set everything as it was for a painting. */
+function restore({ mix, controls }) {
+  styles.choose(mix);
+  for (const name of CONTROLS) byId(name).value = controls[name];
+  SLIDERS.forEach(showValue);
 }
 
 function showValue(name) {
@@ -142,7 +158,7 @@ async function now() {
 /** Whether `frame` is being painted, or is painted, as everything is set now. */
 async function isPainted(frame) {
   const lost = ["failed", "canceled", "expired"].includes(frame.job?.state);
-  return Boolean(frame.id) && !lost && frame.wish === wishOf(await finalForm(frame, false));
+  return Boolean(frame.id) && !lost && frame.wish === (await finalForm(frame)).wish;
 }
 
 /** The frame itself, or another one of its photograph if it has a finished painting, which stays. */
@@ -190,6 +206,7 @@ function frameChanged(frame, isNews) {
     return easel.news(frame);
   }
   easel.show(frame);
+  if (frame?.settings) restore(frame.settings);
   styles.on(frame?.blob ?? null);
   byId("choose").required = !frame;
   showCount();
@@ -211,7 +228,7 @@ function photosCame(chosen) {
 async function tried(name) {
   const frame = film.current();
   if (!frame?.blob || frame.sending || (frame.id && !film.isOver(frame))) return null;
-  return (await draftOf(frame, [{ name }], []))?.picture;
+  return (await draftOf(frame, [{ name }]))?.picture;
 }
 
 const actions = {

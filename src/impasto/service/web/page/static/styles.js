@@ -20,7 +20,7 @@ let changed;
 let tried;
 let photo = null;
 
-/** The chosen styles: [{name, title, weight, small, blob, mask}]; those of the gallery have no blob. */
+/** The chosen styles: [{name, title, weight, small, blob, mask}]; those of the gallery have no blob and nothing small. */
 export const styles = () => mix;
 
 const paintedOn = ({ mask }, blob) => (mask?.photo === blob ? mask.blob : null);
@@ -59,6 +59,12 @@ export function on(blob) {
   show();
 }
 
+/** Choose these styles, as `styles` has them, instead of those that are chosen. */
+export function choose(others) {
+  mix.splice(0, mix.length, ...others.map((style) => ({ ...style })));
+  show();
+}
+
 /** Get the gallery; with the wrong key there is none. */
 export async function load() {
   gallery = (await json(v1("styles"))).styles;
@@ -66,6 +72,7 @@ export async function load() {
   const looks = Object.keys(LOOKS).filter((each) => gallery.some((style) => style.look === each));
   byId("looks").replaceChildren(...["", ...looks].map(chip));
   byId("looks").hidden = looks.length < 2;
+  show();
 }
 
 function chip(name) {
@@ -82,7 +89,7 @@ function card(style) {
   const image = element("img", { src: source, alt: "", loading: "lazy", width: 160, height: 120 });
   if (config.auth) picture(style.thumbnail).then((url) => (image.src = url)).catch(() => null);
   const label = element("span", {}, element("b", { textContent: _(style.title) }), ` ${_(style.artist)} ${style.year}`);
-  const made = button("", () => toggle(style, image.src), { aria: { pressed: "false" }, dataset: { name: style.name }, title: _(style.title) });
+  const made = button("", () => toggle(style), { aria: { pressed: "false" }, dataset: { name: style.name }, title: _(style.title) });
   made.append(image, label);
   let waiting;
   made.addEventListener("pointerenter", (event) => {
@@ -101,10 +108,10 @@ async function tryOn(style, image) {
   image.src = draft;
 }
 
-function toggle(style, small) {
+function toggle(style) {
   const at = mix.findIndex((each) => each.name === style.name && !each.blob);
   if (at >= 0) mix.splice(at, 1);
-  else if (!put({ name: style.name, title: _(style.title), small })) return;
+  else if (!put({ name: style.name, title: _(style.title) })) return;
   show();
   changed();
 }
@@ -171,8 +178,10 @@ function row(style) {
   const where = button(text, () => paintWhere(style), { ariaLabel: title });
   const label = _("Remove {name}", { name: style.title });
   const close = button("×", remove, { ariaLabel: label, className: "remove" });
-  return element("li", {}, element("img", { src: style.small, alt: "" }), element("span", { textContent: style.title }), share, close, slider, where);
+  return element("li", {}, element("img", { src: style.small ?? swatchOf(style), alt: "" }), element("span", { textContent: style.title }), share, close, slider, where);
 }
+
+const swatchOf = ({ name }) => byId("gallery").querySelector(`[data-name="${CSS.escape(name)}"] img`)?.src ?? "";
 
 function paintWhere(style) {
   if (photo) brush.open(style, photo, paintedOn(style, photo));
