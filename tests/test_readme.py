@@ -48,9 +48,10 @@ def clone(tmp_path, photo, painting, stored_weights):
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv" / "bin").symlink_to(BIN)
     small, style = resize_picture(read_picture(photo), 128, 96), resize_picture(read_picture(painting), 160, 120)
-    for folder in ("photos", "examples/pictures"):
+    for folder in ("photos", "van-gogh", "examples/pictures"):
         (tmp_path / folder).mkdir(parents=True)
-    for name in ("photo.jpg", "photos/one.jpg", "photos/two.jpg", "examples/pictures/harbour.jpg"):
+    photos = ("photo.jpg", "photos/one.jpg", "photos/two.jpg", "van-gogh/one.jpg", "van-gogh/two.jpg")
+    for name in (*photos, "examples/pictures/harbour.jpg"):
         write_picture(small, tmp_path / name)
     for name in ("painting.jpg", "examples/pictures/swirls.jpg"):
         write_picture(style, tmp_path / name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,19 @@ def test_styles_are_mixed_by_their_weights(stripes):
     assert (even != alone).any()
     assert (even != other).any()
     assert np.abs(paint_with("painting.jpg:1", f"{stripes}:0.000001").astype(int) - alone).max() <= 2
+
+
+def test_a_folder_of_styles_shares_its_weight(stripes, capsys):
+    Path("painter").mkdir()
+    for name in ("one.jpg", "two.jpg"):
+        shutil.copy("painting.jpg", Path("painter") / name)
+    several = ["-s", "painter/one.jpg:0.5", "-s", "painter/two.jpg:0.5", "-s"]
+    for output, styles in (("folder.png", ["-s", "painter/", "-s"]), ("each.png", several)):
+        assert run(["stylize", "photo.png", *styles, stripes, "-o", output, "--engine", "fast", "-q"]) == 0
+    one, other = (read_picture(name) for name in ("folder.png", "each.png"))
+    np.testing.assert_array_equal(one.pixels, other.pixels)
+    assert run(["stylize", "photo.png", "-s", "out/", "-o", "none.png"]) == 2
+    assert "folder out holds no pictures" in capsys.readouterr().err
 
 
 def test_a_colon_in_a_file_name_is_part_of_it():

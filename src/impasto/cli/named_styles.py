@@ -4,16 +4,35 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from impasto.cli.batch import expand
 from impasto.engines.base import Style
 from impasto.errors import UsageError
 from impasto.gallery import as_style_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
 
 
 def read_style(text: str) -> Style:
     """Read ``STYLE`` or ``STYLE:WEIGHT``, where STYLE is a picture, a .style file, or a name in the gallery."""
     name, weight = split_weight(text)
     return Style(as_style_source(name), weight)
+
+
+def expand_styles(texts: Iterable[str], on_note: Callable[[str], None]) -> Iterator[tuple[str, float]]:
+    """Split each ``STYLE`` or ``STYLE:WEIGHT``. A folder stands for all pictures in it, which share its weight.
+
+    Raises:
+        UsageError: a folder holds no pictures.
+    """
+    for text in texts:
+        name, weight = split_weight(text)
+        # pathlib raises errors for names that are too long
+        pictures = expand([name], on_note) if os.path.isdir(name) else [name]  # noqa: PTH112
+        for picture in pictures:
+            yield picture, weight / len(pictures)
 
 
 def split_weight(text: str) -> tuple[str, float]:

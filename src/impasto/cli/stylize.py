@@ -16,7 +16,7 @@ from impasto.cli.batch import Failures, expand, pair_outputs
 from impasto.cli.console import SOME_FAILED, RunDisplay, fail
 from impasto.cli.engine_flags import EngineFlags, check_run_flags, engine_options
 from impasto.cli.film import STEADY, is_film
-from impasto.cli.named_styles import split_weight
+from impasto.cli.named_styles import expand_styles
 from impasto.cli.provenance import STDIN_FILE, Painted, Provenance, named
 from impasto.cli.run_files import is_finished, written_files
 from impasto.cli.stylize_run import StylizeRun
@@ -67,7 +67,8 @@ def stylize(
         {stem}, {suffix} and {folder} stand for those of the content, {style} for the style. Folders are made.
     style
         A picture to take the style from, or a style of the gallery ('impasto styles list'), as STYLE or STYLE:WEIGHT;
-        several are mixed by their weights. Networks that were trained for one style need none.
+        several are mixed by their weights. A folder stands for all pictures in it, such as those of one painter, which
+        share its weight. Networks that were trained for one style need none.
     engine
         How to paint: nnst, the default (optimisation by nearest neighbours, in seconds), fast (a draft, at once, and
         the default for films: one pass through a network that knows all styles), gatys (optimisation of Gram matrices:
@@ -114,7 +115,9 @@ def stylize(
     _check_options(content)
     on_note: Callable[[str], None] = (lambda text: None) if quiet else partial(print, file=sys.stderr)
     contents = [again.content()] if again and not content else [named(each) for each in expand(content, on_note)]
-    chosen_styles = again.styles() if again and not style else tuple(named(*split_weight(text)) for text in style)
+    chosen_styles = (
+        again.styles() if again and not style else tuple(named(*each) for each in expand_styles(style, on_note))
+    )
     pairs = pair_outputs(contents, output, chosen_styles)
     films = any(is_film(source.path, target) for source, target in pairs)
     engine = engine or (again.engine if again else FILM_ENGINE if films else DEFAULT_ENGINE)
