@@ -80,9 +80,9 @@ def test_the_commands_that_set_up_and_paint(clone, block):
 
 def test_the_command_line(clone):
     (block,) = of_kind("impasto compare")
-    assert len(block.splitlines()) == 6
+    assert len(block.splitlines()) == 7
     bash(block, clone)
-    for name in ("out.jpg", "mixed.jpg", "painted/one.jpg", "painted/two.jpg", "out.mp4", "sheet.png"):
+    for name in ("out.jpg", "mixed.jpg", "painted.jpg", "painted/one.jpg", "painted/two.jpg", "out.mp4", "sheet.png"):
         assert (clone / name).stat().st_size > 1000, name
 
 

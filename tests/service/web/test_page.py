@@ -500,6 +500,7 @@ def test_the_brush_can_be_left_and_belongs_to_one_photograph(visit, small_photo,
     page.get_by_role("button", name="Done").click()
     expect(where).to_have_text("Where it applies (in part)")
     expect(where).to_be_focused()
+    page.wait_for_timeout(500)  # until it is sent
     page.set_input_files("#more", photo)
     expect(where).to_have_text("Where it applies")
     page.locator("#film button").last.click()
