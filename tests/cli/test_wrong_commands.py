@@ -107,7 +107,7 @@ WRONG = [
     (2, f"stylize photo.png -o out.png {GATYS}", "no style is given; name one of the gallery, or give a picture"),
     (1, f"stylize photo.png -s missing.jpg:2 -o out.png {GATYS}", "missing.jpg does not exist; check the path"),
     (1, f"stylize photo.png -s cut.jpg -o out.png {GATYS}", "cut.jpg is a broken or truncated JPEG file ("),
-    (1, f"stylize photo.png -s out -o out.png {GATYS}", "out is a folder; name a picture file in it"),
+    (2, f"stylize photo.png -s out -o out.png {GATYS}", "folder out holds no pictures"),
     (2, f"stylize photo.png -s paintign -o painted/ {GATYS}", "unknown style 'paintign'"),
     (2, f"stylize photo.png -s painting.jpg:abc -o out.png {GATYS}", f"style weight is 'abc'; {NUMBER}"),
     (2, f"stylize photo.png -s painting.jpg: -o out.png {GATYS}", f"style weight is ''; {NUMBER}"),
