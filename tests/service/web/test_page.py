@@ -384,8 +384,17 @@ def test_a_part_stays_as_in_the_photograph_in_all_styles(visit, small_photo, ser
     )
     assert np.abs(found - given)[:, 4:16].mean() < 3, "JPEG twice, and nothing else"
     assert np.abs(found - given)[:, 72:].mean() > 10
+    page.get_by_label("How much of Irises").fill("0.5")
+    page.get_by_label("How much of Irises").dispatch_event("change")
+    expect(page.locator("#film li")).to_have_count(2)
+    expect(page.locator("#said .ended")).to_have_count(0)
     stays.click()
     page.get_by_role("button", name="Everywhere").click()
+    expect(stays).to_have_text("Keep a part as in the photo")
+    page.wait_for_timeout(500)  # until it is sent
+    page.locator("#film button").last.click()
+    expect(stays).to_have_text("Keep a part as in the photo (painted)")
+    page.locator("#film button").first.click()
     expect(stays).to_have_text("Keep a part as in the photo")
 
 

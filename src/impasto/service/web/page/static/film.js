@@ -37,7 +37,7 @@ function storable({ id, name, styles, small, done, settings }) {
   const known = { id, name, styles, small, done };
   if (!settings || settings.mix.some(({ blob }) => blob)) return known;
   const mix = settings.mix.map(({ name: style, title, weight }) => ({ name: style, title, weight }));
-  return { ...known, settings: { ...settings, mix } };
+  return { ...known, settings: { ...settings, mix, stays: null } };
 }
 
 /** `onChange` is called with the chosen frame, or null, when another is chosen, and with true when it has news. */
@@ -75,7 +75,7 @@ export async function photograph(frame) {
   return frame.blob;
 }
 
-/** Remember that `frame` was accepted as the job `id`, with these settings: {mix, controls}. */
+/** Remember that `frame` was accepted as the job `id`, with these settings: {mix, stays, controls}. */
 export async function sent(frame, id, settings) {
   Object.assign(frame, { id, styles: settings.mix.map(({ title }) => title), settings, job: undefined, done: undefined });
   write();

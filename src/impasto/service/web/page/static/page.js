@@ -67,7 +67,7 @@ async function finalForm(frame) {
 }
 
 /** A draft of `frame` in `mix`: see `drafts.begin`; null where the server has no engine for it. */
-async function draftOf(frame, mix, masks = []) {
+async function draftOf(frame, mix, masks) {
   if (!expert.isAvailable(drafts.ENGINE)) return null;
   const copy = await drafts.copy(frame.blob);
   const form = await formOf(copy, frame.name, mix, drafts.ENGINE, masks);
@@ -106,6 +106,7 @@ async function sendNow(frame, mail, isWanted) {
     const { form, wish } = await finalForm(frame);
     if (mail && byId("email")?.value) form.append("email", byId("email").value);
     await film.giveUp(frame);
+    say("", "ended");
     frame.wish = wish;
     if (frame === film.current() && expert.isLive()) {
       const mix = mixOf();
@@ -126,12 +127,13 @@ async function sendNow(frame, mail, isWanted) {
 
 const settingsNow = () => ({
   mix: styles.styles().map((style) => ({ ...style })),
+  stays: styles.stays(),
   controls: Object.fromEntries(CONTROLS.map((name) => [name, byId(name).value])),
 });
 
 /** Set everything as it was for a painting. */
-function restore({ mix, controls }) {
-  styles.choose(mix);
+function restore({ mix, stays, controls }) {
+  styles.choose(mix, stays);
   for (const name of CONTROLS) byId(name).value = controls[name];
   SLIDERS.forEach(showValue);
 }
@@ -228,7 +230,7 @@ function photosCame(chosen) {
 async function tried(name) {
   const frame = film.current();
   if (!frame?.blob || frame.sending || (frame.id && !film.isOver(frame))) return null;
-  return (await draftOf(frame, [{ name }]))?.picture;
+  return (await draftOf(frame, [{ name }], [styles.maskOn({}, frame.blob)]))?.picture;
 }
 
 const actions = {

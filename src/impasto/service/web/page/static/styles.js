@@ -59,8 +59,12 @@ export function on(blob) {
   show();
 }
 
-/** Choose these styles, as `styles` has them, instead of those that are chosen. */
-export function choose(others) {
+/** The mask of what stays in all styles: {photo, blob}, or null. */
+export const stays = () => staying.mask;
+
+/** Choose these styles and what stays, as `styles` and `stays` have them, instead of those that are chosen. */
+export function choose(others, mask) {
+  staying.mask = mask;
   mix.splice(0, mix.length, ...others.map((style) => ({ ...style })));
   show();
 }
