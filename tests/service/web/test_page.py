@@ -126,6 +126,13 @@ def shown(page, width):
     expect(page.locator("#after")).to_have_js_property("naturalWidth", width)
 
 
+def sent(page, before=""):
+    """Wait until the first frame was sent, as another job than ``before``; return its job."""
+    frame = page.locator("#film li").first
+    expect(frame).not_to_have_attribute("data-id", re.compile(f"^({before})?$"), timeout=60_000)
+    return frame.get_attribute("data-id")
+
+
 def result_of(page, server):
     frame = page.locator("#film li").first
     expect(frame).to_have_attribute("data-state", "succeeded", timeout=60_000)
@@ -338,6 +345,7 @@ def test_styles_of_ones_own_and_mixed(visit, small_photo, painting, server):
 def test_a_brush_says_where_a_style_applies(visit, small_photo, server):
     page = chosen(visit(), small_photo)
     page.click(WAVE)
+    before = sent(page)
     page.get_by_role("button", name="Where The Great Wave off Kanagawa applies").click()
     page.locator("#brush-soft").fill("0")
     page.locator("#brush-size").fill("40")
@@ -353,8 +361,7 @@ def test_a_brush_says_where_a_style_applies(visit, small_photo, server):
     expect(page.get_by_role("button", name="Where The Great Wave off Kanagawa applies")).to_have_text(
         "Where it applies (in part)"
     )
-    page.wait_for_timeout(500)  # until it is sent
-    page.wait_for_selector("#film li[data-state=succeeded]")
+    sent(page, before)
     result = result_of(page, server)
     found, given = (np.asarray(Image.open(each), np.int16) for each in (io.BytesIO(result), small_photo))
     assert np.abs(found - given)[:, 72:].mean() < 3, "JPEG twice, and nothing else"
@@ -365,6 +372,7 @@ def test_a_part_stays_as_in_the_photograph_in_all_styles(visit, small_photo, ser
     page = chosen(visit(), small_photo)
     page.click(WAVE)
     page.click("#gallery button[data-name=irises]")
+    before = sent(page)
     stays = page.get_by_role("button", name="Keep a part as in the photo")
     stays.click()
     page.locator("#brush-soft").fill("0")
@@ -377,8 +385,7 @@ def test_a_part_stays_as_in_the_photograph_in_all_styles(visit, small_photo, ser
     page.get_by_role("button", name="Done").click()
     expect(stays).to_have_text("Keep a part as in the photo (painted)")
     expect(stays).to_be_focused()
-    page.wait_for_timeout(500)  # until it is sent
-    page.wait_for_selector("#film li[data-state=succeeded]")
+    sent(page, before)
     found, given = (
         np.asarray(Image.open(each), np.int16) for each in (io.BytesIO(result_of(page, server)), small_photo)
     )
@@ -387,11 +394,11 @@ def test_a_part_stays_as_in_the_photograph_in_all_styles(visit, small_photo, ser
     page.get_by_label("How much of Irises").fill("0.5")
     page.get_by_label("How much of Irises").dispatch_event("change")
     expect(page.locator("#film li")).to_have_count(2)
-    expect(page.locator("#said .ended")).to_have_count(0)
+    before = sent(page)
     stays.click()
     page.get_by_role("button", name="Everywhere").click()
     expect(stays).to_have_text("Keep a part as in the photo")
-    page.wait_for_timeout(500)  # until it is sent
+    sent(page, before)
     page.locator("#film button").last.click()
     expect(stays).to_have_text("Keep a part as in the photo (painted)")
     page.locator("#film button").first.click()
@@ -504,12 +511,13 @@ def test_the_brush_can_be_left_and_belongs_to_one_photograph(visit, small_photo,
             page.get_by_role("button", name="Swap painted and unpainted").click()
         page.locator("#brush").get_by_role("button", name=leave, exact=True).click()
         expect(where).to_have_text("Where it applies")
+    before = sent(page)
     where.click()
     page.get_by_role("button", name="Swap painted and unpainted").click()
     page.get_by_role("button", name="Done").click()
     expect(where).to_have_text("Where it applies (in part)")
     expect(where).to_be_focused()
-    page.wait_for_timeout(500)  # until it is sent
+    sent(page, before)
     page.set_input_files("#more", photo)
     expect(where).to_have_text("Where it applies")
     page.locator("#film button").last.click()

@@ -105,9 +105,9 @@ async function sendNow(frame, mail, isWanted) {
   try {
     const { form, wish } = await finalForm(frame);
     if (mail && byId("email")?.value) form.append("email", byId("email").value);
+    frame.wish = wish;
     await film.giveUp(frame);
     say("", "ended");
-    frame.wish = wish;
     if (frame === film.current() && expert.isLive()) {
       const mix = mixOf();
       const draft = await draftOf(frame, mix, mix.map((style) => styles.maskOn(style, frame.blob)));
@@ -157,10 +157,10 @@ async function now() {
   if ((await film.photograph(frame)) && !(await isPainted(frame))) await paint(onNewFrame(frame));
 }
 
-/** Whether `frame` is being painted, or is painted, as everything is set now. */
+/** Whether `frame` is being sent or painted, or is painted, as everything is set now. */
 async function isPainted(frame) {
   const lost = ["failed", "canceled", "expired"].includes(frame.job?.state);
-  return Boolean(frame.id) && !lost && frame.wish === (await finalForm(frame)).wish;
+  return Boolean(frame.id || frame.sending) && !lost && frame.wish === (await finalForm(frame)).wish;
 }
 
 /** The frame itself, or another one of its photograph if it has a finished painting, which stays. */
