@@ -192,7 +192,7 @@ async function paintAll(event) {
   const isWanted = Boolean(byId("email")?.value) || !(await isPainted(current));
   if (!isWanted && !others.length) return say(_("It is painted like this already."));
   byId("paint").ariaDisabled = "true";
-  let count = 0;
+  let count = isWanted ? 0 : 1; // what is being painted already was accepted, too
   for (const frame of isWanted ? [onNewFrame(current), ...others] : others) {
     say(_("Sending {name} …", { name: frame.name }));
     count += await paint(frame, { mail: true });
