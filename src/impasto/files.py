@@ -164,7 +164,8 @@ def _like(path: Path, replaced: os.stat_result) -> None:
     if hasattr(os, "chown"):
         with suppress(OSError):  # only an administrator may give files away
             os.chown(path, replaced.st_uid, replaced.st_gid)
-    path.chmod(stat.S_IMODE(replaced.st_mode))
+    with suppress(OSError):  # some file systems have no permissions, and a finished picture must not be lost for them
+        path.chmod(stat.S_IMODE(replaced.st_mode))
 
 
 def _refused(path: Path, error: OSError) -> FileWriteError:

@@ -171,6 +171,11 @@ def interrupted_at(evaluation):
     return lambda stage: Interrupting(to_image(resize_pixels(TARGET, stage.height, stage.width)))
 
 
+def test_an_interrupt_of_the_first_step_has_no_picture():
+    with pytest.raises(KeyboardInterrupt):
+        minimize(a_run(objective_at=interrupted_at(1)))
+
+
 @pytest.mark.parametrize("optimizer", sorted(DEFAULT_LEARNING_RATE))
 @pytest.mark.parametrize("evaluation", [2, 5, 8, 15])
 def test_an_interrupt_keeps_the_last_step_long_before_a_checkpoint_is_due(tmp_path, optimizer, evaluation):

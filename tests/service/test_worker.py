@@ -227,12 +227,25 @@ def test_a_child_that_is_stopped_keeps_its_networks(small):
                 pass
             assert child._sent.wait(60)
             process = child._process.pid
-            child.stop(is_answer, seconds)
+            child.stop(seconds)
             child.begin(PaintTask(draft, {"content": small}), is_answer)
             while isinstance(said := child.receive(60), Progress):
                 pass
             assert isinstance(said, Painted)
             assert (child._process.pid == process) is stays
+    finally:
+        child.kill()
+
+
+def test_a_task_that_was_left_does_not_answer_for_the_next(small):
+    child = Child(serve, understand=understand)
+    gatys = {**FAST, "engine": "gatys", "options": {"steps": 1, "scales": 1, "size": 48, "descriptor": "compact"}}
+    try:
+        child.begin(PaintTask({**gatys, "styles": [{"input": "content"}]}, {"content": small}), is_answer)
+        child.begin(PaintTask(FAST, {"content": small}), is_answer)
+        while isinstance(said := child.receive(60), Progress):
+            pass
+        assert read_picture(said.data).metadata["engine"] == "fast"
     finally:
         child.kill()
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from impasto.images.libvips import pyvips
 from impasto.images.profiles import ICC_FIELD, has, srgb_curve, with_profile
+from impasto.images.quirks import HEAD
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -42,7 +43,7 @@ def stated(data: bytes) -> CodePoints | None:
     if data[:4] == b"\x89PNG":
         found = re.search(rb"\0\0\0\x04cICP(.)(.)", data[: data.find(b"IDAT")], re.DOTALL)
         return CodePoints(found[1][0], found[2][0]) if found else None
-    found = re.search(rb"colrnclx(..)(..)", data, re.DOTALL) if data[4:8] == b"ftyp" else None
+    found = re.search(rb"colrnclx(..)(..)", data[:HEAD], re.DOTALL) if data[4:8] == b"ftyp" else None
     return CodePoints(int.from_bytes(found[1]), int.from_bytes(found[2])) if found else None
 
 

@@ -11,7 +11,6 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from impasto.errors import ImageReadError, OutOfMemoryError
 
@@ -80,6 +79,8 @@ def _whole_range(image: Any) -> Any:
     (bits, *_) = getattr(image, "tag_v2", {}).get(_BITS, (16,))
     if image.mode != "I;16" or bits == 16:
         return image
+    from PIL import Image
+
     levels = np.rint(np.asarray(image) * (65535 / (2**bits - 1))).astype(np.uint16)
     return Image.fromarray(levels)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,25 +88,36 @@ def from_srgb(pixels: FloatArray, profile: bytes) -> FloatArray | None:
 
     Returns None if the profile has no curves and primaries.
     """
-    matrix = MatrixProfile.of(profile)
-    if matrix is None:
+    tables = _tables(profile)
+    if tables is None:
         return None
+    turn, nodes = tables
     magnitude = np.abs(pixels)
     light = np.where(magnitude <= _DARK * 12.92, magnitude / 12.92, ((magnitude + 0.055) / 1.055) ** 2.4)
-    turn = (np.linalg.inv(matrix.matrix) @ _PRIMARIES).T.astype(np.float32)
     own: FloatArray = (np.copysign(light, pixels) @ turn).clip(0, 1)
-    # Levels are interpolated in a table over the root of the light, because all curves are nearly straight there.
     place = own ** np.float32(1 / _ROOT) * np.float32(_NODES - 1)
     below = np.minimum(place.astype(np.int32), _NODES - 2)
     place -= below
-    levels = np.linspace(0, 1, 65536)
-    table = matrix.light(levels)
-    roots = np.linspace(0, 1, _NODES) ** _ROOT
     for channel in range(3):
-        nodes = np.interp(roots, table[:, channel], levels).astype(np.float32)
-        lower = nodes[below[:, :, channel]]
-        own[:, :, channel] = lower + place[:, :, channel] * (nodes[below[:, :, channel] + 1] - lower)
+        lower = nodes[channel][below[:, :, channel]]
+        own[:, :, channel] = lower + place[:, :, channel] * (nodes[channel][below[:, :, channel] + 1] - lower)
     return own
+
+
+@functools.lru_cache(maxsize=4)
+def _tables(profile: bytes) -> tuple[FloatArray, list[FloatArray]] | None:
+    """Return the matrix from linear sRGB, and the levels of each channel by the root of its light; see `from_srgb`.
+
+    Levels are interpolated over the root, because all curves are nearly straight there. Pictures are written in strips,
+    which share the tables.
+    """
+    matrix = MatrixProfile.of(profile)
+    if matrix is None:
+        return None
+    levels = np.linspace(0, 1, 65536)
+    light, roots = matrix.light(levels), np.linspace(0, 1, _NODES) ** _ROOT
+    nodes = [np.interp(roots, light[:, channel], levels).astype(np.float32) for channel in range(3)]
+    return (np.linalg.inv(matrix.matrix) @ _PRIMARIES).T.astype(np.float32), nodes
 
 
 def with_profile(image: Any, profile: bytes) -> Any:

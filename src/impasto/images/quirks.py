@@ -20,7 +20,7 @@ _MOST_ENTRIES = 1000
 _EXTENSION, _TRAILER = 0x21, 0x3B
 """Bytes with which an extension and the end of a GIF begin."""
 _MONOCHROME = 0x10
-_HEAD = 1 << 16
+HEAD = 1 << 16
 """Number of bytes at the beginning in which the boxes that describe an AVIF are sought."""
 
 
@@ -106,6 +106,6 @@ def _first_directory(data: bytes) -> dict[int, int]:
 
 def _is_monochrome(data: bytes) -> bool:
     """Say if all images in an AVIF are grey. A grey image beside one in colour is the alpha of that image."""
-    head = data[:_HEAD]
+    head = data[:HEAD]
     flags = [found.group(1)[0] for found in re.finditer(rb"av1C..(.)", head, re.DOTALL)]
     return bool(flags) and all(each & _MONOCHROME for each in flags)

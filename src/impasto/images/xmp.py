@@ -10,6 +10,8 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+from impasto.files import beside
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -41,7 +43,7 @@ def packet_of(image: Any) -> bytes:
 
 def sidecar(path: Path) -> Path:
     """Return the sidecar file, which holds the packet of a picture whose format cannot hold it."""
-    return path.with_name(f"{path.name}.xmp")
+    return beside(path, ".xmp")
 
 
 def unpack(packet: bytes) -> dict[str, str]:

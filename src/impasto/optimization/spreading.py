@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,12 +48,17 @@ def spread_over_tile(plane: FloatArray) -> FloatArray:
     The plane is seen with a margin of its own copies. Original and copy fade into each other: the squares of their
     weights add up to 1, which keeps the map symmetric and positive.
     """
-    sides = [_faded(side) for side in plane.shape]
-    (rows, down), (columns, across) = sides
-    weights = down[:, None] * across
+    rows, columns, weights = _fading(plane.shape)
     spread = spread_over_scales(np.ascontiguousarray(plane[rows[:, None], columns] * weights))
     spread *= weights
     return _folded(_folded(spread, plane.shape[0]).T, plane.shape[1]).T
+
+
+@functools.lru_cache(maxsize=2)
+def _fading(shape: tuple[int, int]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], FloatArray]:
+    """Return the rows and columns of a plane of this ``shape`` with its margins, and the weight of each place."""
+    (rows, down), (columns, across) = (_faded(side) for side in shape)
+    return rows, columns, down[:, None] * across
 
 
 def _faded(side: int) -> tuple[npt.NDArray[np.intp], FloatArray]:

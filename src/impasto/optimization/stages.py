@@ -186,9 +186,11 @@ class _StageRun(Generic[StageT]):
 
     def found(self) -> FloatArray | None:
         """Return the best pixels (H, W, 3) so far; None if no step has been done."""
+        if not self.done:
+            return None
         if self._best is not None:
             return to_pixels(self._best)
-        if self._begin is None or not self._begin.done:
+        if self._begin is None:
             return None
         if self._begin.done_at_stage:
             return to_pixels(self._begin.arrays["best"].astype(np.float32, copy=False))

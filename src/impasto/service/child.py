@@ -78,6 +78,7 @@ class Child:
         self._context = multiprocessing.get_context("spawn")
         self._process: BaseProcess | None = None
         self._talk: Thread | None = None
+        self._works = False
 
     def start(self) -> None:
         """Start the process unless it runs."""
@@ -90,8 +91,14 @@ class Child:
             self._process = process  # only after the start: a process that has not started cannot be killed
 
     def begin(self, work: Any, ends: Callable[[Any], bool]) -> None:
-        """Send ``work`` to the child. Its last message about this work is the first for which ``ends`` returns True."""
+        """Send ``work`` to the child. Its last message about this work is the first for which ``ends`` returns True.
+
+        A child that still does other work is killed, so that it cannot answer for this one.
+        """
+        if self._works:
+            self.kill()
         self.start()
+        self._works, self._ends = True, ends
         self._said = SimpleQueue[Any]()
         self._sent = Event()
         talk = (self._connection, work, self._sent, self._understand, ends, self._said, self._longest)
@@ -112,19 +119,19 @@ class Child:
             assert self._process is not None
             self._process.join(_ENDS_WITHIN)
             raise ChildDiedError(self._process.exitcode)
+        if self._ends(message):
+            self._works = False
         return message
 
-    def stop(self, ends: Callable[[Any], bool], seconds: float) -> None:
-        """Ask the child to end its work, whose last message is the first for which ``ends`` returns True.
-
-        A child that has not ended it within ``seconds`` is killed.
-        """
+    def stop(self, seconds: float) -> None:
+        """Ask the child to end its work. A child that has not ended it within ``seconds`` is killed."""
         deadline = time.monotonic() + seconds
         try:
             if self._sent.is_set():
                 self._connection.send(None)
                 while (left := deadline - time.monotonic()) > 0:
-                    if (message := self.receive(left)) is not None and ends(message):
+                    self.receive(left)
+                    if not self._works:
                         return
         except (ChildDiedError, OSError):
             pass
@@ -141,6 +148,7 @@ class Child:
 
     def kill(self) -> None:
         """Kill the child at once; it holds no data that must be kept."""
+        self._works = False
         if self._process is not None:
             self._process.kill()
             self._process.join()

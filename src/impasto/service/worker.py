@@ -177,7 +177,7 @@ class _Attempt:
 
     def _answer(self) -> Painted | Failure | Beat | None:
         """Return the outcome of the attempt; None if the job was requeued."""
-        job, settings = self._job, self._settings
+        job = self._job
         try:
             inputs = {name: self._parts.blobs.get(key) for name, key in job.inputs.items()}
         except BlobMissingError:
@@ -185,13 +185,13 @@ class _Attempt:
         try:
             self._child.begin(PaintTask(job.params, inputs), is_answer)
             while True:
-                message = self._child.receive(min(self._beat_every, settings.lease) / 2)
+                message = self._child.receive(self._beat_every / 2)
                 if isinstance(message, Painted | Failure):
                     return message
                 if isinstance(message, Progress):
                     self._see(message)
                 if (beat := self._beat()) is not Beat.GO_ON:
-                    self._child.stop(is_answer, _STOPS_WITHIN)  # its networks stay in memory for the next job
+                    self._child.stop(_STOPS_WITHIN)  # its networks stay in memory for the next job
                     return beat
                 if (failure := self._overrun()) is not None:
                     self._child.kill()

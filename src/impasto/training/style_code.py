@@ -90,7 +90,7 @@ def learn_style(
             placed(judge, device),
             at_short_side(picture.over_white, options.side, options.style_margin).to(device),
             [
-                at_short_side(content.pixels, max(options.crop, min(content.pixels.shape[:2])))[0].to(device)
+                at_short_side(content.over_white, max(options.crop, min(content.pixels.shape[:2])))[0].to(device)
                 for content in contents
             ],
             options,

@@ -13,7 +13,8 @@ let shown = null; // the frame
 let photo; // its blob
 let address; // of the photograph
 let hung; // the job whose result is on the easel
-let wanted = null; // the next preview: {frame, path}
+let wanted = null; // the next preview: {frame, path, id}, of the job with this id
+const turns = { before: 0, after: 0 }; // how often the picture of a side was exchanged
 let refining = false;
 
 export function start() {
@@ -55,8 +56,10 @@ export async function show(frame) {
     if (address) URL.revokeObjectURL(address);
     address = blob ? URL.createObjectURL(blob) : null;
     const before = address ?? frame.small;
-    const after = frame.job?.state === "succeeded" ? frame.job.result : frame.draft ?? before;
-    await Promise.all([swap("before", before), swap("after", after, before)]);
+    const isDone = frame.job?.state === "succeeded";
+    if (isDone) hung = frame.id;
+    const after = isDone ? frame.job.result : frame.draft ?? before;
+    await Promise.all([swap("before", before), swap("after", after, frame.done ?? before)]);
   }
   if (frame !== shown) return;
   photo = blob;
@@ -101,14 +104,14 @@ async function finished(frame) {
 
 /** Replace the picture by previews, at most two a second. */
 async function refine(frame, path) {
-  wanted = { frame, path };
+  wanted = { frame, path, id: frame.id };
   if (refining) return;
   refining = true;
   while (wanted) {
     const next = wanted;
     wanted = null;
     const source = await api.picture(next.path).catch(() => null);
-    if (source && next.frame === shown && !film.isOver(next.frame)) {
+    if (source && next.frame === shown && next.frame.id === next.id && !film.isOver(next.frame)) {
       next.frame.refined = true;
       await swap("after", source);
       byId("cut-part").hidden = false;
@@ -121,23 +124,23 @@ async function refine(frame, path) {
 
 /** Exchange the picture of one side once it is decoded, so that nothing flickers. */
 async function swap(side, source, otherwise = null) {
-  const frame = shown;
+  const turn = (turns[side] += 1);
   const next = new Image();
   next.src = source;
-  try {
-    await next.decode();
-  } catch {
-    if (otherwise) await swap(side, otherwise);
-    return;
-  }
-  if (frame !== shown) return;
+  const isShown = await next.decode().then(() => true, () => false);
+  if (turn !== turns[side]) return; // something newer hangs, or is coming
+  if (!isShown) return otherwise && swap(side, otherwise);
   const image = byId(side);
   next.id = side;
   next.alt = image.alt;
-  image.id = image.alt = "";
-  image.after(next); // which fades in over the one before
-  setTimeout(() => image.remove(), MILLISECONDS_OF_FADING);
-  if (side === "before") byId("stage").style.setProperty("--ratio", next.naturalWidth / next.naturalHeight);
+  if (side === "before") {
+    image.replaceWith(next);
+    byId("stage").style.setProperty("--ratio", next.naturalWidth / next.naturalHeight);
+  } else {
+    image.id = image.alt = "";
+    image.after(next); // which fades in over the one before
+    setTimeout(() => image.remove(), MILLISECONDS_OF_FADING);
+  }
   byId("sides").style.setProperty("--width", `${byId("after").naturalWidth / devicePixelRatio}px`);
 }
 

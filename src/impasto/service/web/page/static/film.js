@@ -91,12 +91,14 @@ export async function giveUp(frame) {
   if (!id) return;
   frame.watching.abort();
   write();
+  update(frame);
   await Promise.allSettled([api.erase(id), kept.delete(id)]);
 }
 
 /** Take `frame` away, here and on the server. */
 export async function remove(frame) {
   const { id } = frame;
+  if (!frames.includes(frame)) return;
   if (id && !confirm(_("Delete {name}, here and on the server?", { name: frame.name }))) return;
   try {
     if (id) await api.erase(id);
@@ -104,6 +106,7 @@ export async function remove(frame) {
     if (error.status !== 404) return say(error.message, "error");
   }
   const at = frames.indexOf(frame);
+  if (at < 0) return; // it was removed meanwhile
   frames.splice(at, 1);
   frame.watching?.abort();
   write();
@@ -148,6 +151,7 @@ function update(frame) {
 }
 
 function watch(frame) {
+  frame.watching?.abort();
   frame.watching = new AbortController();
   const { signal } = frame.watching;
   const tell = (job) => signal.aborted || heard(frame, job ?? { state: "expired", finished: 0 });

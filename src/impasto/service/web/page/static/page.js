@@ -174,6 +174,16 @@ function onNewFrame(frame) {
 /** Paint the photograph on the easel, and all that wait. */
 async function paintAll(event) {
   event.preventDefault();
+  if (byId("paint").ariaDisabled === "true") return;
+  byId("paint").ariaDisabled = "true";
+  try {
+    await paintWaiting();
+  } finally {
+    byId("paint").ariaDisabled = "false";
+  }
+}
+
+async function paintWaiting() {
   clearTimeout(timer);
   byId("said").replaceChildren();
   const current = film.current();
@@ -191,28 +201,28 @@ async function paintAll(event) {
   if (!(await film.photograph(current))) return say(_("This browser did not keep the photo; choose it again."), "error");
   const isWanted = Boolean(byId("email")?.value) || !(await isPainted(current));
   if (!isWanted && !others.length) return say(_("It is painted like this already."));
-  byId("paint").ariaDisabled = "true";
   let count = isWanted ? 0 : 1; // what is being painted already was accepted, too
   for (const frame of isWanted ? [onNewFrame(current), ...others] : others) {
     say(_("Sending {name} …", { name: frame.name }));
     count += await paint(frame, { mail: true });
   }
-  byId("paint").ariaDisabled = "false";
   say(count ? _("{count} accepted; you may leave this page, nothing is lost.", { count }) : "");
 }
 
 /** Another frame is on the easel, or it has news. */
-function frameChanged(frame, isNews) {
+async function frameChanged(frame, isNews) {
   if (isNews) {
     showCount();
     return easel.news(frame);
   }
   easel.show(frame);
   if (frame?.settings) restore(frame.settings);
-  styles.on(frame?.blob ?? null);
   byId("choose").required = !frame;
   showCount();
-  if (frame?.blob) drafts.copy(frame.blob).catch(() => null); // it will be wanted soon
+  const blob = frame && (await film.photograph(frame));
+  if (frame !== film.current()) return;
+  styles.on(blob ?? null);
+  if (blob) drafts.copy(blob).catch(() => null); // it will be wanted soon
   if (frame && !frame.id) soon();
 }
 
@@ -236,7 +246,11 @@ async function tried(name) {
 const actions = {
   cancel: async (frame) => film.heard(frame, await api.act(frame.id, "cancel")),
   retry: async (frame) => film.resumed(frame, await api.act(frame.id, "retry")),
-  remove: film.remove,
+  remove: async (frame) => {
+    frame.turn = (frame.turn ?? 0) + 1; // what is being sent is not wanted any more
+    await frame.sending;
+    await film.remove(frame);
+  },
 };
 
 function act(event) {
@@ -255,6 +269,7 @@ async function load() {
     try {
       await expert.load();
       await styles.load();
+      if (film.current() && !film.current().id) soon(); // it was dropped before
       return say("", "away");
     } catch (error) {
       say(error.message, "away");
