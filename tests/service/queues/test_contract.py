@@ -268,10 +268,10 @@ def test_the_job_table_may_be_away(service):
         jobs = [service.submit() for _ in range(20)]
 
         def asked_in_vain():
-            """The worker could not claim a job: lines about a job that it holds carry the job's id."""
-            lines = [line for line in worker.lines() if "job" not in line]
-            return any(line["event"].startswith("the job table cannot be reached") for line in lines)
+            """The queue could not claim or announce a job: lines about a job that it holds carry the job's id."""
+            events = [line["event"].removeprefix("dispatcher: ") for line in worker.lines() if "job" not in line]
+            return any(event.startswith("the job table cannot be reached") for event in events)
 
         with table_away(service.parts):
-            wait_for(asked_in_vain, what="a claim in vain")
+            wait_for(asked_in_vain, what="a question in vain")
         service.all_done(jobs)

@@ -267,8 +267,7 @@ function leave(event) {
 async function load() {
   for (;;) {
     try {
-      await expert.load();
-      await styles.load();
+      await Promise.all([expert.load(), styles.load()]);
       if (film.current() && !film.current().id) soon(); // it was dropped before
       return say("", "away");
     } catch (error) {

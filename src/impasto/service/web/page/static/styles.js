@@ -90,7 +90,8 @@ function chip(name) {
 
 function card(style) {
   const source = config.auth ? "" : style.thumbnail;
-  const image = element("img", { src: source, alt: "", loading: "lazy", width: 160, height: 120 });
+  // An image that gets its source before it is lazy is sometimes loaded at once.
+  const image = element("img", { loading: "lazy", src: source, alt: "", width: 160, height: 120 });
   if (config.auth) picture(style.thumbnail).then((url) => (image.src = url)).catch(() => null);
   const label = element("span", {}, element("b", { textContent: _(style.title) }), ` ${_(style.artist)} ${style.year}`);
   const made = button("", () => toggle(style), { aria: { pressed: "false" }, dataset: { name: style.name }, title: _(style.title) });
