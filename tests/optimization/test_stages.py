@@ -12,11 +12,11 @@ import pytest
 from impasto.errors import CheckpointError, Interrupted
 from impasto.images import resize_pixels
 from impasto.optimization.checkpoint import Checkpoint
-from impasto.optimization.memory.arrays import OnDisk
+from impasto.optimization.memory.arrays import Memory, OnDisk
 from impasto.optimization.objective import Evaluation
 from impasto.optimization.optimizers import DEFAULT_LEARNING_RATE
 from impasto.optimization.scales import Stage
-from impasto.optimization.stages import CoarseToFine, Run, to_image, to_pixels
+from impasto.optimization.stages import CoarseToFine, Run, to_image
 from impasto.types import Picture
 
 STAGES = [Stage(8, 6, 7), Stage(16, 12, 5), Stage(32, 24, 3)]
@@ -66,7 +66,7 @@ def test_pixels_become_an_image_and_pixels_again():
     image = to_image(TARGET)
     assert image.shape == (1, 3, 24, 32)
     assert float(image[0, 2, 5, 7]) == float(TARGET[5, 7, 2])
-    np.testing.assert_array_equal(to_pixels(image), TARGET)
+    np.testing.assert_array_equal(Memory().pixels(image), TARGET)
 
 
 def test_the_steps_count_up_to_the_end():

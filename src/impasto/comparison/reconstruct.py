@@ -24,6 +24,7 @@ from impasto.losses.catalog import STYLE_LOSSES
 from impasto.losses.content import content_losses
 from impasto.losses.objective import LayerLosses, Objective
 from impasto.losses.style import style_losses
+from impasto.optimization.memory.device import storage_on
 from impasto.optimization.memory.process import freed_blocks_kept
 from impasto.optimization.scales import Stage
 from impasto.optimization.stages import CoarseToFine, Run
@@ -118,6 +119,7 @@ def _reconstruct(
     run = Run(
         [Stage(width, height, options.steps, options.optimizer, options.learning_rate)],
         CoarseToFine(objective_at, Picture),
+        memory=storage_on(device),
     )
     started = time.monotonic()
     noise = initial_pixels("noise", pixels, pixels, height, width, options.seed)

@@ -170,7 +170,7 @@ class GatysEngine(ABC, Generic[SightT]):
             ),
             checkpoint_every=options.checkpoint_every,
             fingerprint=fingerprint,
-            memory=memory,
+            memory=self._state_memory(need, memory),
             tile=need.tile,
         )
         # If the state is on disk, memory is scarce, so freed blocks are returned to the system.
@@ -268,6 +268,10 @@ class GatysEngine(ABC, Generic[SightT]):
                 on_note(step.note)
 
         return lambda picture: iter([self.stylize(replace(inputs, content=picture), on_step=noted)])
+
+    def _state_memory(self, need: Need, memory: Memory) -> Memory:
+        """Return the storage for the state of the optimisation; ``memory`` is that for pictures and targets."""
+        return memory
 
     def _notes(self, need: Need) -> list[str]:
         """Return notes for the first step: 'auto' did not find VGG19, tiles are used, or state is kept on disk."""

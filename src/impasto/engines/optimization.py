@@ -25,6 +25,7 @@ from impasto.losses.content import content_losses
 from impasto.losses.objective import LayerLosses
 from impasto.losses.objective import Objective as WeightedLosses
 from impasto.losses.style import blended_losses
+from impasto.optimization.memory.device import OnDevice
 from impasto.optimization.memory.needs import TILES, plan
 from impasto.optimization.memory.shortage import ON_THE_CPU
 from impasto.options import shares_of_layers
@@ -114,6 +115,9 @@ class OptimizationEngine(GatysEngine[Descriptor]):
         if tiles != need:
             others = {in_tiles: lambda: self._made(network, self._device, tiles, *given), **others}
         return FallbackObjective(lambda: self._made(network, self._device, need, *given), others, on_note)
+
+    def _state_memory(self, need: Need, memory: Memory) -> Memory:
+        return memory if need.tile or need.without_gpu or self._device.type == "cpu" else OnDevice(self._device)
 
     def _made(
         self,

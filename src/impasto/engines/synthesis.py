@@ -21,6 +21,7 @@ from impasto.images.scale import crop_margin, resize_pixels
 from impasto.losses.catalog import STYLE_LOSSES
 from impasto.losses.objective import LayerLosses, Objective
 from impasto.losses.style import style_losses
+from impasto.optimization.memory.device import storage_on
 from impasto.optimization.memory.process import freed_blocks_kept
 from impasto.optimization.memory.shortage import shortage_explained
 from impasto.optimization.scales import fit_layers, plan_scales
@@ -125,7 +126,8 @@ def synthesize(
     def finish(made: FloatArray) -> Picture:
         return Picture(made, metadata=metadata)
 
-    run = Run([replace(scale, circular=tileable) for scale in scales], CoarseToFine(objective_at, finish))
+    stages = [replace(scale, circular=tileable) for scale in scales]
+    run = Run(stages, CoarseToFine(objective_at, finish), memory=storage_on(device))
     with shortage_explained(f"{width}x{height} pixels"), freed_blocks_kept():
         start = white_noise(scales[0].height, scales[0].width, options.seed)
         return finish(run.minimize(start, on_step=on_step))

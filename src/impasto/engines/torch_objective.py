@@ -1,4 +1,4 @@
-"""Adapter from losses in PyTorch to the objective of an optimisation in NumPy."""
+"""Adapter from losses in PyTorch to the objective of an optimisation."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from impasto.optimization.objective import Evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from torch import Tensor
 
     from impasto.types import FloatArray
 
@@ -26,9 +25,11 @@ class TorchObjective:
         self._device = device
 
     def evaluate(self, image: FloatArray) -> Evaluation:
-        """See `impasto.optimization.objective.Objective`. The CPU uses ``image`` itself, a GPU a copy."""
-        leaf = torch.from_numpy(image).to(self._device).requires_grad_(True)
+        """See `impasto.optimization.objective.Objective`. The gradient of a tensor is a tensor."""
+        leaf = torch.as_tensor(image, device=self._device).detach().requires_grad_(True)
         losses = self._losses(leaf)
         (gradient,) = torch.autograd.grad(losses["total"], leaf)
         values = {name: float(loss.detach()) for name, loss in losses.items()}
+        if isinstance(image, Tensor):
+            return Evaluation(values, gradient.contiguous())
         return Evaluation(values, np.ascontiguousarray(gradient.cpu().numpy()))

@@ -135,7 +135,8 @@ class Descent:
 
     def state(self) -> tuple[dict[str, npt.NDArray[np.generic]], dict[str, float | int | str | bool]]:
         """Return the state needed to continue: arrays and scalars."""
-        return {"image": self.image, "best": self.best, **self._optimizer.state()}, asdict(self._course)
+        image, best = (self._memory.host(each) for each in (self.image, self.best))
+        return {"image": image, "best": best, **self._optimizer.state()}, asdict(self._course)
 
     def restore(self, arrays: Arrays, course: Plain) -> None:
         """Continue from the arrays and scalars that `state` returned."""

@@ -52,23 +52,24 @@ class LBFGS:
         circular: bool = False,
         memory: Memory | None = None,
     ) -> None:
-        """Prepare to change ``image`` (1, 3, H, W), float32 and contiguous, in place.
+        """Prepare to change ``image`` (1, 3, H, W), float32 and contiguous, in place. Gradients are of its storage.
 
         Args:
             image: the initial image.
             learning_rate: factor of each step; 1 is the full step.
             steps: maximum number of steps; fewer than `HISTORY` take less memory.
             circular: True if opposite edges of the image are neighbours, as in a tile.
-            memory: storage for vectors.
+            memory: storage for vectors, and of ``image``.
         """
         self._shape = image.shape
         self._image = image.reshape(-1)
+        size = len(self._image)
         self._learning_rate = learning_rate
         self._spread_plane = spread_over_tile if circular else spread_over_scales
         self._memory = memory or Memory()
         self._limit = min(self.HISTORY, steps or self.HISTORY)
-        self._moves, self._changes = (self._memory.empty((self._limit, image.size)) for _ in range(2))
-        self._direction = self._memory.empty((image.size,))
+        self._moves, self._changes = (self._memory.empty((self._limit, size)) for _ in range(2))
+        self._direction = self._memory.empty((size,))
         self._products, self._bends = (np.zeros((self._limit, self._limit)) for _ in range(2))
         """Products of each move (row) with each change of the gradient (column), and of each change with each S y."""
         self._order: list[int] = []
@@ -86,7 +87,7 @@ class LBFGS:
         if self._order:
             weights = self._turn(along_moves[self._order], along_changes[self._order])
         else:
-            mean = l1_norm(self._memory, self._direction) / self._direction.size
+            mean = l1_norm(self._memory, self._direction) / len(self._direction)
             nothing = np.zeros(self._rows, np.float32)
             weights = (self.FIRST_MOVE / max(mean, _NOTHING), nothing, nothing)
         self._move(flat, weights)
@@ -101,7 +102,8 @@ class LBFGS:
             "pending": np.array(pending, np.int64),
         }
         for row in range(self._rows):
-            arrays |= {f"move{row}": self._moves[row], f"change{row}": self._changes[row]}
+            host = self._memory.host
+            arrays |= {f"move{row}": host(self._moves[row]), f"change{row}": host(self._changes[row])}
         return arrays
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
@@ -124,19 +126,21 @@ class LBFGS:
         # Products of the change and of the direction (rows) with all moves and with all changes.
         with_moves, with_changes = (np.zeros((2, self._rows)) for _ in range(2))
         length = 0.0
-        for part in self._memory.blocks(self._image.size):
+        for part in self._memory.blocks(len(self._image)):
             given, direction = gradient[part], self._direction[part]
             # Pixels that the gradient holds at a bound must not affect the direction of the others. Otherwise the steps
             # miss the minimum (Bertsekas 1982, "Projected Newton methods").
-            np.multiply(given, ~_held(self._image[part], given), out=direction)
+            direction[...] = given
+            direction *= ~_held(self._image[part], given)
             if self._pending is None:
                 continue
             change, move = changes[self._pending, part], moves[self._pending, part]
-            np.subtract(given, change, out=change)
-            length += float(np.dot(move, move))
+            change *= -1
+            change += given
+            length += float(move @ move)
             for index, vector in enumerate((change, direction)):
-                with_moves[index] += moves[:, part] @ vector
-                with_changes[index] += changes[:, part] @ vector
+                with_moves[index] += (moves[:, part] @ vector).tolist()
+                with_changes[index] += (changes[:, part] @ vector).tolist()
         if self._pending is not None:
             row, (change_size, _) = self._pending, with_changes[:, self._pending]
             # A pair without positive curvature would make the approximation indefinite (section 6.1).
@@ -186,21 +190,20 @@ class LBFGS:
 
     def _move(self, gradient: FloatArray, weights: Weights) -> None:
         """Move the image against the weighted sum of vectors, and store the move and the ``gradient``."""
-        scale, of_moves, of_changes = weights
+        scale, of_moves, of_changes = weights[0], *map(self._memory.beside, weights[1:])
         rows, row = self._rows, self._free_row()
-        for part in self._memory.blocks(self._image.size):
+        for part in self._memory.blocks(len(self._image)):
             given, image = gradient[part], self._image[part]
             step = self._direction[part]
-            step *= np.float32(scale)
+            step *= float(scale)
             if rows:
                 step += of_moves @ self._moves[:rows, part]
                 step += of_changes @ self._changes[:rows, part]
             step *= ~_held(image, given)
-            step *= np.float32(-self._learning_rate)
-            before = image.copy()
-            image += step
-            np.clip(image, 0, 1, out=image)
-            np.subtract(image, before, out=self._moves[row, part])
+            step *= -self._learning_rate
+            moved = (image + step).clip(0, 1)
+            self._moves[row, part] = moved - image
+            image[...] = moved
             self._changes[row, part] = given
         self._pending = row
         self._rows = max(rows, row + 1)
@@ -211,7 +214,7 @@ class LBFGS:
         return self._order.pop(0) if free is None else free
 
     def _planes(self) -> Iterator[slice]:
-        size = self._image.size // 3
+        size = len(self._image) // 3
         for channel in range(3):
             yield slice(channel * size, (channel + 1) * size)
 

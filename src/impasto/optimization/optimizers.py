@@ -59,19 +59,19 @@ class Adam:
         self._steps += 1
         flat = gradient.reshape(-1)
         first, second = (1 - beta**self._steps for beta in self.BETAS)
-        for part in self._memory.blocks(flat.size):
-            scaled = flat[part] * np.float32(self._scale)
+        for part in self._memory.blocks(len(flat)):
+            scaled = flat[part] * self._scale
             mean, square, image = self._mean[part], self._square[part], self._image[part]
             for moment, beta, value in zip((mean, square), self.BETAS, (scaled, scaled**2), strict=True):
-                moment *= np.float32(beta)
-                moment += np.float32(1 - beta) * value
-            size = np.sqrt(square / np.float32(second)) + np.float32(self.EPSILON)
-            image -= np.float32(self._learning_rate / first) * mean / size
-            np.clip(image, 0, 1, out=image)
+                moment *= beta
+                moment += (1 - beta) * value
+            size = (square / second) ** 0.5 + self.EPSILON
+            image[...] = (image - self._learning_rate / first * mean / size).clip(0, 1)
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """See `Optimizer.state`."""
-        return {"mean": self._mean, "square": self._square, "course": np.array([self._scale, self._steps])}
+        mean, square = (self._memory.host(each) for each in (self._mean, self._square))
+        return {"mean": mean, "square": square, "course": np.array([self._scale, self._steps])}
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """See `Optimizer.restore`."""
@@ -107,16 +107,15 @@ class SGD:
         """See `Optimizer.step`."""
         self._scale = self._scale or _unit_scale(self._memory, gradient)
         flat = gradient.reshape(-1)
-        for part in self._memory.blocks(flat.size):
+        for part in self._memory.blocks(len(flat)):
             velocity, image = self._velocity[part], self._image[part]
-            velocity *= np.float32(self.MOMENTUM)
-            velocity += flat[part] * np.float32(self._scale)
-            image -= np.float32(self._learning_rate) * velocity
-            np.clip(image, 0, 1, out=image)
+            velocity *= self.MOMENTUM
+            velocity += flat[part] * self._scale
+            image[...] = (image - self._learning_rate * velocity).clip(0, 1)
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """See `Optimizer.state`."""
-        return {"velocity": self._velocity, "course": np.array([self._scale])}
+        return {"velocity": self._memory.host(self._velocity), "course": np.array([self._scale])}
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """See `Optimizer.restore`."""
@@ -125,7 +124,8 @@ class SGD:
 
 
 def _unit_scale(memory: Memory, gradient: FloatArray) -> float:
-    return 1 / max(l1_norm(memory, gradient) / gradient.size, _NOTHING)
+    flat = gradient.reshape(-1)
+    return 1 / max(l1_norm(memory, flat) / len(flat), _NOTHING)
 
 
 def build_optimizer(
@@ -140,7 +140,7 @@ def build_optimizer(
     """Make an optimizer that changes ``image`` (1, 3, H, W) in place. ``name`` is a key of `DEFAULT_LEARNING_RATE`.
 
     ``steps`` is the maximum number of steps, if known. If ``circular``, opposite edges of the image are neighbours.
-    Arrays as large as the image are kept in ``memory``.
+    Arrays as large as the image are kept in ``memory``, as the image and its gradients are.
     """
     if name == "lbfgs":
         return LBFGS(image, learning_rate, steps=steps, circular=circular, memory=memory)

@@ -1,4 +1,7 @@
-"""Smoothing of gradients at several scales, so that pixels move together with their surroundings."""
+"""Smoothing of gradients at several scales, so that pixels move together with their surroundings.
+
+All functions take arrays of NumPy and tensors of PyTorch.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,9 @@ def spread_over_tile(plane: FloatArray) -> FloatArray:
     weights add up to 1, which keeps the map symmetric and positive.
     """
     rows, columns, weights = _fading(plane.shape)
-    spread = spread_over_scales(np.ascontiguousarray(plane[rows[:, None], columns] * weights))
+    if not isinstance(plane, np.ndarray):
+        weights = plane.new_tensor(weights)
+    spread = spread_over_scales(plane[rows[:, None], columns] * weights)
     spread *= weights
     return _folded(_folded(spread, plane.shape[0]).T, plane.shape[1]).T
 
@@ -72,10 +77,18 @@ def _faded(side: int) -> tuple[npt.NDArray[np.intp], FloatArray]:
 def _folded(x: FloatArray, rows: int) -> FloatArray:
     """Add the margins of ``x`` to the ``rows`` of which they are copies."""
     margin = (len(x) - rows) // 2
-    folded = x[margin : margin + rows].copy()
+    folded = _empty(x, rows, x.shape[1])
+    folded[...] = x[margin : margin + rows]
     folded[:margin] += x[margin + rows :]
     folded[rows - margin :] += x[:margin]
     return folded
+
+
+def _empty(like: FloatArray, rows: int, columns: int) -> FloatArray:
+    """Return an uninitialised plane of the kind of ``like``: an array, or a tensor of PyTorch on the same device."""
+    if isinstance(like, np.ndarray):
+        return np.empty((rows, columns), like.dtype)
+    return like.new_empty((rows, columns))
 
 
 def _halved(x: FloatArray) -> FloatArray:
@@ -94,21 +107,25 @@ def _halved(x: FloatArray) -> FloatArray:
 
 def _doubled(x: FloatArray, rows: int) -> FloatArray:
     """Enlarge ``x`` (H, W) bilinearly to ``rows``, which is 2 H or 2 H - 1, and multiply it by 4."""
-    y = np.empty((rows, x.shape[1]), x.dtype)
+    y = _empty(x, rows, x.shape[1])
     even, odd = y[0::2], y[1::2]
     near = 3 * x
-    even[0] = near[0] + x[0]
-    np.add(near[1:], x[:-1], out=even[1:])
+    even[...] = near
+    even[0] += x[0]
+    even[1:] += x[:-1]
     pairs = min(len(odd), len(x) - 1)
-    np.add(near[:pairs], x[1 : pairs + 1], out=odd[:pairs])
+    odd[:pairs] = near[:pairs]
+    odd[:pairs] += x[1 : pairs + 1]
     if len(odd) == len(x):
         odd[-1] = near[-1] + x[-1]
     return y
 
 
 def _transposed(x: FloatArray) -> FloatArray:
-    """Copy ``x`` (H, W) into an array (W, H), in blocks of rows that fill a cache line."""
-    y = np.empty(x.shape[::-1], x.dtype)
+    """Copy ``x`` (H, W) into an array (W, H), in blocks of rows that fill a cache line. A tensor is not copied."""
+    if not isinstance(x, np.ndarray):
+        return x.T
+    y = _empty(x, *x.shape[::-1])
     for top in range(0, len(x), _CACHE_LINE):
         rows = slice(top, top + _CACHE_LINE)
         y[:, rows] = x[rows].T

@@ -169,7 +169,7 @@ class _StageRun(Generic[StageT]):
                     self.keep()
         del descent
         self._descent = None  # frees its state before the picture is made
-        return to_pixels(self._best)
+        return self._run.memory.pixels(self._best)
 
     def keep(self) -> None:
         """Write the state of the last step to the checkpoint; if there is none, that of the stage before."""
@@ -189,11 +189,11 @@ class _StageRun(Generic[StageT]):
         if not self.done:
             return None
         if self._best is not None:
-            return to_pixels(self._best)
+            return self._run.memory.pixels(self._best)
         if self._begin is None:
             return None
         if self._begin.done_at_stage:
-            return to_pixels(self._begin.arrays["best"].astype(np.float32, copy=False))
+            return self._run.memory.pixels(self._begin.arrays["best"].astype(np.float32, copy=False))
         return self._begin.arrays["start"].astype(np.float32, copy=False)
 
     def _begun(self) -> Descent:
@@ -234,7 +234,7 @@ class _StageRun(Generic[StageT]):
             fraction=(done_work + stage.work - left * stage.width * stage.height) / all_work,
             scale=(stage.width, stage.height),
             losses=losses,
-            preview=lambda: self._run.method.picture(to_pixels(descent.best)),
+            preview=lambda: self._run.method.picture(self._run.memory.pixels(descent.best)),
             note=note,
         )
 
@@ -242,8 +242,3 @@ class _StageRun(Generic[StageT]):
 def to_image(pixels: FloatArray) -> FloatArray:
     """Turn pixels (H, W, 3) into an image (1, 3, H, W)."""
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))[None]
-
-
-def to_pixels(image: FloatArray) -> FloatArray:
-    """Turn an image (1, 3, H, W) into pixels (H, W, 3)."""
-    return np.ascontiguousarray(image[0].transpose(1, 2, 0))

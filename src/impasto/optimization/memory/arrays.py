@@ -1,4 +1,4 @@
-"""Storage for arrays as large as the picture: in memory, or on disk if they do not fit."""
+"""Storage for arrays as large as the picture: in memory, or on disk if they do not fit. `OnDevice` is a third kind."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import tempfile
 import weakref
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,9 @@ _BLOCKS_HELD = 32
 
 class Memory:
     """Creates float32 arrays as large as the picture in memory, and divides them into blocks."""
+
+    sum_type: Any = np.float64
+    """Type in which sums over a picture are computed."""
 
     def empty(self, shape: Sequence[int]) -> FloatArray:
         """Return an uninitialised array of this shape."""
@@ -52,6 +55,18 @@ class Memory:
         read, written = source.reshape(-1), target.reshape(-1)
         for part in self.blocks(written.size):
             written[part] = read[part]
+
+    def beside(self, array: FloatArray) -> FloatArray:
+        """Return the small ``array`` where it can be multiplied with arrays of this storage."""
+        return array
+
+    def host(self, array: FloatArray) -> FloatArray:
+        """Return ``array`` of this storage as an array of NumPy."""
+        return array
+
+    def pixels(self, image: FloatArray) -> FloatArray:
+        """Turn ``image`` (1, 3, H, W) of this storage into pixels (H, W, 3)."""
+        return np.ascontiguousarray(self.host(image)[0].transpose(1, 2, 0))
 
     def image(self, pixels: FloatArray) -> FloatArray:
         """Turn ``pixels`` (H, W, 3) into an image (1, 3, H, W) in this storage."""
@@ -131,10 +146,10 @@ def _reserve(file: int, size: int) -> None:
 
 def dot(memory: Memory, a: FloatArray, b: FloatArray) -> float:
     """Return the scalar product of two flat arrays."""
-    return sum(float(np.dot(a[part], b[part])) for part in memory.blocks(a.size))
+    return sum(float(a[part] @ b[part]) for part in memory.blocks(len(a)))
 
 
 def l1_norm(memory: Memory, array: FloatArray) -> float:
     """Return the sum of the absolute values of ``array``; it is infinite or NaN if one of its values is."""
     flat = array.reshape(-1)
-    return sum(float(np.abs(flat[part]).sum(dtype=np.float64)) for part in memory.blocks(flat.size))
+    return sum(float(abs(flat[part]).sum(dtype=memory.sum_type)) for part in memory.blocks(len(flat)))

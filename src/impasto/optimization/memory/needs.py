@@ -156,8 +156,10 @@ def _need(
     style = max((columns * rows for columns, rows in styles), default=0)
     arrays, styled, looked = PIXEL_BYTES * _ARRAYS * pixels, PIXEL_BYTES * 2 * style, int(descriptor.evaluation * seen)
     if device is not None and device.type == "cuda":
-        # The GPU holds the tile with its halo and its gradient. The main memory holds the rest.
-        return Need(tile, 0, arrays + styled + state, _FIXED + 2 * PIXEL_BYTES * seen + looked + compared)
+        # The GPU holds the tile with its halo and its gradient, and without tiles the state, too.
+        on_device = _FIXED + 2 * PIXEL_BYTES * seen + looked + compared
+        beside = arrays + styled
+        return Need(tile, 0, beside + state, on_device) if tile else Need(tile, 0, beside, on_device + state)
     if not on_disk:
         return Need(tile, 0, _FIXED + arrays + styled + looked + state + compared)
     # The maximum of three phases: resizing pictures, evaluating tiles and changing channels, and resizing styles.
