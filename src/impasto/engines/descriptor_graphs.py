@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from impasto.runtimes.descriptor_folder import GraphsOf
     from impasto.types import FloatArray
 
-_FLEXIBLE = 300_000
+_FLEXIBLE = 240_000
 """Number of pixels up to which one compiled graph serves all sizes. Above, each size has its own graph, which halves
 the memory."""
 _FIRST: dict[GraphsOf, str] = {"neighbors": "see_layers", "statistics": "sum_statistics"}

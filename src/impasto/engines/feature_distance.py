@@ -30,6 +30,8 @@ _DISTANCE_SHARE = 0.3
 """Weight of the relative squared distance of hypercolumns; the cosine distance has weight 1."""
 _SAMPLE = 16384
 """Number of positions of a large picture from which the means of its features are estimated."""
+_LARGE = 30 << 20
+"""Number of bytes above which target features take half of them."""
 _NOTHING = 1e-12
 
 
@@ -50,9 +52,9 @@ class Target(Protocol):
 
 @dataclass(frozen=True)
 class Features:
-    """Target features that are stored in full."""
+    """Target features that are stored in full; large ones in half precision, if their range allows."""
 
-    array: FloatArray
+    array: npt.NDArray[np.floating]
     """(1, C, H / step, W / step), with a margin."""
     step: int
     """Stride of the positions in pixels."""
@@ -60,7 +62,8 @@ class Features:
     @classmethod
     def of(cls, array: FloatArray, step: int) -> Features:
         """Take the features of a picture without a margin, (1, C, H / step, W / step)."""
-        return cls(with_margin(array, step), step)
+        half = array.nbytes > _LARGE and np.abs(array).max() < np.finfo(np.float16).max
+        return cls(with_margin(array.astype(np.float16) if half else array, step), step)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -70,11 +73,12 @@ class Features:
     @property
     def square(self) -> float:
         """See `Target.square`."""
-        return float(np.vdot(self.array, self.array))  # the margin is 0
+        # By channel, to save memory. The margin is 0.
+        return float(sum(np.square(channel, dtype=np.float32).sum() for channel in self.array[0]))
 
     def seen(self, tile: Tile) -> FloatArray:
         """See `Target.seen`."""
-        return tile.seen(self.array, self.step)
+        return tile.seen(self.array, self.step).astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True)

@@ -32,10 +32,12 @@ _MARGIN = 16
 pixels at 512x384. For relu4_1 it would have to be 32, 31 % more pixels."""
 _HALO = 40
 """Halo of a tile in pixels: the receptive field of relu4_1 as a margin, rounded up to a multiple of `STRIDE`."""
-_LONGEST_SIDE = 1024
-"""Longest side of a tile in pixels."""
+_TILE_SIDE = 512
+"""Longest side of a tile in pixels, without its halo."""
+_LARGE = 1024
+"""Long side in pixels above which a picture is large. Its own arrays leave less memory for a tile."""
 _LARGE_TILE_PIXELS, _LARGE_TILE_SIDE = 140_000, 384
-"""The same limits for a picture with a longer side. Its own arrays leave less memory for a tile."""
+"""The same limits for a tile of a large picture."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,8 @@ class Tile:
 def plan_tiles(height: int, width: int, most: int) -> Iterator[Tile]:
     """Divide a picture of ``height`` x ``width`` pixels into tiles of about ``most`` pixels."""
     height, width = padded_size(height, width)
-    longest = _LONGEST_SIDE
-    if max(height, width) > _LONGEST_SIDE:
+    longest = _TILE_SIDE
+    if max(height, width) > _LARGE:
         most, longest = min(most, _LARGE_TILE_PIXELS), _LARGE_TILE_SIDE
     across = -(-width // longest) if height * width > most else 1
     down = -(-height * width // (most * across)) if height * width > most else 1

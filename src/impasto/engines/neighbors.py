@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _SIMILARITIES = 1 << 22
 """Number of similarities that are computed at a time."""
+_POSITIONS = 1 << 16
+"""Number of positions whose features are prepared at a time."""
 _NOTHING = 1e-12
 _TRUSTED = 0.25
 """Level of doubt below which a neighbour is used without any of the content's own features."""
@@ -89,13 +91,18 @@ class NeighborSearch:
 
     def _nearest_of_each(self, picture: FloatArray) -> tuple[npt.NDArray[np.intp], FloatArray]:
         """Return the nearest position in each of K styles, and its similarity: both (K, N)."""
-        query = picture - self._mean
-        lengths = _lengths(query)
-        if self._axes is not None:
-            query = self._axes @ query
-        query = np.ascontiguousarray((query / lengths).T)
-        found = [_nearest(query, key) for key in self._keys]
-        return np.stack([position for position, _ in found]), np.stack([similarity for _, similarity in found])
+        shape = (len(self._keys), picture.shape[1])
+        position, similarity = np.empty(shape, np.intp), np.empty(shape, np.float32)
+        for first in range(0, picture.shape[1], _POSITIONS):
+            part = slice(first, first + _POSITIONS)
+            query = picture[:, part] - self._mean
+            lengths = _lengths(query)
+            if self._axes is not None:
+                query = self._axes @ query
+            query = np.ascontiguousarray((query / lengths).T)
+            for index, keys in enumerate(self._keys):
+                position[index, part], similarity[index, part] = _nearest(query, keys)
+        return position, similarity
 
 
 def _lengths(features: FloatArray) -> FloatArray:
