@@ -28,8 +28,8 @@ from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.catalog import OPTIONS, create_engine, parse_options
 from impasto.engines.descriptor import load_descriptor_of
 from impasto.engines.fast import FastEngine
-from impasto.engines.tensors import to_tensor
 from impasto.images import LazyPicture, read_picture, resize_picture
+from impasto.optimization.tensors import to_tensor
 from impasto.options import DescentOptions, FastOptions
 from impasto.types import Picture
 

@@ -32,7 +32,6 @@ from impasto.descriptors.rescaling import rescale_activations
 from impasto.descriptors.vgg import VGG
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.catalog import create_engine
-from impasto.engines.tensors import to_tensor
 from impasto.images import (
     PICTURE_SUFFIXES,
     LazyPicture,
@@ -43,8 +42,9 @@ from impasto.images import (
     resize_picture,
 )
 from impasto.networks.classifier import VGGClassifier
+from impasto.optimization.tensors import to_tensor
 from impasto.options import GatysOptions, ReconstructOptions
-from impasto.training.saving import save_weights
+from impasto.training.finish import save_weights
 from impasto.weights.canonical import TORCHVISION
 from similarity import linear_cka
 

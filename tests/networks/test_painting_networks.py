@@ -13,7 +13,7 @@ from impasto.networks.checkpoint import describe_network, load_any_network, load
 from impasto.networks.sanet import SANetwork
 from impasto.networks.texture import NOISE_CHANNELS, StylizingTextureNetwork, TextureNetwork
 from impasto.networks.transformer import TransformerNetwork
-from impasto.training.saving import save_network, save_weights
+from impasto.training.finish import save_network, save_weights
 
 MAKERS = {
     "transformer": lambda: TransformerNetwork(width=4, blocks=1),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from impasto.optimization.memory.arrays import Memory, OnDisk
+from impasto.optimization.arrays import Memory, OnDisk
 from impasto.optimization.optimizers import DEFAULT_LEARNING_RATE, build_optimizer
 
 NAMES = sorted(DEFAULT_LEARNING_RATE)

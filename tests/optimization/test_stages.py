@@ -11,8 +11,8 @@ import pytest
 
 from impasto.errors import CheckpointError, Interrupted
 from impasto.images import resize_pixels
+from impasto.optimization.arrays import Memory, OnDisk
 from impasto.optimization.checkpoint import Checkpoint
-from impasto.optimization.memory.arrays import Memory, OnDisk
 from impasto.optimization.objective import Evaluation
 from impasto.optimization.optimizers import DEFAULT_LEARNING_RATE
 from impasto.optimization.scales import Stage

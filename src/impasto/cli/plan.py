@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from impasto.optimization.memory.process import free_memory, resident_memory
+from impasto.optimization.memory import free_memory, resident_memory
 
 if TYPE_CHECKING:
     from impasto.engines.base import Forecast

@@ -53,9 +53,8 @@ def compact(
         from impasto.descriptors.devices import placed
         from impasto.training import distillation
         from impasto.training.data import Crops, held_out_files
-        from impasto.training.finish import recipe
+        from impasto.training.finish import recipe, save_weights
         from impasto.training.processes import rank
-        from impasto.training.saving import save_weights
         from impasto.weights.safetensors_file import open_safetensors
 
         earlier = None if start is None else open_safetensors(start)[1]

@@ -13,15 +13,14 @@ from impasto.descriptors.devices import choose_device
 from impasto.engines.catalog import ENGINES, create_engine
 from impasto.engines.descriptor import load_descriptor_of
 from impasto.engines.progress import as_part
-from impasto.engines.tensors import to_tensor
 from impasto.errors import ImpastoError, Interrupted, UsageError
 from impasto.images import Limits
 from impasto.images.scale import resize_pixels
 from impasto.losses.functional import content_distance
-from impasto.losses.objective import LayerLosses
-from impasto.losses.style import GramLoss, style_losses
-from impasto.optimization.memory.process import PeakMemory
+from impasto.losses.objective import GramLoss, LayerLosses, style_losses
+from impasto.optimization.memory import PeakMemory
 from impasto.optimization.scales import fit_layers
+from impasto.optimization.tensors import to_tensor
 from impasto.options import DescentOptions
 
 if TYPE_CHECKING:

@@ -17,17 +17,12 @@ from impasto.descriptors.devices import choose_device
 from impasto.engines.descriptor import load_descriptor_of
 from impasto.engines.initialization import initial_pixels
 from impasto.engines.progress import as_part
-from impasto.engines.tensors import to_tensor
-from impasto.engines.torch_objective import TorchObjective
 from impasto.images.scale import fit_size, resize_pixels
-from impasto.losses.catalog import STYLE_LOSSES
-from impasto.losses.content import content_losses
-from impasto.losses.objective import LayerLosses, Objective
-from impasto.losses.style import style_losses
-from impasto.optimization.memory.device import storage_on
-from impasto.optimization.memory.process import freed_blocks_kept
+from impasto.losses.objective import STYLE_LOSSES, LayerLosses, Objective, content_losses, style_losses
+from impasto.optimization.memory import freed_blocks_kept
 from impasto.optimization.scales import Stage
 from impasto.optimization.stages import CoarseToFine, Run
+from impasto.optimization.tensors import TorchObjective, storage_on, to_tensor
 from impasto.options import layer_names
 from impasto.types import Picture
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from impasto.descriptors.catalog import load_descriptor
 from impasto.descriptors.convolution import native_precision
 from impasto.descriptors.devices import choose_device
-from impasto.optimization.memory.shortage import shortage_explained
+from impasto.errors import shortage_explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from impasto.optimization.memory.needs import Footprint
+from impasto.optimization.memory import Footprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

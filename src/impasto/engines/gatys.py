@@ -20,15 +20,14 @@ from impasto.engines.initialization import check_init, initial_pixels
 from impasto.engines.masks import painted_through_masks
 from impasto.engines.metadata import result_metadata
 from impasto.engines.progress import with_notes
-from impasto.errors import Interrupted
+from impasto.errors import Interrupted, shortage_explained
 from impasto.images.color import prepare_style, restore_colors
 from impasto.images.lazy import resize_picture
 from impasto.images.scale import crop_margin, fit_size, resize_pixels
+from impasto.optimization.arrays import Memory
 from impasto.optimization.checkpoint import fingerprint_run
 from impasto.optimization.descent import Descent
-from impasto.optimization.memory.arrays import Memory
-from impasto.optimization.memory.process import PeakMemory, freed_blocks_kept, resident_memory
-from impasto.optimization.memory.shortage import ON_THE_CPU, shortage_explained
+from impasto.optimization.memory import ON_THE_CPU, PeakMemory, freed_blocks_kept, resident_memory
 from impasto.optimization.scales import Stage, fit_layers, plan_scales
 from impasto.optimization.stages import CoarseToFine, Run, to_image
 from impasto.options import layer_weights
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from impasto.engines.base import StylizeInputs
     from impasto.images import LazyPicture
     from impasto.optimization.checkpoint import Checkpoint
-    from impasto.optimization.memory.needs import Need
+    from impasto.optimization.memory import Need
     from impasto.optimization.objective import Objective
     from impasto.options import GatysOptions
     from impasto.types import FloatArray, OnStep, Picture, Step

@@ -18,15 +18,15 @@ from impasto.engines.statistics_objective import (
 )
 from impasto.errors import MissingDependencyError
 from impasto.images.scale import resize_pixels
-from impasto.optimization.memory.needs import Footprint, plan
+from impasto.optimization.memory import Footprint, plan
 from impasto.options import RuntimeOptions, layer_weights, shares_of_layers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from impasto.optimization.memory.arrays import Memory
-    from impasto.optimization.memory.needs import Need
+    from impasto.optimization.arrays import Memory
+    from impasto.optimization.memory import Need
     from impasto.optimization.scales import Stage
     from impasto.options import GatysOptions
     from impasto.types import FloatArray

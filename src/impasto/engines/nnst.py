@@ -31,7 +31,7 @@ from impasto.images.color import Palette, prepare_style, restore_colors
 from impasto.images.lazy import resize_picture
 from impasto.images.scale import crop_margin, fit_size, resize_pixels
 from impasto.optimization.checkpoint import fingerprint_run
-from impasto.optimization.memory.process import PIXEL_BYTES, free_memory, freed_blocks_returned, resident_memory
+from impasto.optimization.memory import PIXEL_BYTES, free_memory, freed_blocks_returned, resident_memory
 from impasto.optimization.stages import Run
 
 if TYPE_CHECKING:

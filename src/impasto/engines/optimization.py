@@ -12,31 +12,24 @@ from impasto.descriptors.devices import choose_device, device_of
 from impasto.descriptors.rescaling import rescale_activations
 from impasto.descriptors.vgg import VGG
 from impasto.engines.descriptor import load_descriptor_of
-from impasto.engines.fallback import FallbackObjective
 from impasto.engines.footprint import descriptor_footprint
 from impasto.engines.gatys import GatysEngine
-from impasto.engines.tensors import to_tensor
 from impasto.engines.tiled_objective import TiledObjective, Tiling
-from impasto.engines.torch_objective import TorchObjective
 from impasto.errors import UsageError
 from impasto.images.scale import resize_pixels
-from impasto.losses.catalog import STYLE_LOSSES
-from impasto.losses.content import content_losses
-from impasto.losses.objective import LayerLosses
+from impasto.losses.objective import STYLE_LOSSES, LayerLosses, blended_losses, content_losses
 from impasto.losses.objective import Objective as WeightedLosses
-from impasto.losses.style import blended_losses
-from impasto.optimization.memory.device import OnDevice
-from impasto.optimization.memory.needs import TILES, plan
-from impasto.optimization.memory.shortage import ON_THE_CPU
+from impasto.optimization.memory import ON_THE_CPU, TILES, plan
+from impasto.optimization.tensors import FallbackObjective, OnDevice, TorchObjective, to_tensor
 from impasto.options import shares_of_layers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from impasto.losses.style import StyleLoss
-    from impasto.optimization.memory.arrays import Memory
-    from impasto.optimization.memory.needs import Need
+    from impasto.losses.objective import StyleLoss
+    from impasto.optimization.arrays import Memory
+    from impasto.optimization.memory import Need
     from impasto.optimization.objective import Objective
     from impasto.optimization.scales import Stage
     from impasto.options import GatysOptions

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from impasto.engines.descriptor_graphs import DescriptorGraphs
-    from impasto.optimization.memory.arrays import Memory
+    from impasto.optimization.arrays import Memory
     from impasto.types import FloatArray
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")

@@ -15,17 +15,13 @@ from impasto.descriptors.devices import choose_device
 from impasto.engines.descriptor import load_descriptor_of
 from impasto.engines.initialization import white_noise
 from impasto.engines.metadata import result_metadata
-from impasto.engines.tensors import to_tensor
-from impasto.engines.torch_objective import TorchObjective
+from impasto.errors import shortage_explained
 from impasto.images.scale import crop_margin, resize_pixels
-from impasto.losses.catalog import STYLE_LOSSES
-from impasto.losses.objective import LayerLosses, Objective
-from impasto.losses.style import style_losses
-from impasto.optimization.memory.device import storage_on
-from impasto.optimization.memory.process import freed_blocks_kept
-from impasto.optimization.memory.shortage import shortage_explained
+from impasto.losses.objective import STYLE_LOSSES, LayerLosses, Objective, style_losses
+from impasto.optimization.memory import freed_blocks_kept
 from impasto.optimization.scales import fit_layers, plan_scales
 from impasto.optimization.stages import CoarseToFine, Run
+from impasto.optimization.tensors import TorchObjective, storage_on, to_tensor
 from impasto.options import layer_weights
 from impasto.types import Picture
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from impasto.descriptors.base import Descriptor
     from impasto.images.tiles import Tile
     from impasto.losses.functional import Normalization
-    from impasto.losses.style import StyleLoss
-    from impasto.optimization.memory.arrays import Memory
+    from impasto.losses.objective import StyleLoss
+    from impasto.optimization.arrays import Memory
     from impasto.types import Features, FloatArray
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from impasto.images.tiles import plan_tiles
-from impasto.optimization.memory.process import SPARE, free_memory
+from impasto.optimization.memory import SPARE, free_memory
 from impasto.types import Picture, Step
 
 if TYPE_CHECKING:

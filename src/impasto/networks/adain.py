@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from impasto.descriptors.statistics import mean_and_std
-from impasto.networks.base import Graph, picture_sides
+from impasto.networks.base import EncodedNetwork, Graph, picture_sides
 from impasto.networks.blocks import scale_and_shift
-from impasto.networks.encoded import EncodedNetwork
 
 LAYER = "relu4_1"
 STRIDE = 8

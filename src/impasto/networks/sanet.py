@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from impasto.descriptors.statistics import mean_and_std
-from impasto.networks.base import Graph, Sides, picture_sides
+from impasto.networks.base import EncodedNetwork, Graph, Sides, picture_sides
 from impasto.networks.blocks import EdgeConvolution, enlarge, scale_and_shift
-from impasto.networks.encoded import EncodedNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

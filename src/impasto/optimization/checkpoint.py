@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from impasto.errors import CheckpointError
 from impasto.files import whole_file
-from impasto.optimization.memory.arrays import Memory
+from impasto.optimization.arrays import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from impasto.errors import DivergedError
-from impasto.optimization.memory.arrays import Memory, l1_norm
+from impasto.optimization.arrays import Memory, l1_norm
 from impasto.optimization.optimizers import DEFAULT_LEARNING_RATE, Optimizer, build_optimizer
 
 if TYPE_CHECKING:

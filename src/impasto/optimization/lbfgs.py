@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impasto.optimization.memory.arrays import Memory, dot, l1_norm
+from impasto.optimization.arrays import Memory, dot, l1_norm
 from impasto.optimization.spreading import spread_over_scales, spread_over_tile
 
 if TYPE_CHECKING:

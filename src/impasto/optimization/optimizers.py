@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from impasto.optimization.arrays import Memory, l1_norm
 from impasto.optimization.lbfgs import LBFGS
-from impasto.optimization.memory.arrays import Memory, l1_norm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,10 +9,10 @@ import numpy as np
 
 from impasto.errors import Interrupted
 from impasto.images.scale import resize_pixels
+from impasto.optimization.arrays import Memory
 from impasto.optimization.checkpoint import RunState
 from impasto.optimization.descent import Descent
 from impasto.optimization.interrupts import uninterrupted
-from impasto.optimization.memory.arrays import Memory
 from impasto.types import Step
 
 if TYPE_CHECKING:

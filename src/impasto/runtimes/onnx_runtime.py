@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from impasto.errors import NetworkFileError, needs_extra
-from impasto.runtimes.inputs import check_inputs
+from impasto.runtimes import check_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from impasto.runtimes.base import Precision
+    from impasto.runtimes import Precision
     from impasto.types import FloatArray
 
 
@@ -59,7 +59,7 @@ class OnnxRuntime:
         self._outputs = [port.name for port in self._session.get_outputs()]
 
     def run(self, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """Compute all outputs: see `impasto.runtimes.base.Runtime`."""
+        """Compute all outputs: see `impasto.runtimes.Runtime`."""
         check_inputs(inputs, self._dimensions)
         arrays = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
         return dict(zip(self._outputs, self._session.run(self._outputs, arrays), strict=True))

@@ -116,7 +116,7 @@ class Worker:
         self._group = ""
 
     def take(self, job: str | None = None) -> bool:
-        """See `impasto.service.queues.base.Take`."""
+        """See `impasto.service.queues.Take`."""
         settings = self._parts.settings
         claimed = self._parts.claims.claim(self.name, settings.queues, settings.lease, group=self._group, job=job)
         if claimed is None:

@@ -17,12 +17,11 @@ from impasto.networks.classifier import VGGClassifier
 from impasto.training.batches import Augmentation, LabelledBatches, middles
 from impasto.training.charts import plot_accuracy, plot_confusion
 from impasto.training.classification import Classification
-from impasto.training.finish import recipe
+from impasto.training.finish import recipe, save_weights
 from impasto.training.labelled import PARTS, split, write_split
 from impasto.training.loop import LOG_FILE, VALIDATION_FILE, Schedule, Training
 from impasto.training.packing import PackedPictures
 from impasto.training.processes import check_batch, rank
-from impasto.training.saving import save_weights
 from impasto.weights.canonical import TORCHVISION
 from impasto.weights.store import default_store
 

@@ -16,11 +16,10 @@ from torch import nn
 
 from impasto.descriptors.convolution import native_precision
 from impasto.descriptors.devices import device_of
-from impasto.errors import CheckpointError, DivergedError
+from impasto.errors import CheckpointError, DivergedError, shortage_explained
 from impasto.files import write_whole
 from impasto.images import plot_losses, write_picture
 from impasto.optimization.interrupts import uninterrupted
-from impasto.optimization.memory.shortage import shortage_explained
 from impasto.training.prefetch import Prefetch
 from impasto.training.processes import average_gradients, rank, shared
 from impasto.types import Step

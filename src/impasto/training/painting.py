@@ -9,10 +9,8 @@ import torch
 
 from impasto.descriptors.devices import device_of
 from impasto.images import Cell, sheet
-from impasto.losses.content import content_losses
 from impasto.losses.functional import excess_grid, usual_grids
-from impasto.losses.objective import LayerLosses, Objective
-from impasto.losses.style import GramLoss, style_losses
+from impasto.losses.objective import GramLoss, LayerLosses, Objective, content_losses, style_losses
 from impasto.networks.base import PaintingNetwork
 from impasto.networks.texture import NOISE_CHANNELS, TextureNetwork
 from impasto.training.data import OTHER_STEPS, fingerprint, inside

@@ -20,10 +20,8 @@ from impasto.weights.canonical import (
     check_tensors,
 )
 from impasto.weights.evidence import deep_filter_ratio, recognise_preprocessing
-from impasto.weights.keras_file import read_keras
-from impasto.weights.matconvnet_file import read_matconvnet
+from impasto.weights.readers import read_keras, read_matconvnet, read_torch
 from impasto.weights.safetensors_file import read_safetensors
-from impasto.weights.torch_file import read_torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -13,7 +13,7 @@ from impasto.service.retry import MESSAGE_LEASE, message_delay
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from impasto.service.blobs.base import BlobStore
+    from impasto.service.blobs import BlobStore
     from impasto.service.jobs import Channel, Delivery
     from impasto.service.stores.outbox import SQLOutbox
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from impasto.painting import Painting
-    from impasto.service.blobs.base import BlobStore
+    from impasto.service.blobs import BlobStore
     from impasto.service.jobs import Job
     from impasto.service.settings import Settings
     from impasto.service.stores.submissions import SQLSubmissions
