@@ -19,7 +19,7 @@ import torch.nn.functional as F  # noqa: N812 - the customary name
 
 from impasto.descriptors.catalog import load_vgg
 from impasto.descriptors.compact import load_compact
-from impasto.descriptors.convolution import native_precision
+from impasto.descriptors.devices import native_precision
 from impasto.descriptors.vgg import layer_names
 from impasto.losses.objective import GramLoss, LayerLosses, Objective, content_losses, style_losses
 from impasto.optimization.descent import Descent

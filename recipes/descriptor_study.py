@@ -28,8 +28,7 @@ from impasto.cli.main import run
 from impasto.comparison.compare import DistanceMeasure
 from impasto.comparison.reconstruct import reconstruct
 from impasto.descriptors.catalog import load_vgg
-from impasto.descriptors.rescaling import rescale_activations
-from impasto.descriptors.vgg import VGG
+from impasto.descriptors.vgg import VGG, rescale_activations
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.catalog import create_engine
 from impasto.images import (

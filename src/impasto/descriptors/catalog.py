@@ -15,7 +15,7 @@ from impasto.weights.store import default_store
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from impasto.descriptors.convolution import Precision
+    from impasto.descriptors.devices import Precision
 
 
 def load_vgg(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from impasto.descriptors.catalog import load_descriptor
-from impasto.descriptors.convolution import native_precision
-from impasto.descriptors.devices import choose_device
+from impasto.descriptors.devices import choose_device, native_precision
 from impasto.errors import shortage_explained
 
 if TYPE_CHECKING:

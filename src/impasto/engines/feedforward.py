@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from impasto.engines.base import StylizeInputs
+    from impasto.engines.tiling import Tile
     from impasto.images import LazyPicture
-    from impasto.images.tiles import Tile
     from impasto.optimization.checkpoint import Checkpoint
     from impasto.options import FeedForwardOptions
     from impasto.types import FloatArray, OnStep

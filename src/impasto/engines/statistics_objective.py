@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from impasto.engines.feature_distance import add_total_variation
-from impasto.images.tiles import Tile, plan_tiles
+from impasto.engines.tiling import Tile, plan_tiles
 from impasto.optimization.objective import Evaluation
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from impasto.images.tiles import plan_tiles
+from impasto.engines.tiling import plan_tiles
 from impasto.losses.functional import content_factor
 from impasto.optimization.objective import Evaluation
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from impasto.descriptors.base import Descriptor
-    from impasto.images.tiles import Tile
+    from impasto.engines.tiling import Tile
     from impasto.losses.functional import Normalization
     from impasto.losses.objective import StyleLoss
     from impasto.optimization.arrays import Memory

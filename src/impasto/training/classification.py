@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from impasto.descriptors.devices import device_of
 from impasto.images import Cell, sheet
-from impasto.training.batches import middles
 from impasto.training.data import fingerprint
+from impasto.training.packing import middles
 from impasto.training.processes import rank, world_size
 from impasto.types import Picture
 
@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from impasto.networks.classifier import VGGClassifier
-    from impasto.training.batches import LabelledBatches
-    from impasto.training.packing import PackedPictures
-    from impasto.training.prefetch import Batch
+    from impasto.training.data import Batch
+    from impasto.training.packing import LabelledBatches, PackedPictures
 
 _MISTAKES = 24
 _EVALUATED_LARGER = 1.125

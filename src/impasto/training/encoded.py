@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from impasto.training.data import Crops
-    from impasto.training.prefetch import Batch
+    from impasto.training.data import Batch, Crops
     from impasto.types import Picture
 
 _PERIODS = (2, 4, 8)

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from impasto.descriptors.base import Descriptor
-    from impasto.training.data import Crops
-    from impasto.training.prefetch import Batch
+    from impasto.training.data import Batch, Crops
 
     Objectives = Callable[[Tensor, Tensor | None], dict[str, Tensor]]
 

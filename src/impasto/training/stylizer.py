@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
     from impasto.descriptors.base import Descriptor
     from impasto.networks.conditional import ConditionalStylizer
-    from impasto.training.data import Crops
-    from impasto.training.prefetch import Batch
+    from impasto.training.data import Batch, Crops
     from impasto.types import Picture
 
 CONTENT_LAYER = "relu4_2"

@@ -16,11 +16,11 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.routing import iter_route_contexts
 
+from impasto.service.acceptance import Acceptance
 from impasto.service.blobs.filesystem import LEFT_FREE
+from impasto.service.checking import CHILDREN, CheckLimits, PictureCheck
 from impasto.service.integrity import PartVerifier
 from impasto.service.signing import Signer
-from impasto.service.submit.accept import Acceptance
-from impasto.service.submit.checking import CHILDREN, CheckLimits, PictureCheck
 from impasto.service.web import (
     engine_routes,
     gallery_routes,

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from impasto.descriptors.compact import load_compact
-from impasto.engines.footprint import descriptor_footprint
+from impasto.engines.optimization import descriptor_footprint
 from impasto.errors import OutOfMemoryError
 from impasto.optimization import memory
 from impasto.optimization.memory import TILES, free_memory, plan
