@@ -21,8 +21,7 @@ from torch.nn import functional
 
 from impasto.descriptors.devices import native_precision
 from impasto.images import read_picture, resize_picture
-from impasto.networks.classifier import VGGClassifier
-from impasto.training.classification import Classification
+from impasto.training.classification import Classification, VGGClassifier
 from impasto.training.labelled import survey
 from impasto.training.packing import Augmentation, LabelledBatches, PackedPictures
 from impasto.weights.canonical import TORCHVISION

@@ -336,8 +336,7 @@ def made(bench: Bench, name: str, device: str, folder: Path, **changed: int) -> 
 def classification(files: Sequence[Path], chosen: Any, device: torch.device, folder: Path) -> Any:
     """Make the task of a classifier that tells the even pictures of ``files`` from the odd ones."""
     from impasto.descriptors.devices import placed
-    from impasto.networks.classifier import VGGClassifier
-    from impasto.training.classification import Classification
+    from impasto.training.classification import Classification, VGGClassifier
     from impasto.training.labelled import survey
     from impasto.training.packing import LabelledBatches, PackedPictures
     from impasto.weights.canonical import TORCHVISION

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from impasto.descriptors.catalog import load_descriptor_of
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.catalog import OPTIONS, create_engine, parse_options
-from impasto.engines.descriptor import load_descriptor_of
 from impasto.engines.fast import FastEngine
 from impasto.images import LazyPicture, read_picture, resize_picture
 from impasto.optimization.tensors import to_tensor
@@ -36,7 +36,7 @@ from impasto.types import Picture
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from impasto.descriptors.base import Descriptor
+    from impasto.descriptors import Descriptor
 
 LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
 SMALL = 512

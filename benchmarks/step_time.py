@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from impasto.descriptors.base import Descriptor
+    from impasto.descriptors import Descriptor
     from impasto.descriptors.vgg import VGG
 
 STYLE_LAYERS = {f"relu{block}_1": 1.0 for block in range(1, 6)}

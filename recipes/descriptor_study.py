@@ -40,9 +40,9 @@ from impasto.images import (
     read_picture,
     resize_picture,
 )
-from impasto.networks.classifier import VGGClassifier
 from impasto.optimization.tensors import to_tensor
 from impasto.options import GatysOptions, ReconstructOptions
+from impasto.training.classification import VGGClassifier
 from impasto.training.finish import save_weights
 from impasto.weights.canonical import TORCHVISION
 from similarity import linear_cka

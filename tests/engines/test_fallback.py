@@ -14,10 +14,10 @@ from impasto.engines.nnst import NnstEngine
 from impasto.engines.optimization import OptimizationEngine
 from impasto.images import LazyPicture, read_picture
 from impasto.losses.gradients import NeighborGraphs
+from impasto.optimization import Evaluation
 from impasto.optimization.arrays import Memory
 from impasto.optimization.memory import ON_THE_CPU, Need
-from impasto.optimization.objective import Evaluation
-from impasto.optimization.scales import Stage
+from impasto.optimization.stages import Stage
 from impasto.optimization.tensors import FallbackObjective
 from impasto.options import GatysOptions, NnstOptions
 from impasto.runtimes.export import load_weights, on_device

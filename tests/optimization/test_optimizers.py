@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from impasto.optimization.arrays import Memory, OnDisk
-from impasto.optimization.optimizers import DEFAULT_LEARNING_RATE, build_optimizer
+from impasto.optimization.descent import DEFAULT_LEARNING_RATE, build_optimizer
 
 NAMES = sorted(DEFAULT_LEARNING_RATE)
 GENERATOR = np.random.default_rng(0)

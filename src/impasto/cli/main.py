@@ -45,7 +45,8 @@ app = cyclopts.App(
     config=_refuse_empty,
 )
 _COMMANDS = {
-    **{name: f"{name}:app" for name in ("stylize", "styles", "texture", "reconstruct", "compare", "bench")},
+    **{name: f"{name}:app" for name in ("stylize", "styles", "texture", "reconstruct", "compare")},
+    "bench": "compare:bench_app",
     **{name: f"{name}:app" for name in ("train", "export", "models")},
     **{name: f"service:{name}_app" for name in ("serve", "worker", "keys", "doctor")},
 }

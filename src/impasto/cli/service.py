@@ -79,8 +79,7 @@ def serve(
     ) as parts:
         from impasto.service import logs, wiring
         from impasto.service.supervisor import supervised_workers
-        from impasto.service.web.app import create_app
-        from impasto.service.web.server import listen
+        from impasto.service.web.app import create_app, listen
 
         settings = parts.settings
         wiring.keep_temporary_files(settings)  # uploads may be large, and /tmp small or in memory

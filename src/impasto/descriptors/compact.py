@@ -122,7 +122,7 @@ class CompactDescriptor(nn.Module):
         return self.narrow.reach(layer)
 
     def forward(self, image: Tensor, layers: Iterable[str]) -> Features:
-        """Compute activations: see `impasto.descriptors.base.Descriptor`.
+        """Compute activations: see `impasto.descriptors.Descriptor`.
 
         Raises:
             UnknownNameError: one of ``layers`` has no map.

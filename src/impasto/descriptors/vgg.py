@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
 from torch import Tensor, nn
 
-from impasto.descriptors.base import check_size
+from impasto.descriptors import check_size
 from impasto.errors import UnknownNameError, WeightsFormatError
 from impasto.weights.canonical import CONVOLUTIONS_PER_BLOCK
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from impasto.optimization.arrays import Memory
     from impasto.optimization.memory import Need
-    from impasto.optimization.scales import Stage
+    from impasto.optimization.stages import Stage
     from impasto.options import GatysOptions
     from impasto.types import FloatArray
 
@@ -55,12 +55,12 @@ class GraphSight(DescriptorGraphs):
         super().__init__(self.name, RuntimeOptions(precision=options.precision), graphs="statistics")
 
     def minimum_size(self, layer: str) -> int:
-        """See `impasto.descriptors.base.Sight`. It is the same for all layers, since they are computed together."""
+        """See `impasto.descriptors.Sight`. It is the same for all layers, since they are computed together."""
         del layer
         return _MINIMUM_SIZE
 
     def reach(self, layer: str) -> int:
-        """See `impasto.descriptors.base.Sight`. It is the same for all layers."""
+        """See `impasto.descriptors.Sight`. It is the same for all layers."""
         del layer
         return HALO
 

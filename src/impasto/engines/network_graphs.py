@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from impasto.engines.metadata import result_metadata
+from impasto.engines.base import result_metadata
 from impasto.errors import OutOfMemoryError
 from impasto.folders import user_folder
 from impasto.optimization.memory import free_addresses

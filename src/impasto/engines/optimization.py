@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from impasto.descriptors.base import Descriptor
+from impasto.descriptors import Descriptor
+from impasto.descriptors.catalog import load_descriptor_of
 from impasto.descriptors.devices import choose_device, device_of
 from impasto.descriptors.vgg import VGG, rescale_activations
-from impasto.engines.descriptor import load_descriptor_of
 from impasto.engines.gatys import GatysEngine
 from impasto.engines.tiled_objective import TiledObjective, Tiling
 from impasto.errors import UsageError
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from impasto.losses.objective import StyleLoss
+    from impasto.optimization import Objective
     from impasto.optimization.arrays import Memory
     from impasto.optimization.memory import Need
-    from impasto.optimization.objective import Objective
-    from impasto.optimization.scales import Stage
+    from impasto.optimization.stages import Stage
     from impasto.options import GatysOptions
     from impasto.types import FloatArray
 

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from impasto.engines.tiling import plan_tiles
 from impasto.losses.functional import content_factor
-from impasto.optimization.objective import Evaluation
+from impasto.optimization import Evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from impasto.descriptors.base import Descriptor
+    from impasto.descriptors import Descriptor
     from impasto.engines.tiling import Tile
     from impasto.losses.functional import Normalization
     from impasto.losses.objective import StyleLoss

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from impasto.films.clips import Clip
-    from impasto.films.encoding import Encoding
+    from impasto.films.containers import Encoding
 
 _OPTIONS = {form: {"movflags": "faststart"} for form in ("mp4", "mov")}
 _TAGS = ("title", "artist", "album_artist", "album", "track", "composer", "genre", "copyright")

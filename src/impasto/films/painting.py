@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from impasto.engines.base import Engine, Style
     from impasto.films.clips import Clip
-    from impasto.films.encoding import Encoding
+    from impasto.films.containers import Encoding
     from impasto.films.joining import Track
     from impasto.films.motion import Steady
     from impasto.types import FloatArray, OnStep

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from impasto.descriptors.statistics import mean_and_std, mean_and_std_of, sums_of_powers
 from impasto.losses import functional
 from impasto.losses.functional import Normalization, content_loss, total_variation
+from impasto.networks.blocks import mean_and_std, mean_and_std_of, sums_of_powers
 from impasto.options import shares_of_layers
 from impasto.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from impasto.descriptors.base import FeatureExtractor
+    from impasto.descriptors import FeatureExtractor
 
 STYLE_LOSSES = Registry(
     "style loss",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from impasto.optimization.scales import Stage
+    from impasto.optimization.stages import Stage
 
 PIXEL_BYTES = 3 * 4
 """Bytes of a pixel with three channels in float32."""

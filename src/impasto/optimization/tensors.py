@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from impasto.errors import is_shortage_of_gpu
+from impasto.optimization import Evaluation
 from impasto.optimization.arrays import Memory
-from impasto.optimization.objective import Evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from impasto.optimization.objective import Objective
+    from impasto.optimization import Objective
     from impasto.types import FloatArray
 
 
@@ -33,7 +33,7 @@ class TorchObjective:
         self._device = device
 
     def evaluate(self, image: FloatArray) -> Evaluation:
-        """See `impasto.optimization.objective.Objective`. The gradient of a tensor is a tensor."""
+        """See `impasto.optimization.Objective`. The gradient of a tensor is a tensor."""
         leaf = torch.as_tensor(image, device=self._device).detach().requires_grad_(True)
         losses = self._losses(leaf)
         (gradient,) = torch.autograd.grad(losses["total"], leaf)
@@ -68,7 +68,7 @@ class FallbackObjective:
         """True if the objective takes and gives arrays of NumPy, whatever the image is."""
 
     def evaluate(self, image: FloatArray) -> Evaluation:
-        """See `impasto.optimization.objective.Objective`."""
+        """See `impasto.optimization.Objective`."""
         while True:
             try:
                 self._objective = self._objective or self._make()

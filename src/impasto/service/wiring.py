@@ -14,18 +14,16 @@ from impasto.service.delivery.webhook import WebhookSender
 from impasto.service.jobs import Channel, Limits, Retention
 from impasto.service.queues import queue_row
 from impasto.service.signing import Signer
-from impasto.service.stores.claims import SQLClaims
-from impasto.service.stores.database import Database
-from impasto.service.stores.hints import SQLHints
+from impasto.service.stores.claims import SQLClaims, SQLHints
+from impasto.service.stores.database import Database, migrate
 from impasto.service.stores.keys import SQLKeys
-from impasto.service.stores.migration import migrate
 from impasto.service.stores.outbox import SQLOutbox
 from impasto.service.stores.submissions import SQLSubmissions
 from impasto.service.stores.upkeep import SQLUpkeep
 
 if TYPE_CHECKING:
     from impasto.service.blobs import BlobStore
-    from impasto.service.delivery.courier import Sender
+    from impasto.service.delivery import Sender
     from impasto.service.queues import QueueRow
     from impasto.service.settings import Settings
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from impasto.errors import BlobMissingError, ImpastoError, OutOfMemoryError, StorageError
 from impasto.service.child import Child, ChildDiedError
-from impasto.service.delivery.courier import Courier
+from impasto.service.delivery import Courier
 from impasto.service.jobs import Beat
 from impasto.service.logs import about, log_errors
 from impasto.service.painter import Failure, Painted, PaintTask, Progress, is_answer, serve, understand

@@ -15,8 +15,7 @@ from impasto.descriptors.catalog import load_vgg
 from impasto.descriptors.devices import placed
 from impasto.descriptors.vgg import VGG, rescale_activations
 from impasto.images import write_picture
-from impasto.networks.classifier import VGGClassifier
-from impasto.training.classification import Classification
+from impasto.training.classification import Classification, VGGClassifier
 from impasto.training.finish import recipe, save_weights
 from impasto.training.labelled import PARTS, split, write_split
 from impasto.training.loop import LOG_FILE, VALIDATION_FILE, Schedule, Training

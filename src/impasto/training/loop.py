@@ -18,7 +18,7 @@ from impasto.descriptors.devices import device_of, native_precision
 from impasto.errors import CheckpointError, DivergedError, shortage_explained
 from impasto.files import write_whole
 from impasto.images import plot_losses, write_picture
-from impasto.optimization.interrupts import uninterrupted
+from impasto.optimization.checkpoint import uninterrupted
 from impasto.training.data import Prefetch
 from impasto.training.processes import average_gradients, rank, shared
 from impasto.types import Step

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from impasto.descriptors.base import Descriptor
+    from impasto.descriptors import Descriptor
     from impasto.training.data import Batch, Crops
 
     Objectives = Callable[[Tensor, Tensor | None], dict[str, Tensor]]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from impasto.descriptors.base import Descriptor
+    from impasto.descriptors import Descriptor
     from impasto.descriptors.compact import CompactDescriptor
     from impasto.descriptors.vgg import VGG
     from impasto.options import LearnOptions

@@ -25,7 +25,7 @@ from impasto.training.processes import rank, world_size
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from impasto.descriptors.base import Descriptor
+    from impasto.descriptors import Descriptor
     from impasto.networks.conditional import ConditionalStylizer
     from impasto.training.data import Batch, Crops
     from impasto.types import Picture

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from impasto.service.queues import Take
-    from impasto.service.stores.hints import SQLHints
+    from impasto.service.stores.claims import SQLHints
     from impasto.service.stores.upkeep import SQLUpkeep
     from impasto.service.wiring import Parts
 

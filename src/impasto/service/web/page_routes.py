@@ -20,8 +20,8 @@ from impasto.errors import ImpastoError
 from impasto.painting import StyleChoice
 from impasto.service.checking import CheckLimits
 from impasto.service.web.access import LOCAL_TENANT
-from impasto.service.web.gallery_routes import gallery
 from impasto.service.web.job_routes import body_of
+from impasto.service.web.offer_routes import gallery
 from impasto.service.web.page_texts import (
     DEFAULT_LANGUAGE,
     EXPLANATIONS,
