@@ -10,7 +10,7 @@ from pathlib import Path
 
 from impasto.descriptors.compact import load_compact
 from impasto.losses.gradients import NeighborGraphs, StatisticsGraphs
-from impasto.runtimes.export import load_weights, write_graphs
+from impasto.runtimes.descriptor_export import load_weights, write_graphs
 
 if __name__ == "__main__":
     weights = Path(sys.argv[1])

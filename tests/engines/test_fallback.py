@@ -20,7 +20,7 @@ from impasto.optimization.memory import ON_THE_CPU, Need
 from impasto.optimization.stages import Stage
 from impasto.optimization.tensors import FallbackObjective
 from impasto.options import GatysOptions, NnstOptions
-from impasto.runtimes.export import load_weights, on_device
+from impasto.runtimes.descriptor_export import load_weights, on_device
 from pretended_gpu import PretendedGPU
 
 IMAGE = np.full((1, 3, 4, 4), 0.5, np.float32)

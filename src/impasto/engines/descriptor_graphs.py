@@ -85,7 +85,7 @@ class DescriptorGraphs:
         self._folder = cache / graphs_folder(identity, graphs)
         if not identity or not self._folder.is_dir():
             with needs_extra(f"descriptor {descriptor!r}, when it is first used,", "torch"):
-                from impasto.runtimes.export import stored_graphs
+                from impasto.runtimes.descriptor_export import stored_graphs
             self._folder = stored_graphs(descriptor, graphs, cache, on_download)
 
     def run(self, graph: str, **inputs: FloatArray) -> dict[str, FloatArray]:
@@ -134,7 +134,7 @@ class DescriptorGraphs:
         options = self._options
         if self._device not in ("auto", "cpu"):
             with needs_extra(f"device {self._device!r}", "torch"):
-                from impasto.runtimes.export import on_device
+                from impasto.runtimes.descriptor_export import on_device
             return on_device(self._folder, graph, self._device)
         runtime: Runtime = RUNTIMES.load(options.runtime)(
             self._folder / f"{graph}.onnx",
