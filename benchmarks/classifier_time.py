@@ -19,13 +19,11 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from impasto.descriptors.convolution import native_precision
+from impasto.descriptors.devices import native_precision
 from impasto.images import read_picture, resize_picture
-from impasto.networks.classifier import VGGClassifier
-from impasto.training.batches import Augmentation, LabelledBatches
-from impasto.training.classification import Classification
+from impasto.training.classification import Classification, VGGClassifier
 from impasto.training.labelled import survey
-from impasto.training.packing import PackedPictures
+from impasto.training.packing import Augmentation, LabelledBatches, PackedPictures
 from impasto.weights.canonical import TORCHVISION
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyvips
 
-from impasto.engines.noise import Noise
+from impasto.engines.fast import Noise
 from impasto.images import read_picture, resize_picture, write_picture
 from impasto.images.scale import resize_image
 from impasto.runtimes.network_folder import network_folder, read_description

@@ -336,11 +336,9 @@ def made(bench: Bench, name: str, device: str, folder: Path, **changed: int) -> 
 def classification(files: Sequence[Path], chosen: Any, device: torch.device, folder: Path) -> Any:
     """Make the task of a classifier that tells the even pictures of ``files`` from the odd ones."""
     from impasto.descriptors.devices import placed
-    from impasto.networks.classifier import VGGClassifier
-    from impasto.training.batches import LabelledBatches
-    from impasto.training.classification import Classification
+    from impasto.training.classification import Classification, VGGClassifier
     from impasto.training.labelled import survey
-    from impasto.training.packing import PackedPictures
+    from impasto.training.packing import LabelledBatches, PackedPictures
     from impasto.weights.canonical import TORCHVISION
 
     for number, file in enumerate(files):

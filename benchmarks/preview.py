@@ -24,19 +24,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from impasto.descriptors.catalog import load_descriptor_of
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.catalog import OPTIONS, create_engine, parse_options
-from impasto.engines.descriptor import load_descriptor_of
 from impasto.engines.fast import FastEngine
-from impasto.engines.tensors import to_tensor
 from impasto.images import LazyPicture, read_picture, resize_picture
+from impasto.optimization.tensors import to_tensor
 from impasto.options import DescentOptions, FastOptions
 from impasto.types import Picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from impasto.descriptors.base import Descriptor
+    from impasto.descriptors import Descriptor
 
 LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
 SMALL = 512

@@ -24,11 +24,11 @@ from safetensors import safe_open
 from impasto.descriptors.catalog import load_vgg
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.catalog import create_engine, engine_row
-from impasto.engines.tensors import to_tensor
 from impasto.images import Cell, LazyPicture, read_picture, resize_picture, resize_pixels, sheet, write_picture
 from impasto.images.color import prepare_style
 from impasto.losses.functional import content_distance, style_distance
 from impasto.networks.conditional import STYLE_LAYERS
+from impasto.optimization.tensors import to_tensor
 from impasto.training.data import held_out_files
 from impasto.training.loop import STATE_FILE
 from impasto.training.stylizer import CONTENT_LAYER

@@ -19,21 +19,19 @@ import torch.nn.functional as F  # noqa: N812 - the customary name
 
 from impasto.descriptors.catalog import load_vgg
 from impasto.descriptors.compact import load_compact
-from impasto.descriptors.convolution import native_precision
+from impasto.descriptors.devices import native_precision
 from impasto.descriptors.vgg import layer_names
-from impasto.engines.torch_objective import TorchObjective
-from impasto.losses.content import content_losses
-from impasto.losses.objective import LayerLosses, Objective
-from impasto.losses.style import GramLoss, style_losses
+from impasto.losses.objective import GramLoss, LayerLosses, Objective, content_losses, style_losses
 from impasto.optimization.descent import Descent
-from impasto.optimization.memory.process import freed_blocks_kept
+from impasto.optimization.memory import freed_blocks_kept
+from impasto.optimization.tensors import TorchObjective
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
 
-    from impasto.descriptors.base import Descriptor
+    from impasto.descriptors import Descriptor
     from impasto.descriptors.vgg import VGG
 
 STYLE_LAYERS = {f"relu{block}_1": 1.0 for block in range(1, 6)}

@@ -16,7 +16,7 @@ import time
 import psutil
 
 from impasto.engines.texture_net import TextureNetSynthesizer
-from impasto.optimization.memory.process import PeakMemory
+from impasto.optimization.memory import PeakMemory
 from impasto.options import TextureNetSynthesisOptions
 from impasto.runtimes.network_folder import bundled_networks
 from impasto.runtimes.openvino_import import openvino  # noqa: F401 - what is imported before counts as there already

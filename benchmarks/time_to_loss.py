@@ -21,8 +21,8 @@ from step_time import CPU, PlainLoop
 from impasto.descriptors.catalog import load_vgg
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.optimization import OptimizationEngine
-from impasto.engines.tensors import to_tensor
 from impasto.images import LazyPicture, fit_size, read_picture, resize_picture
+from impasto.optimization.tensors import to_tensor
 from impasto.options import GatysOptions
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from impasto.engines.catalog import OPTIONS
 from impasto.errors import ImpastoError
 from impasto.service import wiring
 from impasto.service.settings import Settings
-from impasto.service.web.metrics import Metrics
+from impasto.service.web.health_routes import Metrics
 from impasto.service.web.page_texts import EXPLANATIONS
 
 if TYPE_CHECKING:

@@ -28,11 +28,9 @@ from impasto.cli.main import run
 from impasto.comparison.compare import DistanceMeasure
 from impasto.comparison.reconstruct import reconstruct
 from impasto.descriptors.catalog import load_vgg
-from impasto.descriptors.rescaling import rescale_activations
-from impasto.descriptors.vgg import VGG
+from impasto.descriptors.vgg import VGG, rescale_activations
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.catalog import create_engine
-from impasto.engines.tensors import to_tensor
 from impasto.images import (
     PICTURE_SUFFIXES,
     LazyPicture,
@@ -42,9 +40,10 @@ from impasto.images import (
     read_picture,
     resize_picture,
 )
-from impasto.networks.classifier import VGGClassifier
+from impasto.optimization.tensors import to_tensor
 from impasto.options import GatysOptions, ReconstructOptions
-from impasto.training.saving import save_weights
+from impasto.training.classification import VGGClassifier
+from impasto.training.finish import save_weights
 from impasto.weights.canonical import TORCHVISION
 from similarity import linear_cka
 

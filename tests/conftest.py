@@ -16,7 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) // 2))
 
 from safetensors.torch import save_file
 
-import impasto.engines.descriptor
+import impasto.descriptors.catalog
 from impasto.descriptors.catalog import load_descriptor
 from impasto.runtimes.network_folder import network_folder
 from impasto.weights.canonical import tensor_shapes
@@ -24,7 +24,7 @@ from impasto.weights.store import WeightsStore
 from random_networks import he_tensors
 
 if TYPE_CHECKING:
-    from impasto.descriptors.base import Descriptor
+    from impasto.descriptors import Descriptor
     from impasto.descriptors.vgg import VGG
 
 # Tests press Ctrl-C; what a script starts in the background would be deaf to it, and so would be all its children.
@@ -94,7 +94,7 @@ def loaded_once(stored_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             return vgg19(pooling, precision)
         return load_descriptor(name, pooling=pooling, precision=precision, on_download=on_download)
 
-    monkeypatch.setattr(impasto.engines.descriptor, "load_descriptor", load)
+    monkeypatch.setattr(impasto.descriptors.catalog, "load_descriptor", load)
 
 
 @pytest.fixture(scope="session")

@@ -16,9 +16,9 @@ import torch
 
 import impasto
 from impasto.descriptors.catalog import load_descriptor
-from impasto.engines.tensors import to_pixels, to_tensor
 from impasto.images import resize_picture
 from impasto.losses.functional import content_loss, gram_loss, gram_matrix, total_variation
+from impasto.optimization.tensors import to_tensor
 
 cpu = torch.device("cpu")
 network = load_descriptor("compact")
@@ -78,7 +78,7 @@ for _ in range(60):
     course.append((float(likeness.detach()), float(manner.detach())))
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
-left.imshow(to_pixels(image.detach()))
+left.imshow(image.detach()[0].permute(1, 2, 0))
 left.axis("off")
 right.plot(course, label=("content", "style"))
 right.set_xlabel("step")

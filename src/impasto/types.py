@@ -1,4 +1,4 @@
-"""Types that the whole package shares: Picture, Features, Step, OnStep."""
+"""Types that the whole package shares: Picture, Features, Step, OnStep, and the progress of several runs as one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from impasto.errors import needs_extra
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import MutableSequence, Sequence
 
     import torch
     from PIL.Image import Image
@@ -180,3 +180,38 @@ class Step:
 
 OnStep: TypeAlias = Callable[[Step], None]
 """Called after every step, in the thread of the engine; an exception from it stops the run."""
+
+
+def as_part(on_step: OnStep, name: str, steps: Sequence[int], index: int) -> OnStep:
+    """Return a callback through which run ``index`` of several reports its steps as a part of the whole.
+
+    Args:
+        on_step: receives the steps of all runs.
+        name: name of the run, which is put before its notes.
+        steps: number of steps of each run.
+        index: index of the run in ``steps``.
+    """
+    before, total = sum(steps[:index]), sum(steps)
+
+    def on_step_of_part(step: Step) -> None:
+        on_step(
+            replace(
+                step,
+                done=before + step.done,
+                total=total,
+                fraction=(before + step.fraction * steps[index]) / total,
+                note=f"{name}: {step.note}" if step.note else "",
+            )
+        )
+
+    return on_step_of_part
+
+
+def with_notes(on_step: OnStep, notes: MutableSequence[str]) -> OnStep:
+    """Return a callback that adds ``notes`` to the next step and takes them out of the list."""
+
+    def noted(step: Step) -> None:
+        on_step(replace(step, note=". ".join(filter(None, [*notes, step.note]))))
+        notes.clear()
+
+    return noted

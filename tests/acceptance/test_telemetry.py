@@ -21,7 +21,7 @@ from service.servers import running_server, wait_for
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-IMPORTED_BY = {"openvino": "openvino_import.py", "onnxruntime": "onnxruntime_import.py"}
+IMPORTED_BY = {"openvino": "openvino_import.py", "onnxruntime": "onnx_runtime.py"}
 KEPT = ("PATH", "LD_LIBRARY_PATH", "TMPDIR", "OMP_NUM_THREADS")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _LAST = "LAST"
@@ -195,7 +195,7 @@ def test_the_environment_is_afterwards_as_it_was(user, before):
     script = (
         "import os\n"
         "before = dict(os.environ)\n"
-        "import impasto.runtimes.onnxruntime_import\n"
+        "import impasto.runtimes.onnx_runtime\n"
         "assert dict(os.environ) == before\n"
     )
     user.runs("-c", script)

@@ -112,6 +112,6 @@ def test_what_cannot_be_repeated_says_why(capsys, monkeypatch):
 
 def test_another_network_is_mentioned(capsys, monkeypatch):
     assert stylize("photo.png", *NNST, "-o", "one.png") == 0
-    monkeypatch.setattr("impasto.engines.metadata.version", lambda name: "999")
+    monkeypatch.setattr("impasto.engines.base.version", lambda name: "999")
     assert run(["stylize", "--from", "one.png", "-o", "two.png"]) == 0
     assert "the software is another than then; the result may differ" in capsys.readouterr().err

@@ -15,7 +15,7 @@ import torch
 import impasto
 from impasto.cli.main import run
 from impasto.descriptors.compact import load_compact
-from impasto.engines.noise import Noise
+from impasto.engines.fast import Noise
 from impasto.errors import StyleError
 from impasto.gallery import StyleCatalog, read_style_file, write_style_file
 from impasto.images import read_picture, resize_picture, write_picture

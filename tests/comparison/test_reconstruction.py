@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from impasto.comparison.reconstruct import Reconstruction, reconstruct
-from impasto.engines.tensors import to_tensor
 from impasto.errors import ImageSizeError, Interrupted, UnknownNameError, UsageError
 from impasto.images import read_picture, resize_pixels
 from impasto.losses.functional import gram_loss, gram_matrix
+from impasto.optimization.tensors import to_tensor
 from impasto.options import ReconstructOptions
 from random_networks import narrow_vgg
 

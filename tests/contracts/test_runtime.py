@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from impasto.errors import UsageError, WeightsError
-from impasto.runtimes.catalog import RUNTIMES
+from impasto.runtimes import RUNTIMES
 from impasto.runtimes.torch_runtime import TorchRuntime
 
 KERNEL = np.arange(27, dtype=np.float32).reshape(1, 3, 3, 3) / 27

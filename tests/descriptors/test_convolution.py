@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
 from torch import Tensor
 
-from impasto.descriptors.convolution import FrozenConvolution, native_precision
+from impasto.descriptors.devices import native_precision
+from impasto.descriptors.vgg import FrozenConvolution
 
 WINOGRAD = "_WinogradConvolutionBackward"
 needs_nnpack = pytest.mark.skipif(

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from impasto.descriptors.catalog import load_descriptor
-from impasto.descriptors.rescaling import rescale_activations
-from impasto.descriptors.vgg import VGG
+from impasto.descriptors.vgg import VGG, rescale_activations
 from impasto.images import read_picture
 from impasto.images.scale import resize_pixels
 from impasto.losses.functional import gram_matrix

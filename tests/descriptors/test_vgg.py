@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
 from torch import Tensor
 
-from impasto.descriptors.base import check_size
+from impasto.descriptors import check_size
 from impasto.descriptors.catalog import load_descriptor
 from impasto.descriptors.vgg import VGG, layer_names
 from impasto.errors import ImageSizeError, UnknownNameError, WeightsFormatError

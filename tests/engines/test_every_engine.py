@@ -16,9 +16,8 @@ import torch
 import impasto
 from impasto.cli.main import run
 from impasto.engines.base import StylizeInputs
-from impasto.engines.noise import UniformNoise
 from impasto.engines.synthesis import TileView
-from impasto.engines.texture_net import TextureNetEngine, TextureNetSynthesizer
+from impasto.engines.texture_net import TextureNetEngine, TextureNetSynthesizer, UniformNoise
 from impasto.engines.tiling import Tiling
 from impasto.errors import UnknownNameError, UsageError
 from impasto.images import LazyPicture, luminance, read_picture, resize_picture

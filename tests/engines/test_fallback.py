@@ -10,16 +10,15 @@ import torch
 
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.descriptor_graphs import DescriptorGraphs
-from impasto.engines.fallback import FallbackObjective
 from impasto.engines.nnst import NnstEngine
 from impasto.engines.optimization import OptimizationEngine
 from impasto.images import LazyPicture, read_picture
 from impasto.losses.gradients import NeighborGraphs
-from impasto.optimization.memory.arrays import Memory
-from impasto.optimization.memory.needs import Need
-from impasto.optimization.memory.shortage import ON_THE_CPU
-from impasto.optimization.objective import Evaluation
-from impasto.optimization.scales import Stage
+from impasto.optimization import Evaluation
+from impasto.optimization.arrays import Memory
+from impasto.optimization.memory import ON_THE_CPU, Need
+from impasto.optimization.stages import Stage
+from impasto.optimization.tensors import FallbackObjective
 from impasto.options import GatysOptions, NnstOptions
 from impasto.runtimes.descriptor_export import load_weights, on_device
 from pretended_gpu import PretendedGPU

@@ -15,9 +15,8 @@ import impasto
 import impasto.cli.console
 from impasto.cli.main import run
 from impasto.engines.base import Style, StylizeInputs
-from impasto.engines.fast import FastEngine
+from impasto.engines.fast import FastEngine, Noise
 from impasto.engines.network_graphs import NetworkGraphs
-from impasto.engines.noise import Noise
 from impasto.engines.tiling import Tiling
 from impasto.errors import StyleError, UsageError, WeightsError, WeightsFormatError
 from impasto.gallery import GalleryStyle, read_style_file

@@ -21,7 +21,7 @@ from impasto.engines.catalog import create_engine, parse_options
 from impasto.engines.fast import FastEngine
 from impasto.engines.network_graphs import NetworkGraphs
 from impasto.images import LazyPicture, read_picture
-from impasto.optimization.memory import needs
+from impasto.optimization import memory
 from impasto.options import FastOptions
 
 pytestmark = pytest.mark.slow
@@ -62,7 +62,7 @@ def test_the_plan_is_a_line(photo, painting, tmp_path, capsys):
 
 
 def test_what_fits_nowhere_has_no_plan(photo, painting, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(needs, "free_memory", lambda: 10**8)
+    monkeypatch.setattr(memory, "free_memory", lambda: 10**8)
     paint = ["stylize", str(photo), "-s", str(painting), "-o", str(tmp_path / "out.png"), "--plan"]
     assert run([*paint, "--engine", "gatys", "--descriptor", "compact"]) == 1
     assert "GB of memory, and 0.1 GB are free; choose a smaller size" in capsys.readouterr().err

@@ -20,14 +20,12 @@ from impasto.engines.optimization import OptimizationEngine
 from impasto.engines.statistics_objective import STYLE_LAYERS, StatisticsLook, StatisticsObjective, statistics
 from impasto.errors import MissingDependencyError, UnknownNameError
 from impasto.images import LazyPicture, read_picture, resize_picture
-from impasto.losses.content import content_losses
-from impasto.losses.objective import LayerLosses, Objective
-from impasto.losses.style import GramLoss, MeanStdLoss, style_losses
+from impasto.losses.objective import GramLoss, LayerLosses, MeanStdLoss, Objective, content_losses, style_losses
+from impasto.optimization.arrays import Memory, OnDisk
 from impasto.optimization.checkpoint import Checkpoint
-from impasto.optimization.memory.arrays import Memory, OnDisk
 from impasto.optimization.stages import to_image
 from impasto.options import GatysOptions, RuntimeOptions, shares_of_layers
-from impasto.runtimes.descriptor_folder import graphs_folder
+from impasto.runtimes.network_folder import graphs_folder
 from impasto.types import Picture
 from impasto.weights.location import stored_identity
 from impasto.weights.store import REMOTE_WEIGHTS

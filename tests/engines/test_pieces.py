@@ -15,7 +15,7 @@ from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.optimization import OptimizationEngine
 from impasto.images import LazyPicture, read_picture, resize_picture
 from impasto.optimization.checkpoint import Checkpoint
-from impasto.optimization.memory.needs import TILES, Need
+from impasto.optimization.memory import TILES, Need
 from impasto.options import GatysOptions
 
 pytestmark = pytest.mark.slow

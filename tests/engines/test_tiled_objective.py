@@ -8,10 +8,8 @@ import torch
 
 from impasto.descriptors.compact import load_compact
 from impasto.engines.tiled_objective import TiledObjective, Tiling
-from impasto.losses.content import content_losses
-from impasto.losses.objective import LayerLosses, Objective
-from impasto.losses.style import GramLoss, MeanStdLoss, style_losses
-from impasto.optimization.memory.arrays import Memory, OnDisk
+from impasto.losses.objective import GramLoss, LayerLosses, MeanStdLoss, Objective, content_losses, style_losses
+from impasto.optimization.arrays import Memory, OnDisk
 from impasto.options import shares_of_layers
 
 CPU = torch.device("cpu")

@@ -21,11 +21,10 @@ from impasto.engines.fast import FastEngine
 from impasto.errors import CheckpointError
 from impasto.films import FILM_FORMATS
 from impasto.films.clips import Clip, whole_times
-from impasto.films.encoding import Encoding
+from impasto.films.containers import Encoding
 from impasto.films.joining import check_joining
 from impasto.films.motion import Steady
-from impasto.films.painting import PaintedFrames, Parts, paint_film
-from impasto.films.shots import Shots
+from impasto.films.painting import PaintedFrames, Parts, Shots, paint_film
 from impasto.gallery import StyleCatalog, write_style_file
 from impasto.images import read_picture, resize_picture, resize_pixels
 from impasto.options import FastOptions

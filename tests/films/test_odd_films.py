@@ -20,8 +20,7 @@ from impasto.errors import ImageError, ImageReadError, TruncatedFilmError
 from impasto.films import FILM_FORMATS
 from impasto.films.animations import open_film
 from impasto.films.clips import Clip
-from impasto.films.containers import packets, reading
-from impasto.films.encoding import Encoding
+from impasto.films.containers import Encoding, packets, reading
 from impasto.films.joining import check_joining, join
 from impasto.images import made_by, read_picture
 from lanes import slow

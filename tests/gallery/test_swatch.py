@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from impasto.gallery import StyleCatalog
-from impasto.gallery.swatch import crop_swatch
+from impasto.gallery.looks import crop_swatch
 from impasto.images import read_picture
 
 

@@ -15,7 +15,7 @@ import pyvips
 from PIL import Image
 
 from impasto.images import read_picture
-from impasto.images.icc import MatrixProfile
+from impasto.images.profiles import MatrixProfile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,8 +12,7 @@ import pyvips
 from PIL import Image
 
 from impasto.images import encode_picture, open_picture, read_picture, resize_picture
-from impasto.images.icc import MatrixProfile
-from impasto.images.profiles import ADOBE_RGB, SRGB
+from impasto.images.profiles import ADOBE_RGB, SRGB, MatrixProfile
 from impasto.types import Picture
 
 if TYPE_CHECKING:

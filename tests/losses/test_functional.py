@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from impasto.descriptors.statistics import mean_and_std
 from impasto.losses.functional import (
     Normalization,
     _Gram,
@@ -21,6 +20,7 @@ from impasto.losses.functional import (
     mean_std_loss,
     total_variation,
 )
+from impasto.networks.blocks import mean_and_std
 
 NORMALIZATIONS: list[Normalization] = ["paper", "relative"]
 LOSSES = [

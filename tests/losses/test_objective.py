@@ -9,13 +9,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
 from torch import Tensor
 
-from impasto.engines.torch_objective import TorchObjective
 from impasto.images import read_picture
 from impasto.images.scale import resize_pixels
-from impasto.losses.content import ContentLoss, content_losses
-from impasto.losses.objective import LayerLosses, Objective
-from impasto.losses.style import GramLoss, style_losses
+from impasto.losses.objective import ContentLoss, GramLoss, LayerLosses, Objective, content_losses, style_losses
 from impasto.optimization.descent import Descent
+from impasto.optimization.tensors import TorchObjective
 from random_networks import narrow_vgg
 
 if TYPE_CHECKING:

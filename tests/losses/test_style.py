@@ -6,12 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from impasto.descriptors.statistics import mean_and_std
 from impasto.errors import UnknownNameError
-from impasto.losses.catalog import STYLE_LOSSES
-from impasto.losses.content import content_losses
 from impasto.losses.functional import gram_matrix
-from impasto.losses.style import GramLoss, MeanStdLoss, StyleLoss, style_losses
+from impasto.losses.objective import STYLE_LOSSES, GramLoss, MeanStdLoss, StyleLoss, content_losses, style_losses
+from impasto.networks.blocks import mean_and_std
 
 KINDS = [GramLoss, MeanStdLoss]
 SHARES = [0.75, 0.25]

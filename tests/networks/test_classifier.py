@@ -5,7 +5,7 @@ import torch
 
 from impasto.descriptors.vgg import VGG
 from impasto.errors import UsageError
-from impasto.networks.classifier import VGGClassifier
+from impasto.training.classification import VGGClassifier
 
 PLAIN = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25), "width": 1 / 16}
 

@@ -8,12 +8,11 @@ import torch
 from impasto.descriptors.catalog import load_encoder
 from impasto.errors import WeightsFormatError
 from impasto.networks.adain import AdaINNetwork
-from impasto.networks.catalog import NETWORKS
-from impasto.networks.checkpoint import describe_network, load_any_network, load_network
+from impasto.networks.checkpoint import NETWORKS, describe_network, load_any_network, load_network
 from impasto.networks.sanet import SANetwork
 from impasto.networks.texture import NOISE_CHANNELS, StylizingTextureNetwork, TextureNetwork
 from impasto.networks.transformer import TransformerNetwork
-from impasto.training.saving import save_network, save_weights
+from impasto.training.finish import save_network, save_weights
 
 MAKERS = {
     "transformer": lambda: TransformerNetwork(width=4, blocks=1),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from impasto.errors import OutOfMemoryError
-from impasto.optimization.memory.arrays import Memory, OnDisk, dot, l1_norm
+from impasto.optimization.arrays import Memory, OnDisk, dot, l1_norm
 
 VALUES = np.random.default_rng(0).standard_normal((1, 3, 70, 500)).astype(np.float32)
 

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from impasto.engines.torch_objective import TorchObjective
 from impasto.errors import DivergedError
-from impasto.optimization.descent import Descent
-from impasto.optimization.optimizers import DEFAULT_LEARNING_RATE
+from impasto.optimization.descent import DEFAULT_LEARNING_RATE, Descent
+from impasto.optimization.tensors import TorchObjective
 
 SHAPE = (1, 3, 8, 8)
 

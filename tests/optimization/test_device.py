@@ -7,17 +7,14 @@ import pytest
 import torch
 
 from impasto.engines.base import Style, StylizeInputs
-from impasto.engines.fallback import FallbackObjective
 from impasto.engines.optimization import OptimizationEngine
-from impasto.engines.torch_objective import TorchObjective
 from impasto.images import LazyPicture, read_picture
+from impasto.optimization import Evaluation
+from impasto.optimization.arrays import Memory
 from impasto.optimization.checkpoint import Checkpoint
-from impasto.optimization.memory.arrays import Memory
-from impasto.optimization.memory.device import OnDevice, storage_on
-from impasto.optimization.objective import Evaluation
-from impasto.optimization.optimizers import DEFAULT_LEARNING_RATE, build_optimizer
-from impasto.optimization.scales import Stage
-from impasto.optimization.stages import CoarseToFine, Run
+from impasto.optimization.descent import DEFAULT_LEARNING_RATE, build_optimizer
+from impasto.optimization.stages import CoarseToFine, Run, Stage
+from impasto.optimization.tensors import FallbackObjective, OnDevice, TorchObjective, storage_on
 from impasto.options import GatysOptions
 from impasto.types import Picture
 from pretended_gpu import GPU, PretendedGPU

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from impasto.optimization.lbfgs import LBFGS
-from impasto.optimization.spreading import spread_over_scales
+from impasto.optimization.lbfgs import LBFGS, spread_over_scales
 
 
 def ill_conditioned(height=8, width=10, condition=100.0):

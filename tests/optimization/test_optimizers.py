@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from impasto.optimization.memory.arrays import Memory, OnDisk
-from impasto.optimization.optimizers import DEFAULT_LEARNING_RATE, build_optimizer
+from impasto.optimization.arrays import Memory, OnDisk
+from impasto.optimization.descent import DEFAULT_LEARNING_RATE, build_optimizer
 
 NAMES = sorted(DEFAULT_LEARNING_RATE)
 GENERATOR = np.random.default_rng(0)

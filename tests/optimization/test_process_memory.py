@@ -12,10 +12,9 @@ import torch
 
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.optimization import OptimizationEngine
-from impasto.errors import OutOfMemoryError
+from impasto.errors import OutOfMemoryError, shortage_explained
 from impasto.images import LazyPicture, read_picture, resize_picture
-from impasto.optimization.memory.process import freed_blocks_kept
-from impasto.optimization.memory.shortage import shortage_explained
+from impasto.optimization.memory import freed_blocks_kept
 from impasto.options import GatysOptions
 
 MIB = 2**20

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from impasto.optimization.scales import Stage, fit_layers, plan_scales
+from impasto.optimization.stages import Stage, fit_layers, plan_scales
 
 
 @pytest.mark.parametrize(

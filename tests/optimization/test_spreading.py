@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from impasto.optimization.spreading import spread_over_scales, spread_over_tile
+from impasto.optimization.lbfgs import spread_over_scales, spread_over_tile
 
 SIZES = [(16, 16), (1, 1), (1, 9), (9, 1), (2, 2), (7, 5), (13, 16), (33, 31), (40, 39)]
 

@@ -11,12 +11,11 @@ import pytest
 
 from impasto.errors import CheckpointError, Interrupted
 from impasto.images import resize_pixels
+from impasto.optimization import Evaluation
+from impasto.optimization.arrays import Memory, OnDisk
 from impasto.optimization.checkpoint import Checkpoint
-from impasto.optimization.memory.arrays import Memory, OnDisk
-from impasto.optimization.objective import Evaluation
-from impasto.optimization.optimizers import DEFAULT_LEARNING_RATE
-from impasto.optimization.scales import Stage
-from impasto.optimization.stages import CoarseToFine, Run, to_image
+from impasto.optimization.descent import DEFAULT_LEARNING_RATE
+from impasto.optimization.stages import CoarseToFine, Run, Stage, to_image
 from impasto.types import Picture
 
 STAGES = [Stage(8, 6, 7), Stage(16, 12, 5), Stage(32, 24, 3)]

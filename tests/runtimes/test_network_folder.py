@@ -10,8 +10,7 @@ import pytest
 
 import impasto
 from impasto.errors import UsageError, WeightsError
-from impasto.networks.catalog import NETWORKS
-from impasto.networks.checkpoint import load_any_network
+from impasto.networks.checkpoint import NETWORKS, load_any_network
 from impasto.runtimes.export import describe
 from impasto.runtimes.network_folder import bundled_networks, network_folder, read_description
 

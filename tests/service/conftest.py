@@ -6,8 +6,7 @@ import logging
 
 import pytest
 
-from impasto.service.stores.database import Database
-from impasto.service.stores.migration import migrate
+from impasto.service.stores.database import Database, migrate
 from lanes import slow
 from service.servers import postgresql
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from impasto.errors import BusyError
-from impasto.service.submit.checking import CHILDREN, Checked, CheckLimits, PictureCheck
+from impasto.service.checking import CHILDREN, Checked, CheckLimits, PictureCheck
 from lanes import slow
 from service.servers import wait_for
 

@@ -16,10 +16,10 @@ from impasto.errors import QuotaError
 from impasto.images import encode_picture
 from impasto.painting import StyleChoice, arrange
 from impasto.service import wiring
+from impasto.service.acceptance import Acceptance, Request
 from impasto.service.blobs import filesystem
+from impasto.service.checking import CheckLimits, PictureCheck
 from impasto.service.settings import Settings
-from impasto.service.submit.accept import Acceptance, Request
-from impasto.service.submit.checking import CheckLimits, PictureCheck
 from impasto.service.worker import work
 from impasto.types import Picture
 from service.servers import wait_for

@@ -21,8 +21,7 @@ from impasto.training.distillation import (
     prune_teacher,
     refit_heads,
 )
-from impasto.training.painted import paint_through
-from impasto.training.targets import TargetStore
+from impasto.training.targets import TargetStore, paint_through
 from impasto.weights.canonical import TORCHVISION
 from pretended_gpu import GPU, PretendedGPU
 from random_networks import he_tensors

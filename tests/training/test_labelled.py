@@ -9,9 +9,8 @@ import pytest
 
 from impasto.errors import UsageError
 from impasto.images import write_picture
-from impasto.training.batches import Augmentation, LabelledBatches, middles
 from impasto.training.labelled import PARTS, split, survey, write_split
-from impasto.training.packing import PackedPictures
+from impasto.training.packing import Augmentation, LabelledBatches, PackedPictures, middles
 from impasto.types import Picture
 
 

@@ -1,4 +1,8 @@
-"""``impasto compare``: one pair of pictures under many options, on one sheet and one page."""
+"""``impasto compare`` and ``impasto bench``.
+
+The first shows one pair of pictures under many options, on one sheet and one page. The second measures time, memory and
+quality of every engine on this machine.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +16,13 @@ from cyclopts import App, Parameter
 from impasto.cli.console import SOME_FAILED, RunDisplay, fail
 from impasto.cli.engine_flags import EngineFlags  # noqa: TC001 - cyclopts reads the annotations
 from impasto.cli.named_styles import read_style, split_weight
+from impasto.comparison.bench import as_table, measure_engines, write_figures
 from impasto.comparison.page import Entry, Page, comparison_page
 from impasto.comparison.sweeps import Recipe, combine, engine_sweep, parse_sweep, read_recipe
 from impasto.engines.base import StylizeInputs
-from impasto.engines.catalog import ENGINES
-from impasto.errors import ImpastoError, needs_extra
-from impasto.files import check_outputs, folder_made, shown, write_whole
+from impasto.engines.catalog import ENGINES, engine_row
+from impasto.errors import ImpastoError, UsageError, needs_extra
+from impasto.files import check_folder, check_outputs, folder_made, shown, write_whole
 from impasto.images import Cell, open_picture, sheet, write_picture
 from impasto.images.encoding import picture_format
 from impasto.options import StepwiseOptions
@@ -32,6 +37,8 @@ if TYPE_CHECKING:
 app = App(name="compare")
 
 _CELL_SIDE = 360
+
+bench_app = App(name="bench")
 
 
 @app.default
@@ -100,7 +107,7 @@ def compare(
     inputs = StylizeInputs(open_picture(content), tuple(read_style(text) for text in style))
     with needs_extra("impasto compare", "torch"):
         from impasto.comparison import compare as comparison
-        from impasto.engines.descriptor import load_descriptor_of
+        from impasto.descriptors.catalog import load_descriptor_of
 
     names = " and ".join(shown(text) for text in style)
     subject = f"{shown(content)} in the style of {names}"
@@ -178,6 +185,57 @@ def draw_sheet(page: Page) -> Picture:
         row_labels=[entries[0].result.variant.row for entries in page.rows],
         cell_side=_CELL_SIDE,
     )
+
+
+@bench_app.default
+def bench(
+    content: Path,
+    *,
+    style: Annotated[str, Parameter(name=("--style", "-s"))],
+    engine: str | None = None,
+    size: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative="")] = (512, 1024),
+    runs: int = 3,
+    output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
+    quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative="")] = False,
+) -> None:
+    """Measure every engine on this machine: whole commands, in turn, and print a table in Markdown.
+
+    Parameters
+    ----------
+    content
+        The picture to paint.
+    style
+        A picture to take the style from; engines with networks for one style leave it.
+    engine
+        ENGINE,... to measure; all that are installed by default.
+    size
+        Long sides of the results in pixels.
+    runs
+        How often each is run; the median counts.
+    output
+        Also write the figures as FILE.json.
+    quiet
+        No progress.
+    """
+    if runs < 1:
+        raise UsageError(f"--runs is {runs}; it should be at least 1")
+    names = (
+        [name.strip() for name in engine.split(",")]
+        if engine
+        else [row.name for row in ENGINES.values() if row.is_available]
+    )
+    for name in names:
+        engine_row(name)
+    if output:
+        check_folder(output)
+        check_outputs([output], [content, Path(split_weight(style)[0])])
+    looked_at = read_style(style)
+    _ = looked_at.picture  # raises for a style of the gallery, because gatys and the distances need a picture
+    with RunDisplay("bench", quiet=quiet) as display:
+        figures = measure_engines(content, style, looked_at, names, size, runs, display.note)
+    print(as_table(figures))
+    if output:
+        write_figures(figures, runs, output)
 
 
 def _caption(result: Result) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impasto.cli.run_files import parts_path
+from impasto.engines.base import result_metadata
 from impasto.engines.catalog import ENGINES
-from impasto.engines.metadata import result_metadata
 from impasto.errors import FileWriteError, UsageError
 from impasto.films import ANIMATION_SUFFIXES, FILM_FORMATS, FILM_SUFFIXES
 from impasto.images import fit_size, is_animated
@@ -86,7 +86,7 @@ class Film:
             CheckpointError: ``--resume`` finds parts of another run.
         """
         from impasto.films.animations import open_film
-        from impasto.films.encoding import Encoding
+        from impasto.films.containers import Encoding
         from impasto.films.joining import check_joining
         from impasto.films.motion import Steady
         from impasto.films.painting import PaintedFrames, Parts, paint_film

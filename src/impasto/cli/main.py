@@ -44,13 +44,14 @@ app = cyclopts.App(
     suppress_keyboard_interrupt=False,  # `run` reports it
     config=_refuse_empty,
 )
-_COMMANDS = (
-    *("stylize", "styles", "texture", "reconstruct", "compare", "bench"),
-    *("train", "export", "models"),
-    *("serve", "worker", "keys", "doctor"),
-)
-for _name in _COMMANDS:  # by name, so that the module of a command is imported only when the command is used
-    app.command(f"impasto.cli.{_name}:app", name=_name)
+_COMMANDS = {
+    **{name: f"{name}:app" for name in ("stylize", "styles", "texture", "reconstruct", "compare")},
+    "bench": "compare:bench_app",
+    **{name: f"{name}:app" for name in ("train", "export", "models")},
+    **{name: f"service:{name}_app" for name in ("serve", "worker", "keys", "doctor")},
+}
+for _name, _place in _COMMANDS.items():  # by name, so that a command's module is imported only when it is used
+    app.command(f"impasto.cli.{_place}", name=_name)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

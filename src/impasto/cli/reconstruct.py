@@ -68,7 +68,7 @@ def reconstruct(
     source = read_picture(image)
     with needs_extra("impasto reconstruct", "torch"):
         from impasto.comparison import reconstruct as reconstruction
-        from impasto.engines.descriptor import load_descriptor_of
+        from impasto.descriptors.catalog import load_descriptor_of
     made: list[Reconstruction] = []
     with RunDisplay(output.name, quiet=quiet) as display, folder_made(output.parent), folder_made(separate or Path()):
         runs = reconstruction.reconstruct(

@@ -1,4 +1,4 @@
-"""The pictures and films of one ``impasto stylize``: painting them, and writing all their files."""
+"""The pictures and films of one ``impasto stylize``: their forecast, painting them, and writing all their files."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import math
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from impasto.cli.film import Film, is_film
-from impasto.cli.plan import Plan
 from impasto.cli.run_files import RunFiles, checkpoint_path
 from impasto.engines.base import StreamingEngine
 from impasto.errors import Interrupted
 from impasto.files import check_folder
 from impasto.images import PictureWriter, fit_size, output_format
 from impasto.images.encoding import picture_format
+from impasto.optimization.memory import free_memory, resident_memory
 from impasto.painting import CONTENT
 from impasto.types import Picture
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from impasto.cli.console import RunDisplay
     from impasto.cli.provenance import Painted, Provenance, Source
-    from impasto.engines.base import Engine, Style, StylizeInputs
+    from impasto.engines.base import Engine, Forecast, Style, StylizeInputs
     from impasto.gallery import StyleSource
     from impasto.images.limits import Limits
     from impasto.painting import Painting
@@ -248,3 +249,46 @@ class PictureRun:
             writer.write(picture)
             self._result.finish(writer, picture.metadata)
         self._files.close(picture)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The forecast of an engine, and the memory in bytes for encoding the result."""
+
+    forecast: Forecast
+    encoding: int
+
+    @property
+    def memory(self) -> int:
+        """Maximum resident memory of the process in bytes."""
+        return self.forecast.memory + self.encoding
+
+    @property
+    def report(self) -> dict[str, object]:
+        """The fields for ``--json``."""
+        return {"plan": {**asdict(self.forecast), "memory": self.memory, "available": _available()}}
+
+    def __str__(self) -> str:
+        """Return the plan as one line."""
+        found = self.forecast
+        parts = [f"{self.memory / 1e9:.1f} GB of memory at most ({_available() / 1e9:.1f} GB available)"]
+        if found.accelerator:
+            parts.append(f"{found.accelerator / 1e9:.1f} GB of GPU memory")
+        if found.tile:
+            parts.append(f"tiles of {found.tile} pixels")
+        if found.disk:
+            parts.append(f"{found.disk / 1e9:.1f} GB of temporary disk space")
+        parts.append(f"about {_duration(found.seconds)}")
+        return ", ".join(parts)
+
+
+def _available() -> int:
+    """Return the memory in bytes that this process uses now plus what it can still get."""
+    return free_memory() + resident_memory()
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(timedelta(seconds=seconds) / timedelta(minutes=1))
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from impasto.cli.console import RunDisplay
-    from impasto.descriptors.base import Descriptor
+    from impasto.descriptors import Descriptor
     from impasto.options.training import TrainingOptions
     from impasto.training.data import Crops
     from impasto.training.painting import PerceptualLosses
@@ -259,7 +259,7 @@ def cyclegan(
     """
     chosen = options or CycleGANTrainingOptions()
     with training("cyclegan", where, chosen) as (display, device):
-        from impasto.descriptors.base import check_size
+        from impasto.descriptors import check_size
         from impasto.descriptors.catalog import load_descriptor
         from impasto.descriptors.devices import placed
         from impasto.training.cyclegan import JUDGED_LAYERS, CycleNetworks, CycleTraining
@@ -320,7 +320,7 @@ def _style_images(texts: Sequence[str], options: OneStyleTrainingOptions) -> tup
 def _losses(
     options: OneStyleTrainingOptions, stride: int, display: RunDisplay, device: torch.device
 ) -> PerceptualLosses:
-    from impasto.descriptors.base import check_size
+    from impasto.descriptors import check_size
     from impasto.descriptors.catalog import load_descriptor
     from impasto.descriptors.devices import placed
     from impasto.training.painting import PerceptualLosses

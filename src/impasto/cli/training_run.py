@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from cyclopts import Parameter
 
 from impasto.cli.console import RunDisplay
-from impasto.errors import UsageError, needs_extra
-from impasto.optimization.memory.shortage import shortage_explained
+from impasto.errors import UsageError, needs_extra, shortage_explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

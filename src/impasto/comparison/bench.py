@@ -163,8 +163,8 @@ def _measure(content: Path, style: Style) -> Callable[[Path], tuple[float | None
     if find_spec("torch") is None:
         return lambda result: (None, None)
     from impasto.comparison.compare import DistanceMeasure
+    from impasto.descriptors.catalog import load_descriptor_of
     from impasto.descriptors.devices import choose_device
-    from impasto.engines.descriptor import load_descriptor_of
     from impasto.options import DescentOptions
 
     options = DescentOptions.parse({"precision": "float32"})

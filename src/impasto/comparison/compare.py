@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from impasto.descriptors.catalog import load_descriptor_of
 from impasto.descriptors.devices import choose_device
 from impasto.engines.catalog import ENGINES, create_engine
-from impasto.engines.descriptor import load_descriptor_of
-from impasto.engines.progress import as_part
-from impasto.engines.tensors import to_tensor
 from impasto.errors import ImpastoError, Interrupted, UsageError
 from impasto.images import Limits
 from impasto.images.scale import resize_pixels
 from impasto.losses.functional import content_distance
-from impasto.losses.objective import LayerLosses
-from impasto.losses.style import GramLoss, style_losses
-from impasto.optimization.memory.process import PeakMemory
-from impasto.optimization.scales import fit_layers
+from impasto.losses.objective import GramLoss, LayerLosses, style_losses
+from impasto.optimization.memory import PeakMemory
+from impasto.optimization.stages import fit_layers
+from impasto.optimization.tensors import to_tensor
 from impasto.options import DescentOptions
+from impasto.types import as_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from impasto.comparison.sweeps import Variant
-    from impasto.descriptors.base import Descriptor
+    from impasto.descriptors import Descriptor
     from impasto.engines.base import Engine, StylizeInputs
     from impasto.types import OnStep, Picture, Step
 

@@ -12,31 +12,24 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from impasto.descriptors.base import check_size
+from impasto.descriptors import check_size
+from impasto.descriptors.catalog import load_descriptor_of
 from impasto.descriptors.devices import choose_device
-from impasto.engines.descriptor import load_descriptor_of
 from impasto.engines.initialization import initial_pixels
-from impasto.engines.progress import as_part
-from impasto.engines.tensors import to_tensor
-from impasto.engines.torch_objective import TorchObjective
 from impasto.images.scale import fit_size, resize_pixels
-from impasto.losses.catalog import STYLE_LOSSES
-from impasto.losses.content import content_losses
-from impasto.losses.objective import LayerLosses, Objective
-from impasto.losses.style import style_losses
-from impasto.optimization.memory.device import storage_on
-from impasto.optimization.memory.process import freed_blocks_kept
-from impasto.optimization.scales import Stage
-from impasto.optimization.stages import CoarseToFine, Run
+from impasto.losses.objective import STYLE_LOSSES, LayerLosses, Objective, content_losses, style_losses
+from impasto.optimization.memory import freed_blocks_kept
+from impasto.optimization.stages import CoarseToFine, Run, Stage
+from impasto.optimization.tensors import TorchObjective, storage_on, to_tensor
 from impasto.options import layer_names
-from impasto.types import Picture
+from impasto.types import Picture, as_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from torch import nn
 
-    from impasto.descriptors.base import Descriptor
+    from impasto.descriptors import Descriptor
     from impasto.options import DescentOptions, ReconstructOptions
     from impasto.types import FloatArray, OnStep, Step
 

@@ -1,4 +1,4 @@
-"""Descriptor networks by name, or from a file."""
+"""Descriptor networks by name, or from a file, on the device that options name."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impasto.descriptors.compact import CompactDescriptor, find_compact, load_compact
+from impasto.descriptors.devices import choose_device, native_precision
 from impasto.descriptors.vgg import VGG, Pooling
-from impasto.errors import DownloadError
+from impasto.errors import DownloadError, shortage_explained
 from impasto.weights.formats import read_weights
 from impasto.weights.location import check_path
 from impasto.weights.store import default_store
@@ -15,7 +16,9 @@ from impasto.weights.store import default_store
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from impasto.descriptors.convolution import Precision
+    from impasto.descriptors import Descriptor
+    from impasto.descriptors.devices import Precision
+    from impasto.options import DescentOptions
 
 
 def load_vgg(
@@ -99,3 +102,24 @@ def load_descriptor(
         if name != "auto":
             raise
         return load_compact(pooling=pooling, precision=precision)
+
+
+def load_descriptor_of(
+    options: DescentOptions, on_download: Callable[[int, int | None], None] | None = None
+) -> Descriptor:
+    """Load the descriptor network that ``options`` name onto their device, with their pooling and precision.
+
+    Raises:
+        UsageError: there is no such descriptor or device.
+        OutOfMemoryError: the memory of the device does not suffice.
+        WeightsError: the weights cannot be fetched or read.
+    """
+    device = choose_device(options.device)
+    descriptor = load_descriptor(
+        options.descriptor,
+        pooling=options.pooling,
+        precision=native_precision(device) if options.precision == "auto" else options.precision,
+        on_download=on_download,
+    )
+    with shortage_explained("the descriptor", "choose device cpu"):
+        return descriptor.to(device)

@@ -22,7 +22,7 @@ from impasto.weights.safetensors_file import open_safetensors, tensor_names
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from impasto.descriptors.convolution import Precision
+    from impasto.descriptors.devices import Precision
     from impasto.types import Features
 
 # A quarter of VGG19's widths, and more in some early layers, which cost little and feed all others.
@@ -122,7 +122,7 @@ class CompactDescriptor(nn.Module):
         return self.narrow.reach(layer)
 
     def forward(self, image: Tensor, layers: Iterable[str]) -> Features:
-        """Compute activations: see `impasto.descriptors.base.Descriptor`.
+        """Compute activations: see `impasto.descriptors.Descriptor`.
 
         Raises:
             UnknownNameError: one of ``layers`` has no map.

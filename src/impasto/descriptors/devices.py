@@ -1,18 +1,18 @@
-"""Devices that compute: the processor, and GPUs that PyTorch knows."""
+"""Devices that compute, the processor and GPUs that PyTorch knows, and their native precision."""
 
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, TypeVar
+from typing import Literal, TypeVar
 
 import torch
+from torch import nn
 
 from impasto.errors import UsageError
 
-if TYPE_CHECKING:
-    from torch import nn
-
 ModuleT = TypeVar("ModuleT", bound="nn.Module")
+
+Precision = Literal["float32", "bfloat16"]
 
 
 def choose_device(name: str) -> torch.device:
@@ -40,3 +40,12 @@ def placed(module: ModuleT, device: torch.device) -> ModuleT:
 def device_of(module: nn.Module) -> torch.device:
     """Return the device that holds the weights of ``module``."""
     return next(chain(module.parameters(), module.buffers())).device
+
+
+def native_precision(device: torch.device) -> Precision:
+    """Return 'bfloat16' if ``device`` computes with bfloat16 natively, else 'float32'."""
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    if device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()):
+        return "bfloat16"
+    return "float32"

@@ -1,24 +1,39 @@
-"""VGG16 and VGG19 (Simonyan and Zisserman 2014) as descriptor networks with the usual names of layers."""
+"""VGG16 and VGG19 (Simonyan and Zisserman 2014) as descriptor networks with the usual names of layers.
+
+Their convolutions have frozen weights and run by the fastest kernel available on this processor. An optimisation spends
+nearly all its time in these convolutions and needs no gradient for the weights. The gradient for the input is a
+convolution with the filters turned by 180 degrees and the channels exchanged, so both passes can use kernels for
+inference.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the customary name
 from torch import Tensor, nn
 
-from impasto.descriptors.base import check_size
-from impasto.descriptors.convolution import Edges, FrozenConvolution, Precision
+from impasto.descriptors import check_size
 from impasto.errors import UnknownNameError, WeightsFormatError
 from impasto.weights.canonical import CONVOLUTIONS_PER_BLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from impasto.descriptors.devices import Precision
     from impasto.types import Features
 
 Pooling = Literal["max", "average"]
+
+Edges = Literal["zeros", "replicate"]
+
+# The Winograd kernels transform the filters at each call. Below these sizes, that costs more than it saves.
+# Measured: benchmarks/RESULTS.md, "Convolution kernels".
+_WINOGRAD_MIN_CHANNELS = 16
+_WINOGRAD_MIN_POSITIONS = 40 * 40
+
+_FAINTEST = 0.25  # smallest divisor of a filter, relative to the mean activation of its layer
 
 
 def layer_names(architecture: str) -> tuple[str, ...]:
@@ -159,3 +174,107 @@ class VGG(nn.Module):
             if layer not in self.layers:
                 raise UnknownNameError(f"layer of {self.name}", layer, self.layers)
         return max((self.layers.index(layer) + 1 for layer in layers), default=0)
+
+
+class _WinogradConvolution(torch.autograd.Function):
+    """Zero-padded 3x3 convolution that uses NNPACK's Winograd kernels in the forward and the backward pass.
+
+    PyTorch uses NNPACK for the forward pass only. Its backward pass is a direct convolution, which takes more than
+    twice as long.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, weight_backward: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(weight_backward)
+        return torch._nnpack_spatial_convolution(x, weight, bias, (1, 1))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        (weight_backward,) = ctx.saved_tensors
+        grad = torch._nnpack_spatial_convolution(grads[0].contiguous(), weight_backward, None, (1, 1))
+        return grad, None, None, None
+
+
+class FrozenConvolution(nn.Module):
+    """3x3 convolution, stride 1, padding 1, whose weights are constants.
+
+    ``weight`` (C_out, C_in, 3, 3) and ``bias`` (C_out) are kept in the memory layout and type of ``precision``:
+    bfloat16 in channels_last for oneDNN and cuDNN, float32 in NCHW for Winograd.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    weight_backward: Tensor | None
+
+    def __init__(self, weight: Tensor, bias: Tensor, precision: Precision, edges: Edges = "zeros") -> None:
+        super().__init__()
+        self._edges = edges
+        weight, bias = weight.detach(), bias.detach()
+        if precision == "bfloat16":
+            weight, bias = weight.to(torch.bfloat16), bias.to(torch.bfloat16)
+            weight = weight.contiguous(memory_format=torch.channels_last)
+        winograd = (
+            precision == "float32"
+            and edges == "zeros"
+            and weight.device.type == "cpu"
+            and min(weight.shape[:2]) >= _WINOGRAD_MIN_CHANNELS
+            and torch.backends.nnpack.is_available()  # type: ignore[no-untyped-call]
+        )
+        weight_backward = weight.flip(2, 3).transpose(0, 1).contiguous() if winograd else None
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+        self.register_buffer("weight_backward", weight_backward)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve ``x`` (N, C_in, H, W); returns (N, C_out, H, W)."""
+        if self._edges == "replicate":
+            return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), self.weight, self.bias)
+        positions = x.shape[2] * x.shape[3]
+        # NNPACK computes on the CPU only. Exported networks are run by other runtimes, which have their own kernels.
+        winograd = self.weight_backward is not None and x.device.type == "cpu" and not torch.compiler.is_exporting()
+        winograd = winograd and not torch.is_autocast_enabled(x.device.type)
+        if winograd and positions >= _WINOGRAD_MIN_POSITIONS:
+            convolved: Tensor = _WinogradConvolution.apply(  # type: ignore[no-untyped-call]  # apply is not annotated
+                x, self.weight, self.weight_backward, self.bias
+            )
+            return convolved
+        return F.conv2d(x, self.weight, self.bias, padding=1)
+
+
+def rescale_activations(network: VGG, images: Sequence[Tensor]) -> VGG:
+    """Build a network in which the mean activation of each filter over ``images`` and positions is 1.
+
+    Gatys et al. (2016), section 2: each filter is divided by its mean activation, and the weights of the next layer for
+    this channel are multiplied by it. This changes nothing but the scale of each channel, and makes the weights of
+    losses comparable between layers and between networks. Differs from the paper in two points. Means are taken over
+    ``images``, each (1, 3, H, W), in place of ImageNet's validation set. And divisors are at least a quarter of the
+    layer's mean activation, as filters that hardly respond to two small pictures would outweigh all others: in the
+    losses of Gram matrices, a factor counts to the fourth power.
+    """
+    layers = [layer for layer in network.layers if layer.startswith("relu")]
+    with torch.no_grad():
+        each = [_means(network.forward(image, layers)) for image in images]
+        means = {layer: torch.stack([found[layer] for found in each]).mean(0) for layer in layers}
+    tensors: dict[str, Tensor] = {}
+    read = torch.ones(3, device=network.mean.device)
+    for layer in layers:
+        mean = means[layer].clamp_min(_FAINTEST * float(means[layer].mean()))
+        name = layer.replace("relu", "conv")
+        convolution = cast("FrozenConvolution", network.convolutions[name])
+        tensors[f"{name}.weight"] = convolution.weight.float() * (read / mean.view(-1, 1)).view(len(mean), -1, 1, 1)
+        tensors[f"{name}.bias"] = convolution.bias.float() / mean
+        read = mean
+    return VGG(
+        network.architecture,
+        tensors,
+        mean=network.mean.flatten().tolist(),
+        std=network.std.flatten().tolist(),
+        name=network.name,
+        identity=network.identity,
+        pooling=network.pooling,
+        precision=network.precision,
+    ).to(network.mean.device)
+
+
+def _means(features: Features) -> dict[str, Tensor]:
+    return {layer: activations.float().mean((0, 2, 3)) for layer, activations in features.items()}

@@ -1,11 +1,13 @@
-"""Inputs and protocol of engines."""
+"""Inputs and protocol of engines, and the metadata of their results, sufficient to reproduce them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from impasto.errors import UsageError
+from impasto.options import FILES_OF_A_RUN
 from impasto.types import Picture
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from impasto.gallery import GalleryStyle
     from impasto.images import LazyPicture
     from impasto.optimization.checkpoint import Checkpoint
+    from impasto.options import Options
     from impasto.types import OnStep
 
 
@@ -199,3 +202,13 @@ class StreamingEngine(Engine, Protocol):
 
     def strips(self, inputs: StylizeInputs, *, on_step: OnStep) -> Iterator[Picture]:
         """Paint as `stylize` does, and yield the result from top to bottom in strips of full width."""
+
+
+def result_metadata(engine: str, options: Options, **more: str) -> dict[str, str]:
+    """Return the metadata of a result of ``engine``; ``more`` names the networks that were used."""
+    return {
+        "software": f"impasto {version('impasto')}",
+        "engine": engine,
+        "options": options.model_dump_json(exclude=set(FILES_OF_A_RUN)),
+        **more,
+    }

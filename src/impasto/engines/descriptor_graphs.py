@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impasto.engines.network_graphs import cache_folder, check_addresses
-from impasto.errors import UnknownNameError, needs_extra
-from impasto.optimization.memory.process import return_freed_blocks
-from impasto.optimization.memory.shortage import ON_THE_CPU, is_shortage_of_gpu
-from impasto.runtimes.catalog import RUNTIMES
-from impasto.runtimes.descriptor_folder import graphs_folder
+from impasto.errors import UnknownNameError, is_shortage_of_gpu, needs_extra
+from impasto.optimization.memory import ON_THE_CPU, return_freed_blocks
+from impasto.runtimes import RUNTIMES
+from impasto.runtimes.network_folder import graphs_folder
 from impasto.weights.location import (
     BUNDLED_DESCRIPTORS,
     bundled_names,
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from impasto.options import RuntimeOptions
-    from impasto.runtimes.base import Runtime
-    from impasto.runtimes.descriptor_folder import GraphsOf
+    from impasto.runtimes import Runtime
+    from impasto.runtimes.network_folder import GraphsOf
     from impasto.types import FloatArray
 
 _FLEXIBLE = 240_000

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from impasto.engines.any_style import AnyStyleEngine
-from impasto.engines.noise import Noise
 from impasto.errors import StyleError, UsageError
 from impasto.gallery import GalleryStyle, read_style_file
 from impasto.images.color import color_map
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
     from impasto.engines.network_graphs import NetworkGraphs
     from impasto.options import FastOptions
     from impasto.types import FloatArray
+
+_PERIOD = 256
+"""Period of the noise in positions, which is 2,048 pixels of the picture."""
 
 
 class FastEngine(AnyStyleEngine):
@@ -119,3 +121,18 @@ class FastEngine(AnyStyleEngine):
 
     def _predicted_code(self, pixels: FloatArray, thumbnail: FloatArray) -> FloatArray:
         return self._graphs.run("predict", style=self._seen_style(pixels, thumbnail))["code"]
+
+
+class Noise:
+    """A repeating field of random numbers with mean 0 and variance 1, from which the engine 'fast' makes strokes."""
+
+    def __init__(self, channels: int, seed: int) -> None:
+        """Draw the field from ``seed``."""
+        random = np.random.default_rng(seed)
+        self._field: FloatArray = random.standard_normal((channels, _PERIOD, _PERIOD), dtype=np.float32)
+
+    def part(self, top: int, left: int, rows: int, columns: int) -> FloatArray:
+        """Return the part (1, channels, rows, columns) that begins at row ``top`` and column ``left``."""
+        down = np.arange(top, top + rows) % _PERIOD
+        across = np.arange(left, left + columns) % _PERIOD
+        return np.ascontiguousarray(self._field[:, down[:, None], across])[None]

@@ -12,7 +12,7 @@ import numpy as np
 
 from impasto.engines.mirrored_tiles import STRIDE, TILE_PIXELS, margin_cut, padded_size, plan_tiles, with_margin
 from impasto.engines.neighbors import NeighborSearch
-from impasto.optimization.objective import Evaluation
+from impasto.optimization import Evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

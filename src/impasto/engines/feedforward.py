@@ -21,7 +21,7 @@ from impasto.engines.tiling import TileSteps, Tiling
 from impasto.errors import WeightsError
 from impasto.images.color import color_map, prepare_style, restore_colors
 from impasto.images.scale import enlarge, fit_size
-from impasto.optimization.memory.process import PIXEL_BYTES, PeakMemory, resident_memory
+from impasto.optimization.memory import PIXEL_BYTES, PeakMemory, resident_memory
 from impasto.types import Picture, joined
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from impasto.engines.base import StylizeInputs
+    from impasto.engines.tiling import Tile
     from impasto.images import LazyPicture
-    from impasto.images.tiles import Tile
     from impasto.optimization.checkpoint import Checkpoint
     from impasto.options import FeedForwardOptions
     from impasto.types import FloatArray, OnStep

@@ -14,34 +14,31 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from impasto.descriptors.base import check_size
-from impasto.engines.base import Forecast
+from impasto.descriptors import check_size
+from impasto.engines.base import Forecast, result_metadata
 from impasto.engines.initialization import check_init, initial_pixels
 from impasto.engines.masks import painted_through_masks
-from impasto.engines.metadata import result_metadata
-from impasto.engines.progress import with_notes
-from impasto.errors import Interrupted
+from impasto.errors import Interrupted, shortage_explained
 from impasto.images.color import prepare_style, restore_colors
 from impasto.images.lazy import resize_picture
 from impasto.images.scale import crop_margin, fit_size, resize_pixels
+from impasto.optimization.arrays import Memory
 from impasto.optimization.checkpoint import fingerprint_run
 from impasto.optimization.descent import Descent
-from impasto.optimization.memory.arrays import Memory
-from impasto.optimization.memory.process import PeakMemory, freed_blocks_kept, resident_memory
-from impasto.optimization.memory.shortage import ON_THE_CPU, shortage_explained
-from impasto.optimization.scales import Stage, fit_layers, plan_scales
-from impasto.optimization.stages import CoarseToFine, Run, to_image
+from impasto.optimization.memory import ON_THE_CPU, PeakMemory, freed_blocks_kept, resident_memory
+from impasto.optimization.stages import CoarseToFine, Run, Stage, fit_layers, plan_scales, to_image
 from impasto.options import layer_weights
+from impasto.types import with_notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from impasto.descriptors.base import Sight
+    from impasto.descriptors import Sight
     from impasto.engines.base import StylizeInputs
     from impasto.images import LazyPicture
+    from impasto.optimization import Objective
     from impasto.optimization.checkpoint import Checkpoint
-    from impasto.optimization.memory.needs import Need
-    from impasto.optimization.objective import Objective
+    from impasto.optimization.memory import Need
     from impasto.options import GatysOptions
     from impasto.types import FloatArray, OnStep, Picture, Step
 

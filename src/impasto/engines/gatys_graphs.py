@@ -18,16 +18,16 @@ from impasto.engines.statistics_objective import (
 )
 from impasto.errors import MissingDependencyError
 from impasto.images.scale import resize_pixels
-from impasto.optimization.memory.needs import Footprint, plan
+from impasto.optimization.memory import Footprint, plan
 from impasto.options import RuntimeOptions, layer_weights, shares_of_layers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from impasto.optimization.memory.arrays import Memory
-    from impasto.optimization.memory.needs import Need
-    from impasto.optimization.scales import Stage
+    from impasto.optimization.arrays import Memory
+    from impasto.optimization.memory import Need
+    from impasto.optimization.stages import Stage
     from impasto.options import GatysOptions
     from impasto.types import FloatArray
 
@@ -55,12 +55,12 @@ class GraphSight(DescriptorGraphs):
         super().__init__(self.name, RuntimeOptions(precision=options.precision), graphs="statistics")
 
     def minimum_size(self, layer: str) -> int:
-        """See `impasto.descriptors.base.Sight`. It is the same for all layers, since they are computed together."""
+        """See `impasto.descriptors.Sight`. It is the same for all layers, since they are computed together."""
         del layer
         return _MINIMUM_SIZE
 
     def reach(self, layer: str) -> int:
-        """See `impasto.descriptors.base.Sight`. It is the same for all layers."""
+        """See `impasto.descriptors.Sight`. It is the same for all layers."""
         del layer
         return HALO
 

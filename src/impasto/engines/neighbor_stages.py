@@ -8,7 +8,7 @@ from math import ceil, log2
 import numpy as np
 
 from impasto.images.scale import fit_size
-from impasto.optimization.scales import Stage
+from impasto.optimization.stages import Stage
 
 WHOLE = 1024
 """Long side in pixels up to which features of the whole picture are held. Larger pictures are painted only if the

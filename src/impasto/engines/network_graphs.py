@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from impasto.engines.metadata import result_metadata
+from impasto.engines.base import result_metadata
 from impasto.errors import OutOfMemoryError
 from impasto.folders import user_folder
-from impasto.optimization.memory.process import free_addresses
-from impasto.runtimes.catalog import RUNTIMES
-from impasto.runtimes.changed_folder import changed_folder
-from impasto.runtimes.network_folder import network_folder, read_description
+from impasto.optimization.memory import free_addresses
+from impasto.runtimes import RUNTIMES
+from impasto.runtimes.network_folder import changed_folder, network_folder, read_description
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from impasto.options import NetworkOptions
-    from impasto.runtimes.base import Runtime
+    from impasto.runtimes import Runtime
     from impasto.types import FloatArray
 
 

@@ -16,23 +16,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impasto.engines.base import Forecast
+from impasto.engines.base import Forecast, result_metadata
 from impasto.engines.descriptor_graphs import DescriptorGraphs
 from impasto.engines.feature_distance import LAYER_STEPS, Features, Look, flat
 from impasto.engines.initialization import check_init, initial_pixels
 from impasto.engines.masks import painted_through_masks
-from impasto.engines.metadata import result_metadata
 from impasto.engines.mirrored_tiles import STRIDE, TILE_PIXELS, padded_size
 from impasto.engines.neighbor_stages import WHOLE, NeighborStage, plan_stages
 from impasto.engines.neighbors import NeighborSearch, confidence_mix
-from impasto.engines.progress import with_notes
 from impasto.errors import Interrupted, OutOfMemoryError
 from impasto.images.color import Palette, prepare_style, restore_colors
 from impasto.images.lazy import resize_picture
 from impasto.images.scale import crop_margin, fit_size, resize_pixels
 from impasto.optimization.checkpoint import fingerprint_run
-from impasto.optimization.memory.process import PIXEL_BYTES, free_memory, freed_blocks_returned, resident_memory
+from impasto.optimization.memory import PIXEL_BYTES, free_memory, freed_blocks_returned, resident_memory
 from impasto.optimization.stages import Run
+from impasto.types import with_notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The engine 'gatys' in PyTorch."""
+"""The engine 'gatys' in PyTorch, and the memory footprint of a descriptor, measured with a small picture."""
 
 from __future__ import annotations
 
@@ -7,43 +7,40 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from impasto.descriptors.base import Descriptor
+from impasto.descriptors import Descriptor
+from impasto.descriptors.catalog import load_descriptor_of
 from impasto.descriptors.devices import choose_device, device_of
-from impasto.descriptors.rescaling import rescale_activations
-from impasto.descriptors.vgg import VGG
-from impasto.engines.descriptor import load_descriptor_of
-from impasto.engines.fallback import FallbackObjective
-from impasto.engines.footprint import descriptor_footprint
+from impasto.descriptors.vgg import VGG, rescale_activations
 from impasto.engines.gatys import GatysEngine
-from impasto.engines.tensors import to_tensor
 from impasto.engines.tiled_objective import TiledObjective, Tiling
-from impasto.engines.torch_objective import TorchObjective
 from impasto.errors import UsageError
 from impasto.images.scale import resize_pixels
-from impasto.losses.catalog import STYLE_LOSSES
-from impasto.losses.content import content_losses
-from impasto.losses.objective import LayerLosses
+from impasto.losses.objective import STYLE_LOSSES, LayerLosses, blended_losses, content_losses
 from impasto.losses.objective import Objective as WeightedLosses
-from impasto.losses.style import blended_losses
-from impasto.optimization.memory.device import OnDevice
-from impasto.optimization.memory.needs import TILES, plan
-from impasto.optimization.memory.shortage import ON_THE_CPU
+from impasto.optimization.memory import ON_THE_CPU, TILES, Footprint, plan
+from impasto.optimization.tensors import FallbackObjective, OnDevice, TorchObjective, to_tensor
 from impasto.options import shares_of_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from impasto.losses.style import StyleLoss
-    from impasto.optimization.memory.arrays import Memory
-    from impasto.optimization.memory.needs import Need
-    from impasto.optimization.objective import Objective
-    from impasto.optimization.scales import Stage
+    from torch import Tensor, nn
+
+    from impasto.losses.objective import StyleLoss
+    from impasto.optimization import Objective
+    from impasto.optimization.arrays import Memory
+    from impasto.optimization.memory import Need
+    from impasto.optimization.stages import Stage
     from impasto.options import GatysOptions
     from impasto.types import FloatArray
 
 _WHOLE = 2**30
 _CPU = torch.device("cpu")
+
+_TRANSIENT = 4.4
+"""Memory of the backward pass in addition to the stored activations, as a multiple of the largest of them. Measured."""
+_PROBE = 128
 
 
 class OptimizationEngine(GatysEngine[Descriptor]):
@@ -186,3 +183,33 @@ class OptimizationEngine(GatysEngine[Descriptor]):
             device=self._device,
             folder=folder,
         )
+
+
+def descriptor_footprint(
+    network: Descriptor, content: Iterable[str], style: Iterable[str], device: torch.device
+) -> Footprint:
+    """Measure the footprint of ``network`` on the content and style layers with a small picture."""
+    content = list(content)
+    layers = sorted({*content, *style})
+    side = max(_PROBE, *(2 * network.minimum_size(layer) for layer in layers))
+    weights = {tensor.untyped_storage().data_ptr() for tensor in _constants(network)}
+    sizes: dict[int, int] = {}
+
+    def count(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor.detach()  # a tensor that is stored in its own autograd graph would never be freed
+
+    image = torch.zeros(1, 3, side, side, device=device, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        features = network.forward(image, layers)
+    area = side * side
+    kept = sum(sizes.values()) + _TRANSIENT * max(sizes.values())
+    compared = sum(4 * features[layer].numel() for layer in content)
+    return Footprint(kept / area, compared / area, max(network.reach(layer) for layer in layers))
+
+
+def _constants(network: Descriptor) -> Iterable[Tensor]:
+    module: nn.Module = network  # type: ignore[assignment]  # every descriptor is a module
+    return [*module.parameters(), *module.buffers()]

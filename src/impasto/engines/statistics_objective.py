@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from impasto.engines.feature_distance import add_total_variation
-from impasto.images.tiles import Tile, plan_tiles
-from impasto.optimization.objective import Evaluation
+from impasto.engines.tiling import Tile, plan_tiles
+from impasto.optimization import Evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from impasto.engines.descriptor_graphs import DescriptorGraphs
-    from impasto.optimization.memory.arrays import Memory
+    from impasto.optimization.arrays import Memory
     from impasto.types import FloatArray
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -36,7 +36,7 @@ _CONTENT_STRIDE = 8
 _NO_RESPONSE = 1e-12
 """Lower bound of the squared norm of a target by which a loss is divided. The norm may be 0, as for a black picture."""
 _FLOOR = 1e-6
-"""Constant added to variances: see `impasto.descriptors.statistics.mean_and_std`."""
+"""Constant added to variances: see `impasto.networks.blocks.mean_and_std`."""
 _PAPER_CONTENT = 0.5
 
 Sums: TypeAlias = npt.NDArray[np.float64]
@@ -189,7 +189,7 @@ class StatisticsObjective:
             self._factor = content_weight * factor
 
     def evaluate(self, image: FloatArray) -> Evaluation:
-        """See `impasto.optimization.objective.Objective`."""
+        """See `impasto.optimization.Objective`."""
         look, losses = self._look, dict[str, float]()
         sums = look.sums(image)
         derivatives = {layer: np.zeros(each.shape, np.float32) for layer, each in sums.items()}

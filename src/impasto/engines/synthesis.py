@@ -10,22 +10,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from impasto.descriptors.base import check_size
+from impasto.descriptors import check_size
+from impasto.descriptors.catalog import load_descriptor_of
 from impasto.descriptors.devices import choose_device
-from impasto.engines.descriptor import load_descriptor_of
+from impasto.engines.base import result_metadata
 from impasto.engines.initialization import white_noise
-from impasto.engines.metadata import result_metadata
-from impasto.engines.tensors import to_tensor
-from impasto.engines.torch_objective import TorchObjective
+from impasto.errors import shortage_explained
 from impasto.images.scale import crop_margin, resize_pixels
-from impasto.losses.catalog import STYLE_LOSSES
-from impasto.losses.objective import LayerLosses, Objective
-from impasto.losses.style import style_losses
-from impasto.optimization.memory.device import storage_on
-from impasto.optimization.memory.process import freed_blocks_kept
-from impasto.optimization.memory.shortage import shortage_explained
-from impasto.optimization.scales import fit_layers, plan_scales
-from impasto.optimization.stages import CoarseToFine, Run
+from impasto.losses.objective import STYLE_LOSSES, LayerLosses, Objective, style_losses
+from impasto.optimization.memory import freed_blocks_kept
+from impasto.optimization.stages import CoarseToFine, Run, fit_layers, plan_scales
+from impasto.optimization.tensors import TorchObjective, storage_on, to_tensor
 from impasto.options import layer_weights
 from impasto.types import Picture
 
@@ -34,9 +29,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from impasto.descriptors.base import Descriptor
+    from impasto.descriptors import Descriptor
     from impasto.engines.base import Style
-    from impasto.optimization.scales import Stage
+    from impasto.optimization.stages import Stage
     from impasto.options import TextureOptions
     from impasto.types import Features, FloatArray, OnStep
 

@@ -9,10 +9,8 @@ import numpy as np
 
 from impasto.engines.feedforward import FeedForwardEngine
 from impasto.engines.network_graphs import NetworkGraphs
-from impasto.engines.noise import UniformNoise
-from impasto.engines.tiling import TileSteps
+from impasto.engines.tiling import TileSteps, plan_tiles
 from impasto.errors import UsageError
-from impasto.images.tiles import plan_tiles
 from impasto.types import Picture
 
 if TYPE_CHECKING:
@@ -20,12 +18,16 @@ if TYPE_CHECKING:
 
     from impasto.engines.base import StylizeInputs
     from impasto.engines.feedforward import Painter
-    from impasto.images.tiles import Tile
+    from impasto.engines.tiling import Tile
     from impasto.options import TextureNetOptions, TextureNetSynthesisOptions
     from impasto.types import FloatArray, OnStep
 
 _SAMPLE = 256
 """Side in pixels of the texture on which statistics are measured, as in training."""
+
+_BLOCK = 128
+_MANY = 1 << 30
+"""Offset of block indices. Without it, seeds would be negative before the first row and column."""
 
 
 class TextureNetEngine(FeedForwardEngine):
@@ -112,3 +114,32 @@ class TextureNetSynthesizer:
         made = self._graphs.run("render", noise=part, affine=affine)["painted"]
         pixels: FloatArray = made[0, :, halo : halo + height, halo : halo + width].transpose(1, 2, 0)
         return pixels
+
+
+class UniformNoise:
+    """An endless field of random numbers in [0, 1], the input of texture networks.
+
+    It repeats only with a ``period`` in rows and columns. Textures made from it are then seamless.
+    """
+
+    def __init__(self, channels: int, seed: int, period: tuple[int, int] | None = None) -> None:
+        """Define the field for ``seed``. Numbers are drawn on request."""
+        self._channels = channels
+        self._seed = seed
+        self._period = period
+
+    def part(self, top: int, left: int, rows: int, columns: int) -> FloatArray:
+        """Return the part (1, channels, rows, columns) that begins at row ``top`` and column ``left``."""
+        down, across = np.arange(top, top + rows), np.arange(left, left + columns)
+        if self._period:
+            down, across = down % self._period[0], across % self._period[1]
+        result = np.empty((self._channels, rows, columns), np.float32)
+        for block_row in np.unique(down // _BLOCK):
+            for block_column in np.unique(across // _BLOCK):
+                inside_rows = np.flatnonzero(down // _BLOCK == block_row)
+                inside_columns = np.flatnonzero(across // _BLOCK == block_column)
+                random = np.random.default_rng((self._seed, block_row + _MANY, block_column + _MANY))
+                block = random.random((self._channels, _BLOCK, _BLOCK), dtype=np.float32)
+                picked = block[:, (down[inside_rows] % _BLOCK)[:, None], across[inside_columns] % _BLOCK]
+                result[:, inside_rows[:, None], inside_columns] = picked
+        return result[None]

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from impasto.images.tiles import plan_tiles
+from impasto.engines.tiling import plan_tiles
 from impasto.losses.functional import content_factor
-from impasto.optimization.objective import Evaluation
+from impasto.optimization import Evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from impasto.descriptors.base import Descriptor
-    from impasto.images.tiles import Tile
+    from impasto.descriptors import Descriptor
+    from impasto.engines.tiling import Tile
     from impasto.losses.functional import Normalization
-    from impasto.losses.style import StyleLoss
-    from impasto.optimization.memory.arrays import Memory
+    from impasto.losses.objective import StyleLoss
+    from impasto.optimization.arrays import Memory
     from impasto.types import Features, FloatArray
 
 

@@ -15,16 +15,16 @@ from impasto.films import ANIMATION_SUFFIXES
 from impasto.films.clips import Clip, Frame
 from impasto.films.colors import BT709
 from impasto.films.containers import reading
-from impasto.images import quirks
 from impasto.images.animation import LOADERS, encode_animation
 from impasto.images.decoding import cause
+from impasto.images.formats import gif_frames
 from impasto.images.libvips import pyvips
 from impasto.images.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from impasto.films.encoding import Encoding
+    from impasto.films.containers import Encoding
 
 _SHORTEST, _USUAL = 10, 100
 """Browsers show a frame for 100 ms if the file gives it 10 ms or less."""
@@ -78,7 +78,7 @@ class Animation(Clip):
         gif = self._data.startswith(b"GIF")
         # libvips makes black what no frame of a GIF has covered so far.
         covered = np.full((self.height, self.width), not gif)
-        rectangles = quirks.gif_frames(self._data) if gif else iter(())
+        rectangles = gif_frames(self._data) if gif else iter(())
         for number, time in enumerate(self._times):
             left, top, width, height = next(rectangles, (0, 0, 0, 0))
             covered[top : top + height, left : left + width] = True

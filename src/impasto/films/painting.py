@@ -1,4 +1,4 @@
-"""Painting of a film in parts, so that an interrupted run can be resumed.
+"""Painting of a film shot by shot, and in parts, so that an interrupted run can be resumed.
 
 The network normalises with the statistics of the first frame of each shot, so that objects that do not change keep
 their colours. With the statistics of every frame, a passer-by would change the colours of the whole street.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import deque
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING
@@ -19,8 +20,8 @@ from impasto.errors import CheckpointError, TruncatedFilmError
 from impasto.files import whole_file, write_whole
 from impasto.films.clips import Frame
 from impasto.films.joining import join
-from impasto.films.shots import Shots
 from impasto.images import LazyPicture, xmp
+from impasto.images.scale import resize_pixels
 from impasto.types import Picture, Step
 
 if TYPE_CHECKING:
@@ -29,14 +30,21 @@ if TYPE_CHECKING:
 
     from impasto.engines.base import Engine, Style
     from impasto.films.clips import Clip
-    from impasto.films.encoding import Encoding
+    from impasto.films.containers import Encoding
+    from impasto.films.joining import Track
     from impasto.films.motion import Steady
-    from impasto.films.tracks import Track
     from impasto.types import FloatArray, OnStep
 
     Strips = Callable[[LazyPicture], Iterator[Picture]]
 
 _RUN_FILE = "run"
+
+_GRID = (9, 16)
+_RECENT = 12
+_LEAST = 0.06
+"""Mean colour difference in [0, 1] below which a change is not a cut."""
+_TIMES = 4.0
+"""Minimum change at a cut, as a multiple of the usual change."""
 
 
 @dataclass(frozen=True)
@@ -202,3 +210,32 @@ def paint_film(
     if encoding.form == "gif":  # GIF cannot hold metadata
         write_whole(xmp.sidecar(target), xmp.pack(json.loads(parts.facts)))
     shutil.rmtree(parts.folder)
+
+
+class Shots:
+    """Detects the first frame of each shot.
+
+    Frames are compared as mosaics of 16x9 colours. Motion within a shot changes the mosaic gradually, and fast motion
+    changes it repeatedly. A cut changes it once, and much more than usual.
+    """
+
+    def __init__(self) -> None:
+        """Start before the first frame."""
+        self._last: FloatArray | None = None
+        self._changes: deque[float] = deque(maxlen=_RECENT)
+
+    def begins(self, pixels: FloatArray) -> bool:
+        """Return True if the next frame, ``pixels`` (H, W, 3), begins a shot. The first frame does."""
+        mosaic = resize_pixels(pixels, *_GRID)
+        if self._last is None:
+            self._last = mosaic
+            return True
+        change = float(np.abs(mosaic - self._last).mean())
+        usual = float(np.median(self._changes)) if self._changes else 0.0
+        self._last = mosaic
+        cut = change > max(_LEAST, _TIMES * usual)
+        if cut:
+            self._changes.clear()
+        else:
+            self._changes.append(change)
+        return cut

@@ -1,4 +1,4 @@
-"""Catalog of styles by name: the bundled ones, and the user's own."""
+"""Catalog of styles by name, the bundled ones and the user's own, and styles given as a name, a file or a picture."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ from contextlib import suppress
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from impasto.errors import FileWriteError, StyleError, UnknownNameError, UsageError
 from impasto.folders import user_folder
 from impasto.gallery.style_file import SUFFIX, GalleryStyle, read_style_file, write_style_file
+from impasto.images import PICTURE_SUFFIXES, PictureSource, as_picture
+
+if TYPE_CHECKING:
+    from impasto.types import Picture
 
 BUNDLED = Path(str(files("impasto.bundled") / "styles"))
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+StyleSource: TypeAlias = "PictureSource | GalleryStyle"
 
 
 class StyleCatalog:
@@ -114,3 +121,36 @@ def name_from(path: Path) -> str:
     if not name:
         raise UsageError(f"{path.name} has no letters to name a style by; choose a name")
     return name
+
+
+def as_style_source(source: StyleSource) -> Picture | GalleryStyle:
+    """Return the picture or the gallery style that ``source`` stands for.
+
+    A picture may be given in any form. A gallery style may be given as itself, its file or its name.
+
+    Raises:
+        ImageError: the picture cannot be read.
+        StyleError: the style file cannot be read.
+        UnknownNameError: neither a file nor a style has this name.
+    """
+    if isinstance(source, GalleryStyle):
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source)
+        if path.suffix.lower() == SUFFIX:
+            return read_style_file(path)
+        if _is_name(source):
+            return StyleCatalog().get(path.name)
+    return as_picture(source)
+
+
+def style_path(source: str | Path) -> Path:
+    """Return the file of a style that is given by its name in the gallery; return any other ``source`` as it is."""
+    path = Path(source)
+    return StyleCatalog().paths().get(path.name, path) if _is_name(source) else path
+
+
+def _is_name(source: str | os.PathLike[str]) -> bool:
+    path = Path(source)
+    there = os.path.exists(path)  # noqa: PTH110 - for pathlib, a name that is too long is an error
+    return not there and path.suffix.lower() not in PICTURE_SUFFIXES and path.name == os.fspath(source)

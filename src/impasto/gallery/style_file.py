@@ -11,8 +11,7 @@ import numpy as np
 
 from impasto.errors import ImageError, StyleError
 from impasto.files import write_whole
-from impasto.gallery.looks import LOOKS, Look, look_of
-from impasto.gallery.swatch import crop_swatch
+from impasto.gallery.looks import LOOKS, Look, crop_swatch, look_of
 from impasto.images import encode_picture, fit_size, read_picture, resize_picture
 from impasto.types import Picture
 

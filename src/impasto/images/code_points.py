@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from impasto.images.formats import HEAD
 from impasto.images.libvips import pyvips
 from impasto.images.profiles import ICC_FIELD, has, srgb_curve, with_profile
-from impasto.images.quirks import HEAD
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -21,8 +21,8 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeGuard
 import numpy as np
 
 from impasto.errors import ImageReadError, OutOfMemoryError
-from impasto.images import code_points, pillow, profiles, quirks, xmp
-from impasto.images.formats import NEAREST, recognise
+from impasto.images import code_points, pillow, profiles, xmp
+from impasto.images.formats import NEAREST, gif_frames, is_raw, odd_kind, recognise
 from impasto.images.lazy import LazyPicture
 from impasto.images.libvips import pyvips
 from impasto.images.limits import Limits
@@ -62,9 +62,9 @@ def open_picture(
     """
     name, data = _load(source, limits)
     form = recognise(name, data)
-    if quirks.is_raw(form, data):
+    if is_raw(form, data):
         raise ImageReadError(f"{name} is a camera's raw file; develop it and save it as TIFF or JPEG")
-    odd = quirks.odd_kind(form, data)
+    odd = odd_kind(form, data)
 
     def check_size(width: int, height: int) -> None:
         limits.check_size(name, width, height)
@@ -150,7 +150,7 @@ def _decoded(header: Any) -> Any:
 
 def _on_its_canvas(image: Any, data: bytes) -> Any:
     """Make the area that the first frame of a GIF does not cover transparent; libvips makes it black."""
-    frame = next(quirks.gif_frames(data), None)
+    frame = next(gif_frames(data), None)
     if frame is None or frame == (0, 0, image.width, image.height):
         return image
     left, top, width, height = frame

@@ -5,10 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from impasto.descriptors.statistics import mean_and_std
-from impasto.networks.base import Graph, picture_sides
-from impasto.networks.blocks import scale_and_shift
-from impasto.networks.encoded import EncodedNetwork
+from impasto.networks.base import EncodedNetwork, Graph, picture_sides
+from impasto.networks.blocks import mean_and_std, scale_and_shift
 
 LAYER = "relu4_1"
 STRIDE = 8

@@ -1,4 +1,4 @@
-"""Building blocks that the painting networks share."""
+"""Building blocks that the painting networks share, and statistics of activations, used by networks and by losses."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import torch.nn.functional as F  # noqa: N812 - the customary name
 from torch import Tensor, nn
 
 VARIANCE_FLOOR = 1e-5
+
+_FLOOR = 1e-6
 
 
 class _InstanceNorm(torch.autograd.Function):
@@ -89,3 +91,24 @@ def scale_and_shift(features: Tensor, affine: Tensor) -> Tensor:
     """Scale and shift ``features`` (N, C, H, W), channel by channel, by ``affine`` (N, 2 C): scales, then shifts."""
     scale, shift = affine[:, :, None, None].chunk(2, dim=1)
     return features * scale + shift
+
+
+def mean_and_std(features: Tensor) -> Tensor:
+    """Mean and standard deviation of each channel of ``features`` (N, C, H, W): (N, 2, C), float32.
+
+    Huang and Belongie (2017), eq. 5. A small constant keeps the gradient of the root finite if a channel is constant.
+    """
+    variance, mean = torch.var_mean(features.float(), dim=(2, 3), correction=0)
+    return torch.stack([mean, (variance + _FLOOR).sqrt()], dim=1)
+
+
+def sums_of_powers(features: Tensor) -> Tensor:
+    """Sum each channel of ``features`` (N, C, H, W) and its squares: (N, 2, C), float32."""
+    x = features.float().flatten(2)
+    return torch.stack([x.sum(2), x.square().sum(2)], dim=1)
+
+
+def mean_and_std_of(sums: Tensor, positions: int) -> Tensor:
+    """Compute `mean_and_std` from ``sums`` (N, 2, C), which are `sums_of_powers` over this number of ``positions``."""
+    mean, square = (sums / positions).unbind(1)
+    return torch.stack([mean, ((square - mean.square()).clamp_min(0) + _FLOOR).sqrt()], dim=1)

@@ -1,4 +1,4 @@
-"""Trained networks on disk, as safetensors files. Their metadata says how to rebuild the network."""
+"""Trained networks by name, and on disk, as safetensors files. Their metadata says how to rebuild the network."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from impasto.errors import WeightsFormatError
 from impasto.networks.base import PaintingNetwork
-from impasto.networks.catalog import NETWORKS
+from impasto.registry import Registry
 from impasto.weights.safetensors_file import open_safetensors
 
 if TYPE_CHECKING:
@@ -15,6 +15,19 @@ if TYPE_CHECKING:
 
 NetworkT = TypeVar("NetworkT", bound=PaintingNetwork)
 _FORMAT = "1"
+
+NETWORKS = Registry(
+    "network",
+    [
+        ("conditional", "impasto.networks.conditional:ConditionalStylizer"),
+        ("transformer", "impasto.networks.transformer:TransformerNetwork"),
+        ("texture", "impasto.networks.texture:TextureNetwork"),
+        ("texture-stylizer", "impasto.networks.texture:StylizingTextureNetwork"),
+        ("adain", "impasto.networks.adain:AdaINNetwork"),
+        ("sanet", "impasto.networks.sanet:SANetwork"),
+    ],
+)
+"""The classes of the networks."""
 
 
 def describe_network(network: PaintingNetwork) -> dict[str, str]:

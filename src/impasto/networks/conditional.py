@@ -23,15 +23,14 @@ from torch import Tensor, nn
 
 from impasto.descriptors.compact import load_compact
 from impasto.errors import UsageError
-from impasto.networks.base import Graph, PaintingNetwork, picture_sides
+from impasto.networks.base import Graph, NormalizedNetwork, PaintingNetwork, picture_sides
 from impasto.networks.blocks import EdgeConvolution, enlarge
-from impasto.networks.normalized import NormalizedNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from impasto.descriptors.compact import CompactDescriptor
-    from impasto.networks.normalized import Normalize
+    from impasto.networks.base import Normalize
 
 STRIDE = 8
 """The sides of pictures, in pixels, are multiples of this."""

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from impasto.descriptors.statistics import mean_and_std
-from impasto.networks.base import Graph, Sides, picture_sides
-from impasto.networks.blocks import EdgeConvolution, enlarge, scale_and_shift
-from impasto.networks.encoded import EncodedNetwork
+from impasto.networks.base import EncodedNetwork, Graph, Sides, picture_sides
+from impasto.networks.blocks import EdgeConvolution, enlarge, mean_and_std, scale_and_shift
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

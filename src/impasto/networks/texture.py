@@ -15,14 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from impasto.networks.base import Graph, PaintingNetwork, picture_sides
+from impasto.networks.base import Graph, NormalizedNetwork, PaintingNetwork, picture_sides
 from impasto.networks.blocks import EdgeConvolution, enlarge
-from impasto.networks.normalized import NormalizedNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from impasto.networks.normalized import Normalize
+    from impasto.networks.base import Normalize
 
 SCALES = 5
 """Number of scales of the noise."""

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from impasto.networks.base import Graph, PaintingNetwork, picture_sides
+from impasto.networks.base import Graph, NormalizedNetwork, PaintingNetwork, picture_sides
 from impasto.networks.blocks import VARIANCE_FLOOR, EdgeConvolution, batch_norm, enlarge
-from impasto.networks.normalized import NormalizedNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from impasto.networks.normalized import Normalize
+    from impasto.networks.base import Normalize
 
 STRIDE = 4
 """The sides of pictures, in pixels, are multiples of this."""

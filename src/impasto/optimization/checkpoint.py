@@ -1,11 +1,17 @@
-"""Checkpoints: the state of a run on disk, from which an interrupted run can be resumed."""
+"""Checkpoints: the state of a run on disk, from which an interrupted run can be resumed.
+
+Sections of a run that Ctrl-C must not interrupt, such as writing a checkpoint, are `uninterrupted`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import signal
+import threading
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 
 from impasto.errors import CheckpointError
 from impasto.files import whole_file
-from impasto.optimization.memory.arrays import Memory
+from impasto.optimization.arrays import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -140,3 +146,20 @@ def fingerprint_run(settings: Mapping[str, Any], arrays: Iterable[npt.NDArray[np
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C take effect at the end of the block, so that it never sees half of the block's changes."""
+    previous = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(previous):
+        yield  # only Python's handlers interrupt, and only the main thread
+        return
+    pressed: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if pressed:
+        signal.raise_signal(signal.SIGINT)

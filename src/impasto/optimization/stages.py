@@ -1,4 +1,4 @@
-"""A run over the stages of one picture, from coarse to fine, with progress and checkpoints."""
+"""A run over the stages of one picture, from coarse to fine: their sizes and steps, progress and checkpoints."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 import numpy as np
 
 from impasto.errors import Interrupted
-from impasto.images.scale import resize_pixels
-from impasto.optimization.checkpoint import RunState
+from impasto.images.scale import fit_size, resize_pixels
+from impasto.optimization.arrays import Memory
+from impasto.optimization.checkpoint import RunState, uninterrupted
 from impasto.optimization.descent import Descent
-from impasto.optimization.interrupts import uninterrupted
-from impasto.optimization.memory.arrays import Memory
 from impasto.types import Step
 
 if TYPE_CHECKING:
@@ -20,14 +19,17 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from impasto.optimization import Objective
     from impasto.optimization.checkpoint import Checkpoint
-    from impasto.optimization.objective import Objective
-    from impasto.optimization.scales import Stage
     from impasto.types import FloatArray, OnStep, Picture
-
 
 StageT = TypeVar("StageT", bound="Stage")
 StageT_contra = TypeVar("StageT_contra", bound="Stage", contravariant=True)
+
+_COARSEST_SHORT_SIDE = 64
+_STEPS_RATIO = 2.0
+_FEWEST_STEPS = 2
+"""Minimum number of steps of a scale. Each step evaluates the result of the one before, so one step changes nothing."""
 
 
 class Method(Protocol[StageT_contra]):
@@ -242,3 +244,71 @@ class _StageRun(Generic[StageT]):
 def to_image(pixels: FloatArray) -> FloatArray:
     """Turn pixels (H, W, 3) into an image (1, 3, H, W)."""
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))[None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of an optimisation: some steps at one size of the picture."""
+
+    width: int
+    height: int
+    steps: int
+    optimizer: str = "lbfgs"
+    """Name of the optimizer: see `impasto.optimization.descent.build_optimizer`."""
+    learning_rate: float | None = None
+    """Learning rate in the optimizer's own unit; None is its default."""
+    keeps_best: bool = True
+    """See `impasto.optimization.descent.Descent`."""
+    circular: bool = False
+    """True if opposite edges of the picture are neighbours, as in a tile."""
+
+    @property
+    def work(self) -> int:
+        """Number of pixels times number of steps."""
+        return self.width * self.height * self.steps
+
+
+def fit_layers(width: int, height: int, long_side: float, minimum: int) -> tuple[int, int]:
+    """Return (width, height) with this ``long_side``, or larger if the short side would be below ``minimum``."""
+    narrowest = minimum * max(width, height) / min(width, height)
+    return fit_size(width, height, round(max(long_side, narrowest)))
+
+
+def plan_scales(
+    width: int,
+    height: int,
+    scales: int,
+    steps: int,
+    minimum: int,
+    optimizer: str = "lbfgs",
+    learning_rate: float | None = None,
+) -> list[Stage]:
+    """Divide ``steps`` among sizes that double up to ``width`` x ``height``.
+
+    Each scale gets half as many steps as the coarser scale before it, whose steps cost a quarter. Most of the style is
+    transferred at coarse scales. Gatys et al. (2017), section 6, go from coarse to fine for quality, not for speed.
+
+    Args:
+        width: width of the result in pixels.
+        height: height of the result in pixels.
+        scales: number of scales; 0 for as many as leave the coarsest a short side of at least 64 pixels.
+        steps: total number of steps; each scale gets at least two, unless ``steps`` is 1.
+        minimum: minimum short side of a scale. It may reduce the number of scales, but not below one.
+        optimizer: optimizer of all stages.
+        learning_rate: learning rate of all stages.
+    """
+    short = min(width, height)
+    halvings = 0
+    while short / 2 ** (halvings + 1) >= minimum and (
+        halvings + 1 < scales if scales else short / 2 ** (halvings + 1) >= _COARSEST_SHORT_SIDE
+    ):
+        halvings += 1
+    shares = [_STEPS_RATIO**level for level in range(halvings + 1)]
+    shares.reverse()
+    fewest = min(steps, _FEWEST_STEPS)
+    counts = [max(fewest, round(steps * share / sum(shares))) for share in shares]
+    counts[0] = max(fewest, counts[0] + steps - sum(counts))
+    return [
+        Stage(max(1, round(width / 2**level)), max(1, round(height / 2**level)), count, optimizer, learning_rate)
+        for level, count in zip(range(halvings, -1, -1), counts, strict=True)
+    ]

@@ -14,8 +14,8 @@ from impasto.descriptors.vgg import VGG
 from impasto.errors import UsageError
 from impasto.files import whole_folder
 from impasto.losses.gradients import NeighborGraphs, StatisticsGraphs
-from impasto.runtimes.descriptor_folder import graphs_folder
 from impasto.runtimes.export import export
+from impasto.runtimes.network_folder import graphs_folder
 from impasto.runtimes.torch_runtime import TorchRuntime
 from impasto.weights.safetensors_file import open_safetensors
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from impasto.runtimes.base import Runtime
-    from impasto.runtimes.descriptor_folder import GraphsOf
+    from impasto.runtimes import Runtime
+    from impasto.runtimes.network_folder import GraphsOf
 
 _WEIGHTS = "weights.safetensors"
 _CARD = "card.json"

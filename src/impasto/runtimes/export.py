@@ -17,10 +17,15 @@ from impasto.files import write_whole
 from impasto.gallery.style_file import GalleryStyle, write_style_file
 from impasto.networks.checkpoint import load_any_network
 from impasto.networks.conditional import ConditionalStylizer
-from impasto.runtimes.network_folder import DESCRIPTION_FILE, IDENTITY_FILE, GraphPorts, NetworkDescription
+from impasto.runtimes.network_folder import (
+    DESCRIPTION_FILE,
+    IDENTITY_FILE,
+    GraphPorts,
+    NetworkDescription,
+    tensor_places,
+)
 from impasto.runtimes.openvino_runtime import OpenVINORuntime
 from impasto.runtimes.torch_runtime import TorchRuntime
-from impasto.weights.safetensors_header import tensor_places
 
 if TYPE_CHECKING:
     from pathlib import Path

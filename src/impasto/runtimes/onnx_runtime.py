@@ -1,20 +1,43 @@
-"""ONNX Runtime: for processors and accelerators that OpenVINO does not support."""
+"""ONNX Runtime, without its telemetry: for processors and accelerators that OpenVINO does not support.
+
+No other module imports ONNX Runtime. Its official builds collect events, keep them in the user's cache folder with an
+identifier of the machine, and send them to Microsoft. To prevent this, this module sets
+``ORT_DISABLE_TELEMETRY`` while the library is loaded, and then restores the environment. The call of
+``disable_telemetry_events`` is for builds that do not know the variable, and for a library that the user has already
+loaded.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from impasto.errors import NetworkFileError, needs_extra
-from impasto.runtimes.inputs import check_inputs
+from impasto.runtimes import check_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from impasto.runtimes.base import Precision
+    from impasto.runtimes import Precision
     from impasto.types import FloatArray
+
+_SWITCH = "ORT_DISABLE_TELEMETRY"
+
+_before = os.environ.get(_SWITCH)
+os.environ[_SWITCH] = "1"
+try:
+    with needs_extra("runtime 'onnxruntime'", "onnxruntime"):
+        import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+finally:
+    if _before is None:
+        os.environ.pop(_SWITCH, None)
+    else:
+        os.environ[_SWITCH] = _before
 
 
 class OnnxRuntime:
@@ -39,12 +62,8 @@ class OnnxRuntime:
             shapes: not used.
 
         Raises:
-            MissingDependencyError: ONNX Runtime is not installed.
             NetworkFileError: the file is missing or damaged, or there is not enough memory to read it.
         """
-        with needs_extra("runtime 'onnxruntime'", "onnxruntime"):
-            from impasto.runtimes.onnxruntime_import import onnxruntime
-
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
@@ -59,7 +78,7 @@ class OnnxRuntime:
         self._outputs = [port.name for port in self._session.get_outputs()]
 
     def run(self, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """Compute all outputs: see `impasto.runtimes.base.Runtime`."""
+        """Compute all outputs: see `impasto.runtimes.Runtime`."""
         check_inputs(inputs, self._dimensions)
         arrays = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
         return dict(zip(self._outputs, self._session.run(self._outputs, arrays), strict=True))

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from impasto.errors import NetworkFileError, OutOfMemoryError
-from impasto.runtimes.inputs import check_inputs
+from impasto.runtimes import check_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from impasto.runtimes.base import Precision
+    from impasto.runtimes import Precision
     from impasto.runtimes.openvino_import import openvino
     from impasto.types import FloatArray
 
@@ -77,7 +77,7 @@ class OpenVINORuntime:
         self._dimensions = {port.any_name: len(port.partial_shape) for port in self._network.inputs}
 
     def run(self, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """Compute all outputs: see `impasto.runtimes.base.Runtime`."""
+        """Compute all outputs: see `impasto.runtimes.Runtime`."""
         check_inputs(inputs, self._dimensions)
         # With too little memory, OpenVINO may fail without an error and leave the previous outputs in place.
         for tensor in self._request.output_tensors:
@@ -95,7 +95,7 @@ class OpenVINORuntime:
         return outputs
 
     def release(self) -> None:
-        """Free the memory of the last run: see `impasto.runtimes.base.Runtime`."""
+        """Free the memory of the last run: see `impasto.runtimes.Runtime`."""
         del self._request  # the request holds inputs and outputs
         self._network.release_memory()
         self._request = self._network.create_infer_request()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from impasto.runtimes.inputs import check_inputs
+from impasto.runtimes import check_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +38,7 @@ class TorchRuntime:
         self._outputs = outputs
 
     def run(self, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """Compute all outputs: see `impasto.runtimes.base.Runtime`."""
+        """Compute all outputs: see `impasto.runtimes.Runtime`."""
         check_inputs(inputs, self._dimensions)
         with torch.no_grad():
             result = self._function(

@@ -1,13 +1,16 @@
-"""Child processes, which may be killed or crash at any time, and the messages that they send to their parent.
+"""Child processes, which may be killed or crash at any time, their messages to their parent, and their confinement.
 
 A child that decodes pictures is not trusted. Its messages are JSON and bytes, never pickles.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import multiprocessing
 import os
+import signal
+import sys
 import time
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 _HEAD = 4
 _ENDS_WITHIN = 1.0
 """Seconds to wait for the end of a child's process after its connection has ended."""
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 
 
 class ChildDiedError(Exception):
@@ -157,6 +162,20 @@ class Child:
             self._process.close()
             self._connection.close()
             self._process = None
+
+
+def confine(*, ends_with_thread: bool) -> None:
+    """Forbid this process to gain privileges or dump core, and ignore Ctrl-C, which the parent handles.
+
+    If ``ends_with_thread``, this process is killed as soon as the thread that started it ends for any reason.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        prctl = ctypes.CDLL(None, use_errno=True).prctl
+        if ends_with_thread:
+            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _talk(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from impasto.errors import BlobDamagedError
 
 if TYPE_CHECKING:
-    from impasto.service.blobs.base import BlobStore
+    from impasto.service.blobs import BlobStore
 
 _BLOCK = 256 << 10
 _REMEMBERED = 1000

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 from impasto.errors import ImpastoError, OutOfMemoryError
 from impasto.images import encode_picture, fit_size, resize_picture
 from impasto.painting import Painting, paint
-from impasto.service.child import tell
-from impasto.service.confinement import confine
+from impasto.service.child import confine, tell
 from impasto.service.jobs import PREVIEW_SIDE
 from impasto.service.retry import may_go_better
 

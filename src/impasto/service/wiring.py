@@ -12,21 +12,19 @@ from impasto.service.blobs.filesystem import FileBlobs, make_folder
 from impasto.service.delivery.email import EmailSender
 from impasto.service.delivery.webhook import WebhookSender
 from impasto.service.jobs import Channel, Limits, Retention
-from impasto.service.queues.catalog import queue_row
+from impasto.service.queues import queue_row
 from impasto.service.signing import Signer
-from impasto.service.stores.claims import SQLClaims
-from impasto.service.stores.database import Database
-from impasto.service.stores.hints import SQLHints
+from impasto.service.stores.claims import SQLClaims, SQLHints
+from impasto.service.stores.database import Database, migrate
 from impasto.service.stores.keys import SQLKeys
-from impasto.service.stores.migration import migrate
 from impasto.service.stores.outbox import SQLOutbox
 from impasto.service.stores.submissions import SQLSubmissions
 from impasto.service.stores.upkeep import SQLUpkeep
 
 if TYPE_CHECKING:
-    from impasto.service.blobs.base import BlobStore
-    from impasto.service.delivery.courier import Sender
-    from impasto.service.queues.catalog import QueueRow
+    from impasto.service.blobs import BlobStore
+    from impasto.service.delivery import Sender
+    from impasto.service.queues import QueueRow
     from impasto.service.settings import Settings
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from impasto.errors import BlobMissingError, ImpastoError, OutOfMemoryError, StorageError
 from impasto.service.child import Child, ChildDiedError
-from impasto.service.delivery.courier import Courier
+from impasto.service.delivery import Courier
 from impasto.service.jobs import Beat
 from impasto.service.logs import about, log_errors
 from impasto.service.painter import Failure, Painted, PaintTask, Progress, is_answer, serve, understand
@@ -116,7 +116,7 @@ class Worker:
         self._group = ""
 
     def take(self, job: str | None = None) -> bool:
-        """See `impasto.service.queues.base.Take`."""
+        """See `impasto.service.queues.Take`."""
         settings = self._parts.settings
         claimed = self._parts.claims.claim(self.name, settings.queues, settings.lease, group=self._group, job=job)
         if claimed is None:

@@ -1,4 +1,4 @@
-"""Training of a descriptor network on the user's own pictures, and the files that report its quality."""
+"""Training of a descriptor network on the user's own pictures, and the files and charts that report its quality."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
 from impasto.descriptors.catalog import load_vgg
 from impasto.descriptors.devices import placed
-from impasto.descriptors.rescaling import rescale_activations
-from impasto.descriptors.vgg import VGG
+from impasto.descriptors.vgg import VGG, rescale_activations
 from impasto.images import write_picture
-from impasto.networks.classifier import VGGClassifier
-from impasto.training.batches import Augmentation, LabelledBatches, middles
-from impasto.training.charts import plot_accuracy, plot_confusion
-from impasto.training.classification import Classification
-from impasto.training.finish import recipe
+from impasto.training.classification import Classification, VGGClassifier
+from impasto.training.finish import recipe, save_weights
 from impasto.training.labelled import PARTS, split, write_split
 from impasto.training.loop import LOG_FILE, VALIDATION_FILE, Schedule, Training
-from impasto.training.packing import PackedPictures
+from impasto.training.packing import Augmentation, LabelledBatches, PackedPictures, middles
 from impasto.training.processes import check_batch, rank
-from impasto.training.saving import save_weights
 from impasto.weights.canonical import TORCHVISION
 from impasto.weights.store import default_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
+    import numpy.typing as npt
     import torch
 
     from impasto.options.training import ClassifierTrainingOptions
@@ -43,6 +43,8 @@ _FREE = {"steps", "epochs", "patience", "checkpoint_every", "show_every", "preci
 """Options that may change when a training is resumed."""
 _PACKED_SHARE = 1.25
 """Short side of packed pictures, relative to the crop size. Augmentation chooses crops from this area."""
+
+_SMOOTH = 50
 
 
 class ClassifierRun:
@@ -230,6 +232,49 @@ class ClassifierResult:
             WeightsError: the folder of the weights cannot be written.
         """
         default_store().add(folder / WEIGHTS_FILE, name)
+
+
+def plot_confusion(counts: npt.NDArray[np.int64], classes: Sequence[str], path: Path) -> None:
+    """Draw the confusion matrix as PNG: true classes in rows, predicted classes in columns."""
+    side = max(4.0, 0.7 * len(classes) + 2)
+    figure = Figure(figsize=(side, side), dpi=120, layout="constrained")
+    axes = FigureCanvasAgg(figure).figure.add_subplot()
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    places = range(len(classes))
+    axes.set_xticks(places, classes, rotation=45, ha="right")
+    axes.set_yticks(places, classes)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    for row in places:
+        for column in places:
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour)
+    figure.savefig(path)
+
+
+def plot_accuracy(
+    training: Sequence[Mapping[str, float]], validation: Sequence[Mapping[str, float]], path: Path
+) -> None:
+    """Draw the training accuracy (mean over 50 steps) and the validation accuracy, as PNG.
+
+    Args:
+        training: 'step' and 'accuracy' of each step.
+        validation: 'step' and 'accuracy' of each validation.
+        path: the PNG file.
+    """
+    figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
+    axes = FigureCanvasAgg(figure).figure.add_subplot()
+    values = [row["accuracy"] for row in training]
+    means = [sum(values[max(0, end - _SMOOTH) : end]) / min(end, _SMOOTH) for end in range(1, len(values) + 1)]
+    axes.plot([row["step"] for row in training], means, label="training")
+    axes.plot([row["step"] for row in validation], [row["accuracy"] for row in validation], "o-", label="validation")
+    axes.set_xlabel("step")
+    axes.set_ylabel("accuracy")
+    axes.set_ylim(0, 1)
+    axes.legend()
+    axes.grid(alpha=0.3)
+    figure.savefig(path)
 
 
 def _read_rows(path: Path) -> list[dict[str, float]]:

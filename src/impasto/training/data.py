@@ -1,13 +1,13 @@
-"""Training pictures: random crops of the files in folders, determined by seed and step."""
+"""Training pictures: random crops of the files in folders, determined by seed and step, and decoded ahead of it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -17,8 +17,9 @@ from impasto.images import PICTURE_SUFFIXES, read_picture, resize_pixels
 from impasto.images.scale import crop_margin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
+    from types import TracebackType
 
     from torch import Tensor
 
@@ -29,6 +30,9 @@ OTHER_STEPS = 10**9
 _UNJUDGED = 8
 _HELD_OUT = 20
 _ATTEMPTS = 20
+
+Batch = tuple[torch.Tensor, ...]
+"""The tensors of one step."""
 
 
 def picture_files(folders: Iterable[Path]) -> list[Path]:
@@ -161,3 +165,42 @@ def fingerprint(settings: Sequence[object], images: Iterable[Tensor] = ()) -> st
     for image in images:
         digest.update(image.cpu().numpy().tobytes())
     return digest.hexdigest()
+
+
+class Prefetch:
+    """The batches of a training, on its device. While a step computes, a thread decodes the batch of the next one."""
+
+    def __init__(self, decode: Callable[[int], Batch], device: torch.device, *, steps: int) -> None:
+        """Take the function that decodes the batch of a step, and the number of ``steps`` of the training."""
+        self._decode = decode
+        self._device = device
+        self._steps = steps
+        self._thread = ThreadPoolExecutor(1)
+        self._next: tuple[int, Future[Batch]] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+    def at(self, step: int) -> Batch:
+        """Return the batch of ``step``, and begin to decode the next one."""
+        expected, decoded = self._next or (step, self._begin(step))
+        assert expected == step, "steps follow each other"
+        batch = decoded.result()
+        self._next = (step + 1, self._begin(step + 1)) if step + 1 < self._steps else None
+        return tuple(tensor.to(self._device, non_blocking=True) for tensor in batch)
+
+    def _begin(self, step: int) -> Future[Batch]:
+        return self._thread.submit(self._decoded, step)
+
+    def _decoded(self, step: int) -> Batch:
+        """Decode the batch of ``step``; for CUDA, into memory from which it is copied while the GPU computes."""
+        batch = self._decode(step)
+        if self._device.type != "cuda":
+            return batch
+        with torch.cuda.device(self._device):
+            return tuple(tensor.pin_memory() for tensor in batch)

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from impasto.descriptors.vgg import VGG
-    from impasto.training.data import Crops
-    from impasto.training.prefetch import Batch
+    from impasto.training.data import Batch, Crops
 
 _PICTURES_TO_PRUNE_ON = 64
 _RANKED_POSITIONS = 4000

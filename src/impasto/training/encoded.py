@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 import torch
 
 from impasto.descriptors.devices import device_of
-from impasto.descriptors.statistics import mean_and_std
 from impasto.images import Cell, sheet
 from impasto.losses.functional import excess_grid, grid_share, relative_distance, total_variation
 from impasto.networks import adain, sanet
-from impasto.networks.encoded import EncodedNetwork
+from impasto.networks.base import EncodedNetwork
+from impasto.networks.blocks import mean_and_std
 from impasto.training.data import OTHER_STEPS, fingerprint, inside
 from impasto.training.painting import as_picture
 from impasto.training.processes import rank, world_size
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from impasto.training.data import Crops
-    from impasto.training.prefetch import Batch
+    from impasto.training.data import Batch, Crops
     from impasto.types import Picture
 
 _PERIODS = (2, 4, 8)

@@ -14,14 +14,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import nn
 
-from impasto.descriptors.convolution import native_precision
-from impasto.descriptors.devices import device_of
-from impasto.errors import CheckpointError, DivergedError
+from impasto.descriptors.devices import device_of, native_precision
+from impasto.errors import CheckpointError, DivergedError, shortage_explained
 from impasto.files import write_whole
 from impasto.images import plot_losses, write_picture
-from impasto.optimization.interrupts import uninterrupted
-from impasto.optimization.memory.shortage import shortage_explained
-from impasto.training.prefetch import Prefetch
+from impasto.optimization.checkpoint import uninterrupted
+from impasto.training.data import Prefetch
 from impasto.training.processes import average_gradients, rank, shared
 from impasto.types import Step
 
@@ -32,8 +30,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from impasto.descriptors.convolution import Precision
-    from impasto.training.prefetch import Batch
+    from impasto.descriptors.devices import Precision
+    from impasto.training.data import Batch
     from impasto.types import OnStep, Picture
 
     _Tensors = tuple[Tensor, ...] | list[Tensor]

@@ -9,10 +9,8 @@ import torch
 
 from impasto.descriptors.devices import device_of
 from impasto.images import Cell, sheet
-from impasto.losses.content import content_losses
 from impasto.losses.functional import excess_grid, usual_grids
-from impasto.losses.objective import LayerLosses, Objective
-from impasto.losses.style import GramLoss, style_losses
+from impasto.losses.objective import GramLoss, LayerLosses, Objective, content_losses, style_losses
 from impasto.networks.base import PaintingNetwork
 from impasto.networks.texture import NOISE_CHANNELS, TextureNetwork
 from impasto.training.data import OTHER_STEPS, fingerprint, inside
@@ -24,9 +22,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from impasto.descriptors.base import Descriptor
-    from impasto.training.data import Crops
-    from impasto.training.prefetch import Batch
+    from impasto.descriptors import Descriptor
+    from impasto.training.data import Batch, Crops
 
     Objectives = Callable[[Tensor, Tensor | None], dict[str, Tensor]]
 

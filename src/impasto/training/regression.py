@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from impasto.descriptors.vgg import VGG
-    from impasto.networks.encoded import Decoder
+    from impasto.networks.base import Decoder
 
 _RIDGE = 1e-4
 _SAMPLED_POSITIONS = 4000

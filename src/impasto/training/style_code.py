@@ -15,12 +15,11 @@ import torch
 from impasto.descriptors.catalog import load_descriptor
 from impasto.descriptors.compact import load_compact
 from impasto.descriptors.devices import choose_device, placed
-from impasto.errors import StyleError
+from impasto.errors import StyleError, shortage_explained
 from impasto.gallery import GalleryStyle, encode_style_image, read_style_file
 from impasto.losses.functional import content_distance, style_distance, total_variation
 from impasto.networks.checkpoint import load_network
 from impasto.networks.conditional import LAST_LAYERS, STYLE_LAYERS, ConditionalStylizer
-from impasto.optimization.memory.shortage import shortage_explained
 from impasto.runtimes.network_folder import IDENTITY_FILE, network_folder, read_description
 from impasto.training.data import at_short_side
 from impasto.training.painting import as_picture
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from impasto.descriptors.base import Descriptor
+    from impasto.descriptors import Descriptor
     from impasto.descriptors.compact import CompactDescriptor
     from impasto.descriptors.vgg import VGG
     from impasto.options import LearnOptions

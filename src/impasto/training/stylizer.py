@@ -25,10 +25,9 @@ from impasto.training.processes import rank, world_size
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from impasto.descriptors.base import Descriptor
+    from impasto.descriptors import Descriptor
     from impasto.networks.conditional import ConditionalStylizer
-    from impasto.training.data import Crops
-    from impasto.training.prefetch import Batch
+    from impasto.training.data import Batch, Crops
     from impasto.types import Picture
 
 CONTENT_LAYER = "relu4_2"

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from impasto.errors import WeightsFormatError
 from impasto.weights.canonical import TORCHVISION, DescriptorWeights, FileContents, Preprocessing
-from impasto.weights.torch_file import canonical_tensors
+from impasto.weights.readers import canonical_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from impasto.service import wiring
-from impasto.service.delivery.courier import Courier
+from impasto.service.delivery import Courier
 from impasto.service.jobs import Channel, NewJob
 from impasto.service.settings import Settings
 from impasto.service.signing import Signer

@@ -19,7 +19,7 @@ from impasto.api import JobState
 from impasto.images import encode_picture, read_picture, resize_picture
 from impasto.service import wiring
 from impasto.service.jobs import NewJob, new_id
-from impasto.service.queues.catalog import QUEUES
+from impasto.service.queues import QUEUES
 from impasto.service.retry import ATTEMPTS
 from impasto.service.settings import Settings
 from service.servers import RedisServer, free_port, redis_server, wait_for

@@ -18,10 +18,8 @@ from impasto.service.retry import (
     message_delay,
 )
 from impasto.service.settings import Settings
-from impasto.service.stores.claims import SQLClaims
-from impasto.service.stores.database import Database, DefectError
-from impasto.service.stores.hints import SQLHints
-from impasto.service.stores.migration import migrate
+from impasto.service.stores.claims import SQLClaims, SQLHints
+from impasto.service.stores.database import Database, DefectError, migrate
 from impasto.service.stores.outbox import SQLOutbox
 from impasto.service.stores.upkeep import SQLUpkeep
 from service.stores.test_stores import LIMITS, RETENTION

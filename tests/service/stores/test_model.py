@@ -18,8 +18,7 @@ from impasto.api import OPEN, JobState
 from impasto.errors import ConflictError
 from impasto.service.jobs import Beat, Channel, Limits, NewJob, Retention
 from impasto.service.stores.claims import SQLClaims
-from impasto.service.stores.database import Database
-from impasto.service.stores.migration import migrate
+from impasto.service.stores.database import Database, migrate
 from impasto.service.stores.outbox import SQLOutbox
 from impasto.service.stores.schema import jobs, outbox
 from impasto.service.stores.submissions import SQLSubmissions

@@ -15,10 +15,8 @@ from sqlalchemy import select, text, update
 from impasto.api import JobState
 from impasto.errors import BacklogError, ConflictError, QuotaError, StorageError
 from impasto.service.jobs import Beat, Channel, Limits, NewJob, Retention, new_id
-from impasto.service.stores.claims import SQLClaims
-from impasto.service.stores.database import Database
-from impasto.service.stores.hints import SQLHints
-from impasto.service.stores.migration import migrate
+from impasto.service.stores.claims import SQLClaims, SQLHints
+from impasto.service.stores.database import Database, migrate
 from impasto.service.stores.outbox import SQLOutbox
 from impasto.service.stores.schema import api_keys, garbage, jobs, leaders, metadata, outbox
 from impasto.service.stores.submissions import SQLSubmissions

@@ -12,7 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from impasto.errors import BlobMissingError, StorageError
-from impasto.service.blobs.keys import check_key
+from impasto.service.blobs import check_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ def make_folder(folder: Path) -> None:
 
 
 class FileBlobs:
-    """See `impasto.service.blobs.base.BlobStore`."""
+    """See `impasto.service.blobs.BlobStore`."""
 
     def __init__(self, folder: Path, quota: int) -> None:
         """Store up to ``quota`` bytes in ``folder``, which is created if it is missing.
@@ -58,7 +58,7 @@ class FileBlobs:
         self._inode = folder.stat().st_ino
 
     def put(self, key: str, data: bytes) -> None:
-        """See `impasto.service.blobs.base.BlobStore.put`."""
+        """See `impasto.service.blobs.BlobStore.put`."""
         self._check_folder()
         path = self._path(key)
         temporary = path.with_name(f"{path.name}.{os.getpid()}{_TEMPORARY}")
@@ -81,23 +81,23 @@ class FileBlobs:
         self._left -= len(data)
 
     def get(self, key: str) -> bytes:
-        """See `impasto.service.blobs.base.BlobStore.get`."""
+        """See `impasto.service.blobs.BlobStore.get`."""
         with self._read(key):
             return self._path(key).read_bytes()
 
     def size(self, key: str) -> int:
-        """See `impasto.service.blobs.base.BlobStore.size`."""
+        """See `impasto.service.blobs.BlobStore.size`."""
         with self._read(key):
             return self._path(key).stat().st_size
 
     def read(self, key: str, start: int, length: int) -> bytes:
-        """See `impasto.service.blobs.base.BlobStore.read`."""
+        """See `impasto.service.blobs.BlobStore.read`."""
         with self._read(key), self._path(key).open("rb", buffering=0) as file:
             file.seek(start)
             return file.read(length)
 
     def delete(self, key: str) -> None:
-        """See `impasto.service.blobs.base.BlobStore.delete`."""
+        """See `impasto.service.blobs.BlobStore.delete`."""
         self._check_folder()
         path = self._path(key)
         path.unlink(missing_ok=True)
@@ -110,7 +110,7 @@ class FileBlobs:
                 break
 
     def entries(self) -> Iterator[tuple[str, float]]:
-        """See `impasto.service.blobs.base.BlobStore.entries`."""
+        """See `impasto.service.blobs.BlobStore.entries`."""
         for folder, subfolders, names in os.walk(self._folder):  # skips folders that were deleted meanwhile
             subfolders.sort()
             for name in sorted(names):
@@ -120,7 +120,7 @@ class FileBlobs:
                         yield path.relative_to(self._folder).as_posix(), path.stat().st_mtime
 
     def room(self) -> int:
-        """See `impasto.service.blobs.base.BlobStore.room`."""
+        """See `impasto.service.blobs.BlobStore.room`."""
         self._check_folder()
         now = time.monotonic()
         try:

@@ -11,7 +11,7 @@ from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import S3Store
 
 from impasto.errors import BlobMissingError, StorageError
-from impasto.service.blobs.keys import check_key
+from impasto.service.blobs import check_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ _MEASURED_EVERY = 60.0
 
 
 class S3Blobs:
-    """See `impasto.service.blobs.base.BlobStore`."""
+    """See `impasto.service.blobs.BlobStore`."""
 
     def __init__(self, url: str, quota: int, *, timeout: int = 20, retries: int = 3) -> None:
         """Keep up to ``quota`` bytes under ``url``, such as 's3://bucket/folder'.
@@ -36,40 +36,40 @@ class S3Blobs:
         self._left, self._measured = 0, float("-inf")
 
     def put(self, key: str, data: bytes) -> None:
-        """See `impasto.service.blobs.base.BlobStore.put`."""
+        """See `impasto.service.blobs.BlobStore.put`."""
         with _said(key):
             obstore.put(self._store, check_key(key), data)
         self._left -= len(data)
 
     def get(self, key: str) -> bytes:
-        """See `impasto.service.blobs.base.BlobStore.get`."""
+        """See `impasto.service.blobs.BlobStore.get`."""
         with _said(key):
             return bytes(obstore.get(self._store, check_key(key)).bytes())
 
     def size(self, key: str) -> int:
-        """See `impasto.service.blobs.base.BlobStore.size`."""
+        """See `impasto.service.blobs.BlobStore.size`."""
         with _said(key):
             return obstore.head(self._store, check_key(key))["size"]
 
     def read(self, key: str, start: int, length: int) -> bytes:
-        """See `impasto.service.blobs.base.BlobStore.read`."""
+        """See `impasto.service.blobs.BlobStore.read`."""
         with _said(key):
             return bytes(obstore.get_range(self._store, check_key(key), start=start, length=length))
 
     def delete(self, key: str) -> None:
-        """See `impasto.service.blobs.base.BlobStore.delete`."""
+        """See `impasto.service.blobs.BlobStore.delete`."""
         with suppress(BlobMissingError), _said(key):
             obstore.delete(self._store, check_key(key))
 
     def entries(self) -> Iterator[tuple[str, float]]:
-        """See `impasto.service.blobs.base.BlobStore.entries`."""
+        """See `impasto.service.blobs.BlobStore.entries`."""
         with _said(""):
             for page in obstore.list(self._store):
                 for entry in page:
                     yield entry["path"], entry["last_modified"].timestamp()
 
     def room(self) -> int:
-        """See `impasto.service.blobs.base.BlobStore.room`."""
+        """See `impasto.service.blobs.BlobStore.room`."""
         if time.monotonic() - self._measured > _MEASURED_EVERY:
             with _said(""):
                 used = sum(entry["size"] for page in obstore.list(self._store) for entry in page)

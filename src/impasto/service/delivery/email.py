@@ -11,7 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from impasto.service.delivery.courier import NotDeliveredError
+from impasto.service.delivery import NotDeliveredError
 
 if TYPE_CHECKING:
     from impasto.service.jobs import Delivery
@@ -32,7 +32,7 @@ class EmailSender:
     """Time limit for each answer of the server."""
 
     def send(self, delivery: Delivery, picture: bytes | None) -> None:
-        """See `impasto.service.delivery.courier.Sender`."""
+        """See `impasto.service.delivery.Sender`."""
         settings = self.settings
         message = self._message(delivery, picture)
         try:

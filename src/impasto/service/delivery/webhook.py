@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from standardwebhooks import Webhook
 
 from impasto.errors import UsageError
-from impasto.service.delivery.courier import NotDeliveredError
+from impasto.service.delivery import NotDeliveredError
 from impasto.service.settings import WRITTEN_AS_BASE64
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class WebhookSender:
     """Time limit of a delivery after the host name is resolved, so that a slow host does not delay other messages."""
 
     def send(self, delivery: Delivery, picture: bytes | None) -> None:
-        """See `impasto.service.delivery.courier.Sender`. A link to the picture is sent instead of the picture."""
+        """See `impasto.service.delivery.Sender`. A link to the picture is sent instead of the picture."""
         del picture
         url = urlsplit(delivery.destination)
         encrypted = url.scheme == "https"

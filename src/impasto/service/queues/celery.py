@@ -25,8 +25,8 @@ from impasto.service.logs import log_errors
 if TYPE_CHECKING:
     from threading import Event
 
-    from impasto.service.queues.base import Take
-    from impasto.service.stores.hints import SQLHints
+    from impasto.service.queues import Take
+    from impasto.service.stores.claims import SQLHints
     from impasto.service.stores.upkeep import SQLUpkeep
     from impasto.service.wiring import Parts
 
@@ -59,7 +59,7 @@ class CeleryQueue:
         self._dispatcher = Dispatcher(parts.hints, parts.upkeep, settings.broker, name, settings.slots)
 
     def consume(self, take: Take, stop: Event) -> None:
-        """See `impasto.service.queues.base.JobQueue.consume`."""
+        """See `impasto.service.queues.JobQueue.consume`."""
         dispatching = Thread(target=self._dispatch, args=(stop,), name="dispatcher", daemon=True)
         dispatching.start()
         try:

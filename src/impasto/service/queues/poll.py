@@ -10,7 +10,7 @@ from impasto.errors import StorageError
 if TYPE_CHECKING:
     from threading import Event
 
-    from impasto.service.queues.base import Take
+    from impasto.service.queues import Take
     from impasto.service.wiring import Parts
 
 _log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class PollQueue:
         """Make the queue. It needs neither ``parts`` nor ``name``."""
 
     def consume(self, take: Take, stop: Event) -> None:
-        """See `impasto.service.queues.base.JobQueue.consume`."""
+        """See `impasto.service.queues.JobQueue.consume`."""
         while not stop.is_set():
             try:
                 taken = take()

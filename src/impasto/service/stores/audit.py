@@ -15,7 +15,7 @@ from impasto.service.stores.schema import jobs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from impasto.service.blobs.base import BlobStore
+    from impasto.service.blobs import BlobStore
     from impasto.service.stores.database import Database
 
 

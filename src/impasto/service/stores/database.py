@@ -1,4 +1,4 @@
-"""Transactions in SQLite and PostgreSQL, and their clock."""
+"""Transactions in SQLite and PostgreSQL, their clock, and migration of a database to the tables of this version."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import create_engine, event, func, select
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, event, func, select, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.pool import StaticPool
 
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 _DEFECTS = (DataError, NotSupportedError, ProgrammingError)
 _TABLES_ARE_GONE = ("42P01", "3D000", "3F000")
 """SQLSTATE codes of PostgreSQL: no such table, no such database, no such schema."""
+
+_LOCK = 0x696D7061  # "impa"
 
 
 class DuplicateError(Exception):
@@ -143,6 +149,25 @@ class Database:
             connection.execute(f"PRAGMA {pragma}")
         if self._file is not None:
             self._inode = self._file.stat().st_ino
+
+
+def migrate(database: Database, to: str = "head") -> None:
+    """Create the tables, or migrate them ``to`` a version. If several processes call this at once, one migrates.
+
+    Raises:
+        StorageError: the database cannot be reached, or belongs to a newer version of impasto.
+    """
+    config = Config()
+    config.set_main_option("script_location", "impasto.service.stores:migrations")
+    with database.begin() as (connection, _):
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        found = MigrationContext.configure(connection).get_current_revision()
+        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+        if found is not None and found not in known:
+            raise StorageError(f"the database has the tables of a newer impasto (version {found}); update impasto")
+        config.attributes["connection"] = connection
+        command.upgrade(config, to)
 
 
 def _unreachable(error: BaseException | None) -> StorageError:

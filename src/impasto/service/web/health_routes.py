@@ -1,21 +1,107 @@
-"""``/healthz`` and ``/readyz``: probes for supervisors and load balancers."""
+"""The state of the service: ``/metrics`` for Prometheus, and ``/healthz`` and ``/readyz``.
+
+The metrics are those of the job table and of this process. The two probes are for supervisors and load balancers.
+"""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from impasto.api import Health
 from impasto.errors import QuotaError, StorageError
 from impasto.images import largest_file
+from impasto.service.web.access import Tenant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from impasto.service.stores.upkeep import SQLUpkeep
     from impasto.service.wiring import Parts
 
 router = APIRouter(tags=["health"])
+
+
+class Metrics:
+    """The metrics of one process. Those of the job table are the same in all processes."""
+
+    def __init__(self, upkeep: SQLUpkeep) -> None:
+        """Read the job table through ``upkeep`` at every scrape."""
+        self._upkeep = upkeep
+        registry = self._registry = CollectorRegistry()
+        self._jobs = Gauge("impasto_jobs", "Jobs in the table.", ["state"], registry=registry)
+        self._failed = Gauge("impasto_jobs_failed", "Failed jobs in the table.", ["code"], registry=registry)
+        self._messages = Gauge("impasto_messages", "Messages in the outbox.", ["state"], registry=registry)
+        self._oldest = Gauge("impasto_oldest_queued_seconds", "How long the next job has waited.", registry=registry)
+        self._waited = Gauge("impasto_job_wait_seconds", "Mean wait, of the last hour's jobs.", registry=registry)
+        self._ran = Gauge("impasto_job_run_seconds", "Mean time of painting, of the last hour.", registry=registry)
+        self._retried = Gauge("impasto_jobs_retried", "Jobs that took more than one attempt.", registry=registry)
+        self.accepted = Counter(
+            "impasto_jobs_accepted", "Jobs accepted by this process.", ["engine"], registry=registry
+        )
+        self.streams = Gauge("impasto_event_streams", "Event streams that are open.", registry=registry)
+        self._answers = Counter(
+            "impasto_http_answers", "Answers by this process.", ["method", "route", "status"], registry=registry
+        )
+        self._seconds = Histogram("impasto_http_seconds", "Time to the answer.", ["route"], registry=registry)
+
+    def text(self) -> bytes:
+        """Return all metrics in the text format of Prometheus.
+
+        Raises:
+            StorageError: the job table cannot be reached.
+        """
+        counts = self._upkeep.counts()
+        for gauge, found in (
+            (self._jobs, counts.jobs),
+            (self._failed, counts.failed),
+            (self._messages, counts.messages),
+        ):
+            gauge.clear()
+            for label, number in found.items():
+                gauge.labels(label).set(number)
+        self._oldest.set(counts.oldest_queued)
+        self._waited.set(counts.wait_seconds)
+        self._ran.set(counts.run_seconds)
+        self._retried.set(counts.retried)
+        return generate_latest(self._registry)
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count an answer, and the time that it took."""
+        self._answers.labels(method, route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+
+class Observer:
+    """Counts and times the answers of an application."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        """Record the answers of ``app`` in ``metrics``."""
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        started = time.perf_counter()
+
+        async def send_counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route = getattr(scope.get("route"), "path", "none")
+                self._metrics.answered(scope["method"], route, message["status"], time.perf_counter() - started)
+            await send(message)
+
+        await self._app(scope, receive, send_counted)
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+def metrics(request: Request, _tenant: Tenant) -> Response:
+    """Return the metrics of the service."""
+    return Response(request.app.state.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/healthz")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from impasto.gallery import read_style_file
 from impasto.gallery.catalog import BUNDLED
 from impasto.gallery.style_file import SUFFIX
-from impasto.service.web.engine_routes import engines
+from impasto.service.web.offer_routes import engines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,10 +18,10 @@ from starlette.exceptions import HTTPException
 from impasto.api import JobBody
 from impasto.errors import ImpastoError
 from impasto.painting import StyleChoice
-from impasto.service.submit.checking import CheckLimits
+from impasto.service.checking import CheckLimits
 from impasto.service.web.access import LOCAL_TENANT
-from impasto.service.web.gallery_routes import gallery
 from impasto.service.web.job_routes import body_of
+from impasto.service.web.offer_routes import gallery
 from impasto.service.web.page_texts import (
     DEFAULT_LANGUAGE,
     EXPLANATIONS,

@@ -16,7 +16,7 @@ from impasto.service.web.problems import Problem
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from impasto.service.blobs.base import BlobStore
+    from impasto.service.blobs import BlobStore
     from impasto.service.integrity import PartVerifier
 
 _PART = 64 << 10

@@ -1,4 +1,7 @@
-"""The path under which a proxy offers the service, such as '/paint'."""
+"""Requests as routes see them: without the path under which a proxy offers the service, such as '/paint'.
+
+HEAD requests are answered by every route that answers GET.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from ipaddress import IPv4Network, IPv6Network
 
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _LONGEST = 200
@@ -82,6 +85,29 @@ def check_root_path(root_path: str, own: Collection[str]) -> None:
             f"setting root_path is {root_path}, but the service's own path {path} begins with it; choose another, "
             "such as /paint"
         )
+
+
+class Heads:
+    """Passes HEAD to the application as GET, and leaves out the body of the response."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Answer with the headers of ``app``."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                # The response is complete, so the application sees a disconnect and stops sending.
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+        headers = [(name, value) for name, value in scope["headers"] if name != b"range"]  # which HEAD does not know
+        await self._app({**scope, "method": "GET", "headers": headers}, receive, send_head)
 
 
 def _beginning_with(prefix: str, paths: Collection[str]) -> str | None:

@@ -10,9 +10,9 @@ from email_validator import EmailNotValidError, validate_email
 from impasto.engines.catalog import OPTIONS, parse_options
 from impasto.options import DEFAULT_ENGINE
 from impasto.painting import CONTENT, arrange
+from impasto.service import acceptance
 from impasto.service.delivery.webhook import check_url
 from impasto.service.jobs import Channel
-from impasto.service.submit import accept
 from impasto.service.web.problems import Problem
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def keep(
     """Store a request as a job, and count it; return the job and whether it is new. This may take a while.
 
     Raises:
-        ImpastoError: the request is not accepted; see `impasto.service.submit.accept.Acceptance.accept`.
+        ImpastoError: the request is not accepted; see `impasto.service.acceptance.Acceptance.accept`.
     """
     state = request.app.state
 
@@ -51,7 +51,7 @@ def keep(
         painting, pictures = arrange(engine, chosen, styles, masks, _suffix(format))
         return painting, {CONTENT: content, **pictures}
 
-    asked = accept.Request(
+    asked = acceptance.Request(
         tenant=tenant,
         arrange=arranged,
         priority=priority,

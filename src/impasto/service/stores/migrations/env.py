@@ -1,4 +1,4 @@
-"""The script that Alembic runs, with the connection from `impasto.service.stores.migration`."""
+"""The script that Alembic runs, with the connection from `impasto.service.stores.database`."""
 
 from __future__ import annotations
 

@@ -13,11 +13,10 @@ import pytest
 import torch
 
 from impasto.descriptors.compact import load_compact
-from impasto.engines.footprint import descriptor_footprint
+from impasto.engines.optimization import descriptor_footprint
 from impasto.errors import OutOfMemoryError
-from impasto.optimization.memory import needs
-from impasto.optimization.memory.needs import TILES, plan
-from impasto.optimization.memory.process import free_memory
+from impasto.optimization import memory
+from impasto.optimization.memory import TILES, free_memory, plan
 
 CPU = torch.device("cpu")
 GB = 10**9
@@ -31,7 +30,7 @@ def descriptor():
 @pytest.fixture
 def free(monkeypatch):
     def have(size):
-        monkeypatch.setattr(needs, "free_memory", lambda: size)
+        monkeypatch.setattr(memory, "free_memory", lambda: size)
 
     return have
 
@@ -69,7 +68,7 @@ def test_what_fits_nowhere_is_refused_with_the_numbers(descriptor, free):
 
 def test_a_disk_that_is_full_is_said(descriptor, free, monkeypatch):
     free(3 * GB // 2)
-    monkeypatch.setattr(needs.shutil, "disk_usage", lambda folder: SimpleNamespace(free=GB))
+    monkeypatch.setattr(memory.shutil, "disk_usage", lambda folder: SimpleNamespace(free=GB))
     with pytest.raises(OutOfMemoryError, match=r"pixels need \d+\.\d GB on the disk of .*, and 1\.0 GB are free"):
         planned(descriptor, 4096)
 

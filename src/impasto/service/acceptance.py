@@ -25,18 +25,18 @@ from impasto.images import fit_size, largest_file
 from impasto.options import FILES_OF_A_RUN, PLAIN_NAME, EngineOptions
 from impasto.painting import ALPHA, CONTENT
 from impasto.runtimes.network_folder import bundled_networks
+from impasto.service.checking import Checked, Rejected
 from impasto.service.jobs import DEFAULT_QUEUE, PREVIEW_SIDE, Channel, NewJob, new_id
-from impasto.service.submit.checking import Checked, Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from impasto.painting import Painting
-    from impasto.service.blobs.base import BlobStore
+    from impasto.service.blobs import BlobStore
+    from impasto.service.checking import PictureCheck
     from impasto.service.jobs import Job
     from impasto.service.settings import Settings
     from impasto.service.stores.submissions import SQLSubmissions
-    from impasto.service.submit.checking import PictureCheck
 
 _STARTS = ("content", "noise", "content+noise", "style")
 _NAMED = ("descriptor", "network")

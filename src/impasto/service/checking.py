@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from impasto.errors import BusyError, ImageError, ImageLimitError, OutOfMemoryError
 from impasto.images.formats import SUFFIXES
 from impasto.images.limits import Limits
-from impasto.service.child import Child, ChildDiedError, tell
-from impasto.service.confinement import confine
+from impasto.service.child import Child, ChildDiedError, confine, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

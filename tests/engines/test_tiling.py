@@ -5,7 +5,7 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from impasto.images.tiles import plan_tiles
+from impasto.engines.tiling import plan_tiles
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (32, 32), (33, 100), (200, 31)])

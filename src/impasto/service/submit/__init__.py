@@ -1,1 +1,0 @@
-"""Acceptance of requests as jobs."""
