@@ -79,3 +79,13 @@ def test_doubt_needs_structure_and_a_bad_neighbour():
     assert mix.min() == 0 and 0.5 < mix.max() <= 0.85
     assert mix.argmax() == 99, "where both are greatest"
     assert not mix[similarity.argmax()]
+
+
+def test_what_is_unique_is_kept_though_its_neighbour_is_good():
+    directions = np.random.default_rng(2).standard_normal((12, 4)).astype(np.float32)
+    picture = np.repeat(directions, 100, axis=1) * np.linspace(0.5, 1, 400, dtype=np.float32)
+    picture[:, 7] = 3 * np.random.default_rng(3).standard_normal(12)
+    similarity = np.full(400, 0.5, np.float32)
+    similarity[7] = 1
+    mix = confidence_mix(picture, similarity)
+    assert mix.argmax() == 7 and mix[7] > 0.8

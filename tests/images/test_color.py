@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from impasto.images import ColorPreservation, luminance, prepare_style, restore_colors
-from impasto.images.color import color_map, match_luminance, with_luminance_of
+from impasto.images.color import Palette, color_map, match_luminance, with_luminance_of
 
 MODES: tuple[ColorPreservation, ...] = get_args(ColorPreservation)
 
@@ -147,3 +147,22 @@ def test_style_and_content_may_differ_in_size() -> None:
     wide = np.ascontiguousarray(WARM[:20])
     for mode in MODES:
         assert prepare_style(wide, COOL, mode).shape == wide.shape
+
+
+def test_rare_chroma_is_not_amplified_beyond_the_palette() -> None:
+    random = np.random.default_rng(4)
+    grey = random.uniform(0, 0.4, (40, 50, 1)).astype(np.float32)
+    content = grey + random.normal(0, 0.01, (40, 50, 3)).astype(np.float32)
+    content[3, 4] = luminance(content[3, 4]) + np.array([0.2, -0.06, 0.06], np.float32)  # lips
+    style = random.normal(0.5, 0.1, (40, 50, 3)).astype(np.float32)
+    own, palette = Palette.of([content]), Palette.of([style])
+    plain, limited = (own.map_to(palette, limited=each)(content) for each in (False, True))
+
+    def chroma(pixels):
+        return np.linalg.norm(pixels - luminance(pixels)[..., None], axis=2)
+
+    assert chroma(plain)[3, 4] > 1.5 * chroma(limited)[3, 4]
+    assert chroma(limited)[3, 4] <= 1.2 * chroma(limited)[4:].max()
+    usual = np.ones((40, 50), bool)
+    usual[3, 4] = False
+    assert np.isclose(limited, plain, atol=1e-5).all(2)[usual].mean() > 0.8

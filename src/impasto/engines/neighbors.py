@@ -26,6 +26,8 @@ _TRUSTED = 0.25
 """Level of doubt below which a neighbour is used without any of the content's own features."""
 _MOST_DOUBT = 0.85
 """Share of the content's own features at the highest level of doubt."""
+_COMPARED = 1024
+"""Number of random positions of a picture with which its positions are compared to find what repeats itself."""
 _BALANCING = 60
 """Number of iterations in which the shares of several styles are adjusted to their weights."""
 _BALANCED = 16384
@@ -164,15 +166,34 @@ def _without_ties(similarity: FloatArray) -> FloatArray:
 def confidence_mix(picture: FloatArray, similarity: FloatArray) -> FloatArray:
     """Return the share of the content's own features that each position should keep, (N) in [0, 0.85].
 
-    A neighbour represents the content badly if no position of the style resembles the content and the content has
-    structure. With such neighbours, eyes and small houses, for example, would dissolve. Both are measured as ranks
-    among all positions: resemblance by the distance to the neighbour, structure by the norm of the centred features
-    (C, N). Differs from the paper, which uses every neighbour as it is.
+    A neighbour represents the content badly if the content has structure there, and either no position of the style
+    resembles it or nothing else in the picture does. With such neighbours, eyes, mouths and small houses would
+    dissolve. What repeats itself, such as leaves or waves, may be painted with any stroke. All three are measured as
+    ranks among all positions: structure by the norm of the centred features (C, N), resemblance by ``similarity`` to
+    the neighbour, and repetition by `_repetition`. Differs from the paper, which uses every neighbour as it is.
     """
-    structure = np.linalg.norm(picture - picture.mean(1, keepdims=True), axis=0)
-    doubt = _ranks(-similarity) * _ranks(structure)
+    centred = picture - picture.mean(1, keepdims=True)
+    structure = _lengths(centred)
+    strangeness = np.maximum(_ranks(-similarity), _ranks(-_repetition(centred / structure)))
+    doubt = strangeness * _ranks(structure)
     mix: FloatArray = _MOST_DOUBT * np.sqrt(((doubt - _TRUSTED) / (1 - _TRUSTED)).clip(0, 1))
     return mix
+
+
+def _repetition(directions: FloatArray) -> FloatArray:
+    """Return how similar each position is to the most similar fiftieth of the picture: (N).
+
+    ``directions`` are the unit vectors of the features (C, N). They are compared with those of random positions.
+    """
+    count = directions.shape[1]
+    others = directions[:, np.random.default_rng(0).permutation(count)[:_COMPARED]]
+    nearer = min(max(2, others.shape[1] // 50), others.shape[1])  # one of them may be the position itself
+    found = np.empty(count, np.float32)
+    rows = max(1, _SIMILARITIES // others.shape[1])
+    for first in range(0, count, rows):
+        part = slice(first, first + rows)
+        found[part] = np.partition(directions[:, part].T @ others, -nearer, axis=1)[:, -nearer]
+    return found
 
 
 def _ranks(values: FloatArray) -> FloatArray:

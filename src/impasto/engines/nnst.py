@@ -247,7 +247,7 @@ class _Method:
         self.picture = picture
         own = Palette.of([content])
         self._palette = own.towards(Palette.of(styles, shares), options.strength)
-        self._recolor = own.map_to(self._palette)
+        self._recolor = own.map_to(self._palette, limited=True)
         width, height = fit_size(content.shape[1], content.shape[0], min(whole, max(content.shape[:2])))
         self.recolored = self._recolor(resize_pixels(content, height, width))
         self._mix: FloatArray | None = None

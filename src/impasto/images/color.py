@@ -29,6 +29,8 @@ _NOISE = 1e-4
 """Variance of JPEG noise in a flat colour. Directions in colour space with less variance are amplified no further."""
 _FLAT = 1e-5
 """Variance below which `Palette` regards a direction in colour space as flat."""
+_USUAL, _RARE = 2.0, 1.5
+"""Standard deviations up to which chroma stays as it is in a limited map, and which it gains at most beyond."""
 
 
 def prepare_style(style: FloatArray, content: FloatArray, mode: ColorPreservation) -> FloatArray:
@@ -87,14 +89,30 @@ class ColorMap:
     matrix: FloatArray
     mean: FloatArray
     target_mean: FloatArray
+    whitening: FloatArray | None = None
+    """Matrix (3, 3) after which colours minus the mean have unit variance. If it is given, chroma of more than two
+    standard deviations is compressed before it is mapped, to at most 3.5."""
 
     def __call__(self, pixels: FloatArray) -> FloatArray:
         """Map pixels (H, W, 3)."""
         mapped = np.empty_like(pixels, dtype=np.float32)
         for top in range(0, len(pixels), _ROWS):
             rows = slice(top, top + _ROWS)
-            np.clip((pixels[rows] - self.mean) @ self.matrix.T + self.target_mean, 0, 1, out=mapped[rows])
+            centred = pixels[rows] - self.mean
+            if self.whitening is not None:
+                centred = _with_limited_chroma(centred, self.whitening)
+            np.clip(centred @ self.matrix.T + self.target_mean, 0, 1, out=mapped[rows])
         return mapped
+
+
+def _with_limited_chroma(centred: FloatArray, whitening: FloatArray) -> FloatArray:
+    grey = luminance(centred)[:, :, None]
+    chroma = centred - grey
+    deviation = np.linalg.norm(chroma @ whitening.T, axis=2, keepdims=True)
+    beyond = np.maximum(deviation - _USUAL, 0)
+    limited = np.minimum(deviation, _USUAL) + _RARE * np.tanh(beyond / _RARE)
+    result: FloatArray = grey + chroma * np.divide(limited, deviation, out=np.ones_like(deviation), where=beyond > 0)
+    return result
 
 
 def color_map(source: FloatArray, reference: FloatArray, mode: Literal["histogram", "coral"]) -> ColorMap:
@@ -143,8 +161,11 @@ class Palette:
         half = self.map_to(other).matrix * share + np.eye(3) * (1 - share)
         return Palette((1 - share) * self.mean + share * other.mean, half @ self.covariance @ half.T)
 
-    def map_to(self, other: Palette) -> ColorMap:
+    def map_to(self, other: Palette, *, limited: bool = False) -> ColorMap:
         """Return the map that gives colours of this palette the mean and covariance of ``other``.
+
+        If ``limited``, chroma that is rare in this palette is compressed. Otherwise the map may amplify it to a colour
+        that neither picture has, such as magenta lips in a pale face.
 
         It is the linear Monge-Kantorovich map, which moves colours as little as possible: Pitie and Kokaram (2007),
         "The Linear Monge-Kantorovitch Linear Colour Mapping for Example-Based Colour Transfer", eq. 17.
@@ -152,7 +173,12 @@ class Palette:
         root = _power(self.covariance, 0.5, floor=_FLAT)
         inverse = _power(self.covariance, -0.5, floor=_FLAT)
         matrix = inverse @ _power(root @ other.covariance @ root, 0.5) @ inverse
-        return ColorMap(matrix.astype(np.float32), self.mean.astype(np.float32), other.mean.astype(np.float32))
+        return ColorMap(
+            matrix.astype(np.float32),
+            self.mean.astype(np.float32),
+            other.mean.astype(np.float32),
+            inverse.astype(np.float32) if limited else None,
+        )
 
 
 def _moments(pixels: FloatArray) -> tuple[_Matrix, _Matrix]:
