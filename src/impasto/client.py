@@ -71,21 +71,21 @@ class Client:
         Args:
             content: the content image: a path, or the bytes of a file.
             style: names of styles of the gallery.
-            style_image: style images, in the forms of ``content``.
+            style_image: style images, each given as a path or as the bytes of a file.
             mask: one mask for each style, in the forms of ``content``: first for the names in ``style``, then for the
                 style images. A style applies where its mask is white. The value 'alpha' applies every style where the
                 content is not transparent.
-            weight: one weight for each style, in the same order.
+            weight: one weight for each style; equal weights if empty.
             engine: name of the engine.
             format: file format of the result, such as 'png'; that of the content if None.
-            priority: from -2, first, to 2, last.
+            priority: from -2 (first) to 2 (last).
             email: address to which the result is sent.
             webhook: URL that is notified when the job has ended.
             idempotency_key: requests with the same key make one job, so a request can be repeated safely.
             **options: options of the engine, by name.
 
         Raises:
-            RequestError: the service refused the request; no job was made.
+            RequestError: the service or a proxy answered with an error status.
             ServiceError: the service cannot be reached.
         """
         styles = [style] if isinstance(style, str) else list(style)
@@ -137,7 +137,7 @@ class Client:
 
         Args:
             job: id of the job.
-            on_change: called with the job whenever it has changed.
+            on_change: called with the job at the start and after every change.
             timeout: longest time to wait, in seconds; no limit if None.
 
         Raises:
@@ -164,7 +164,7 @@ class Client:
             time.sleep(_POLLED_EVERY)
 
     def result(self, job: str) -> bytes:
-        """Return the painted picture of a job that has succeeded, as a file.
+        """Return the painted picture of a job that has succeeded, as the bytes of a file.
 
         Raises:
             RequestError: the job has no result.

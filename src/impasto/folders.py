@@ -15,11 +15,11 @@ from impasto.errors import UsageError
 def user_folder(kind: Literal["data", "cache"]) -> Path:
     """Return the folder for data or for caches; it need not exist.
 
-    A process whose home folder is missing or closed to it, such as one of an unknown user in a container, gets a folder
-    among the temporary files. So does one whose folder for caches cannot be written.
+    If the home folder is missing or not accessible, as for a user without an account in a container, or if the cache
+    folder is not writable, this is a folder in the temporary directory.
 
     Raises:
-        UsageError: there is no folder for temporary files either, or another user made ours.
+        UsageError: there is no temporary directory either, or another user owns impasto's folder in it.
     """
     try:
         found = platformdirs.user_data_path("impasto") if kind == "data" else platformdirs.user_cache_path("impasto")

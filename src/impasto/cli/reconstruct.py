@@ -46,7 +46,7 @@ def reconstruct(
     image
         A picture file.
     output
-        The sheet, as PNG or any other format that impasto writes. Its folder is made.
+        The sheet, as PNG or any other format that impasto writes. Its folder is created if it is missing.
     separate
         Also write the pictures one by one into this folder, as content-LAYER.png and style-LAYER.png.
     json_output

@@ -107,7 +107,7 @@ def load_descriptor(
 def load_descriptor_of(
     options: DescentOptions, on_download: Callable[[int, int | None], None] | None = None
 ) -> Descriptor:
-    """Load the descriptor network that ``options`` name onto their device, with their pooling and precision.
+    """Load the descriptor network that ``options`` name, with the device, pooling and precision that they set.
 
     Raises:
         UsageError: there is no such descriptor or device.

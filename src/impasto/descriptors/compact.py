@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from impasto.descriptors.devices import Precision
     from impasto.types import Features
 
-# A quarter of VGG19's widths, and more in some early layers, which cost little and feed all others.
+# A quarter of VGG19's widths; conv1_1 and conv2_1, which feed all others, are wider.
 COMPACT_WIDTHS: Mapping[str, int] = MappingProxyType(
     {
         **{"conv1_1": 32, "conv1_2": 16, "conv2_1": 40, "conv2_2": 32},
@@ -159,9 +159,9 @@ def shortest_map(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def find_compact(name: str) -> Path | None:
-    """Return the weights of a compact descriptor with maps to VGG19's layers; None if ``name`` is that of another file.
+    """Return the path of a compact descriptor's weights; None if ``name`` is no file with maps to VGG19's layers.
 
-    ``name`` is that of a bundled one, or the path of a file that ``impasto train compact`` wrote.
+    ``name`` is the name of a bundled descriptor, or the path of a file that ``impasto train compact`` wrote.
     """
     path = Path(name)
     if path.name == name and not path.suffix:

@@ -38,7 +38,7 @@ class EngineRow:
     options: type[EngineOptions]
     styles: StyleKinds = "any"
     codes: bool = False
-    """True if the engine accepts gallery styles that are a code without a picture."""
+    """True if the engine accepts gallery styles that have only a style code and no picture."""
     steps: bool = False
     """True if the engine works in many steps, so that a run can be resumed, filmed and plotted."""
 
@@ -93,7 +93,7 @@ def parse_options(
     *,
     written: Callable[[str], str] = str,
 ) -> OptionsT:
-    """Build the options of ``engine``, one of ``models``, from ``values`` by name.
+    """Build the options of ``engine`` from ``values`` by name; ``models`` has the options class of each engine.
 
     ``written`` turns the name of an option into the user's spelling, for messages.
 
@@ -123,7 +123,7 @@ def create_engine(
         name: name of a row in `ENGINES`.
         options: an instance of the options class of the row.
         on_download: called with bytes received and bytes in total if weights have to be fetched.
-        network: the network of another engine with the same name and `network_key`, to share it.
+        network: the network of an engine of the same name whose options have the same `network_key`, to share it.
 
     Raises:
         UnknownNameError: there is no such engine.

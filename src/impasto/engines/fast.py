@@ -1,8 +1,8 @@
 """The engine 'fast': one pass through a conditional transformer paints any picture in the style of any other.
 
 The style predictor turns each style image into a code. Codes are mixed by their weights. The strength interpolates
-between the code of the identity and the mixed code. `measure` finds the picture's scales and shifts on a thumbnail, and
-`render` paints the picture tile by tile.
+between the identity code, which leaves pictures unchanged, and the mixed code. The graph ``measure`` finds the scales
+and shifts of the normalisations on a thumbnail; ``render`` paints tile by tile with them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PERIOD = 256
 
 
 class FastEngine(AnyStyleEngine):
-    """Paints in the style of any style image or of the gallery."""
+    """Paints in the style of any style image, or in any style of the gallery."""
 
     name = "fast"
     architecture = "conditional"
@@ -54,7 +54,7 @@ class FastEngine(AnyStyleEngine):
                 return paint
             paint = self._towards_content(paint, self._measured(graphs, seen, beside, code=identity))
             styled = self._measured(graphs, seen, beside, code=whole)(seen, 0, 0)
-            # Codes between two styles paint colours that neither of them has.
+            # Codes between identity and style paint colours that neither the content nor the styled picture has.
             recolor = color_map(paint(seen, 0, 0), seen + strength * (styled - seen), "histogram")
             return lambda content, top, left: recolor(paint(content, top, left))
 
@@ -70,7 +70,7 @@ class FastEngine(AnyStyleEngine):
 
         Raises:
             StyleError: a style of the gallery belongs to another network.
-            UsageError: the stroke size of a style of the gallery cannot be changed.
+            UsageError: the stroke size is below 1, which styles of the gallery do not allow.
         """
         codes = [
             self._gallery_code(style.source)

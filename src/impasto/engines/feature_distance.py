@@ -112,7 +112,8 @@ class Look:
     """Computes features of pictures with a descriptor's graphs."""
 
     def __init__(self, graphs: DescriptorGraphs, tile_pixels: int = TILE_PIXELS) -> None:
-        """Take the graphs. Pictures of more than ``tile_pixels`` pixels are processed in tiles, with equal results."""
+        """Compute with ``graphs``. Pictures of more than ``tile_pixels`` pixels are processed in tiles, with the same
+        result as in one piece."""
         self._graphs = graphs
         self._tile_pixels = tile_pixels
 
@@ -121,7 +122,7 @@ class Look:
         return self._see("see_hypercolumns", pixels)["hypercolumns"]
 
     def layers(self, pixels: FloatArray) -> dict[str, FloatArray]:
-        """Compute the layers of `LAYER_STEPS` of ``pixels`` (H, W, 3): each (1, C, H / step, W / step)."""
+        """Compute the features of ``pixels`` (H, W, 3) at each layer of `LAYER_STEPS`: (1, C, H / step, W / step)."""
         return self._see("see_layers", pixels)
 
     def distance(self, target: FloatArray, tv_weight: float) -> FeatureDistance:
@@ -155,7 +156,8 @@ class Look:
             pixels: the picture.
             banks: features (C, M) of each style, by layer.
             shares: share of each style.
-            seed: seed of the random positions from which means and shares are estimated.
+            seed: seed of the random positions from which the means, and the constants that give each style its share,
+                are computed.
         """
         sample = self.sampled("see_layers", pixels, dict.fromkeys(banks, _SAMPLE), seed)
         searches = {layer: NeighborSearch(sample.pop(layer), bank, shares) for layer, bank in banks.items()}
@@ -230,7 +232,8 @@ class FeatureDistance:
         tile_pixels: int,
         weights: FloatArray | None = None,
     ) -> None:
-        """Take the ``graph`` that compares, its ``targets`` and ``factors``, and the weights of `distance_by_layer`."""
+        """Compare with ``targets`` by ``graph``, scaled by ``factors``. ``weights`` of positions are as in
+        `distance_by_layer`."""
         self._graphs = graphs
         self._graph = graph
         self._targets = targets
@@ -240,7 +243,7 @@ class FeatureDistance:
         self._tile_pixels = tile_pixels
 
     def evaluate(self, image: FloatArray) -> Evaluation:
-        """See `impasto.optimization.objective.Objective`."""
+        """See `impasto.optimization.Objective`."""
         gradient = np.zeros_like(image)
         style = 0.0
         for tile in plan_tiles(image.shape[2], image.shape[3], self._tile_pixels):

@@ -35,7 +35,8 @@ _WHOLE = 2**30
 _MINIMUM_SIZE = 32
 """Minimum side of a picture in pixels. It is that of relu5_1, which is always computed."""
 _PASS_BYTES = 1_440
-"""Bytes that the compact descriptor's graphs take per pixel of a tile, measured. It is half above 300,000 pixels."""
+"""Bytes that the compact descriptor's graphs take per pixel of a tile, measured. Tiles of more than 300,000 pixels take
+half as much."""
 _CONTENT_BYTES = 8
 """Bytes that the compact descriptor's activations of relu4_2 take per pixel."""
 _VGG_WIDTH = 4

@@ -25,7 +25,7 @@ from impasto.engines.mirrored_tiles import STRIDE, TILE_PIXELS, padded_size
 from impasto.engines.neighbor_stages import WHOLE, NeighborStage, plan_stages
 from impasto.engines.neighbors import NeighborSearch, confidence_mix
 from impasto.errors import Interrupted, OutOfMemoryError
-from impasto.images.color import Palette, prepare_style, restore_colors
+from impasto.images.color import Palette, limit_chroma, prepare_style, restore_colors
 from impasto.images.lazy import resize_picture
 from impasto.images.scale import crop_margin, fit_size, resize_pixels
 from impasto.optimization.checkpoint import fingerprint_run
@@ -202,6 +202,8 @@ class NnstEngine:
         styles = [prepare_style(pixels, content, mode) for pixels in styles]
         if mode == "luminance":
             content = prepare_style(content, content, mode)
+        elif mode == "none":
+            content = limit_chroma(content, options.strength)
         return content, styles
 
     def _painted_size(self, width: int, height: int) -> tuple[int, int]:
@@ -247,7 +249,7 @@ class _Method:
         self.picture = picture
         own = Palette.of([content])
         self._palette = own.towards(Palette.of(styles, shares), options.strength)
-        self._recolor = own.map_to(self._palette, limited=True)
+        self._recolor = own.map_to(self._palette)
         width, height = fit_size(content.shape[1], content.shape[0], min(whole, max(content.shape[:2])))
         self.recolored = self._recolor(resize_pixels(content, height, width))
         self._mix: FloatArray | None = None

@@ -19,7 +19,8 @@ _ACTIVATIONS = 1000
 
 @dataclass(frozen=True)
 class Tiling:
-    """The tiles that pictures may be divided into. They set memory and time; the result does not depend on them."""
+    """The tiles that pictures may be divided into. They determine how much memory and time a run takes; the result does
+    not depend on them."""
 
     sizes: tuple[tuple[int, int], ...] = ((512, 768), (256, 384), (128, 192))
     """Heights and widths of tiles in pixels. The smaller ones are used if memory is scarce.
@@ -30,7 +31,8 @@ class Tiling:
     """Number of pixels up to which a picture is painted without tiles, if the memory suffices."""
 
     def rows(self, height: int, width: int, *, halo: int) -> list[list[Tile]]:
-        """Divide a picture of ``height`` x ``width`` pixels into tiles that fit into the memory."""
+        """Divide ``height`` x ``width`` pixels into the largest tiles that fit into the free memory, or else the
+        smallest of ``sizes``."""
         # Halos cost time, so a small picture is not divided if it fits into the memory.
         whole = ((height, width),) if height * width <= self.undivided else ()
         free = SPARE * free_memory()
@@ -45,7 +47,7 @@ class TileSteps:
     """Reports the progress of a run that paints the tiles of ``rows``. Each tile is a step."""
 
     def __init__(self, rows: list[list[Tile]], on_step: OnStep, preview: Callable[[], Picture]) -> None:
-        """Report to ``on_step``, with this ``preview``."""
+        """Report to ``on_step``; ``preview`` is a function that returns the current picture."""
         self._total = sum(len(row) for row in rows)
         self._scale = rows[-1][-1].right, rows[-1][-1].bottom
         self._on_step, self._preview = on_step, preview

@@ -1,7 +1,8 @@
 """Painting of a film shot by shot, and in parts, so that an interrupted run can be resumed.
 
-The network normalises with the statistics of the first frame of each shot, so that objects that do not change keep
-their colours. With the statistics of every frame, a passer-by would change the colours of the whole street.
+Feed-forward engines normalise with the statistics of the first frame of each shot, so that objects that do not change
+keep their colours; `nnst` and `gatys` paint each frame by itself. With the statistics of every frame, a passer-by would
+change the colours of the whole street.
 """
 
 from __future__ import annotations
@@ -107,7 +108,8 @@ class PaintedFrames:
         on_step: OnStep,
         on_note: Callable[[str], None],
     ) -> None:
-        """Paint ``clip`` with ``engine``. ``on_step`` is called after every frame, ``on_note`` once for each text."""
+        """Prepare to paint ``clip``. ``on_step`` is called after every painted frame, ``on_note`` once for each
+        distinct note."""
         self.shots = self.frames = 0
         self.missing: str | None = None
         self._clip = clip
@@ -119,7 +121,8 @@ class PaintedFrames:
         self._noted: set[str] = set()
 
     def after(self, skipped: int, last: FloatArray | None) -> Iterator[Frame]:
-        """Paint all frames after the first ``skipped``, the last of which was painted as ``last``."""
+        """Skip the first ``skipped`` frames and paint the others. ``last`` is the painted version of the last skipped
+        frame."""
         shots = Shots()
         paint: Strips | None = None
         for frame in self._read():

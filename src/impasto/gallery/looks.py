@@ -28,11 +28,12 @@ _LEVELS = 8  # of each colour channel
 
 
 def look_of(image: FloatArray) -> Look:
-    """Return the look of ``image`` (H, W, 3): whether lines, darkness, light or colours stand out, or nothing does."""
+    """Classify ``image`` (H, W, 3) by its hard edges ('drawn'), darkness, strong colours ('bold') or paleness; else
+    'soft'."""
     light = luminance(image)
     mean, contrast = light.mean(), light.std()
     chroma = (image.max(axis=2) - image.min(axis=2)).mean()
-    # The bounds sort the bundled styles as a person did.
+    # With these thresholds, the bundled styles get the looks that a person gave them.
     if _hard_edges(light) > 0.02:
         return "drawn"
     if mean < 0.4 and chroma < 0.26:

@@ -30,7 +30,7 @@ _NOISE = 1e-4
 _FLAT = 1e-5
 """Variance below which `Palette` regards a direction in colour space as flat."""
 _USUAL, _RARE = 2.0, 1.5
-"""Standard deviations up to which chroma stays as it is in a limited map, and which it gains at most beyond."""
+"""Standard deviations up to which `limit_chroma` keeps chroma as it is, and which chroma has at most beyond."""
 
 
 def prepare_style(style: FloatArray, content: FloatArray, mode: ColorPreservation) -> FloatArray:
@@ -89,30 +89,14 @@ class ColorMap:
     matrix: FloatArray
     mean: FloatArray
     target_mean: FloatArray
-    whitening: FloatArray | None = None
-    """Matrix (3, 3) after which colours minus the mean have unit variance. If it is given, chroma of more than two
-    standard deviations is compressed before it is mapped, to at most 3.5."""
 
     def __call__(self, pixels: FloatArray) -> FloatArray:
         """Map pixels (H, W, 3)."""
         mapped = np.empty_like(pixels, dtype=np.float32)
         for top in range(0, len(pixels), _ROWS):
             rows = slice(top, top + _ROWS)
-            centred = pixels[rows] - self.mean
-            if self.whitening is not None:
-                centred = _with_limited_chroma(centred, self.whitening)
-            np.clip(centred @ self.matrix.T + self.target_mean, 0, 1, out=mapped[rows])
+            np.clip((pixels[rows] - self.mean) @ self.matrix.T + self.target_mean, 0, 1, out=mapped[rows])
         return mapped
-
-
-def _with_limited_chroma(centred: FloatArray, whitening: FloatArray) -> FloatArray:
-    grey = luminance(centred)[:, :, None]
-    chroma = centred - grey
-    deviation = np.linalg.norm(chroma @ whitening.T, axis=2, keepdims=True)
-    beyond = np.maximum(deviation - _USUAL, 0)
-    limited = np.minimum(deviation, _USUAL) + _RARE * np.tanh(beyond / _RARE)
-    result: FloatArray = grey + chroma * np.divide(limited, deviation, out=np.ones_like(deviation), where=beyond > 0)
-    return result
 
 
 def color_map(source: FloatArray, reference: FloatArray, mode: Literal["histogram", "coral"]) -> ColorMap:
@@ -161,11 +145,8 @@ class Palette:
         half = self.map_to(other).matrix * share + np.eye(3) * (1 - share)
         return Palette((1 - share) * self.mean + share * other.mean, half @ self.covariance @ half.T)
 
-    def map_to(self, other: Palette, *, limited: bool = False) -> ColorMap:
+    def map_to(self, other: Palette) -> ColorMap:
         """Return the map that gives colours of this palette the mean and covariance of ``other``.
-
-        If ``limited``, chroma that is rare in this palette is compressed. Otherwise the map may amplify it to a colour
-        that neither picture has, such as magenta lips in a pale face.
 
         It is the linear Monge-Kantorovich map, which moves colours as little as possible: Pitie and Kokaram (2007),
         "The Linear Monge-Kantorovitch Linear Colour Mapping for Example-Based Colour Transfer", eq. 17.
@@ -173,12 +154,28 @@ class Palette:
         root = _power(self.covariance, 0.5, floor=_FLAT)
         inverse = _power(self.covariance, -0.5, floor=_FLAT)
         matrix = inverse @ _power(root @ other.covariance @ root, 0.5) @ inverse
-        return ColorMap(
-            matrix.astype(np.float32),
-            self.mean.astype(np.float32),
-            other.mean.astype(np.float32),
-            inverse.astype(np.float32) if limited else None,
-        )
+        return ColorMap(matrix.astype(np.float32), self.mean.astype(np.float32), other.mean.astype(np.float32))
+
+
+def limit_chroma(pixels: FloatArray, share: float = 1.0) -> FloatArray:
+    """Compress chroma that is rare in the picture, and keep the luminance.
+
+    A map to another palette may amplify rare chroma to colours that neither picture has, such as magenta lips in a pale
+    face. With a ``share`` below 1, the result lies between ``pixels`` and the limited ones.
+    """
+    mean, covariance = _moments(pixels)
+    whitening = _power(covariance, -0.5, floor=_FLAT).astype(np.float32)
+    middle = (mean - mean @ _LUMINANCE.astype(np.float64)).astype(np.float32)
+    result = np.empty_like(pixels)
+    for top in range(0, len(pixels), _ROWS):
+        rows = slice(top, top + _ROWS)
+        chroma = pixels[rows] - luminance(pixels[rows])[:, :, None] - middle
+        deviation = np.linalg.norm(chroma @ whitening, axis=2, keepdims=True)
+        beyond = np.maximum(deviation - _USUAL, 0)
+        limited = np.minimum(deviation, _USUAL) + _RARE * np.tanh(beyond / _RARE)
+        excess = 1 - np.divide(limited, deviation, out=np.ones_like(deviation), where=beyond > 0)
+        result[rows] = pixels[rows] - np.float32(share) * excess * chroma
+    return result
 
 
 def _moments(pixels: FloatArray) -> tuple[_Matrix, _Matrix]:

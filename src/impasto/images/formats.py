@@ -74,10 +74,10 @@ _TYPES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
 """Integer types of TIFF values, with the format characters of `struct`."""
 _MOST_ENTRIES = 1000
 _EXTENSION, _TRAILER = 0x21, 0x3B
-"""Bytes with which an extension and the end of a GIF begin."""
+"""Bytes that introduce an extension and the trailer of a GIF."""
 _MONOCHROME = 0x10
 HEAD = 1 << 16
-"""Number of bytes at the beginning in which the boxes that describe an AVIF are sought."""
+"""Number of bytes at the start of an AVIF file that are searched for its header boxes."""
 
 
 def result_name(name: str) -> str:
@@ -104,14 +104,14 @@ def recognise(name: str, data: bytes) -> str:
 
 
 def odd_kind(form: str, data: bytes) -> str | None:
-    """Return the peculiarity that keeps libvips from reading a file, or from reading it correctly; None without one."""
+    """Return the feature of a file that libvips cannot read, or reads wrongly; None if there is no such feature."""
     if form == "avif":
         return "limited range in grey" if _is_monochrome(data) else None
     return _odd_tiff(_first_directory(data)) if form == "tiff" else None
 
 
 def is_raw(form: str, data: bytes) -> bool:
-    """Say if the file is a camera's raw file, whose first picture is a thumbnail or the mosaic of the sensor."""
+    """Return True for a camera's raw file, whose first picture is a thumbnail or undemosaiced sensor data."""
     if form != "tiff":
         return False
     tags = _first_directory(data)
@@ -159,7 +159,7 @@ def _odd_tiff(tags: Mapping[int, int]) -> str | None:
 
 
 def _first_directory(data: bytes) -> dict[int, int]:
-    """Return the tags of the first directory of a TIFF, with the first number of each; {} if it is broken."""
+    """Return the tags of a TIFF's first directory, each with its first value; {} if the directory is broken."""
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
     head, entry, size = ("Q", "HHQ8s", 8) if big else ("I", "HHI4s", 4)
@@ -184,7 +184,7 @@ def _first_directory(data: bytes) -> dict[int, int]:
 
 
 def _is_monochrome(data: bytes) -> bool:
-    """Say if all images in an AVIF are grey. A grey image beside one in colour is the alpha of that image."""
+    """Return True if all images in an AVIF are grey. A grey image beside one in colour is the alpha of that image."""
     head = data[:HEAD]
     flags = [found.group(1)[0] for found in re.finditer(rb"av1C..(.)", head, re.DOTALL)]
     return bool(flags) and all(each & _MONOCHROME for each in flags)

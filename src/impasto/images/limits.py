@@ -41,7 +41,7 @@ class Limits:
     """True to open files that claim more pixels than their bytes can hold."""
 
     def check_bytes(self, name: str, size: int) -> None:
-        """Refuse ``size`` encoded bytes of the picture called ``name``.
+        """Check that ``size``, the encoded bytes of the picture called ``name``, is at most ``max_bytes``.
 
         Raises:
             ImageLimitError: there are more than ``max_bytes``.
@@ -52,7 +52,7 @@ class Limits:
             )
 
     def check_size(self, name: str, width: int, height: int) -> None:
-        """Refuse ``width`` x ``height`` pixels of the picture called ``name``.
+        """Check that ``width`` x ``height``, the size of the picture called ``name``, is within the limits.
 
         Raises:
             ImageLimitError: there are more than ``max_pixels``.
@@ -67,9 +67,10 @@ class Limits:
             raise ImageSizeError(f"{name} is {width}x{height}; it needs at least {self.min_side} pixels on each side")
 
     def check_result(self, width: int, height: int, size: int | None) -> None:
-        """Refuse a result with a long side of ``size`` that is larger than the pictures that are opened.
+        """Refuse a result of long side ``size`` that has more pixels than both ``max_pixels`` and the content image.
 
-        ``width`` and ``height`` are those of the content image. A result of that size (None) is never refused.
+        ``width`` and ``height`` are those of the content image. With ``size`` None, the result has the size of the
+        content image and is never refused.
 
         Raises:
             UsageError: the result would have too many pixels.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION_FILE = "network.json"
 IDENTITY_FILE = "identity.style"
-"""Style file of a conditional network; its code leaves pictures unchanged."""
+"""Style file of a conditional network, with the style code that leaves pictures unchanged."""
 _ADVICE = "name a folder that 'impasto export' wrote"
 
 GraphsOf: TypeAlias = Literal["neighbors", "statistics"]

@@ -105,8 +105,8 @@ class OpenVINORuntime:
 def _core() -> openvino.Core:
     """Return OpenVINO's entry point, one for the process.
 
-    Its plugin for processors sets the stack on which this thread handles signals, and frees it when the last user of
-    the plugin is gone. The next Ctrl-C would then end the process by a segmentation fault. So the plugin is kept.
+    Its CPU plugin sets this thread's signal stack, and frees that stack when the last object that uses the plugin is
+    gone. The next Ctrl-C would then end the process by a segmentation fault. So the plugin is kept.
     """
     from impasto.runtimes.openvino_import import openvino
 
@@ -121,7 +121,7 @@ def _lacks_memory(text: str) -> bool:
 
 
 def _is_writable(folder: Path) -> bool:
-    """Return True if ``folder`` exists or can be made, and is writable."""
+    """Create ``folder`` if it is missing; return True if it is writable."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

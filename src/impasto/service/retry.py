@@ -7,20 +7,22 @@ import random
 from impasto.errors import DownloadError, ImpastoError, NetworkFileError, OutOfMemoryError
 
 ATTEMPTS = 3
-"""Attempts at a job. If the owner retries the job, it gets the same number again."""
+"""Attempts at a job. A job that its owner retries gets this many further attempts."""
 STORAGE_ATTEMPTS = 10
-"""Attempts at a job before it fails because the job table or the picture store cannot be reached.
+"""Number of the attempt, counting all, at which a job fails for good if the job table or the picture store cannot be
+reached.
 
 The last is made after about 25 minutes. Earlier attempts that ended for this reason do not count towards `ATTEMPTS`.
 """
 _FIRST_DELAY, _LONGEST_DELAY = 10.0, 300.0
-"""Delay in seconds before the second attempt at a job, and the maximum delay. The delay doubles with each attempt."""
+"""Mean delay in seconds before the second attempt at a job, and the largest mean delay. The delay doubles with each
+attempt."""
 _MOST_JITTER = 1.5
 _MESSAGE_DELAYS = (60.0, 300.0, 900.0, 3600.0, 7200.0, 21600.0, 43200.0)
 """Delays in seconds after the first seven of eight attempts to send a message, about a day in all."""
 
 MESSAGE_LEASE = 120.0
-"""Lease of a message in seconds, longer than any sender takes."""
+"""Lease of a message in seconds, longer than a delivery usually takes."""
 
 
 def may_go_better(error: ImpastoError) -> bool:

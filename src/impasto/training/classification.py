@@ -41,7 +41,7 @@ Initialization = Literal["he", "gaussian"]
 _DENSE_POSITIONS = 7
 _DENSE_WIDTH = 4096
 _GAUSSIAN = 0.01
-"""Standard deviation of the initial weights in Simonyan and Zisserman (2014), section 3.1."""
+"""Standard deviation of the initial weights. Simonyan and Zisserman (2014), section 3.1, give 0.01 as the variance."""
 
 
 class Classification:
@@ -243,7 +243,8 @@ class VGGClassifier(nn.Module):
             head: 'average', a mean over positions and one linear layer; or 'dense', the three linear layers of the
                 paper on 7x7 positions.
             dropout: share of the inputs of linear layers that is dropped in training.
-            initialization: 'he' (He et al. 2015), or 'gaussian' with a standard deviation of 0.01, as in the paper.
+            initialization: 'he' (He et al. 2015), or 'gaussian' with a standard deviation of 0.01 (in the paper, a
+                variance of 0.01).
                 With 'gaussian', plain deep networks hardly learn without batch normalisation.
             seed: seed of the weights.
         """

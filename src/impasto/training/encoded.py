@@ -1,4 +1,4 @@
-"""Training of the networks that paint with an encoder in any style: AdaIN and SANet."""
+"""Training of the encoder-decoder networks that paint in any style: AdaIN and SANet."""
 
 from __future__ import annotations
 
@@ -30,16 +30,18 @@ _PERIODS = (2, 4, 8)
 _STEPS_TO_FIT = 8
 """Number of steps whose pictures are used to fit the decoder at the beginning."""
 _SHARPNESS = 2.0
-"""Initial sharpness of an attention: the standard deviation of the products of dissimilar activations."""
+"""Initial sharpness of the attention: the standard deviation of the logits of dissimilar positions."""
 
 NetworkT = TypeVar("NetworkT", bound=EncodedNetwork)
 
 
 class EncodedTraining(Generic[NetworkT]):
-    """Base class of both trainings: each photograph of a batch is painted in the style of a different painting."""
+    """Base class for training both networks. Each photograph of a batch is painted in the style of a different
+    painting."""
 
     def __init__(self, network: NetworkT, contents: Crops, styles: Crops, weights: Mapping[str, float]) -> None:
-        """Set up the training of ``network`` on ``contents`` and as many ``styles``, with ``weights`` of the losses."""
+        """Set up the training of ``network`` on batches of ``contents`` and ``styles`` of equal size, with loss
+        ``weights``."""
         self.network: NetworkT = network
         self.crop = contents.size
         self._contents = contents
@@ -48,7 +50,7 @@ class EncodedTraining(Generic[NetworkT]):
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the pictures and the network's shape; loss weights and crops may change on resuming."""
+        """Digest of picture names, seeds and tensor shapes; loss weights and crops may change on resuming."""
         shapes = {name: list(tensor.shape) for name, tensor in self.network.tensors().items()}
         return fingerprint([shapes, self._contents.source, self._styles.source])
 
@@ -79,7 +81,8 @@ class EncodedTraining(Generic[NetworkT]):
         return {**losses, "total": torch.stack(list(losses.values())).sum()}
 
     def samples(self, network: NetworkT) -> Picture:
-        """Paint photographs in the styles of paintings. These pictures are not trained on."""
+        """Paint photographs in the styles of paintings: training pictures, in crops of a batch that is not trained
+        on."""
         contents, styles = (crops.at(OTHER_STEPS).to(device_of(network)) for crops in (self._contents, self._styles))
         rows = [[Cell(as_picture(style), "style") for style in styles]]
         for content in contents:
@@ -99,7 +102,8 @@ class EncodedTraining(Generic[NetworkT]):
 class AdaINTraining(EncodedTraining[adain.AdaINNetwork]):
     """Huang and Belongie (2017), section 5: only the decoder is trained.
 
-    Differs from the paper in that distances are relative to their targets. This puts the losses of deep and shallow
+    Differs from the paper in that distances are relative to their targets, and in the losses 'tv' and 'grid'. This puts
+    the losses of deep and shallow
     layers, and of different encoders, on the same scale.
     """
 
@@ -126,13 +130,14 @@ class AdaINTraining(EncodedTraining[adain.AdaINNetwork]):
 class SANetTraining(EncodedTraining[sanet.SANetwork]):
     """Park and Lee (2019), section 3.3: content, style, and two identity losses.
 
-    Differs from the paper in that the distances are relative to their targets.
+    Differs from the paper in the relative distances, the losses 'tv' and 'grid', and the fitted initial weights.
     """
 
     style_layers = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
     def _begin(self, images: Tensor) -> None:
-        """Initialise attention to similar positions, and fit the merging layer to reconstruct ``images``."""
+        """Initialise the attention so that it favours similar positions, and fit the merging layer to restore
+        relu4_1."""
         super()._begin(images)
         network = self.network
         with torch.no_grad():

@@ -57,7 +57,8 @@ class PackedPictures:
         fingerprint = hashlib.sha256(json.dumps([side, [each.digest for each in examples]]).encode()).hexdigest()
         self._sizes = self._known(index, fingerprint) if pixels.exists() else None
         if self._sizes is None:
-            index.unlink(missing_ok=True)  # so that a killed process leaves no index beside other pixels
+            # A killed process must never leave an index that does not match the pixels.
+            index.unlink(missing_ok=True)
             self._sizes = _pack(pixels, examples, side, on_file)
             write_whole(index, json.dumps({"fingerprint": fingerprint, "sizes": self._sizes}).encode())
         lengths = [3 * height * width for height, width in self._sizes]

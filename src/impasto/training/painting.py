@@ -35,8 +35,8 @@ class PerceptualLosses:
     """Losses of content, style and total variation, measured with a descriptor (Johnson et al. 2016, section 3.2).
 
     Differs from the paper in two ways. Each distance is relative to its target, as in engine 'gatys', so that weights
-    keep their meaning for every descriptor, layer and size. A fourth loss penalises grids: these vanish in the paper's
-    training on 160,000 pictures, but not in a training of a few minutes.
+    keep their meaning for every descriptor, layer and size. A fourth loss penalises the grid pattern of upsampling,
+    which does not vanish in a training of a few minutes.
     """
 
     judge: Descriptor
@@ -53,7 +53,8 @@ class PerceptualLosses:
         """Return a function that computes weighted losses from painted images and their content images, if any.
 
         Args:
-            styles: style images (1, 3, H, W) at the scale at which strokes should be painted, on the judge's device.
+            styles: style images (1, 3, H, W) at the scale at which strokes should be painted, on the device of the
+                descriptor ``judge``.
             shares: the share of each style in the mixture; their sum is 1.
         """
         with torch.no_grad():
@@ -118,7 +119,7 @@ class PaintingTraining(Generic[NetworkT]):
         return self._objective(self.network(*noise, contents), contents)
 
     def samples(self, network: NetworkT) -> Picture:
-        """Paint photographs that are not trained on."""
+        """Paint training photographs, in crops of a batch that is not trained on."""
         network.eval()
         contents, *noise = (tensor.to(device_of(network)) for tensor in self.batch(OTHER_STEPS))
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Delivery of the messages in the outbox. Each is sent at least once, always with the same id."""
+"""Delivery of the messages in the outbox. A message may be sent more than once, but always with the same id."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _log = logging.getLogger(__name__)
 
 
 class NotDeliveredError(Exception):
-    """The recipient did not accept a message.
+    """A message could not be delivered.
 
     Attributes:
-        kind: short reason, such as a status, which may be logged.
+        kind: short reason, such as a status, that is safe to log.
         permanent: whether further attempts are useless.
     """
 
@@ -41,7 +41,7 @@ class Sender(Protocol):
         """Send a message; ``picture`` is the result, if there is one.
 
         Raises:
-            NotDeliveredError: the recipient did not accept it.
+            NotDeliveredError: the message could not be delivered.
         """
 
 
@@ -59,7 +59,7 @@ class Courier:
         """Send one message; return whether there was one to be sent.
 
         Raises:
-            StorageError: the outbox cannot be reached.
+            StorageError: the outbox or the picture store cannot be reached.
         """
         delivery = self._outbox.next(self._name, MESSAGE_LEASE)
         if delivery is None:

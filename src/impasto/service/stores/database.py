@@ -171,7 +171,7 @@ def migrate(database: Database, to: str = "head") -> None:
 
 
 def _unreachable(error: BaseException | None) -> StorageError:
-    # This sentence may be an answer to anybody, and the messages of PostgreSQL name its host and its user.
+    # Any client may receive this message, and PostgreSQL's own messages name its host and user.
     reason = str(error).strip() if isinstance(error, sqlite3.Error) else type(error).__name__
     return StorageError(f"the job table cannot be reached: {reason}; try again")
 

@@ -63,7 +63,7 @@ class SQLKeys:
             return [Key(row.prefix, row.tenant, row.created, row.disabled) for row in connection.execute(found)]
 
     def disable(self, prefix: str) -> bool:
-        """Disable the key whose second part is ``prefix``; return whether there was such a key and it was enabled."""
+        """Disable the key ``imp_PREFIX_...`` with this ``prefix``; return False if no enabled key has it."""
         with self._database.begin() as (connection, now):
             done = update(api_keys).where(api_keys.c.prefix == prefix, api_keys.c.disabled.is_(None))
             return connection.execute(done.values(disabled=now).returning(api_keys.c.prefix)).first() is not None

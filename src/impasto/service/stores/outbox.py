@@ -1,4 +1,4 @@
-"""Messages about jobs that have ended. Each is sent at least once, always with the same id."""
+"""Messages about jobs that have ended. A message may be sent more than once, but always with the same id."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Transform(BaseModel):
 
 
 class Transformed(BaseModel):
-    """The job that was made of it."""
+    """The job that was created for the request."""
 
     id: str
     status: str

@@ -41,7 +41,7 @@ _STATUS: tuple[tuple[type[ImpastoError], int], ...] = (
     (UsageError, HTTPStatus.UNPROCESSABLE_ENTITY),
 )
 _CODES = {413: "body_too_large", 507: QuotaError.code}
-"""Codes for the statuses whose codes are not their names."""
+"""Error codes of the HTTP statuses whose standard name is not used as the code."""
 _MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "10"}
 _LATER = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.INSUFFICIENT_STORAGE)

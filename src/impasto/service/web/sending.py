@@ -39,7 +39,8 @@ def keep(
     notify: Mapping[Channel, str],
     idempotency_key: str | None = None,
 ) -> tuple[Job, bool]:
-    """Store a request as a job, and count it; return the job and whether it is new. This may take a while.
+    """Store a request as a job, and count a new job in the metrics; return the job and whether it is new. Blocks, so
+    call it in a thread.
 
     Raises:
         ImpastoError: the request is not accepted; see `impasto.service.acceptance.Acceptance.accept`.

@@ -65,7 +65,8 @@ def upgrade() -> None:
         sa.Column("lease_until", sa.Double),
         sa.Column("error", sa.Text),
         sa.UniqueConstraint("job_id", "channel", name="outbox_once"),
-        # Otherwise SQLite would reuse the id of a deleted message, whose sender would report about the wrong message.
+        # Otherwise SQLite could reuse the id of a deleted message, and that message's sender would update the wrong
+        # row.
         sqlite_autoincrement=True,
     )
     op.create_index("outbox_next", "outbox", ["state", "not_before"])
