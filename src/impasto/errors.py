@@ -1,4 +1,4 @@
-"""The errors of impasto, as one tree.
+"""The errors of impasto as one tree, and guards that raise them in place of the errors of other packages.
 
 * ImpastoError
   x UsageError                 an option or argument is wrong; nothing was started

@@ -35,10 +35,9 @@ if TYPE_CHECKING:
     from impasto.types import Picture
 
 app = App(name="compare")
+bench_app = App(name="bench")
 
 _CELL_SIDE = 360
-
-bench_app = App(name="bench")
 
 
 @app.default

@@ -1,4 +1,4 @@
-"""The commands of the service: ``impasto serve``, ``impasto worker``, ``impasto keys`` and ``impasto doctor``."""
+"""The commands of the service: ``serve``, ``worker``, ``keys``, and ``doctor``, which also checks it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,8 @@ if TYPE_CHECKING:
     from impasto.service.wiring import Parts
 
 serve_app = App(name="serve")
-
 worker_app = App(name="worker")
-
 keys_app = App(name="keys", help="Make, list and disable the keys of the service.")
-
 doctor_app = App(name="doctor")
 
 _PACKAGES = ("impasto", "numpy", "openvino", "onnxruntime", "pyvips", "torch", "fastapi", "sqlalchemy", "psycopg")

@@ -98,7 +98,7 @@ def _reconstruct(
         if kind == "content":
             parts = content_losses(features, "relative")
         else:
-            parts = style_losses(STYLE_LOSSES.load(options.style_loss), [features], [1.0], "relative")
+            parts = style_losses(STYLE_LOSSES[options.style_loss], [features], [1.0], "relative")
         equal = dict.fromkeys(layers, 1.0)
         tv_weight = _tv_weight(descriptor, layers, options)
         return TorchObjective(Objective(descriptor, {kind: LayerLosses(parts, equal, 1.0)}, tv_weight), device)

@@ -1,4 +1,4 @@
-"""Devices that compute, the processor and GPUs that PyTorch knows, and their native precision."""
+"""Devices of PyTorch: the choice of one, its native precision, and modules on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inputs and protocol of engines, and the metadata of their results, sufficient to reproduce them."""
+"""What engines take and return: inputs, the protocol, and metadata from which a result can be reproduced."""
 
 from __future__ import annotations
 

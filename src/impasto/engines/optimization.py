@@ -136,7 +136,7 @@ class OptimizationEngine(GatysEngine[Descriptor]):
 
         style: dict[str, StyleLoss] = {}
         if options.style_weight:
-            kind = STYLE_LOSSES.load(options.style_loss)
+            kind = STYLE_LOSSES[options.style_loss]
             seen = []
             for pixels in styles:
                 width, height = self._fitting(pixels, max(scale.width, scale.height) * options.stroke_size)

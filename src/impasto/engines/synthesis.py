@@ -111,7 +111,7 @@ def synthesize(
                 seen.append(
                     descriptor.forward(to_tensor(resize_pixels(each, seen_height, seen_width), device), weights)
                 )
-        losses = style_losses(STYLE_LOSSES.load(options.style_loss), seen, shares, "relative")
+        losses = style_losses(STYLE_LOSSES[options.style_loss], seen, shares, "relative")
         sight = TileView(descriptor) if tileable else descriptor
         parts = {"style": LayerLosses(losses, weights, 1.0)}
         return TorchObjective(Objective(sight, parts, options.tv_weight, circular=tileable), device)

@@ -1,4 +1,4 @@
-"""Opening of film files through FFmpeg's libraries, and encoding of painted frames into parts of a film."""
+"""Film files through FFmpeg's libraries: opening them, and encoding painted frames into parts of a film."""
 
 from __future__ import annotations
 

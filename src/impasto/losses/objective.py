@@ -6,6 +6,7 @@ same gradient as the weighted sum of the squared distances from each style, and 
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,20 +16,11 @@ from impasto.losses import functional
 from impasto.losses.functional import Normalization, content_loss, total_variation
 from impasto.networks.blocks import mean_and_std, mean_and_std_of, sums_of_powers
 from impasto.options import shares_of_layers
-from impasto.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from impasto.descriptors import FeatureExtractor
-
-STYLE_LOSSES = Registry(
-    "style loss",
-    [
-        ("gram", "impasto.losses.objective:GramLoss"),
-        ("mean-std", "impasto.losses.objective:MeanStdLoss"),
-    ],
-)
 
 
 class LayerLosses(nn.Module):
@@ -171,6 +163,10 @@ class MeanStdLoss(StyleLoss):
     sums = staticmethod(sums_of_powers)
     statistics_of = staticmethod(mean_and_std_of)
     distance = staticmethod(functional.mean_std_loss)
+
+
+STYLE_LOSSES: Mapping[str, type[StyleLoss]] = MappingProxyType({"gram": GramLoss, "mean-std": MeanStdLoss})
+"""The style losses that the option ``style_loss`` names."""
 
 
 def style_losses(

@@ -1,6 +1,6 @@
-"""Minimisation of losses over the pixels of one picture, in NumPy: algorithms, scales, progress and checkpoints.
+"""Minimisation of losses over the pixels of one picture: algorithms, scales, progress and checkpoints.
 
-This module has the protocol of the objective that is minimised.
+Pixels are in arrays of NumPy, or in tensors of PyTorch on a GPU. The protocol of an objective is here.
 """
 
 from __future__ import annotations

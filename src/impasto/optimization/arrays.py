@@ -1,4 +1,7 @@
-"""Storage for arrays as large as the picture: in memory, or on disk if they do not fit. `OnDevice` is a third kind."""
+"""Storage for arrays as large as the picture: in memory, or on disk if they do not fit.
+
+Storage on a GPU is `impasto.optimization.tensors.OnDevice`.
+"""
 
 from __future__ import annotations
 

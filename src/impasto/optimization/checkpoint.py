@@ -1,6 +1,6 @@
 """Checkpoints: the state of a run on disk, from which an interrupted run can be resumed.
 
-Sections of a run that Ctrl-C must not interrupt, such as writing a checkpoint, are `uninterrupted`.
+`uninterrupted` guards sections, such as writing a checkpoint, from Ctrl-C.
 """
 
 from __future__ import annotations

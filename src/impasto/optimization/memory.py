@@ -214,7 +214,7 @@ def plan(
     Raises:
         OutOfMemoryError: no choice fits into the memory.
     """
-    free, free_on_device = int(SPARE * free_memory()), int(SPARE * _free_memory(device))
+    free, free_on_device = int(SPARE * free_memory()), int(SPARE * _free_on_gpu(device))
     sides = [0, *TILES] if tile is None else [tile]
     needs = [
         _need(width, height, styles, descriptor, optimizer, side, on_disk, device)
@@ -242,7 +242,7 @@ def plan(
     raise OutOfMemoryError(f"{width}x{height} pixels need {numbers}; {remedy}")
 
 
-def _free_memory(device: torch.device | None) -> int:
+def _free_on_gpu(device: torch.device | None) -> int:
     """Return the free GPU memory in bytes; unlimited if there is no GPU."""
     if device is None or device.type != "cuda":
         return 1 << 62

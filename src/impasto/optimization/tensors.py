@@ -1,4 +1,4 @@
-"""An optimisation on tensors of PyTorch: its objective, its storage on a GPU, and what it does if that is too small."""
+"""An optimisation on tensors of PyTorch: its objective, its storage on a GPU, and the way on if a GPU is full."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runtimes of trained networks, by name: OpenVINO or ONNX Runtime for ONNX files, PyTorch for the network itself."""
+"""Runtimes of graphs: their protocol, and those that have a name, OpenVINO and ONNX Runtime."""
 
 from __future__ import annotations
 

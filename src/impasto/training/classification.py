@@ -244,8 +244,7 @@ class VGGClassifier(nn.Module):
                 paper on 7x7 positions.
             dropout: share of the inputs of linear layers that is dropped in training.
             initialization: 'he' (He et al. 2015), or 'gaussian' with a standard deviation of 0.01 (in the paper, a
-                variance of 0.01).
-                With 'gaussian', plain deep networks hardly learn without batch normalisation.
+                variance of 0.01). With 'gaussian', plain deep networks hardly learn without batch normalisation.
             seed: seed of the weights.
         """
         super().__init__()

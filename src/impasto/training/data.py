@@ -1,4 +1,4 @@
-"""Training pictures: random crops of the files in folders, determined by seed and step, and decoded ahead of it."""
+"""Training pictures: random crops of files, determined by seed and step, and decoded during the step before."""
 
 from __future__ import annotations
 

@@ -102,9 +102,8 @@ class EncodedTraining(Generic[NetworkT]):
 class AdaINTraining(EncodedTraining[adain.AdaINNetwork]):
     """Huang and Belongie (2017), section 5: only the decoder is trained.
 
-    Differs from the paper in that distances are relative to their targets, and in the losses 'tv' and 'grid'. This puts
-    the losses of deep and shallow
-    layers, and of different encoders, on the same scale.
+    Differs from the paper in that distances are relative to their targets, which puts the losses of deep and shallow
+    layers, and of different encoders, on the same scale; and in the losses 'tv' and 'grid'.
     """
 
     style_layers = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 _WORKERS = 4
 _CHUNK = 64
 
-_BATCH_WORKERS = 4
-
 
 class PackedPictures:
     """Pixels of many pictures in one file, from which any picture can be read without decoding.
@@ -114,7 +112,7 @@ class LabelledBatches:
         places = range(first + part, first + self.batch, parts)
         numbers = [self._member(place) for place in places]
         randoms = [np.random.default_rng((self.seed, place)) for place in places]
-        with ThreadPoolExecutor(_BATCH_WORKERS) as pool:
+        with ThreadPoolExecutor(_WORKERS) as pool:
             images = list(pool.map(self._augmented, numbers, randoms))
         return torch.stack(images), torch.tensor([self.labels[number] for number in numbers])
 

@@ -1,4 +1,4 @@
-"""What is offered: the gallery, ``/v1/styles``, and the ways to paint with their options, ``/v1/engines``."""
+"""``/v1/styles`` and ``/v1/engines``: the styles of the gallery, and the engines with their options."""
 
 from __future__ import annotations
 
