@@ -23,7 +23,6 @@ from impasto.images import LazyPicture, read_picture, resize_picture
 from impasto.losses.objective import GramLoss, LayerLosses, MeanStdLoss, Objective, content_losses, style_losses
 from impasto.optimization.arrays import Memory, OnDisk
 from impasto.optimization.checkpoint import Checkpoint
-from impasto.optimization.stages import to_image
 from impasto.options import GatysOptions, RuntimeOptions, shares_of_layers
 from impasto.runtimes.network_folder import graphs_folder
 from impasto.types import Picture
@@ -47,7 +46,7 @@ def images(content, styles):
         resize_picture(styles[1], 288, 208),
         resize_picture(styles[0], 160, 128),
     )
-    return [to_image(each.pixels) for each in sized]
+    return [Memory().image(each.pixels) for each in sized]
 
 
 def objective(graphs, images, kind, normalization, side=2**20, memory=None, **options):
@@ -84,7 +83,7 @@ def test_losses_and_gradient_are_those_of_pytorch(graphs, images, kind, normaliz
 @pytest.mark.parametrize("kind", ["gram", "mean-std"])
 @pytest.mark.parametrize("size", [(288, 208), (304, 224)])
 def test_tiles_see_what_the_whole_sees(graphs, images, content, tmp_path, kind, size):
-    image = to_image(resize_picture(content, *size).pixels)
+    image = Memory().image(resize_picture(content, *size).pixels)
     given = [image, np.ascontiguousarray(image[:, :, ::-1]), images[2]]
     whole = objective(graphs, given, kind, "relative").evaluate(image)
     for memory in (Memory(), OnDisk(tmp_path)):

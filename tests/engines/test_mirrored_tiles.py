@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from impasto.engines.feature_distance import Features
 from impasto.engines.mirrored_tiles import STRIDE, margin_cut, padded_size, plan_tiles, with_margin
 
 SIZES = [(1, 1), (3, 50), (40, 56), (101, 73), (300, 90)]
@@ -47,3 +48,15 @@ def test_each_position_belongs_to_one_tile(height, width, most):
     np.testing.assert_array_equal(marked, 1)
     np.testing.assert_array_equal(margin_cut(counted, STRIDE), 1)
     assert counted.sum() == rows * columns
+
+
+@pytest.mark.parametrize(("largest", "kind"), [(100, np.float16), (1e6, np.float32)])
+def test_large_targets_take_half_the_memory_if_their_range_allows(largest, kind):
+    array = np.random.default_rng(6).random((1, 32, 512, 512), np.float32) * np.float32(largest)
+    features = Features.of(array, 1)
+    (tile,) = plan_tiles(512, 512, 1 << 20)
+    assert features.array.dtype == kind
+    assert features.square == pytest.approx(float(np.vdot(array, array)), rel=1e-3)
+    seen = tile.kept(features.seen(tile), 1)
+    assert seen.dtype == np.float32
+    np.testing.assert_allclose(seen, array, rtol=1e-3)

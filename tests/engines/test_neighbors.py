@@ -40,6 +40,14 @@ def test_parts_of_a_picture_find_what_the_whole_finds():
     assert same.mean() > 0.999  # where two styles suit equally well, chance decides
 
 
+def test_a_large_picture_finds_what_its_parts_find():
+    picture, style = clouds(140_000, 20)
+    search = NeighborSearch(picture, [style], [1.0])
+    whole, parts = search.find(picture), [search.find(picture[:, first::2]) for first in (0, 1)]
+    for first, part in enumerate(parts):
+        assert np.array_equal(whole.position[first::2], part.position)
+
+
 def test_as_many_components_as_there_are_find_the_same():
     mixing = np.random.default_rng(1).random((12, 5), dtype=np.float32)
     picture, style = (mixing @ each for each in clouds(40, 60, channels=5))

@@ -19,8 +19,8 @@ from impasto.engines.neighbor_stages import plan_stages
 from impasto.engines.nnst import NnstEngine
 from impasto.errors import CheckpointError, Interrupted, OutOfMemoryError, UsageError
 from impasto.images import LazyPicture, fit_size, read_picture, resize_picture
+from impasto.optimization.arrays import Memory
 from impasto.optimization.checkpoint import Checkpoint
-from impasto.optimization.stages import to_image
 from impasto.options import NnstOptions
 from impasto.types import Picture
 from lanes import slow
@@ -262,7 +262,7 @@ def test_tiles_see_what_the_whole_sees(content, styles):
         (whole.distance(target, 0.3), tiled.distance(target, 0.3)),
         (whole.distance_by_layer(by_layer, 0.3), tiled.distance_by_layer(by_layer, 0.3)),
     ):
-        first, second = one.evaluate(to_image(pixels)), two.evaluate(to_image(pixels))
+        first, second = one.evaluate(Memory().image(pixels)), two.evaluate(Memory().image(pixels))
         assert first.losses == pytest.approx(second.losses, rel=1e-5)
         np.testing.assert_allclose(first.gradient, second.gradient, atol=1e-5 * np.abs(first.gradient).max())
 
@@ -349,7 +349,7 @@ def test_two_styles_get_their_shares_of_a_large_picture():
 
 
 def test_total_variation_has_its_gradient(small):
-    image = to_image(small.pixels).astype(np.float64)
+    image = Memory().image(small.pixels).astype(np.float64)
     gradient = np.zeros_like(image)
     add_total_variation(image, gradient, 0.3)
     direction = np.random.default_rng(0).standard_normal(image.shape)

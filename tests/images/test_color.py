@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from impasto.images import ColorPreservation, luminance, prepare_style, restore_colors
-from impasto.images.color import color_map, limit_chroma, match_luminance, with_luminance_of
+from impasto.images.color import ChromaLimit, color_map, match_luminance, with_luminance_of
 
 MODES: tuple[ColorPreservation, ...] = get_args(ColorPreservation)
 
@@ -154,7 +154,7 @@ def test_rare_chroma_is_limited() -> None:
     grey = random.uniform(0.1, 0.4, (40, 50, 1)).astype(np.float32)
     content = grey + random.normal(0, 0.01, (40, 50, 3)).astype(np.float32)
     content[3, 4] = luminance(content[3, 4]) + np.array([0.2, -0.06, 0.06], np.float32)  # lips
-    limited, half = limit_chroma(content), limit_chroma(content, 0.5)
+    limited, half = (ChromaLimit.of(content, share)(content) for share in (1.0, 0.5))
     np.testing.assert_allclose(luminance(limited), luminance(content), atol=1e-6)
     np.testing.assert_allclose(half, (content + limited) / 2, atol=1e-6)
 
@@ -166,7 +166,23 @@ def test_rare_chroma_is_limited() -> None:
     assert (np.abs(limited - content).max(2) < 1e-6).mean() > 0.8
 
 
+def test_colors_that_follow_the_luminance_are_usual() -> None:
+    shadow, light = (np.array(color, np.float32) for color in ([0.2, 0.1, 0.3], [1, 0.95, 0.8]))
+    duotone = shadow + np.linspace(0, 1, 2000, dtype=np.float32).reshape(40, 50, 1) * (light - shadow)
+    np.testing.assert_allclose(ChromaLimit.of(duotone)(duotone), duotone, atol=1e-6)
+
+
+def test_black_white_and_grey_stay_so() -> None:
+    orange = np.full((40, 50, 3), [0.8, 0.5, 0.2], np.float32)
+    orange += np.random.default_rng(5).normal(0, 0.01, orange.shape).astype(np.float32)
+    for row, value in enumerate((0.0, 1.0, 0.5)):
+        orange[row, 0] = value
+    limited = ChromaLimit.of(orange)(orange)
+    np.testing.assert_array_equal(limited[:3, 0], orange[:3, 0])
+    assert 0 <= limited.min() <= limited.max() <= 1
+
+
 def test_a_flat_picture_is_not_limited() -> None:
     for color in (0.0, 0.5, [0.9, 0.1, 0.3]):
         flat = np.full((5, 6, 3), color, np.float32)
-        np.testing.assert_allclose(limit_chroma(flat), flat, atol=1e-6)
+        np.testing.assert_allclose(ChromaLimit.of(flat)(flat), flat, atol=1e-6)

@@ -15,7 +15,7 @@ from impasto.optimization import Evaluation
 from impasto.optimization.arrays import Memory, OnDisk
 from impasto.optimization.checkpoint import Checkpoint
 from impasto.optimization.descent import DEFAULT_LEARNING_RATE
-from impasto.optimization.stages import CoarseToFine, Run, Stage, to_image
+from impasto.optimization.stages import CoarseToFine, Run, Stage
 from impasto.types import Picture
 
 STAGES = [Stage(8, 6, 7), Stage(16, 12, 5), Stage(32, 24, 3)]
@@ -37,7 +37,7 @@ class Bowl:
 
 
 def bowl_at(stage):
-    return Bowl(to_image(resize_pixels(TARGET, stage.height, stage.width)))
+    return Bowl(Memory().image(resize_pixels(TARGET, stage.height, stage.width)))
 
 
 def a_run(optimizer="lbfgs", objective_at=bowl_at, stages=STAGES, **options):
@@ -62,7 +62,7 @@ def stop_after(steps, error=Stopped):
 
 
 def test_pixels_become_an_image_and_pixels_again():
-    image = to_image(TARGET)
+    image = Memory().image(TARGET)
     assert image.shape == (1, 3, 24, 32)
     assert float(image[0, 2, 5, 7]) == float(TARGET[5, 7, 2])
     np.testing.assert_array_equal(Memory().pixels(image), TARGET)
@@ -167,7 +167,7 @@ def interrupted_at(evaluation):
                 signal.raise_signal(signal.SIGINT)
             return super().evaluate(image)
 
-    return lambda stage: Interrupting(to_image(resize_pixels(TARGET, stage.height, stage.width)))
+    return lambda stage: Interrupting(Memory().image(resize_pixels(TARGET, stage.height, stage.width)))
 
 
 def test_an_interrupt_of_the_first_step_has_no_picture():
@@ -259,7 +259,7 @@ class Drifting(CoarseToFine):
 
     def objective(self, stage, pixels):
         self.seen[...] = pixels.mean()
-        return Bowl(to_image(resize_pixels(TARGET, stage.height, stage.width)) * (1 - self.seen / 4))
+        return Bowl(Memory().image(resize_pixels(TARGET, stage.height, stage.width)) * (1 - self.seen / 4))
 
     def resized(self, stage, pixels):
         return super().resized(stage, pixels * (1 - self.seen / 4))

@@ -66,7 +66,7 @@ def test_a_run_goes_on_from_its_checkpoint(tmp_path):
 
     def run(memory, on_step, path):
         run = Run(stages, method, checkpoint_every=1, memory=memory)
-        return run.minimize(start, on_step=on_step, checkpoint=Checkpoint(tmp_path / path))
+        return run.minimize(start, on_step=on_step, checkpoint=Checkpoint(tmp_path / path, resume=True))
 
     def stop(step):
         assert step.preview().pixels.shape == (*step.scale[::-1], 3)
@@ -76,8 +76,27 @@ def test_a_run_goes_on_from_its_checkpoint(tmp_path):
     whole = run(OnDevice(CPU), lambda step: None, "whole")
     with pytest.raises(RuntimeError, match="killed"):
         run(OnDevice(CPU), stop, "parts")
-    assert np.array_equal(run(OnDevice(CPU), lambda step: None, "parts"), whole)
+    steps = []
+    assert np.array_equal(run(OnDevice(CPU), lambda step: steps.append(step.done), "parts"), whole)
+    assert steps[0] == 15
     np.testing.assert_allclose(run(Memory(), lambda step: None, "arrays"), whole, atol=1e-3)
+
+
+class FullDevice(OnDevice):
+    """A GPU without room for the state."""
+
+    def empty(self, shape):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_a_state_that_does_not_fit_on_the_device_is_in_main_memory():
+    start = np.full((20, 30, 3), 0.5, np.float32)
+    method = CoarseToFine(lambda stage: TorchObjective(losses, CPU), Picture)
+    full, plain = (
+        Run([Stage(30, 20, 8)], method, memory=memory).minimize(start, on_step=lambda step: None)
+        for memory in (FullDevice(CPU), Memory())
+    )
+    assert np.array_equal(full, plain)
 
 
 class Arrays:

@@ -26,7 +26,7 @@ from impasto.optimization.arrays import Memory
 from impasto.optimization.checkpoint import fingerprint_run
 from impasto.optimization.descent import Descent
 from impasto.optimization.memory import ON_THE_CPU, PeakMemory, freed_blocks_kept, resident_memory
-from impasto.optimization.stages import CoarseToFine, Run, Stage, fit_layers, plan_scales, to_image
+from impasto.optimization.stages import CoarseToFine, Run, Stage, fit_layers, plan_scales
 from impasto.options import layer_weights
 from impasto.types import with_notes
 
@@ -234,11 +234,13 @@ class GatysEngine(ABC, Generic[SightT]):
             pieces = replace(need, disk=0)
             objective = self._objective(network, trial, content, styles, shares, pieces, Memory(), lambda note: None)
             prepared = perf_counter()
+            memory = self._state_memory(need, Memory())
             descent = Descent(
-                to_image(resize_pixels(content, trial.height, trial.width)),
+                memory.image(resize_pixels(content, trial.height, trial.width)),
                 objective,
                 optimizer=options.optimizer,
                 learning_rate=options.learning_rate,
+                memory=memory,
             )
             times = []
             for _ in range(_TRIAL_STEPS):
@@ -254,8 +256,8 @@ class GatysEngine(ABC, Generic[SightT]):
             / (trial.width * trial.height)
             for scale in scales
         )
-        memory = max(before + need.memory, peak.bytes or 0)
-        return Forecast(memory, runs * seconds, need.tile, need.disk, need.on_device)
+        needed = max(before + need.memory, peak.bytes or 0)
+        return Forecast(needed, runs * seconds, need.tile, need.disk, need.on_device)
 
     def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> Callable[[LazyPicture], Iterator[Picture]]:
         """Paint frame by frame: see `impasto.engines.base.Engine`. Frames are independent of each other."""

@@ -136,7 +136,7 @@ def plan_tiles(height: int, width: int, most: int) -> Iterator[Tile]:
     if max(height, width) > _LARGE:
         most, longest = min(most, _LARGE_TILE_PIXELS), _LARGE_TILE_SIDE
     across = -(-width // longest) if height * width > most else 1
-    down = -(-height * width // (most * across)) if height * width > most else 1
+    down = max(-(-height // longest), -(-height * width // (most * across))) if height * width > most else 1
     for rows in _parts(height, down):
         for columns in _parts(width, across):
             yield Tile(rows, columns)

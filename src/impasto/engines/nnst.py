@@ -25,7 +25,7 @@ from impasto.engines.mirrored_tiles import STRIDE, TILE_PIXELS, padded_size
 from impasto.engines.neighbor_stages import WHOLE, NeighborStage, plan_stages
 from impasto.engines.neighbors import NeighborSearch, confidence_mix
 from impasto.errors import Interrupted, OutOfMemoryError
-from impasto.images.color import Palette, limit_chroma, prepare_style, restore_colors
+from impasto.images.color import ChromaLimit, Palette, prepare_style, restore_colors
 from impasto.images.lazy import resize_picture
 from impasto.images.scale import crop_margin, fit_size, resize_pixels
 from impasto.optimization.checkpoint import fingerprint_run
@@ -202,8 +202,6 @@ class NnstEngine:
         styles = [prepare_style(pixels, content, mode) for pixels in styles]
         if mode == "luminance":
             content = prepare_style(content, content, mode)
-        elif mode == "none":
-            content = limit_chroma(content, options.strength)
         return content, styles
 
     def _painted_size(self, width: int, height: int) -> tuple[int, int]:
@@ -247,11 +245,16 @@ class _Method:
         self._styles = styles
         self._shares = shares
         self.picture = picture
-        own = Palette.of([content])
+        width, height = fit_size(content.shape[1], content.shape[0], min(whole, max(content.shape[:2])))
+        smaller = resize_pixels(content, height, width)
+        # With `keep_colors`, the palette is that of the content, and nothing is amplified.
+        share = options.strength if options.keep_colors == "none" else 0.0
+        self._limit = ChromaLimit.of(smaller, share)
+        limited = self._limit(smaller)
+        own = Palette.of([limited])
         self._palette = own.towards(Palette.of(styles, shares), options.strength)
         self._recolor = own.map_to(self._palette)
-        width, height = fit_size(content.shape[1], content.shape[0], min(whole, max(content.shape[:2])))
-        self.recolored = self._recolor(resize_pixels(content, height, width))
+        self.recolored = self._recolor(limited)
         self._mix: FloatArray | None = None
         """Share of the content's own features at each position of the hypercolumns, (H / 4, W / 4)."""
 
@@ -266,7 +269,7 @@ class _Method:
     def _add_details(self, enlarged: FloatArray, height: int, width: int) -> None:
         """Add details of the content that are finer than ``height`` x ``width``, in proportion to `_kept`."""
         rows, columns = enlarged.shape[:2]
-        content = self._recolor(resize_pixels(self._content, rows, columns))
+        content = self._recolor(self._limit(resize_pixels(self._content, rows, columns)))
         coarse = resize_pixels(resize_pixels(content, height, width), rows, columns)
         content -= coarse
         del coarse

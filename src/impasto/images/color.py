@@ -9,7 +9,7 @@ References: Gatys et al. (2016), "Preserving Color in Neural Artistic Style Tran
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,7 @@ _NOISE = 1e-4
 _FLAT = 1e-5
 """Variance below which `Palette` regards a direction in colour space as flat."""
 _USUAL, _RARE = 2.0, 1.5
-"""Standard deviations up to which `limit_chroma` keeps chroma as it is, and which chroma has at most beyond."""
+"""Standard deviations up to which `ChromaLimit` keeps chroma as it is, and by which it exceeds them at most."""
 
 
 def prepare_style(style: FloatArray, content: FloatArray, mode: ColorPreservation) -> FloatArray:
@@ -122,6 +122,45 @@ def color_map(source: FloatArray, reference: FloatArray, mode: Literal["histogra
 
 
 @dataclass(frozen=True, eq=False)
+class ChromaLimit:
+    """Compresses the rare chroma of a picture, and keeps its luminance and all that is paler than the mean.
+
+    A map to another palette may amplify rare chroma to colours that neither picture has, such as magenta lips in a pale
+    face.
+    """
+
+    mean: FloatArray
+    """Mean chroma: (3). The chroma of a colour is its difference from grey of the same luminance."""
+    whitening: FloatArray
+    """Matrix (3, 3) that maps differences from the mean to standard deviations."""
+    share: float
+    """Share of the change that is made, between 0 and 1."""
+
+    @classmethod
+    def of(cls, pixels: FloatArray, share: float = 1.0) -> Self:
+        """Measure the chroma of ``pixels`` (H, W, 3)."""
+        mean, covariance = _moments(pixels)
+        to_chroma = np.eye(3) - np.outer(np.ones(3), _LUMINANCE)
+        whitening = _power(to_chroma @ covariance @ to_chroma.T, -0.5, floor=_FLAT)
+        return cls((to_chroma @ mean).astype(np.float32), whitening.astype(np.float32), share)
+
+    def __call__(self, pixels: FloatArray) -> FloatArray:
+        """Limit pixels (H, W, 3)."""
+        result = np.empty_like(pixels)
+        for top in range(0, len(pixels), _ROWS):
+            rows = slice(top, top + _ROWS)
+            chroma = pixels[rows] - luminance(pixels[rows])[:, :, None]
+            change = chroma - self.mean
+            deviation = np.linalg.norm(change @ self.whitening, axis=2, keepdims=True)
+            beyond = np.maximum(deviation - _USUAL, 0)
+            limited = np.minimum(deviation, _USUAL) + _RARE * np.tanh(beyond / _RARE)
+            excess = 1 - np.divide(limited, deviation, out=np.ones_like(deviation), where=beyond > 0)
+            excess[np.linalg.norm(chroma, axis=2) <= np.linalg.norm(self.mean)] = 0  # black, white and grey stay so
+            np.clip(pixels[rows] - np.float32(self.share) * excess * change, 0, 1, out=result[rows])
+        return result
+
+
+@dataclass(frozen=True, eq=False)
 class Palette:
     """Mean and covariance of colours."""
 
@@ -155,27 +194,6 @@ class Palette:
         inverse = _power(self.covariance, -0.5, floor=_FLAT)
         matrix = inverse @ _power(root @ other.covariance @ root, 0.5) @ inverse
         return ColorMap(matrix.astype(np.float32), self.mean.astype(np.float32), other.mean.astype(np.float32))
-
-
-def limit_chroma(pixels: FloatArray, share: float = 1.0) -> FloatArray:
-    """Compress chroma that is rare in the picture, and keep the luminance.
-
-    A map to another palette may amplify rare chroma to colours that neither picture has, such as magenta lips in a pale
-    face. With a ``share`` below 1, the result lies between ``pixels`` and the limited ones.
-    """
-    mean, covariance = _moments(pixels)
-    whitening = _power(covariance, -0.5, floor=_FLAT).astype(np.float32)
-    middle = (mean - mean @ _LUMINANCE.astype(np.float64)).astype(np.float32)
-    result = np.empty_like(pixels)
-    for top in range(0, len(pixels), _ROWS):
-        rows = slice(top, top + _ROWS)
-        chroma = pixels[rows] - luminance(pixels[rows])[:, :, None] - middle
-        deviation = np.linalg.norm(chroma @ whitening, axis=2, keepdims=True)
-        beyond = np.maximum(deviation - _USUAL, 0)
-        limited = np.minimum(deviation, _USUAL) + _RARE * np.tanh(beyond / _RARE)
-        excess = 1 - np.divide(limited, deviation, out=np.ones_like(deviation), where=beyond > 0)
-        result[rows] = pixels[rows] - np.float32(share) * excess * chroma
-    return result
 
 
 def _moments(pixels: FloatArray) -> tuple[_Matrix, _Matrix]:

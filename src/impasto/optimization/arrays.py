@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    import numpy.typing as npt
+
     from impasto.types import FloatArray
 
 _BLOCK = 1 << 15
@@ -63,7 +65,7 @@ class Memory:
         """Return the small ``array`` where it can be multiplied with arrays of this storage."""
         return array
 
-    def host(self, array: FloatArray) -> FloatArray:
+    def host(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return ``array`` of this storage as an array of NumPy."""
         return array
 
@@ -80,7 +82,7 @@ class Memory:
         return image
 
     def blocks(self, size: int) -> Iterator[slice]:
-        """Divide a flat array of ``size`` numbers into blocks, the same for every storage, so that sums are equal."""
+        """Divide a flat array of ``size`` numbers into blocks, on disk the same as in memory, so that sums agree."""
         for index, first in enumerate(range(0, size, _BLOCK)):
             yield slice(first, first + _BLOCK)
             if index % _BLOCKS_HELD == _BLOCKS_HELD - 1:

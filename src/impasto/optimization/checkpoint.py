@@ -128,14 +128,15 @@ def _write(
     end = 0
     for name, array in arrays.items():
         begin, end = end, end + array.nbytes
-        header[name] = {"dtype": _TYPES[array.dtype.name], "shape": list(array.shape), "data_offsets": [begin, end]}
+        kind = str(array.dtype).removeprefix("torch.")
+        header[name] = {"dtype": _TYPES[kind], "shape": list(array.shape), "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little"))
         file.write(text)
         for array in arrays.values():
-            file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+            file.write(np.ascontiguousarray(memory.host(array)).reshape(-1).view(np.uint8).data)
             memory.release()
 
 

@@ -142,8 +142,7 @@ class Descent:
 
     def state(self) -> tuple[dict[str, npt.NDArray[np.generic]], dict[str, float | int | str | bool]]:
         """Return the state needed to continue: arrays and scalars."""
-        image, best = (self._memory.host(each) for each in (self.image, self.best))
-        return {"image": image, "best": best, **self._optimizer.state()}, asdict(self._course)
+        return {"image": self.image, "best": self.best, **self._optimizer.state()}, asdict(self._course)
 
     def restore(self, arrays: Arrays, course: Plain) -> None:
         """Continue from the arrays and scalars that `state` returned."""
@@ -251,8 +250,7 @@ class Adam:
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """See `Optimizer.state`."""
-        mean, square = (self._memory.host(each) for each in (self._mean, self._square))
-        return {"mean": mean, "square": square, "course": np.array([self._scale, self._steps])}
+        return {"mean": self._mean, "square": self._square, "course": np.array([self._scale, self._steps])}
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """See `Optimizer.restore`."""
@@ -296,7 +294,7 @@ class SGD:
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """See `Optimizer.state`."""
-        return {"velocity": self._memory.host(self._velocity), "course": np.array([self._scale])}
+        return {"velocity": self._velocity, "course": np.array([self._scale])}
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """See `Optimizer.restore`."""

@@ -115,8 +115,7 @@ class LBFGS:
             "pending": np.array(pending, np.int64),
         }
         for row in range(self._rows):
-            host = self._memory.host
-            arrays |= {f"move{row}": host(self._moves[row]), f"change{row}": host(self._changes[row])}
+            arrays |= {f"move{row}": self._moves[row], f"change{row}": self._changes[row]}
         return arrays
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:

@@ -225,7 +225,7 @@ def plan(
     for need in needs:
         if need.memory <= free and need.disk <= room and need.on_device <= free_on_device:
             return need
-    least = min(needs, key=lambda need: (need.memory, need.on_device))
+    least = min(needs, key=lambda need: (need.on_device, need.memory))
     if least.on_device > free_on_device:
         planned = plan(width, height, styles, descriptor, optimizer=optimizer, tile=tile, folder=folder)
         return replace(planned, without_gpu=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from impasto.errors import Interrupted
+from impasto.errors import Interrupted, is_shortage_of_gpu
 from impasto.images.scale import fit_size, resize_pixels
 from impasto.optimization.arrays import Memory
 from impasto.optimization.checkpoint import RunState, uninterrupted
@@ -208,21 +208,30 @@ class _StageRun(Generic[StageT]):
             pixels = run.method.resized(stage, pixels)
         pixels = run.memory.kept(pixels)
         objective = run.method.objective(stage, pixels)
-        descent = Descent(
-            run.memory.image(pixels),  # after the objective, whose computation of targets needs memory
+        try:
+            descent = self._descent_in(run.memory, pixels, objective)  # after the objective, whose targets need memory
+        except RuntimeError as error:
+            if not is_shortage_of_gpu(error):
+                raise
+            descent = self._descent_in(Memory(), pixels, objective)
+        if begin.done_at_stage:
+            descent.restore(begin.arrays, begin.course)
+        if self._checkpoint:
+            self._start = pixels
+        return descent
+
+    def _descent_in(self, memory: Memory, pixels: FloatArray, objective: Objective) -> Descent:
+        stage = self._stage
+        return Descent(
+            memory.image(pixels),
             objective,
             optimizer=stage.optimizer,
             learning_rate=stage.learning_rate,
             steps=stage.steps,
             keeps_best=stage.keeps_best,
             circular=stage.circular,
-            memory=run.memory,
+            memory=memory,
         )
-        if begin.done_at_stage:
-            descent.restore(begin.arrays, begin.course)
-        if self._checkpoint:
-            self._start = pixels
-        return descent
 
     def _progress(self, descent: Descent, losses: dict[str, float], note: str) -> Step:
         stages, stage = self._run.stages, self._stage
@@ -239,11 +248,6 @@ class _StageRun(Generic[StageT]):
             preview=lambda: self._run.method.picture(self._run.memory.pixels(descent.best)),
             note=note,
         )
-
-
-def to_image(pixels: FloatArray) -> FloatArray:
-    """Turn pixels (H, W, 3) into an image (1, 3, H, W)."""
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))[None]
 
 
 @dataclass(frozen=True)

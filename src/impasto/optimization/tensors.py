@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from impasto.optimization.arrays import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import numpy.typing as npt
 
     from impasto.optimization import Objective
     from impasto.types import FloatArray
@@ -118,10 +120,9 @@ class OnDevice(Memory):
         """See `Memory.beside`."""
         return torch.as_tensor(array, device=self._device)  # type: ignore[return-value]
 
-    def host(self, array: FloatArray | Tensor) -> FloatArray:
+    def host(self, array: npt.NDArray[Any] | Tensor) -> npt.NDArray[Any]:
         """See `Memory.host`."""
-        found: FloatArray = array.cpu().numpy() if isinstance(array, Tensor) else array
-        return found
+        return array.cpu().numpy() if isinstance(array, Tensor) else array
 
     def image(self, pixels: FloatArray) -> FloatArray:
         """See `Memory.image`."""
