@@ -48,6 +48,7 @@ def test_help_of_a_command_names_the_options_of_its_engine(capsys):
     assert "--strength" in groups["every engine"]
     assert "--preset" in groups["gatys"] and "--preset" not in groups["every engine"]
     assert "--checkpoint-every" in groups["nnst, gatys"]
+    assert "'photos/**/*.jpg'" in shown, "its asterisks are no Markdown"
 
 
 def test_version(capsys):

@@ -60,8 +60,8 @@ def stylize(
     Parameters
     ----------
     content
-        Pictures to paint: files, folders, patterns such as '*.jpg' or 'photos/**/*.jpg', or '-' for stdin; or films,
-        such as .mp4, .mov, .mkv or .webm.
+        Pictures to paint: files, folders, patterns such as `'*.jpg'` or `'photos/**/*.jpg'`, or '-' for stdin; or
+        films, such as .mp4, .mov, .mkv or .webm.
     output
         The result: a file; a folder, whose name ends in '/' unless it is there already; or '-' for stdout. In its name,
         {stem}, {suffix} and {folder} stand for those of the content, {style} for the style. Folders are made.
