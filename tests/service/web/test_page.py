@@ -313,7 +313,7 @@ def test_a_photo_is_taken_on_a_desk(visit):
         assert Axe().run(page).violations_count == 0
         page.locator("#camera").get_by_role("button", name=leave).click()
         expect(page.locator("#camera")).to_be_hidden()
-        assert page.evaluate("document.getElementById('finder').srcObject") is None
+        page.wait_for_function("document.getElementById('finder').srcObject === null")
     expect(page.locator("#easel-title")).to_have_text("Your photo.jpg")
     width, height = page.locator("#film img").evaluate("image => [image.naturalWidth, image.naturalHeight]")
     assert max(width, height) == 240
