@@ -313,7 +313,8 @@ def test_a_photo_is_taken_on_a_desk(visit):
         assert Axe().run(page).violations_count == 0
         page.locator("#camera").get_by_role("button", name=leave).click()
         expect(page.locator("#camera")).to_be_hidden()
-        page.wait_for_function("document.getElementById('finder').srcObject === null")
+        # The dialog tells of its end a little after it is hidden.
+        wait_for(lambda: page.evaluate("document.getElementById('finder').srcObject === null"), what="the camera's end")
     expect(page.locator("#easel-title")).to_have_text("Your photo.jpg")
     width, height = page.locator("#film img").evaluate("image => [image.naturalWidth, image.naturalHeight]")
     assert max(width, height) == 240
