@@ -62,7 +62,7 @@ class Features:
     @classmethod
     def of(cls, array: FloatArray, step: int) -> Features:
         """Take the features of a picture without a margin, (1, C, H / step, W / step)."""
-        half = array.nbytes > _LARGE and np.abs(array).max() < np.finfo(np.float16).max
+        half = array.nbytes > _LARGE and max(array.max(), -array.min()) < np.finfo(np.float16).max
         return cls(with_margin(array.astype(np.float16) if half else array, step), step)
 
     @property

@@ -126,7 +126,7 @@ class OnDevice(Memory):
 
     def image(self, pixels: FloatArray) -> FloatArray:
         """See `Memory.image`."""
-        return self.beside(np.ascontiguousarray(pixels.transpose(2, 0, 1))[None])
+        return to_tensor(pixels, self._device)  # type: ignore[return-value]
 
     def blocks(self, size: int) -> Iterator[slice]:
         """Give everything as one block: a GPU has no use for small ones."""
