@@ -1,10 +1,12 @@
-"""Films: flicker of single frames, of shots and of steady shots, and frames per second.
+"""Films: flicker and sharpness of single frames, of shots and of steady shots, and seconds for a frame.
 
-``python benchmarks/films.py``; films are made of the example pictures, so that their motion is known exactly.
+``python benchmarks/films.py [--engine nnst]``; films are made of the example pictures, so that their motion is known
+exactly.
 """
 
 from __future__ import annotations
 
+import argparse
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -13,15 +15,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from impasto.cli.film import STEADY
 from impasto.engines.base import Style, StylizeInputs
-from impasto.engines.fast import FastEngine
+from impasto.engines.catalog import OPTIONS, create_engine, parse_options
 from impasto.films.motion import Steady
 from impasto.gallery import as_style_source
-from impasto.images import LazyPicture, read_picture, resize_picture
-from impasto.options import FastOptions
+from impasto.images import LazyPicture, read_picture, resize_picture, write_picture
 from impasto.types import Picture
 
 if TYPE_CHECKING:
+    from impasto.engines.base import MovedFrame, PaintFrame
     from impasto.types import FloatArray
 
 Counts = npt.NDArray[np.bool_] | None
@@ -75,35 +78,57 @@ def warping_error(frames: list[FloatArray], counted: list[Counts], move: tuple[i
     return float(np.mean(errors))
 
 
+def sharpness(frames: list[FloatArray]) -> float:
+    """Return the mean difference of neighbouring pixels in the second half of the film."""
+    later = frames[len(frames) // 2 :]
+    return float(np.mean([np.abs(np.diff(frame, axis=axis)).mean() for frame in later for axis in (0, 1)]))
+
+
 def main() -> None:
     """Print the table."""
-    engine = FastEngine(FastOptions())
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--engine", default="fast")
+    parser.add_argument("--frames", type=int, default=FRAMES)
+    parser.add_argument("--pictures", type=Path, help="folder for the last frames")
+    given = parser.parse_args()
+    engine = create_engine(given.engine, parse_options(given.engine, {}, OPTIONS))
     print(
-        "| film | style | as filmed | single frames | shot | steady | steady / single |\n|---|---|---|---|---|---|---|"
+        "| film | style | as filmed | single frames | shot | steady | steady / single | sharpness, shot / single "
+        "| steady / single |\n|---|---|---|---|---|---|---|---|---|"
     )
     seconds = []
     for title, film, move in (("pan", pan(), (1, 2)), ("passer-by", passer(), (0, 0))):
-        given, counted = [frame for frame, _ in film], [counts for _, counts in film]
+        film = film[: given.frames]
+        filmed, counted = [frame for frame, _ in film], [counts for _, counts in film]
         for name in STYLES:
             style = (Style(as_style_source(name)),)
 
-            def strips(like: FloatArray, frame: FloatArray, style: tuple[Style, ...] = style) -> FloatArray:
-                shot = engine.shot(StylizeInputs(LazyPicture.of(Picture(like)), style), print)
-                return np.concatenate([strip.pixels for strip in shot(LazyPicture.of(Picture(frame)))])
+            def begun(first: FloatArray, style: tuple[Style, ...] = style) -> PaintFrame:
+                return engine.shot(StylizeInputs(LazyPicture.of(Picture(first)), style), print)
 
-            single = [strips(frame, frame) for frame in given]
-            shot = engine.shot(StylizeInputs(LazyPicture.of(Picture(given[0])), style), print)
-            steady, together, calm = Steady(0.7), [], []
-            for frame in given:
+            def frame(paint: PaintFrame, pixels: FloatArray, before: MovedFrame | None = None) -> FloatArray:
+                return np.concatenate([strip.pixels for strip in paint(LazyPicture.of(Picture(pixels)), before)])
+
+            single = [frame(begun(each), each) for each in filmed]
+            shot, steady, together, calm = begun(filmed[0]), Steady(STEADY), [], []
+            for each in filmed:
                 started = time.monotonic()
-                together.append(np.concatenate([strip.pixels for strip in shot(LazyPicture.of(Picture(frame)))]))
-                calm.append(steady.mix(frame, together[-1]))
+                before = steady.before(each)
+                together.append(frame(shot, each, before))
+                calm.append(steady.mix(each, together[-1], before))
                 seconds.append(time.monotonic() - started)
-            errors = [warping_error(frames, counted, move) for frames in (given, single, together, calm)]
+            errors = [warping_error(frames, counted, move) for frames in (filmed, single, together, calm)]
+            clear = [sharpness(frames) for frames in (single, together, calm)]
             print(
-                f"| {title} | {name} | {' | '.join(f'{each:.4f}' for each in errors)} | {errors[3] / errors[1]:.2f} |"
+                f"| {title} | {name} | {' | '.join(f'{each:.4f}' for each in errors)} | {errors[3] / errors[1]:.2f} "
+                f"| {clear[1] / clear[0]:.2f} | {clear[2] / clear[0]:.2f} |",
+                flush=True,
             )
-    print(f"\nFrames of {WIDTH}x{HEIGHT} in a second: {1 / np.median(seconds):.1f} (median of {len(seconds)}).")
+            if given.pictures:
+                given.pictures.mkdir(exist_ok=True)
+                for kind, frames in (("single", single), ("shot", together), ("steady", calm)):
+                    write_picture(Picture(frames[-1]), given.pictures / f"{title}-{name}-{kind}.png")
+    print(f"\nSeconds for a frame of {WIDTH}x{HEIGHT}: {np.median(seconds):.2f} (median of {len(seconds)}).")
 
 
 if __name__ == "__main__":

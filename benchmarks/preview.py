@@ -28,6 +28,7 @@ from impasto.descriptors.catalog import load_descriptor_of
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.catalog import OPTIONS, create_engine, parse_options
 from impasto.engines.fast import FastEngine
+from impasto.engines.feedforward import THUMBNAIL
 from impasto.images import LazyPicture, read_picture, resize_picture
 from impasto.optimization.tensors import to_tensor
 from impasto.options import DescentOptions, FastOptions
@@ -67,11 +68,12 @@ def painted(content: Picture, style: Picture, engine: str, **options: object) ->
     return painter.stylize(StylizeInputs(LazyPicture.of(content), (Style(style),)), on_step=lambda step: None)
 
 
-def as_frame(content: Picture, style: Picture) -> Picture:
-    """Paint with strokes of a size in pixels."""
+def in_one_pass(content: Picture, style: Picture) -> Picture:
+    """Paint in one pass, with strokes of a size in pixels."""
     inputs = StylizeInputs(LazyPicture.of(content), (Style(style),))
-    strips = list(FastEngine(FastOptions()).shot(inputs, print)(inputs.content))
-    return Picture(np.concatenate([strip.pixels for strip in strips]))
+    thumbnail = inputs.content.thumbnail(THUMBNAIL)
+    painter = FastEngine(FastOptions())._painter(inputs, thumbnail)
+    return Picture(painter(thumbnail)(content.pixels, 0, 0))
 
 
 def painted_in_tiles(content: Picture, style: Picture) -> Picture:
@@ -95,7 +97,7 @@ def feedforward(content: Picture, style: Picture, large: int) -> Iterator[tuple[
     """Name the ways of `fast`, with small and large results."""
     small, enlarged = painted(sized(content, SMALL), style, "fast"), sized(content, large)
     yield "fast", small, painted(enlarged, style, "fast")
-    yield "fast, strokes in pixels", small, as_frame(enlarged, style)
+    yield "fast, strokes in pixels", small, in_one_pass(enlarged, style)
     yield "fast, tiles", small, painted_in_tiles(enlarged, style)
 
 

@@ -13,6 +13,7 @@ import impasto
 from impasto.descriptors.compact import load_compact
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.fast import FastEngine
+from impasto.engines.feedforward import THUMBNAIL
 from impasto.engines.tiling import Tiling
 from impasto.images import LazyPicture, read_picture, resize_picture
 from impasto.losses.functional import grid_share
@@ -153,10 +154,11 @@ def apart(picture, other):
 
 
 def with_strokes_in_pixels(content, style):
-    """As frames of films are painted."""
+    """In one pass, as the network paints strokes."""
     inputs = StylizeInputs(LazyPicture.of(content), (Style(style),))
-    strips = list(FastEngine(FastOptions()).shot(inputs, print)(inputs.content))
-    return Picture(np.concatenate([strip.pixels for strip in strips]))
+    thumbnail = inputs.content.thumbnail(THUMBNAIL)
+    painter = FastEngine(FastOptions())._painter(inputs, thumbnail)
+    return Picture(painter(thumbnail)(content.pixels, 0, 0))
 
 
 def test_strength_is_monotone_and_ends_at_the_content(contents, painting):

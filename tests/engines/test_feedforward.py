@@ -88,6 +88,28 @@ def test_a_style_is_predicted_once(folder, content, styles, width):
     assert network.ran.count("predict") == 1
 
 
+@pytest.mark.parametrize("width", [301, 700])
+def test_the_first_frame_of_a_shot_is_a_picture_and_gives_the_others_its_statistics(
+    paint, folder, content, styles, width
+):
+    """So strokes are as large in films as in pictures."""
+    content = resize_picture(content, width, 400)
+    shot = FastEngine(FastOptions(network=str(folder))).shot(
+        StylizeInputs(LazyPicture.of(content), (Style(styles[0]),)), print
+    )
+
+    def frame(picture):
+        return np.concatenate([strip.pixels for strip in shot(LazyPicture.of(picture), None)])
+
+    assert np.array_equal(frame(content), paint(content, styles[0]).pixels)
+    passer = content.pixels.copy()
+    passer[:, : width // 2] = 1 - passer[:, : width // 2]
+    changed = np.abs(frame(Picture(passer)) - frame(content)).mean((0, 2))
+    alone = np.abs(paint(Picture(passer), styles[0]).pixels - frame(content)).mean((0, 2))
+    assert changed[: width // 4].min() > 0.01
+    assert changed[-width // 8 :].max() < 0.2 * alone[-width // 8 :].mean()
+
+
 def test_a_network_that_an_earlier_version_exported(paint, folder, content, monkeypatch):
     run_graph = NetworkGraphs.run
 

@@ -12,9 +12,10 @@ import pytest
 import impasto
 from impasto.descriptors.compact import BUNDLED
 from impasto.engines import nnst
-from impasto.engines.base import Style, StylizeInputs
+from impasto.engines.base import MovedFrame, Style, StylizeInputs
 from impasto.engines.descriptor_graphs import DescriptorGraphs
 from impasto.engines.feature_distance import LAYER_STEPS, Features, Look, add_total_variation
+from impasto.engines.neighbor_method import continued
 from impasto.engines.neighbor_stages import plan_stages
 from impasto.engines.nnst import NnstEngine
 from impasto.errors import CheckpointError, Interrupted, OutOfMemoryError, UsageError
@@ -243,6 +244,45 @@ def test_a_compact_descriptor_by_file(small, styles, tmp_path, monkeypatch):
 def test_unknown_descriptors_are_refused(name):
     with pytest.raises(UsageError):
         NnstEngine(NnstOptions(descriptor=name))
+
+
+# --- films ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_frame_that_follows_another_needs_its_later_stages_only():
+    stages, all_stages = plan_stages(512, 384, None, follows=True), plan_stages(512, 384, None)
+    assert [(stage.width, stage.by_layer) for stage in stages] == [
+        (stage.width, stage.by_layer) for stage in all_stages if stage.width >= 256
+    ]
+    assert [stage.steps for stage in stages] == [12, 6, 5, 3, 3]
+
+
+def test_a_frame_continues_the_one_before_where_the_motion_is_sure(small, painting):
+    """Here the motion is sure on the left, and something new is on the right."""
+    inputs = StylizeInputs(LazyPicture.of(small), (Style(read_picture(painting)),))
+    shot = NnstEngine(NnstOptions(steps=40, precision="float32")).shot(inputs, print)
+
+    def frame(pixels, before=None):
+        return next(shot(LazyPicture.of(Picture(pixels)), before)).pixels
+
+    first, middle = frame(small.pixels), small.width // 2
+    noise = np.random.default_rng(0).normal(0, 0.02, small.pixels.shape)
+    seen = np.clip(small.pixels + noise, 0, 1).astype(np.float32)
+    seen[:, middle:] = 1 - seen[:, middle:]
+    trust = np.ones(first.shape[:2], np.float32)
+    trust[:, middle:] = 0
+    alone, continued = frame(seen), frame(seen, MovedFrame(first, trust))
+    left, right = np.s_[:, : middle - 8], np.s_[:, middle + 8 :]
+    assert np.abs(continued - first)[left].mean() < 0.5 * np.abs(alone - first)[left].mean()
+    assert np.abs(continued - alone)[right].mean() < 0.5 * np.abs(continued - first)[right].mean()
+
+
+def test_new_content_of_a_film_has_the_colours_of_what_is_near():
+    plain_frame = np.full((96, 192, 3), 0.3, np.float32)
+    before = plain_frame + np.array([0.2, 0, -0.1], np.float32)
+    trust = np.ones((96, 192), np.float32)
+    trust[:, -12:] = 0
+    assert np.abs(continued(plain_frame, before, trust) - before).max() < 0.02
 
 
 # --- tiles ------------------------------------------------------------------------------------------------------------

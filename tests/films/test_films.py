@@ -17,7 +17,7 @@ from clips import write_clip
 from impasto.cli.console import RunDisplay
 from impasto.cli.main import run
 from impasto.engines.base import Style
-from impasto.engines.fast import FastEngine
+from impasto.engines.catalog import OPTIONS, create_engine, parse_options
 from impasto.errors import CheckpointError
 from impasto.films import FILM_FORMATS
 from impasto.films.clips import Clip, whole_times
@@ -27,7 +27,6 @@ from impasto.films.motion import Steady
 from impasto.films.painting import PaintedFrames, Parts, Shots, paint_film
 from impasto.gallery import StyleCatalog, write_style_file
 from impasto.images import read_picture, resize_picture, resize_pixels
-from impasto.options import FastOptions
 from impasto.types import Picture
 from lanes import slow
 
@@ -187,7 +186,8 @@ def test_films_flicker_less_than_their_frames(scenes, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_film_has_the_colours_of_its_first_frame(scenes, tmp_path):
+@pytest.mark.parametrize(("engine", "steady"), [("fast", 0), ("nnst", 0.7)])
+def test_a_film_has_the_colours_of_its_first_frame(scenes, tmp_path, engine, steady):
     still, passer = panned(scenes[0], 0), panned(scenes[1], 0)
     frames = []
     for number in range(6):
@@ -195,9 +195,9 @@ def test_a_film_has_the_colours_of_its_first_frame(scenes, tmp_path):
         frame[:, : 12 * number] = passer[:, : 12 * number]
         frames.append(frame)
     clip = write_clip(tmp_path / "clip.mp4", frames)
-    assert stylize(clip, tmp_path / "out.mp4", "--steady", 0) == 0
+    assert stylize(clip, tmp_path / "out.mp4", "--steady", steady, "--engine", engine) == 0
     corner = [frame.pixels[:, 130:].mean((0, 1)) for frame in Clip(tmp_path / "out.mp4").read()]
-    single = [impasto.stylize(Picture(frame.pixels), "great-wave", engine="fast") for frame in Clip(clip).read()]
+    single = [impasto.stylize(Picture(frame.pixels), "great-wave", engine=engine) for frame in Clip(clip).read()]
     alone = [picture.pixels[:, 130:].mean((0, 1)) for picture in single]
     assert np.abs(corner[-1] - corner[0]).max() < 0.5 * np.abs(alone[-1] - alone[0]).max()
 
@@ -213,28 +213,30 @@ def test_shots(scenes):
     assert begins == [0, 20]
 
 
-def paint_in_parts(path, target, on_step, *, resume=False, run="a run"):
+def paint_in_parts(path, target, on_step, *, engine="fast", resume=False, run="a run"):
     """Paint a film in parts of 5 frames."""
     clip, style = Clip(path), Style(StyleCatalog().get("great-wave"))
     encoding = Encoding.of(clip.width, clip.height, FILM_FORMATS[target.suffix], 90)
     tracks, _ = check_joining(clip, encoding, target)
-    frames = PaintedFrames(clip, FastEngine(FastOptions()), (style,), Steady(0.7), on_step, print)
+    options = parse_options(engine, {} if engine == "fast" else {"steps": 12}, OPTIONS)
+    frames = PaintedFrames(clip, create_engine(engine, options), (style,), Steady(0.7), on_step, print)
     paint_film(frames, clip, tracks, encoding, target, Parts(target.with_name("parts"), run, 5), resume=resume)
 
 
-def test_a_killed_run_goes_on_and_ends_in_the_same_pictures(clip, tmp_path):
+@pytest.mark.parametrize("engine", ["fast", *slow("nnst")])
+def test_a_killed_run_goes_on_and_ends_in_the_same_pictures(clip, tmp_path, engine):
     def killed(step):
         if step.done == 18:
             raise KeyboardInterrupt
 
     painted = []
-    paint_in_parts(clip, tmp_path / "whole.mp4", lambda step: None)
+    paint_in_parts(clip, tmp_path / "whole.mp4", lambda step: None, engine=engine)
     with pytest.raises(KeyboardInterrupt):
-        paint_in_parts(clip, tmp_path / "out.mp4", killed)
+        paint_in_parts(clip, tmp_path / "out.mp4", killed, engine=engine)
     assert not (tmp_path / "out.mp4").exists()
     with pytest.raises(CheckpointError, match="parts belongs to a run with another film or options"):
-        paint_in_parts(clip, tmp_path / "out.mp4", print, resume=True, run="another run")
-    paint_in_parts(clip, tmp_path / "out.mp4", lambda step: painted.append(step.done), resume=True)
+        paint_in_parts(clip, tmp_path / "out.mp4", print, engine=engine, resume=True, run="another run")
+    paint_in_parts(clip, tmp_path / "out.mp4", lambda step: painted.append(step.done), engine=engine, resume=True)
     assert painted == list(range(16, 25))
     assert packets(tmp_path / "out.mp4", "video") == packets(tmp_path / "whole.mp4", "video")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "whole.mp4"]
@@ -272,12 +274,13 @@ def test_a_side_that_is_odd_loses_a_pixel(scenes, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_an_optimisation_is_steadied_by_the_motion(scenes, painting, tmp_path):
+@pytest.mark.parametrize("engine", ["gatys", "nnst"])
+def test_an_optimisation_is_steadied_by_the_motion(scenes, painting, tmp_path, engine):
     clip = write_clip(tmp_path / "clip.mp4", [panned(scenes[0], number) for number in range(5)])
     errors = []
     for steady in ("0", "0.7"):
         out = tmp_path / f"{steady}.mp4"
-        options = ["--engine", "gatys", "--descriptor", "compact", "--steps", "8", "--steady", steady, "-q"]
+        options = ["--engine", engine, "--descriptor", "compact", "--steps", "8", "--steady", steady, "-q"]
         assert run(["stylize", str(clip), "-s", str(painting), "-o", str(out), *options]) == 0
         errors.append(flicker([frame.pixels for frame in Clip(out).read()]))
     assert errors[1] < 0.7 * errors[0]

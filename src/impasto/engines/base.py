@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from impasto.images import LazyPicture
     from impasto.optimization.checkpoint import Checkpoint
     from impasto.options import Options
-    from impasto.types import OnStep
+    from impasto.types import FloatArray, OnStep
 
 
 @dataclass(frozen=True)
@@ -147,6 +147,26 @@ class Forecast:
     """Bytes of GPU memory, if a GPU computes."""
 
 
+@dataclass(frozen=True, eq=False)
+class MovedFrame:
+    """The previous painted frame of a film, moved to where the next frame shows the same things."""
+
+    pixels: FloatArray
+    """(H, W, 3)."""
+    trust: FloatArray
+    """How sure the motion is at each pixel: (H, W), from 0 to 1."""
+
+
+class PaintFrame(Protocol):
+    """The type of what `Engine.shot` returns."""
+
+    def __call__(self, picture: LazyPicture, before: MovedFrame | None) -> Iterator[Picture]:
+        """Paint ``picture``, a frame as large as the first, strip by strip like `StreamingEngine.strips`.
+
+        ``before`` is None for the first frame of a shot, and if frames shall not continue each other.
+        """
+
+
 class Stylize(Protocol):
     """The type of `Engine.stylize`."""
 
@@ -188,11 +208,11 @@ class Engine(Protocol):
             OutOfMemoryError: the picture does not fit into this machine's memory, not even in tiles.
         """
 
-    def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> Callable[[LazyPicture], Iterator[Picture]]:
-        """Return a function that paints the frames of a shot, strip by strip like `StreamingEngine.strips`.
+    def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> PaintFrame:
+        """Return a function that paints the frames of a shot, whose first frame is the content of ``inputs``.
 
-        The frames are as large as the content of ``inputs`` and are painted with its statistics. Masks are not
-        supported. ``on_note`` is called with notes for the user.
+        All frames are painted with the statistics of the first. Masks are not supported. ``on_note`` is called with
+        notes for the user.
         """
 
 

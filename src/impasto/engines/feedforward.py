@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from impasto.engines.base import StylizeInputs
+    from impasto.engines.base import MovedFrame, PaintFrame, StylizeInputs
     from impasto.engines.tiling import Tile
     from impasto.images import LazyPicture
     from impasto.optimization.checkpoint import Checkpoint
@@ -137,18 +137,17 @@ class FeedForwardEngine(ABC):
             return
         yield from self._still(inputs, self._rows(self._sized(given)), on_step)
 
-    def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> Callable[[LazyPicture], Iterator[Picture]]:
-        """Paint a shot with the statistics of one picture: see `impasto.engines.base.Engine`.
-
-        Strokes keep their size in pixels, because enlarged strokes would jump from frame to frame.
-        """
+    def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> PaintFrame:
+        """Paint a shot with the statistics of its first frame: see `impasto.engines.base.Engine`."""
         del on_note
-        thumbnail = self._sized(inputs.content).thumbnail(THUMBNAIL)
-        paint = self._finished(inputs, thumbnail)
+        first = self._sized(inputs.content)
+        painter = self._finished(inputs, self._thumbnail(first), first)
 
-        def strips(picture: LazyPicture) -> Iterator[Picture]:
+        def strips(picture: LazyPicture, before: MovedFrame | None) -> Iterator[Picture]:
+            del before
             content = self._sized(picture)
-            return self._strips(content, self._rows(content), paint, thumbnail, lambda step: None)
+            thumbnail = self._thumbnail(content)
+            return self._strips(content, self._rows(content), painter(thumbnail), thumbnail, lambda step: None)
 
         return strips
 
@@ -161,7 +160,7 @@ class FeedForwardEngine(ABC):
         with PeakMemory() as peak:
             content = self._sized(inputs.content)
             thumbnail = self._thumbnail(content)
-            paint = self._finished(alone, thumbnail, content)
+            paint = self._finished(alone, thumbnail, content)(thumbnail)
             tiles = [tile for row in self._rows(content) for tile in row]
             tile = max(tiles, key=lambda tile: tile.seen_pixels)
             read = perf_counter()
@@ -181,7 +180,7 @@ class FeedForwardEngine(ABC):
     def _still(self, inputs: StylizeInputs, rows: list[list[Tile]], on_step: OnStep) -> Iterator[Picture]:
         content = self._sized(inputs.content)
         thumbnail = self._thumbnail(content)
-        paint = self._finished(inputs, thumbnail, content)
+        paint = self._finished(inputs, thumbnail, content)(thumbnail)
         return self._strips(content, rows, paint, thumbnail, on_step)
 
     def _thumbnail(self, content: LazyPicture) -> FloatArray:
@@ -217,52 +216,67 @@ class FeedForwardEngine(ABC):
         metadata = self._graphs.metadata(self.name, self._options)
         return replace(seen, pixels=painted, alpha=alpha, beyond=beyond, metadata=metadata)
 
-    def _enlarging(self, painter: Painter, thumbnail: FloatArray, content: LazyPicture) -> Paint:
-        """Return a `Paint` for ``content`` whose strokes are enlarged in proportion to the picture.
+    def _enlarging(self, painter: Painter, first: FloatArray, content: LazyPicture) -> Painter:
+        """Return a `Painter` for pictures as large as ``content``, whose strokes are enlarged in proportion to them.
 
         A network paints strokes of a fixed size in pixels. To enlarge them, the difference between the painted and the
-        original ``thumbnail`` is enlarged and added to the content, and the sum is painted again at full resolution.
-        The painted thumbnail is then a preview of the large picture.
+        original thumbnail is enlarged and added to the content, and the sum is painted again at full resolution. The
+        painted thumbnail is then a preview of the large picture. The statistics are those of the thumbnail ``first``.
         """
-        paint = painter(thumbnail)
-        ratio = max(content.width, content.height) / max(thumbnail.shape[:2])
+        paint = painter(first)
+        ratio = max(content.width, content.height) / max(first.shape[:2])
         if ratio == 1:
-            return paint
-        seen = self._seen(thumbnail)
-        painted = paint(seen, 0, 0)
-        change = min(1.0, log2(ratio) / 2) * (painted - seen)  # from none at ratio 1 to all at ratio 4
-        changed = self._seen((seen + change).clip(0, 1))
+            return lambda thumbnail: paint
+        share = min(1.0, log2(ratio) / 2)  # from none at ratio 1 to all at ratio 4
+
+        def change(seen: FloatArray) -> tuple[FloatArray, FloatArray]:
+            painted = paint(seen, 0, 0)
+            return painted, share * (painted - seen)
+
+        seen = self._seen(first)
+        painted, added = change(seen)
+        changed = self._seen((seen + added).clip(0, 1))
         paint_over = painter(changed)
         again = color_map(paint_over(changed, 0, 0), painted, "histogram")  # the second pass shifts the colours
-        enlarged = enlarge(change, content.height, content.width)
 
-        def paint_large(content: FloatArray, top: int, left: int) -> FloatArray:
-            if top == left == 0 and np.array_equal(content, seen):
-                return painted
-            under = (content + enlarged(top, left, *content.shape[:2])).clip(0, 1)
-            return again(paint_over(self._seen(under), top, left))
+        def painter_of_frames(thumbnail: FloatArray) -> Paint:
+            seen = self._seen(thumbnail)
+            painted, added = change(seen)
+            enlarged = enlarge(added, content.height, content.width)
 
-        return paint_large
+            def paint_large(content: FloatArray, top: int, left: int) -> FloatArray:
+                if top == left == 0 and np.array_equal(content, seen):
+                    return painted
+                under = (content + enlarged(top, left, *content.shape[:2])).clip(0, 1)
+                return again(paint_over(self._seen(under), top, left))
 
-    def _finished(self, inputs: StylizeInputs, thumbnail: FloatArray, content: LazyPicture | None = None) -> Paint:
-        """Return the `Paint` of the engine, with the colour options applied.
+            return paint_large
 
-        Strokes are enlarged with ``content``. Without ``content``, they keep their size in pixels.
+        return painter_of_frames
+
+    def _finished(self, inputs: StylizeInputs, first: FloatArray, content: LazyPicture) -> Painter:
+        """Return the `Painter` of the engine for pictures as large as ``content``, with the colour options applied.
+
+        The statistics are those of the thumbnail ``first``.
         """
         if self._options.strength == 0:
-            return lambda content, top, left: content
+            return lambda thumbnail: lambda content, top, left: content
         mode = self._options.keep_colors
-        painter = self._painter(inputs, thumbnail)
-        paint = painter(thumbnail) if content is None else self._enlarging(painter, thumbnail, content)
+        painter = self._enlarging(self._painter(inputs, first), first, content)
         recolor = None
         if mode in ("histogram", "coral"):
-            recolor = color_map(paint(self._seen(thumbnail), 0, 0), thumbnail, mode)
+            recolor = color_map(painter(first)(self._seen(first), 0, 0), first, mode)
 
-        def finished(content: FloatArray, top: int, left: int) -> FloatArray:
-            painted = paint(self._seen(content), top, left)
-            return recolor(painted) if recolor else restore_colors(painted, content, mode)
+        def finished_painter(thumbnail: FloatArray) -> Paint:
+            paint = painter(thumbnail)
 
-        return finished
+            def finished(content: FloatArray, top: int, left: int) -> FloatArray:
+                painted = paint(self._seen(content), top, left)
+                return recolor(painted) if recolor else restore_colors(painted, content, mode)
+
+            return finished
+
+        return finished_painter
 
     def _faded(self, paint: Paint) -> Paint:
         """Apply the strength by mixing the result of ``paint`` with the content, if the network offers no other way."""

@@ -31,11 +31,10 @@ from impasto.options import layer_weights
 from impasto.types import with_notes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from impasto.descriptors import Sight
-    from impasto.engines.base import StylizeInputs
-    from impasto.images import LazyPicture
+    from impasto.engines.base import PaintFrame, StylizeInputs
     from impasto.optimization import Objective
     from impasto.optimization.checkpoint import Checkpoint
     from impasto.optimization.memory import Need
@@ -259,14 +258,14 @@ class GatysEngine(ABC, Generic[SightT]):
         needed = max(before + need.memory, peak.bytes or 0)
         return Forecast(needed, runs * seconds, need.tile, need.disk, need.on_device)
 
-    def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> Callable[[LazyPicture], Iterator[Picture]]:
+    def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> PaintFrame:
         """Paint frame by frame: see `impasto.engines.base.Engine`. Frames are independent of each other."""
 
         def noted(step: Step) -> None:
             if step.note:
                 on_note(step.note)
 
-        return lambda picture: iter([self.stylize(replace(inputs, content=picture), on_step=noted)])
+        return lambda picture, before: iter([self.stylize(replace(inputs, content=picture), on_step=noted)])
 
     def _state_memory(self, need: Need, memory: Memory) -> Memory:
         """Return the storage for the state of the optimisation; ``memory`` is that for pictures and targets."""

@@ -15,6 +15,8 @@ WHOLE = 1024
 option ``size`` asks for it, since the time grows with the area."""
 _COARSEST = 48
 """Minimum long side of a stage in pixels, unless the result is smaller."""
+_FOLLOWING = 2
+"""Divisor of the size from which a frame of a film that follows another one is painted, and of its steps."""
 _OVERPAINTING_STEPS = 5
 _OVERPAINTING_RATE = 0.015
 
@@ -30,7 +32,7 @@ class NeighborStage(Stage):
 
 
 def plan_stages(
-    width: int, height: int, steps: int | None, strength: float = 1.0, whole: int = WHOLE
+    width: int, height: int, steps: int | None, strength: float = 1.0, whole: int = WHOLE, *, follows: bool = False
 ) -> list[NeighborStage]:
     """Plan the stages up to ``width`` x ``height``. Each is at most twice the size of the one before.
 
@@ -40,6 +42,7 @@ def plan_stages(
         steps: total number of steps; None for the default.
         strength: strength of the style, which also sets how strongly large pictures are painted over.
         whole: long side in pixels above which pictures are only painted over.
+        follows: the picture starts from the previous frame of a film.
     """
     long_side = max(width, height)
     whole = min(long_side, whole)
@@ -59,9 +62,12 @@ def plan_stages(
         size = fit_size(width, height, round(whole * (long_side / whole) ** (level / enlargements)))
         rate = _OVERPAINTING_RATE * strength
         stages.append(NeighborStage(*size, _OVERPAINTING_STEPS, "damped-adam", rate, keeps_best=False, is_large=True))
-    if steps is None:
-        return stages
-    usual = sum(stage.steps for stage in stages)
-    ends = np.rint(np.cumsum([stage.steps for stage in stages]) * steps / usual).astype(int)
-    counts = np.diff(ends, prepend=0)
-    return [replace(stage, steps=int(count)) for stage, count in zip(stages, counts, strict=True)]
+    if steps is not None:
+        usual = sum(stage.steps for stage in stages)
+        ends = np.rint(np.cumsum([stage.steps for stage in stages]) * steps / usual).astype(int)
+        counts = np.diff(ends, prepend=0)
+        stages = [replace(stage, steps=int(count)) for stage, count in zip(stages, counts, strict=True)]
+    if follows:
+        later = [stage for stage in stages if max(stage.width, stage.height) * _FOLLOWING >= whole]
+        stages = [replace(stage, steps=ceil(stage.steps / _FOLLOWING)) for stage in later]
+    return stages

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from impasto.engines.base import MovedFrame
 from impasto.errors import needs_extra
 from impasto.images.color import luminance
 from impasto.images.scale import fit_size, resize_pixels
@@ -27,6 +28,9 @@ _LEAST = 12
 _TOLERANCE = 0.06
 """Colour difference in [0, 1] up to which the flow is fully trusted. From twice this difference on, it is not used."""
 _AROUND = 5
+"""Side in pixels of the squares in which colours are compared."""
+_SOFT = 9
+"""Side in pixels of the squares over which the trust fades, so that new content begins without an edge."""
 
 
 class Steady:
@@ -51,19 +55,32 @@ class Steady:
         """Take a frame of the film that is not painted again. The caller sets ``painted`` to its painted frame."""
         self._seen = seen
 
-    def mix(self, seen: FloatArray, painted: FloatArray) -> FloatArray:
-        """Return ``painted`` (H, W, 3) mixed with the warped previous frame. ``seen`` (H, W, 3) is the film's frame."""
-        height, width = painted.shape[:2]
-        large = min(_flow_size(width, height)) >= _LEAST
-        if self._weight and large and self.painted is not None and self._seen is not None:
-            before, now = (resize_pixels(each, height, width) for each in (self._seen, seen))
-            flow = self._find(before, now)
-            columns, rows = flow[..., 0] + np.arange(width), flow[..., 1] + np.arange(height)[:, None]
-            x, y = columns.astype(np.float32), rows.astype(np.float32)
-            strange = np.abs(cv2.blur(_moved(before, x, y) - now, (_AROUND, _AROUND))).max(2)
-            inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-            trust = (self._weight * inside * (2 - strange / _TOLERANCE).clip(0, 1))[..., None]
-            painted = (trust * _moved(self.painted, x, y) + (1 - trust) * painted).clip(0, 1).astype(np.float32)
+    def before(self, seen: FloatArray) -> MovedFrame | None:
+        """Return the last painted frame, moved to where ``seen`` (H, W, 3), the film's next frame, shows the same.
+
+        It is None at the beginning of a shot, in films too small for optical flow, and if nothing is mixed.
+        """
+        if not self._weight or self.painted is None or self._seen is None:
+            return None
+        height, width = self.painted.shape[:2]
+        if min(_flow_size(width, height)) < _LEAST:
+            return None
+        before, now = (resize_pixels(each, height, width) for each in (self._seen, seen))
+        flow = self._find(before, now)
+        columns, rows = flow[..., 0] + np.arange(width), flow[..., 1] + np.arange(height)[:, None]
+        x, y = columns.astype(np.float32), rows.astype(np.float32)
+        strange = np.abs(cv2.blur(_moved(before, x, y) - now, (_AROUND, _AROUND))).max(2)
+        inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+        trust = (inside * (2 - strange / _TOLERANCE).clip(0, 1)).astype(np.float32)
+        soft = (_SOFT, _SOFT)
+        trust = np.asarray(cv2.blur(cv2.erode(trust, np.ones(soft, np.uint8)), soft), np.float32)
+        return MovedFrame(_moved(self.painted, x, y).clip(0, 1), trust)
+
+    def mix(self, seen: FloatArray, painted: FloatArray, before: MovedFrame | None) -> FloatArray:
+        """Return ``painted`` (H, W, 3), the frame ``seen`` of the film, mixed with what `before` returned for it."""
+        if before is not None:
+            share = np.float32(self._weight) * before.trust[:, :, None]
+            painted = painted + share * (before.pixels - painted)
         self._seen, self.painted = seen, painted
         return painted
 

@@ -1,8 +1,8 @@
 """Painting of a film shot by shot, and in parts, so that an interrupted run can be resumed.
 
 Feed-forward engines normalise with the statistics of the first frame of each shot, so that objects that do not change
-keep their colours; `nnst` and `gatys` paint each frame by itself. With the statistics of every frame, a passer-by would
-change the colours of the whole street.
+keep their colours. With the statistics of every frame, a passer-by would change the colours of the whole street. `nnst`
+continues each frame from the one before, and `gatys` paints each by itself.
 """
 
 from __future__ import annotations
@@ -29,14 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from impasto.engines.base import Engine, Style
+    from impasto.engines.base import Engine, PaintFrame, Style
     from impasto.films.clips import Clip
     from impasto.films.containers import Encoding
     from impasto.films.joining import Track
     from impasto.films.motion import Steady
     from impasto.types import FloatArray, OnStep
-
-    Strips = Callable[[LazyPicture], Iterator[Picture]]
 
 _RUN_FILE = "run"
 
@@ -124,7 +122,7 @@ class PaintedFrames:
         """Skip the first ``skipped`` frames and paint the others. ``last`` is the painted version of the last skipped
         frame."""
         shots = Shots()
-        paint: Strips | None = None
+        paint: PaintFrame | None = None
         for frame in self._read():
             picture = LazyPicture.of(Picture(frame.pixels))
             if shots.begins(frame.pixels):
@@ -137,8 +135,9 @@ class PaintedFrames:
                 self.steady.painted = last
                 continue
             paint = paint or self._engine.shot(StylizeInputs(first, self._styles), self._note)
-            painted = np.concatenate([strip.pixels for strip in paint(picture)])
-            pixels = self.steady.mix(frame.pixels, painted)
+            before = self.steady.before(frame.pixels)
+            painted = np.concatenate([strip.pixels for strip in paint(picture, before)])
+            pixels = self.steady.mix(frame.pixels, painted, before)
             self._report(pixels)
             yield Frame(pixels, frame.time)
 

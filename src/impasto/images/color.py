@@ -184,6 +184,13 @@ class Palette:
         half = self.map_to(other).matrix * share + np.eye(3) * (1 - share)
         return Palette((1 - share) * self.mean + share * other.mean, half @ self.covariance @ half.T)
 
+    def mapped(self, change: ColorMap) -> Palette:
+        """Return the palette of the colours that ``change`` makes of colours of this palette."""
+        return Palette(
+            change.matrix @ (self.mean - change.mean) + change.target_mean,
+            change.matrix @ self.covariance @ change.matrix.T,
+        )
+
     def map_to(self, other: Palette) -> ColorMap:
         """Return the map that gives colours of this palette the mean and covariance of ``other``.
 
