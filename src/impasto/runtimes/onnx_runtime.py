@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impasto.errors import NetworkFileError, needs_extra
+from impasto.errors import NetworkFileError, OutOfMemoryError, needs_extra
 from impasto.runtimes import check_inputs
 
 if TYPE_CHECKING:
@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from impasto.types import FloatArray
 
 _SWITCH = "ORT_DISABLE_TELEMETRY"
+_PROVIDERS: dict[str, dict[str, str]] = {
+    # Otherwise each new size of a picture is a trial of all algorithms, which takes seconds.
+    "CUDAExecutionProvider": {"cudnn_conv_algo_search": "HEURISTIC"},
+    "DmlExecutionProvider": {},
+    "CoreMLExecutionProvider": {},
+    "CPUExecutionProvider": {},
+}
+"""Providers that are used if they are there, in this order, with their options. TensorRT would compile for minutes."""
 
 _before = os.environ.get(_SWITCH)
 os.environ[_SWITCH] = "1"
@@ -67,8 +75,10 @@ class OnnxRuntime:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        options.enable_mem_pattern = False  # sizes of pictures differ; DirectML demands it
+        providers = [(name, _PROVIDERS[name]) for name in _PROVIDERS if name in onnxruntime.get_available_providers()]
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, onnxruntime.get_available_providers())
+            self._session = onnxruntime.InferenceSession(str(path), options, providers)
         except Exception as error:  # its errors have no common base class
             raise NetworkFileError(
                 f"{path.name} is missing or damaged, or the memory does not suffice for it; install impasto again, or "
@@ -81,7 +91,14 @@ class OnnxRuntime:
         """Compute all outputs: see `impasto.runtimes.Runtime`."""
         check_inputs(inputs, self._dimensions)
         arrays = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
-        return dict(zip(self._outputs, self._session.run(self._outputs, arrays), strict=True))
+        try:
+            outputs = self._session.run(self._outputs, arrays)
+        except Exception as error:  # its errors have no common base class; the names and dimensions were checked above
+            raise OutOfMemoryError(
+                f"ONNX Runtime cannot run the network here ({str(error).splitlines()[0][:80]}); choose a smaller size, "
+                "or runtime 'openvino'"
+            ) from error
+        return dict(zip(self._outputs, outputs, strict=True))
 
     def release(self) -> None:
         """Do nothing: a session cannot free its memory."""
