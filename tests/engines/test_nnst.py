@@ -20,6 +20,7 @@ from impasto.engines.neighbor_stages import plan_stages
 from impasto.engines.nnst import NnstEngine
 from impasto.errors import CheckpointError, Interrupted, OutOfMemoryError, UsageError
 from impasto.images import LazyPicture, fit_size, read_picture, resize_picture
+from impasto.images.color import luminance
 from impasto.optimization.arrays import Memory
 from impasto.optimization.checkpoint import Checkpoint
 from impasto.options import NnstOptions
@@ -275,6 +276,15 @@ def test_a_frame_continues_the_one_before_where_the_motion_is_sure(small, painti
     left, right = np.s_[:, : middle - 8], np.s_[:, middle + 8 :]
     assert np.abs(continued - first)[left].mean() < 0.5 * np.abs(alone - first)[left].mean()
     assert np.abs(continued - alone)[right].mean() < 0.5 * np.abs(continued - first)[right].mean()
+
+
+def test_the_previous_frame_counts_as_it_was_painted_if_colours_are_kept(small, painting):
+    inputs = StylizeInputs(LazyPicture.of(small), (Style(read_picture(painting)),))
+    shot = NnstEngine(NnstOptions(steps=10, precision="float32", keep_colors="luminance")).shot(inputs, print)
+    trust = np.ones(small.pixels.shape[:2], np.float32)
+    grey = np.repeat(luminance(small.pixels)[:, :, None], 3, axis=2)
+    of_colours, of_grey = (next(shot(inputs.content, MovedFrame(each, trust))).pixels for each in (small.pixels, grey))
+    assert np.abs(of_colours - of_grey).max() < 1e-3
 
 
 def test_new_content_of_a_film_has_the_colours_of_what_is_near():

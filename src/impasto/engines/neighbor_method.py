@@ -30,6 +30,8 @@ _DIMENSIONS = 96
 _HYPERCOLUMN_POSITIONS = 16384
 _LAYER_POSITIONS = {"relu1_1": 1024, "relu2_1": 2048, "relu3_1": 4096, "relu4_1": 4096}
 """Number of random positions of each style with which a layer is matched."""
+_ROWS = 256
+"""Number of rows of a strip."""
 _NEAR = 48
 """Side in pixels of the cells in which colours of a film are shifted alike."""
 _LEAST_SHARE = 0.05
@@ -139,7 +141,8 @@ class NeighborMethod:
         if before is not None:
             height, width = limited.shape[:2]
             self._trust = resize_pixels(before.trust, height, width)
-            self.start = continued(self._recolored, resize_pixels(before.pixels, height, width), self._trust)
+            painted = shot.painted(resize_pixels(before.pixels, height, width))
+            self.start = continued(self._recolored, painted, self._trust)
         self._mix: FloatArray | None = None
         """Share of the content's own features at each position of the hypercolumns, (H / 4, W / 4)."""
 
@@ -155,13 +158,17 @@ class NeighborMethod:
     def _add_details(self, enlarged: FloatArray, height: int, width: int) -> None:
         """Add details of the content that are finer than ``height`` x ``width``, in proportion to `_kept`."""
         rows, columns = enlarged.shape[:2]
-        content = self._shot.recolor(self._shot.limit(resize_pixels(self._content, rows, columns)))
-        coarse = resize_pixels(resize_pixels(content, height, width), rows, columns)
-        content -= coarse
-        del coarse
-        kept = resize_pixels(self._kept, rows, columns)
-        for channel in range(3):
-            enlarged[:, :, channel] += kept * content[:, :, channel]
+        parts = [slice(top, min(top + _ROWS, rows)) for top in range(0, rows, _ROWS)]
+        seen = resize_pixels(self._content, rows, columns)
+        content = np.empty_like(seen)
+        for part in parts:  # in strips, to save memory with large pictures
+            content[part] = self._shot.recolor(self._shot.limit(seen[part]))
+        del seen
+        coarse = enlarge(resize_pixels(content, height, width), rows, columns)
+        kept = enlarge(self._kept, rows, columns)
+        for part in parts:
+            place = (part.start, 0, part.stop - part.start, columns)
+            enlarged[part] += kept(*place) * (content[part] - coarse(*place).clip(0, 1))
         np.clip(enlarged, 0, 1, out=enlarged)
 
     @property

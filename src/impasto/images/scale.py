@@ -44,10 +44,10 @@ def resize_pixels(pixels: FloatArray, height: int, width: int) -> FloatArray:
 
 
 def enlarge(pixels: FloatArray, height: int, width: int) -> Callable[[int, int, int, int], FloatArray]:
-    """Enlarge float32 pixels (H, W, 3), which may be negative, to ``height`` x ``width``, part by part.
+    """Enlarge float32 pixels (H, W) or (H, W, C), which may be negative, to ``height`` x ``width``, part by part.
 
     Returns:
-        A function that computes a part (rows, columns, 3) from its top, left, number of rows and number of columns.
+        A function that computes a part (rows, columns, C) from its top, left, number of rows and number of columns.
     """
     scaled = resize_image(pyvips.Image.new_from_array(np.ascontiguousarray(pixels)), width, height)
     return lambda top, left, rows, columns: computed(scaled, top, left, rows, columns)
