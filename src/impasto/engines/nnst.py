@@ -55,7 +55,7 @@ _LARGE_STATE_BYTES = 84
 """The same for stages that paint over an enlarged picture. Measured."""
 _ON_DISK = 16_000_000
 """Number of pixels above which the state of the optimisation is on disk, so that memory does not limit prints."""
-_BESIDE_DISK_BYTES = 48
+_BESIDE_DISK_BYTES = 55
 """Bytes that such a stage takes in memory per pixel. Measured."""
 _DISK_BYTES = 4 * 3 * 4
 """Bytes that it takes on disk per pixel: the start, the picture, and two moments of Adam."""
