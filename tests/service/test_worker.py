@@ -21,7 +21,7 @@ from impasto.service.jobs import NewJob, new_id
 from impasto.service.painter import Painted, PaintTask, Progress, is_answer, serve, understand
 from impasto.service.retry import STORAGE_ATTEMPTS
 from impasto.service.settings import Settings
-from impasto.service.worker import work
+from impasto.service.worker import Worker, work
 from service.servers import wait_for
 
 FAST = {"engine": "fast", "options": {"size": 64}, "styles": [{"name": "great-wave"}], "format": "jpeg"}
@@ -165,6 +165,37 @@ def test_a_store_that_cannot_be_reached(parts, submit, monkeypatch, refused, sta
     thread.join(30)
     assert (job.state, job.attempt) == (state, attempt)
     assert job.error_code == (None if state == "succeeded" else "storage")
+
+
+class UnreadableBlobs:
+    """A store that answers one machine no request, as that of Amazon does if its clock is wrong."""
+
+    def __init__(self, blobs):
+        self._blobs = blobs
+
+    def get(self, key):
+        raise StorageError("the store cannot be reached; try again")
+
+    def __getattr__(self, name):
+        return getattr(self._blobs, name)
+
+
+def test_a_worker_that_cannot_reach_the_store_takes_no_more_jobs(parts, submit, monkeypatch):
+    monkeypatch.setattr("impasto.service.worker.job_delay", lambda _: 3600.0)
+    jobs = [submit(), submit()]
+    stop = Event()
+    worker = Worker(replace(parts, blobs=UnreadableBlobs(parts.blobs)), stop)
+    assert worker.take()
+    waits = Thread(target=worker.take)
+    waits.start()
+    waits.join(1.0)
+    assert waits.is_alive()
+    stop.set()
+    waits.join(30)
+    worker.end()
+    assert not waits.is_alive()
+    found = [parts.submissions.find(job) for job in jobs]
+    assert [(job.state, job.attempt, job.max_attempts) for job in found] == [("queued", 1, 4), ("queued", 0, 3)]
 
 
 def test_too_long_and_too_large(parts, settings, submit):

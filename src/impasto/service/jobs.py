@@ -151,6 +151,8 @@ class Delivery:
     channel: Channel
     destination: str
     attempt: int
+    begun: float
+    """Start time of the attempt by the clock of the database, as the clock of this machine may be wrong."""
 
     @property
     def identity(self) -> str:

@@ -78,7 +78,8 @@ def _deliver(courier: Courier, stop: Event) -> None:
 
 def _sweep_orphaned(parts: Parts) -> None:
     """Delete orphaned pictures, left by a request that was never answered or by a lost worker."""
-    old = [key for key, changed in parts.blobs.entries() if time.time() - changed > _STRANGE_AFTER]
+    now = parts.database.time()  # not of this machine's clock, which may be wrong
+    old = [key for key, changed in parts.blobs.entries() if now - changed > _STRANGE_AFTER]
     ours = [key for key in old if key.count("/") == 2]
     for first in range(0, len(ours), _AT_ONCE):
         for key in parts.upkeep.orphaned(ours[first : first + _AT_ONCE]):
@@ -114,16 +115,23 @@ class Worker:
         self._child = Child(serve, understand=understand)
         self._child.start()  # so that the first job need not wait for its imports
         self._group = ""
+        self._unreachable = 0
+        """Attempts in a row that failed because the job table or the picture store could not be reached."""
 
     def take(self, job: str | None = None) -> bool:
         """See `impasto.service.queues.Take`."""
+        # Only this machine may be cut off, or its clock be refused by S3. If it did not wait, it would always be the
+        # worker that is free: it would claim every job and put it back, until the jobs have no attempts left.
+        if self._unreachable and self._stop.wait(job_delay(self._unreachable)):
+            return False
         settings = self._parts.settings
         claimed = self._parts.claims.claim(self.name, settings.queues, settings.lease, group=self._group, job=job)
         if claimed is None:
             return False
         self._group = claimed.group
         with about(job=claimed.id, attempt=claimed.attempt):
-            _Attempt(self._parts, self._child, self._stop, claimed).make()
+            reached = _Attempt(self._parts, self._child, self._stop, claimed).make()
+        self._unreachable = 0 if reached else self._unreachable + 1
         return True
 
     def end(self) -> None:
@@ -145,8 +153,8 @@ class _Attempt:
         self._progress = 0.0
         self._preview: str | None = None
 
-    def make(self) -> None:
-        """End the job, or leave it to another attempt."""
+    def make(self) -> bool:
+        """End the job, or leave it to another attempt; return whether the job table and the pictures were reached."""
         job, claims = self._job, self._parts.claims
         try:
             answer = self._answer()
@@ -166,9 +174,11 @@ class _Attempt:
                     claims.put_back(job, delay=job_delay(job.attempt), counts=False)
             else:
                 self._leave(Failure(error.code, str(error), again=False))
+            return False
         except Exception:  # a bug must not end the worker and so stop all other jobs
             _log.exception("attempt")
             self._leave(Failure(ImpastoError.code, "something went wrong in the service; try again later", again=True))
+        return True
 
     def _leave(self, failure: Failure) -> None:
         # If this cannot be recorded either, the lease runs out, and another worker takes the job.

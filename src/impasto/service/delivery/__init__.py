@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from typing import TYPE_CHECKING, Protocol
 
-from impasto.errors import BlobMissingError
+from impasto.errors import BlobMissingError, StorageError
 from impasto.service.logs import about
 from impasto.service.retry import MESSAGE_LEASE, message_delay
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from impasto.service.blobs import BlobStore
     from impasto.service.jobs import Channel, Delivery
     from impasto.service.stores.outbox import SQLOutbox
 
 _log = logging.getLogger(__name__)
+
+_PAUSE = 30.0
+"""Seconds without messages after the picture store could not be reached."""
 
 
 class NotDeliveredError(Exception):
@@ -37,11 +41,12 @@ class NotDeliveredError(Exception):
 class Sender(Protocol):
     """A way to send messages."""
 
-    def send(self, delivery: Delivery, picture: bytes | None) -> None:
-        """Send a message; ``picture`` is the result, if there is one.
+    def send(self, delivery: Delivery, picture: Callable[[], bytes | None]) -> None:
+        """Send a message; ``picture()`` is the result, if there is one.
 
         Raises:
             NotDeliveredError: the message could not be delivered.
+            StorageError: the picture store cannot be reached.
         """
 
 
@@ -54,13 +59,16 @@ class Courier:
         self._blobs = blobs
         self._senders = senders
         self._name = name
+        self._paused_until = float("-inf")
 
     def send_one(self) -> bool:
         """Send one message; return whether there was one to be sent.
 
         Raises:
-            StorageError: the outbox or the picture store cannot be reached.
+            StorageError: the outbox cannot be reached.
         """
+        if time.monotonic() < self._paused_until:
+            return False
         delivery = self._outbox.next(self._name, MESSAGE_LEASE)
         if delivery is None:
             return False
@@ -74,11 +82,13 @@ class Courier:
             reason = f"no {delivery.channel} is set up"
             self._outbox.refused(delivery, self._name, reason, again_in=message_delay(delivery.attempt))
             return
-        picture = self._picture(delivery)
         try:
-            sender.send(delivery, picture)
+            sender.send(delivery, lambda: self._picture(delivery))
         except NotDeliveredError as error:
             self._refused(delivery, error)
+        except StorageError as error:  # perhaps only on this machine, so that another one can send the message
+            self._paused_until = time.monotonic() + _PAUSE
+            self._refused(delivery, NotDeliveredError(error.code, str(error)))
         except Exception as error:  # a bug must not cause endless attempts
             _log.exception("%s", delivery.channel)
             self._refused(delivery, NotDeliveredError(type(error).__name__, "something went wrong in the service"))

@@ -124,8 +124,8 @@ def to_job(row: Row[tuple[object, ...]]) -> Job:
     return Job(**{**columns, "state": JobState(columns["state"])})
 
 
-def to_delivery(row: Row[tuple[object, ...]], job: Job) -> Delivery:
-    """Turn a row of `outbox` into a Delivery."""
+def to_delivery(row: Row[tuple[object, ...]], job: Job, begun: float) -> Delivery:
+    """Turn a row of `outbox` into a Delivery whose attempt has ``begun`` at that time."""
     columns = row._mapping
     return Delivery(
         id=columns["id"],
@@ -133,6 +133,7 @@ def to_delivery(row: Row[tuple[object, ...]], job: Job) -> Delivery:
         channel=Channel(columns["channel"]),
         destination=columns["destination"],
         attempt=columns["attempt"],
+        begun=begun,
     )
 
 
