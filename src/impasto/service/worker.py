@@ -13,7 +13,7 @@ import secrets
 import socket
 import time
 from contextlib import suppress
-from threading import Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 from impasto.errors import BlobMissingError, ImpastoError, OutOfMemoryError, StorageError
@@ -38,7 +38,10 @@ _SLOWEST_BEAT = 0.5
 """Longest time between heartbeats in seconds, so that cancelled jobs end soon, and previews come in time."""
 _STOPS_WITHIN = 1.0
 _UPKEEP_EVERY = 1.0
-_SWEEP_EVERY = 60.0
+_EXPIRE_EVERY = 60.0
+_CLEANING_LEASE, _CLEANING_PAUSE = 10.0, 30.0
+_SWEEP_EVERY = 3600.0
+"""Seconds between two searches for orphaned pictures, of all workers together: each lists the whole store."""
 _STRANGE_AFTER = 24 * 3600.0
 _AT_ONCE = 500
 _MESSAGES_AT_ONCE = 6
@@ -50,11 +53,12 @@ def work(parts: Parts, stop: Event) -> None:
     """Paint jobs, and share the upkeep of the job table with other workers, until ``stop`` is set."""
     worker = Worker(parts, stop)
     queue = parts.queue.load()(parts, worker.name)
-    courier = Courier(parts.outbox, parts.blobs, senders(parts.settings), worker.name)
+    courier, turn = Courier(parts.outbox, parts.blobs, senders(parts.settings), worker.name), Lock()
     beside = [
         Thread(target=_look_after, args=(parts, worker.name, stop), name="upkeep", daemon=True),
+        Thread(target=_clean, args=(parts, worker.name, stop), name="cleaning", daemon=True),
         *(
-            Thread(target=_deliver, args=(courier, stop), name="delivery", daemon=True)
+            Thread(target=_deliver, args=(courier, turn, stop), name="delivery", daemon=True)
             for _ in range(_MESSAGES_AT_ONCE)
         ),
     ]
@@ -69,11 +73,17 @@ def work(parts: Parts, stop: Event) -> None:
         thread.join(_DELIVERY_ENDS_WITHIN)
 
 
-def _deliver(courier: Courier, stop: Event) -> None:
-    while not stop.wait(_UPKEEP_EVERY):
-        with log_errors("delivery"):
-            while not stop.is_set() and courier.send_one():
-                pass
+def _deliver(courier: Courier, turn: Lock, stop: Event) -> None:
+    while not stop.is_set():
+        delivery = None
+        with turn:  # without messages, one thread of the worker looks for them: with many workers, polling adds up
+            with log_errors("delivery"):
+                delivery = courier.next()
+            if delivery is None:
+                stop.wait(_UPKEEP_EVERY)
+        if delivery is not None:
+            with log_errors("delivery"):
+                courier.send(delivery)
 
 
 def _sweep_orphaned(parts: Parts) -> None:
@@ -87,21 +97,34 @@ def _sweep_orphaned(parts: Parts) -> None:
 
 
 def _look_after(parts: Parts, name: str, stop: Event) -> None:
-    upkeep, swept = parts.upkeep, float("-inf")
+    upkeep, expired = parts.upkeep, float("-inf")
     while not stop.wait(_UPKEEP_EVERY):
         with log_errors("upkeep"):
             if not upkeep.lead("upkeep", name, 3 * _UPKEEP_EVERY):
                 continue
             upkeep.reap()
             upkeep.correct_times()
-            if time.monotonic() - swept > _SWEEP_EVERY:
-                upkeep.expire()
-                _sweep_orphaned(parts)
-                swept = time.monotonic()
-            while keys := upkeep.garbage():
+            if time.monotonic() - expired > _EXPIRE_EVERY and not upkeep.expire():  # which takes some jobs at a time
+                expired = time.monotonic()
+
+
+def _clean(parts: Parts, name: str, stop: Event) -> None:
+    """Delete pictures that nobody needs. A worker that cannot do so pauses, so that another one takes the role."""
+    upkeep, pause, sweep_at = parts.upkeep, _UPKEEP_EVERY, float("-inf")
+    while not stop.wait(pause):
+        pause = _CLEANING_PAUSE
+        with log_errors("cleaning"):
+            while not stop.is_set() and upkeep.lead("cleaning", name, _CLEANING_LEASE):
+                keys = upkeep.garbage()
                 for key in keys:
                     parts.blobs.delete(key)
                 upkeep.collected(keys)
+                if not keys:
+                    if time.monotonic() > sweep_at and upkeep.lead("orphans", name, _SWEEP_EVERY):
+                        sweep_at = time.monotonic() + _SWEEP_EVERY
+                        _sweep_orphaned(parts)
+                    break
+            pause = _UPKEEP_EVERY
 
 
 class Worker:

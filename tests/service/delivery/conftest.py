@@ -25,6 +25,15 @@ def authority(tmp_path, monkeypatch):
     return made
 
 
+class OneByOne(Courier):
+    def send_one(self):
+        """Send the next message; return whether there was one."""
+        delivery = self.next()
+        if delivery is not None:
+            self.send(delivery)
+        return delivery is not None
+
+
 @dataclass
 class Office:
     """Everything that a message passes through."""
@@ -46,7 +55,7 @@ class Office:
         return job.id
 
     def courier(self, name="courier", senders=None):
-        return Courier(self.parts.outbox, self.parts.blobs, senders or wiring.senders(self.parts.settings), name)
+        return OneByOne(self.parts.outbox, self.parts.blobs, senders or wiring.senders(self.parts.settings), name)
 
     def sender(self, kind, *, seconds):
         """A sender that gives up after ``seconds``."""

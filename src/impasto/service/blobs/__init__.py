@@ -54,10 +54,17 @@ class BlobStore(Protocol):
 
     def room(self) -> int:
         """Return the number of bytes that can still be stored. What others have stored or deleted may be missing in
-        it for some seconds.
+        it for a while.
 
         Raises:
             StorageError: the store cannot be reached.
+        """
+
+    def check(self) -> None:
+        """Check that the store can be reached.
+
+        Raises:
+            StorageError: it cannot.
         """
 
 

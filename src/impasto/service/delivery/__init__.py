@@ -61,20 +61,22 @@ class Courier:
         self._name = name
         self._paused_until = float("-inf")
 
-    def send_one(self) -> bool:
-        """Send one message; return whether there was one to be sent.
+    def next(self) -> Delivery | None:
+        """Take a message that has to be sent; None if there is none, or this machine cannot send any.
 
         Raises:
             StorageError: the outbox cannot be reached.
         """
-        if time.monotonic() < self._paused_until:
-            return False
-        delivery = self._outbox.next(self._name, MESSAGE_LEASE)
-        if delivery is None:
-            return False
+        return None if time.monotonic() < self._paused_until else self._outbox.next(self._name, MESSAGE_LEASE)
+
+    def send(self, delivery: Delivery) -> None:
+        """Send a message, and record the outcome.
+
+        Raises:
+            StorageError: the outbox cannot be reached.
+        """
         with about(job=delivery.job.id):
             self._send(delivery)
-        return True
 
     def _send(self, delivery: Delivery) -> None:
         sender = self._senders.get(delivery.channel)

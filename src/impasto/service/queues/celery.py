@@ -128,6 +128,8 @@ class Dispatcher:
         except ValueError:  # its text may contain a part of the password
             raise UsageError("setting broker is not a valid address; give one such as redis://host:6379/0") from None
         self._epoch: bytes | None = None
+        self._away = False
+        """True while the broker cannot be reached. The role is then left to a process that reaches it."""
 
     def dispatch(self) -> int:
         """Send the hints that are due; return their number.
@@ -135,12 +137,16 @@ class Dispatcher:
         Raises:
             StorageError: the job table cannot be reached.
         """
-        if not self._upkeep.lead("dispatcher", self._name, _LEASE):
-            self._epoch = None
-            return 0
         try:
+            if self._away:
+                self._redis.ping()
+                self._away = False
+            if not self._upkeep.lead("dispatcher", self._name, _LEASE):
+                self._epoch = None
+                return 0
             self._check_epoch()
         except RedisError as error:
+            self._away = True
             _log.warning("Redis cannot be reached: %s", type(error).__name__)
             return 0
         due = self._hints.due(self._window, _AGAIN_AFTER)
@@ -150,6 +156,7 @@ class Dispatcher:
                 self._app.send_task(_TASK, [job_id], queue=queue, retry=False, ignore_result=True)
                 sent += 1
         except Exception as error:  # any error of Celery, kombu or redis; unsent hints are sent later
+            self._away = True
             _log.warning("a hint cannot be sent: %s", type(error).__name__)
             self._hints.untold([job_id for job_id, _ in due[sent:]])
         return sent

@@ -114,7 +114,7 @@ def healthz() -> Health:
 def readyz(request: Request, response: Response) -> Health:
     """Say whether the service can be used: 503 if not; degraded if something is missing that it can do without."""
     parts: Parts = request.app.state.parts
-    needed = {"database": _said(_database, parts), "pictures": _said(parts.blobs.room)}
+    needed = {"database": _said(_database, parts), "pictures": _said(parts.blobs.check)}
     if any(said is not None for said in needed.values()):
         response.status_code = 503
         return Health(status="unavailable", checks={name: said or "ok" for name, said in needed.items()})
