@@ -183,6 +183,16 @@ class Retention:
 
 
 @dataclass(frozen=True, kw_only=True)
+class QueueCounts:
+    """Counts of the jobs of one queue."""
+
+    queued: int = 0
+    running: int = 0
+    run_seconds: float = 0.0
+    """Mean running time of the jobs that succeeded or failed within the last hour."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Counts:
     """Counts of the job table, for operators."""
 
@@ -198,5 +208,7 @@ class Counts:
     """Mean waiting time of the jobs that succeeded or failed within the last hour."""
     run_seconds: float
     """Mean running time of the same jobs."""
+    queues: Mapping[str, QueueCounts]
+    """By name, of the queues with open jobs or jobs that ended within the last hour."""
     retried: int
     """Jobs that took more than one attempt."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, case, delete, func, insert, not_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from impasto.api import TERMINAL, JobState
-from impasto.service.jobs import Counts
+from impasto.api import OPEN, TERMINAL, JobState
+from impasto.service.jobs import Counts, QueueCounts
 from impasto.service.retry import LONGEST_JOB_DELAYS, LONGEST_MESSAGE_DELAYS, MESSAGE_LEASE
 from impasto.service.stores.ending import end, forget, requeue
 from impasto.service.stores.schema import garbage, jobs, leaders, outbox, to_job
@@ -137,15 +138,22 @@ class SQLUpkeep:
 
             first = select(func.min(jobs.c.created)).where(jobs.c.state == JobState.QUEUED)
             oldest = connection.scalar(first)
-            means = select(func.avg(jobs.c.started - jobs.c.created), func.avg(jobs.c.finished - jobs.c.started))
-            waited, ran = connection.execute(means.where(recent, jobs.c.finished > now - 3600)).one()
+            waits, runs = func.sum(jobs.c.started - jobs.c.created), func.sum(jobs.c.finished - jobs.c.started)
+            sums = select(jobs.c.queue, func.count(), waits, runs).group_by(jobs.c.queue)
+            ended = connection.execute(sums.where(recent, jobs.c.finished > now - 3600)).all()
+            number = max(1, sum(row[1] for row in ended))
+            states = select(jobs.c.queue, jobs.c.state, func.count()).group_by(jobs.c.queue, jobs.c.state)
+            queues = {row.queue: QueueCounts(run_seconds=row[3] / row[1]) for row in ended}
+            for queue, state, jobs_in_it in connection.execute(states.where(jobs.c.state.in_(OPEN))):
+                queues[queue] = replace(queues.get(queue, QueueCounts()), **{state: jobs_in_it})
             return Counts(
                 jobs={**dict.fromkeys(JobState, 0), **by(jobs.c.state)},
                 failed=by(jobs.c.error_code, jobs.c.state == JobState.FAILED),
                 messages=by(outbox.c.state),
                 oldest_queued=0.0 if oldest is None else now - oldest,
-                wait_seconds=waited or 0.0,
-                run_seconds=ran or 0.0,
+                wait_seconds=sum(row[2] for row in ended) / number,
+                run_seconds=sum(row[3] for row in ended) / number,
+                queues=queues,
                 retried=connection.scalar(select(func.count()).where(jobs.c.attempt > 1)) or 0,
             )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from impasto.api import Health
+from impasto.api import Health, JobState
 from impasto.errors import QuotaError, StorageError
 from impasto.images import largest_file
 from impasto.service.web.access import Tenant
@@ -40,6 +40,15 @@ class Metrics:
         self._oldest = Gauge("impasto_oldest_queued_seconds", "How long the next job has waited.", registry=registry)
         self._waited = Gauge("impasto_job_wait_seconds", "Mean wait, of the last hour's jobs.", registry=registry)
         self._ran = Gauge("impasto_job_run_seconds", "Mean time of painting, of the last hour.", registry=registry)
+        self._in_queue = Gauge(
+            "impasto_queue_jobs", "Queued and running jobs of each queue.", ["queue", "state"], registry=registry
+        )
+        self._ran_in_queue = Gauge(
+            "impasto_queue_run_seconds",
+            "Mean time of painting of each queue, of the last hour.",
+            ["queue"],
+            registry=registry,
+        )
         self._retried = Gauge("impasto_jobs_retried", "Jobs that took more than one attempt.", registry=registry)
         self.accepted = Counter(
             "impasto_jobs_accepted", "Jobs accepted by this process.", ["engine"], registry=registry
@@ -65,6 +74,12 @@ class Metrics:
             gauge.clear()
             for label, number in found.items():
                 gauge.labels(label).set(number)
+        self._in_queue.clear()
+        self._ran_in_queue.clear()
+        for name, queue in counts.queues.items():
+            self._in_queue.labels(name, JobState.QUEUED).set(queue.queued)
+            self._in_queue.labels(name, JobState.RUNNING).set(queue.running)
+            self._ran_in_queue.labels(name).set(queue.run_seconds)
         self._oldest.set(counts.oldest_queued)
         self._waited.set(counts.wait_seconds)
         self._ran.set(counts.run_seconds)
