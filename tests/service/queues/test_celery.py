@@ -57,7 +57,7 @@ def test_a_machine_that_cannot_reach_redis_leaves_the_hints_to_others(parts, tmp
     ):
         parts.submissions.submit(NewJob(tenant="one", params={}, request_sha256="0" * 64))
         assert cut_off.dispatch() == 0 and parts.upkeep.led("dispatcher")
-        assert other.dispatch() == 0, "it has the role"
+        assert other.dispatch() is None, "it has the role"
         for seconds in (4.0, 8.0, 12.0):
             monkeypatch.setattr(parts.database, "_clock", lambda seconds=seconds: now + seconds)
             assert cut_off.dispatch() == 0
