@@ -279,7 +279,8 @@ def run(jobs: int, faults: int, folder: Path, *, cut: float, side: int, seed: in
         fields = {"email": "somebody@example.org", "webhook": hook.url}
         urls = [f"http://127.0.0.1:{port}" for port in ports]
         clients = Clients(urls, encode_picture(Picture(pixels), "png"), jobs, fields)
-        pace = SENDERS * faults * (PAUSE + cut / 4) / jobs  # every fourth fault is a cut; jobs come all the time
+        lasts = faults * (PAUSE + cut / 4)  # every fourth fault is a cut
+        pace = SENDERS * lasts / jobs / 3  # so that some always wait
 
         def send(number: int) -> None:
             second.enter()

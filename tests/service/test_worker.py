@@ -174,7 +174,7 @@ class AwayBlobs:
         self._blobs = blobs
         self.asked = Event()
 
-    def get(self, key):
+    def get(self, *keys):
         self.asked.set()
         raise StorageError("the store cannot be reached; try again")
 

@@ -47,6 +47,8 @@ _AT_ONCE = 500
 _MESSAGES_AT_ONCE = 6
 _DELIVERY_ENDS_WITHIN = 40.0
 _UNREACHABLE_DELAY = 1.0
+_LONGEST_PAUSE = 3
+"""A worker that cannot reach a store pauses no longer than a job does after so many attempts: 40 s on average."""
 
 
 def work(parts: Parts, stop: Event) -> None:
@@ -92,8 +94,7 @@ def _sweep_orphaned(parts: Parts) -> None:
     old = [key for key, changed in parts.blobs.entries() if now - changed > _STRANGE_AFTER]
     ours = [key for key in old if key.count("/") == 2]
     for first in range(0, len(ours), _AT_ONCE):
-        for key in parts.upkeep.orphaned(ours[first : first + _AT_ONCE]):
-            parts.blobs.delete(key)
+        parts.blobs.delete(*parts.upkeep.orphaned(ours[first : first + _AT_ONCE]))
 
 
 def _look_after(parts: Parts, name: str, stop: Event) -> None:
@@ -116,14 +117,13 @@ def _clean(parts: Parts, name: str, stop: Event) -> None:
         with log_errors("cleaning"):
             while not stop.is_set() and upkeep.lead("cleaning", name, _CLEANING_LEASE):
                 keys = upkeep.garbage()
-                for key in keys:
-                    parts.blobs.delete(key)
-                upkeep.collected(keys)
                 if not keys:
                     if time.monotonic() > sweep_at and upkeep.lead("orphans", name, _SWEEP_EVERY):
                         sweep_at = time.monotonic() + _SWEEP_EVERY
                         _sweep_orphaned(parts)
                     break
+                parts.blobs.delete(*keys)
+                upkeep.collected(keys)
             pause = _UPKEEP_EVERY
 
 
@@ -145,7 +145,7 @@ class Worker:
         """See `impasto.service.queues.Take`."""
         # Only this machine may be cut off, or its clock be refused by S3. If it did not wait, it would always be the
         # worker that is free: it would claim every job and put it back, until the jobs have no attempts left.
-        if self._unreachable and self._stop.wait(job_delay(self._unreachable)):
+        if self._unreachable and self._stop.wait(job_delay(min(self._unreachable, _LONGEST_PAUSE))):
             return False
         settings = self._parts.settings
         claimed = self._parts.claims.claim(self.name, settings.queues, settings.lease, group=self._group, job=job)

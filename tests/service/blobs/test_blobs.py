@@ -59,6 +59,15 @@ def test_what_is_put_is_there(blobs):
     assert [key for key, _ in blobs.entries()] == ["inputs/a/content", "inputs/b/content"]
 
 
+def test_many_are_deleted_at_once(blobs):
+    keys = [f"inputs/{number}/content" for number in range(120)]
+    for key in keys:
+        blobs.put(key, b"one")
+    blobs.delete(*keys[1:], "inputs/nothing")
+    blobs.delete()
+    assert [key for key, _ in blobs.entries()] == keys[:1]
+
+
 def test_what_is_deleted_is_gone(blobs):
     blobs.put("inputs/a/content", b"one")
     blobs.delete("inputs/a/content")

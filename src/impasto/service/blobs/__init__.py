@@ -46,8 +46,12 @@ class BlobStore(Protocol):
             StorageError: the store cannot be reached.
         """
 
-    def delete(self, key: str) -> None:
-        """Delete the blob, if there is one."""
+    def delete(self, *keys: str) -> None:
+        """Delete these blobs, as far as they exist.
+
+        Raises:
+            StorageError: the store cannot be reached. Some of them may be deleted.
+        """
 
     def entries(self) -> Iterator[tuple[str, float]]:
         """List the keys, each with the time of its last change."""

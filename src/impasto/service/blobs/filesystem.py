@@ -91,10 +91,13 @@ class FileBlobs:
             file.seek(start)
             return file.read(length)
 
-    def delete(self, key: str) -> None:
+    def delete(self, *keys: str) -> None:
         """See `impasto.service.blobs.BlobStore.delete`."""
         self._check_folder()
-        path = self._path(key)
+        for path in map(self._path, keys):
+            self._delete(path)
+
+    def _delete(self, path: Path) -> None:
         path.unlink(missing_ok=True)
         for folder in path.parents:
             if self._folder in (folder, folder.parent):  # shared folders are kept: another job may be using them

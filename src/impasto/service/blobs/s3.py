@@ -57,10 +57,10 @@ class S3Blobs:
         with _said(key):
             return bytes(obstore.get_range(self._store, check_key(key), start=start, length=length))
 
-    def delete(self, key: str) -> None:
+    def delete(self, *keys: str) -> None:
         """See `impasto.service.blobs.BlobStore.delete`."""
-        with suppress(BlobMissingError), _said(key):
-            obstore.delete(self._store, check_key(key))
+        with suppress(BlobMissingError), _said("a blob"):
+            obstore.delete(self._store, [check_key(key) for key in keys])  # up to 1,000 in one request
 
     def entries(self) -> Iterator[tuple[str, float]]:
         """See `impasto.service.blobs.BlobStore.entries`."""
