@@ -98,7 +98,8 @@ def main() -> None:
             )
             found["look for a message"] = taken(arguments.times, lambda: parts.outbox.next("courier", 60.0))
             found["lead a role"] = taken(arguments.times, lambda: parts.upkeep.lead("upkeep", "worker", 3.0))
-            found["counts for /metrics"] = taken(10, parts.upkeep.counts)
+            found["counts for /metrics"] = taken(20, parts.upkeep.counts)
+            found["totals for /metrics"] = taken(5, parts.upkeep.totals)
             with parts.database.read() as (connection, _):
                 size = connection.scalar(text("SELECT pg_total_relation_size('jobs')"))
             print(

@@ -38,7 +38,7 @@ from impasto.service import wiring
 from impasto.service.settings import Settings
 from impasto.types import Picture
 from service.servers import PostgreSQLServer, RedisServer, free_port, postgresql, redis_server, wait_for
-from service.two_machines import NETWORK, SERVERS, Machine, obstacle, two_machines
+from service.two_machines import NETWORK, SERVERS, Machine, faketime, obstacle, two_machines
 from service.under_faults import (
     ENDS_WITHIN,
     MUST_BE_ZERO,
@@ -66,11 +66,6 @@ HOUR = 3600
 PAUSE = 4.0
 """Mean time between two faults, in seconds."""
 SECRET = "a secret of enough letters for the tests"
-
-
-def faketime() -> Path | None:
-    """Return the library that gives a process a wrong clock; None if it is not installed."""
-    return next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
 
 
 class Hook:
@@ -325,9 +320,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--log", type=Path, help="file to which the processes' lines are copied")
     arguments = parser.parse_args()
-    missing = obstacle() or (None if faketime() else "libfaketime is missing: install faketime")
-    if missing is not None:
-        sys.stderr.write(f"{missing}\n")
+    if (why := obstacle()) is not None:
+        sys.stderr.write(f"{why}\n")
         return 2
     with tempfile.TemporaryDirectory() as folder:
         try:

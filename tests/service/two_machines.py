@@ -31,8 +31,15 @@ def obstacle() -> str | None:
         return "network namespaces are made by root only: run this as root"
     if shutil.which("ip") is None:
         return "the command 'ip' is missing: install iproute2"
+    if faketime() is None:
+        return "libfaketime, which gives a process a wrong clock, is missing: install faketime"
     probe = subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False)
     return "network namespaces may not be made in this container" if probe.returncode else None
+
+
+def faketime() -> Path | None:
+    """Return the library that gives a process a wrong clock; None if it is not installed."""
+    return next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
 
 
 @dataclass(frozen=True)

@@ -167,8 +167,10 @@ def wait_for_the_end(parts: wiring.Parts, clients: Clients) -> Counter[str]:
 
 def reckon(parts: wiring.Parts, clients: Clients, was_told: Callable[[Job], bool]) -> dict[str, int]:
     """Wait until everybody has been told, and nothing is left to be deleted; then count what should not be."""
-    deadline = time.monotonic() + MESSAGE_LEASE + 60  # somebody may have died while it sent a message
-    while time.monotonic() < deadline and _count(parts, clients, was_told)["untold"]:
+    ended = [parts.submissions.find(job) for job in clients.accepted.values()]
+    # Somebody may have died while it sent a message.
+    deadline = time.monotonic() + MESSAGE_LEASE + 60 + SECONDS_A_JOB * len(ended)
+    while time.monotonic() < deadline and not all(map(was_told, ended)):
         with suppress(StorageError), parts.database.begin() as (connection, _):
             connection.exec_driver_sql("UPDATE outbox SET not_before = 0 WHERE state = 'pending'")
         time.sleep(1)

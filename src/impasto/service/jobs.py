@@ -194,14 +194,8 @@ class QueueCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Counts of the job table, for operators."""
+    """Counts of the open jobs and of the last hour's, for operators."""
 
-    jobs: Mapping[str, int]
-    """By state."""
-    failed: Mapping[str, int]
-    """By error code."""
-    messages: Mapping[str, int]
-    """By state."""
     oldest_queued: float
     """Seconds that the oldest queued job has waited."""
     wait_seconds: float
@@ -210,5 +204,17 @@ class Counts:
     """Mean running time of the same jobs."""
     queues: Mapping[str, QueueCounts]
     """By name, of the queues with open jobs or jobs that ended within the last hour."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """Counts of the whole job table, for operators."""
+
+    jobs: Mapping[str, int]
+    """Jobs that have ended, by state."""
+    failed: Mapping[str, int]
+    """By error code."""
+    messages: Mapping[str, int]
+    """By state."""
     retried: int
     """Jobs that took more than one attempt."""

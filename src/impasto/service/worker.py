@@ -55,7 +55,7 @@ def work(parts: Parts, stop: Event) -> None:
     """Paint jobs, and share the upkeep of the job table with other workers, until ``stop`` is set."""
     worker = Worker(parts, stop)
     queue = parts.queue.load()(parts, worker.name)
-    courier, turn = Courier(parts.outbox, parts.blobs, senders(parts.settings), worker.name), Lock()
+    courier, turn = Courier(parts.outbox, parts.blobs, senders(parts.settings), worker.name, stop), Lock()
     beside = [
         Thread(target=_look_after, args=(parts, worker.name, stop), name="upkeep", daemon=True),
         Thread(target=_clean, args=(parts, worker.name, stop), name="cleaning", daemon=True),

@@ -15,7 +15,7 @@ from moto.server import ThreadedMotoServer
 
 from impasto.errors import BlobMissingError, StorageError
 from impasto.service.blobs.filesystem import FileBlobs
-from impasto.service.blobs.measuring import MeasuredRoom
+from impasto.service.blobs.quota import MeasuredRoom
 from impasto.service.blobs.s3 import S3Blobs
 from service.servers import wait_for
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import closing
 from dataclasses import dataclass
+from threading import Event
 
 import pytest
 import trustme
@@ -55,7 +56,8 @@ class Office:
         return job.id
 
     def courier(self, name="courier", senders=None):
-        return OneByOne(self.parts.outbox, self.parts.blobs, senders or wiring.senders(self.parts.settings), name)
+        senders = senders or wiring.senders(self.parts.settings)
+        return OneByOne(self.parts.outbox, self.parts.blobs, senders, name, Event())
 
     def sender(self, kind, *, seconds):
         """A sender that gives up after ``seconds``."""

@@ -175,3 +175,18 @@ def test_a_machine_that_cannot_reach_the_pictures_leaves_messages_to_others(post
     assert {message["Message-ID"] for message in postbox.messages} == {
         f"<{job}.1.email@paint.example.org>" for job in jobs
     }
+
+
+def test_what_was_sent_is_recorded_when_the_outbox_is_reached_again(post, postbox, monkeypatch):
+    monkeypatch.setattr("impasto.service.delivery._RECORDED_EVERY", 0.0)
+    post.end("email", "a@example.org")
+    delivered, times = post.parts.outbox.delivered, iter(range(3))
+
+    def away(*arguments):
+        if next(times, None) is not None:
+            raise StorageError("the job table cannot be reached; try again")
+        return delivered(*arguments)
+
+    courier = post.courier()
+    monkeypatch.setattr(post.parts.outbox, "delivered", away)
+    assert courier.send_one() and post.state() == [("delivered", 1, None)] and len(postbox.messages) == 1

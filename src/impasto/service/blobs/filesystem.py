@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from impasto.errors import BlobMissingError, StorageError
 from impasto.service.blobs import check_key
-from impasto.service.blobs.measuring import MeasuredRoom
+from impasto.service.blobs.quota import MeasuredRoom
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

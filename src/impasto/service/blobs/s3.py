@@ -11,7 +11,7 @@ from obstore.store import S3Store
 
 from impasto.errors import BlobMissingError, StorageError
 from impasto.service.blobs import check_key
-from impasto.service.blobs.measuring import MeasuredRoom
+from impasto.service.blobs.quota import MeasuredRoom
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

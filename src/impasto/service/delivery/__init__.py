@@ -13,6 +13,7 @@ from impasto.service.retry import MESSAGE_LEASE, message_delay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from threading import Event
 
     from impasto.service.blobs import BlobStore
     from impasto.service.jobs import Channel, Delivery
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_RECORDED_EVERY = 1.0
 _PAUSE = 30.0
 """Seconds without messages after the picture store could not be reached."""
 
@@ -53,12 +55,15 @@ class Sender(Protocol):
 class Courier:
     """Takes messages from the outbox, and sends them."""
 
-    def __init__(self, outbox: SQLOutbox, blobs: BlobStore, senders: Mapping[Channel, Sender], name: str) -> None:
-        """Send messages with ``senders``; ``name`` is unique among all couriers."""
+    def __init__(
+        self, outbox: SQLOutbox, blobs: BlobStore, senders: Mapping[Channel, Sender], name: str, stop: Event
+    ) -> None:
+        """Send messages with ``senders`` until ``stop`` is set; ``name`` is unique among all couriers."""
         self._outbox = outbox
         self._blobs = blobs
         self._senders = senders
         self._name = name
+        self._stop = stop
         self._paused_until = float("-inf")
 
     def next(self) -> Delivery | None:
@@ -82,7 +87,9 @@ class Courier:
         sender = self._senders.get(delivery.channel)
         if sender is None:
             reason = f"no {delivery.channel} is set up"
-            self._outbox.refused(delivery, self._name, reason, again_in=message_delay(delivery.attempt))
+            self._record(
+                lambda: self._outbox.refused(delivery, self._name, reason, again_in=message_delay(delivery.attempt))
+            )
             return
         try:
             sender.send(delivery, lambda: self._picture(delivery))
@@ -95,13 +102,25 @@ class Courier:
             _log.exception("%s", delivery.channel)
             self._refused(delivery, NotDeliveredError(type(error).__name__, "something went wrong in the service"))
         else:
-            self._outbox.delivered(delivery, self._name)
+            self._record(lambda: self._outbox.delivered(delivery, self._name))
             _log.info("%s is delivered", delivery.channel)
 
     def _refused(self, delivery: Delivery, error: NotDeliveredError) -> None:
         again_in = None if error.permanent else message_delay(delivery.attempt)
         _log.warning("%s is not delivered, attempt %d: %s", delivery.channel, delivery.attempt, error.kind)
-        self._outbox.refused(delivery, self._name, str(error), again_in=again_in)
+        self._record(lambda: self._outbox.refused(delivery, self._name, str(error), again_in=again_in))
+
+    def _record(self, outcome: Callable[[], bool]) -> None:
+        """Record an outcome, even if the outbox cannot be reached for a while: until the lease ends, the message holds
+        up others of its tenant, and then it would be sent again."""
+        until = time.monotonic() + MESSAGE_LEASE
+        while True:
+            try:
+                outcome()
+                return
+            except StorageError:
+                if time.monotonic() > until or self._stop.wait(_RECORDED_EVERY):
+                    raise
 
     def _picture(self, delivery: Delivery) -> bytes | None:
         job = delivery.job

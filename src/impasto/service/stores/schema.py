@@ -69,6 +69,7 @@ jobs = Table(
     Index("jobs_leases", "state", "lease_until"),
     Index("jobs_expiry", "state", "expires"),
     Index("jobs_reserved", "state", "reserved"),
+    Index("jobs_finished", "finished"),
 )
 
 outbox = Table(

@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from impasto.api import Health, JobState
 from impasto.errors import QuotaError, StorageError
 from impasto.images import largest_file
+from impasto.service.measured import Measured
 from impasto.service.web.access import Tenant
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from impasto.service.stores.upkeep import SQLUpkeep
     from impasto.service.wiring import Parts
 
+_TOTALS_EVERY = 5.0
+
 router = APIRouter(tags=["health"])
 
 
@@ -33,6 +36,7 @@ class Metrics:
     def __init__(self, upkeep: SQLUpkeep) -> None:
         """Read the job table through ``upkeep`` at every scrape."""
         self._upkeep = upkeep
+        self._totals = Measured(upkeep.totals, every=_TOTALS_EVERY)
         registry = self._registry = CollectorRegistry()
         self._jobs = Gauge("impasto_jobs", "Jobs in the table.", ["state"], registry=registry)
         self._failed = Gauge("impasto_jobs_failed", "Failed jobs in the table.", ["code"], registry=registry)
@@ -65,11 +69,16 @@ class Metrics:
         Raises:
             StorageError: the job table cannot be reached.
         """
-        counts = self._upkeep.counts()
+        counts, totals = self._upkeep.counts(), self._totals.value()
+        queues = counts.queues.values()
+        still: dict[str, int] = {
+            JobState.QUEUED: sum(queue.queued for queue in queues),
+            JobState.RUNNING: sum(queue.running for queue in queues),
+        }
         for gauge, found in (
-            (self._jobs, counts.jobs),
-            (self._failed, counts.failed),
-            (self._messages, counts.messages),
+            (self._jobs, {**still, **totals.jobs}),
+            (self._failed, totals.failed),
+            (self._messages, totals.messages),
         ):
             gauge.clear()
             for label, number in found.items():
@@ -83,7 +92,7 @@ class Metrics:
         self._oldest.set(counts.oldest_queued)
         self._waited.set(counts.wait_seconds)
         self._ran.set(counts.run_seconds)
-        self._retried.set(counts.retried)
+        self._retried.set(totals.retried)
         return generate_latest(self._registry)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
