@@ -34,16 +34,18 @@ if TYPE_CHECKING:
     from impasto.service.wiring import Parts
 
 _COLUMNS = """tenant, queue, "group", priority, rank, params, inputs, notify, request_sha256, attempt, max_attempts,
-    not_before, cancel_requested, progress, revision, result_key, result_sha256, created, started, finished, expires"""
+    not_before, cancel_requested, progress, revision, result_key, result_sha256"""
+_TIMES = "created, started, finished, expires"
 
 
 def fill(parts: Parts, rows: int) -> None:
-    """Copy one job that has succeeded until there are ``rows``; nine of ten have expired."""
+    """Copy one job that has succeeded until there are ``rows``, of 30 days; nine of ten have expired."""
     parts.submissions.submit(new_job())
     job = claim(parts)
     parts.claims.finish(job, job.own_result_key, "0" * 64)
-    copy = f"""INSERT INTO jobs (id, state, reserved, {_COLUMNS})
-        SELECT md5(number::text), CASE WHEN number % 10 = 0 THEN 'succeeded' ELSE 'expired' END, 0, {_COLUMNS}
+    times = ", ".join(f"{name} - number * 30.0 * 24 * 3600 / :rows" for name in _TIMES.split(", "))
+    copy = f"""INSERT INTO jobs (id, state, reserved, {_COLUMNS}, {_TIMES})
+        SELECT md5(number::text), CASE WHEN number % 10 = 0 THEN 'succeeded' ELSE 'expired' END, 0, {_COLUMNS}, {times}
         FROM jobs CROSS JOIN generate_series(1, :rows) AS number"""
     with parts.database.begin() as (connection, _):
         connection.execute(text(copy), {"rows": rows})

@@ -119,9 +119,9 @@ class Clients:
                     return
                 self.sent += 1
                 key = f"job {self.sent}"
-            repeats = 2 if randoms.random() < 0.1 else 1
-            for _ in range(repeats):
+                repeats = 2 if randoms.random() < 0.1 else 1
                 self.sent_twice += repeats - 1
+            for _ in range(repeats):
                 found = self.submit(key, randoms)
                 assert self.accepted.setdefault(key, found) == found, "one request became two jobs"
             time.sleep(pace * randoms.random() * 2)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from contextlib import closing
 
+import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from impasto.errors import StorageError
 from impasto.service import wiring
@@ -212,3 +213,16 @@ def test_a_machine_whose_clock_is_wrong_knows_the_time(make_postgresql, monkeypa
         with database.read() as (_, now):
             assert now == pytest.approx(right, abs=600.0)
         assert database.time() == pytest.approx(right, abs=600.0)
+
+
+@pytest.mark.slow
+def test_a_connection_that_breaks_while_it_is_made_is_no_defect(make_postgresql):
+    """Psycopg says this of one that breaks in the statement by which SQLAlchemy tests it."""
+
+    def breaks(*_):
+        raise psycopg.ProgrammingError("can't change 'autocommit' now: connection in transaction status UNKNOWN")
+
+    with closing(Database(make_postgresql())) as database:
+        event.listen(database.engine, "connect", breaks, insert=True)
+        with pytest.raises(StorageError, match="the job table cannot be reached"), database.begin():
+            pass

@@ -142,7 +142,7 @@ class Database:
         except IntegrityError:
             raise DuplicateError from None
         except DBAPIError as error:
-            if isinstance(error, _DEFECTS) and getattr(error.orig, "sqlstate", None) not in _TABLES_ARE_GONE:
+            if _is_defect(error):
                 # The message of the database may repeat values, such as an address, and the caller may log it.
                 raise DefectError(f"{type(error.orig).__name__} in: {error.statement}") from None
             raise _unreachable(error.orig) from error
@@ -192,6 +192,12 @@ def migrate(database: Database, to: str = "head") -> None:
             raise StorageError(f"the database has the tables of a newer impasto (version {found}); update impasto")
         config.attributes["connection"] = connection
         command.upgrade(config, to)
+
+
+def _is_defect(error: DBAPIError) -> bool:
+    # Without a statement, the connection broke while it was made or tested; psycopg may then say that it is misused.
+    tables_are_gone = getattr(error.orig, "sqlstate", None) in _TABLES_ARE_GONE
+    return isinstance(error, _DEFECTS) and error.statement is not None and not tables_are_gone
 
 
 def _unreachable(error: BaseException | None) -> StorageError:
