@@ -24,8 +24,8 @@ def logging_as_before():
 
 @pytest.fixture(scope="session")
 def make_postgresql(tmp_path_factory):
-    with postgresql(tmp_path_factory.mktemp("postgresql")) as make:
-        yield make
+    with postgresql(tmp_path_factory.mktemp("postgresql")) as server:
+        yield server.new_database
 
 
 @pytest.fixture(params=["sqlite", *slow("postgresql")])

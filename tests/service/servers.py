@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
@@ -59,14 +59,16 @@ class RedisServer:
 
     folder: Path
     port: int
+    address: str = "127.0.0.1"
     process: subprocess.Popen | None = None
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://{self.address}:{self.port}/0"
 
     def start(self) -> None:
-        command = [_program("redis-server"), "--port", str(self.port), "--save", "", "--bind", "127.0.0.1"]
+        options = ["--save", "", "--bind", self.address, "--protected-mode", "no"]
+        command = [_program("redis-server"), "--port", str(self.port), *options]
         with (self.folder / "redis.log").open("ab") as log:
             self.process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
 
@@ -80,11 +82,11 @@ class RedisServer:
 
 
 @contextmanager
-def redis_server(folder: Path):
+def redis_server(folder: Path, **where: str):
     """A running Redis server."""
     if _program("redis-server") is None:
         missing("redis-server")
-    server = RedisServer(folder, free_port())
+    server = RedisServer(folder, free_port(), **where)
     server.start()
     try:
         yield server
@@ -133,54 +135,73 @@ def _program(name: str) -> str | None:
     return found
 
 
-@contextmanager
-def postgresql(folder: Path):
-    """A PostgreSQL server; gives a function that makes a new database and returns its URL."""
-    initdb, postgres = _program("initdb"), _program("postgres")
-    if initdb is None or postgres is None:
-        missing("PostgreSQL")
-    user = {}
-    if os.geteuid() == 0:  # which PostgreSQL refuses to run as
-        account = next(
-            each for each in ("postgres", "nobody") if any(each == entry.pw_name for entry in pwd.getpwall())
-        )
-        user = {"user": account}
-        shutil.chown(folder, account)
-        for parent in folder.parents:
-            if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
-                parent.chmod(parent.stat().st_mode | 0o011)
-    data, port = folder / "data", free_port()
-    subprocess.run(
-        [initdb, "-D", data, "-U", "impasto", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"],
-        check=True,
-        capture_output=True,
-        cwd="/",
-        **user,
-    )
-    options = ["-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-c", "max_connections=200"]
-    log = (folder / "log").open("wb")
-    server = subprocess.Popen([postgres, *options], stdout=log, stderr=log, cwd="/", **user)
-    url = f"postgresql+psycopg://impasto@127.0.0.1:{port}"
-    try:
+@dataclass
+class PostgreSQLServer:
+    """A PostgreSQL server, which can be stopped and started again."""
+
+    folder: Path
+    port: int
+    address: str = "127.0.0.1"
+    network: str = "127.0.0.1/32"
+    """The addresses from which anybody may connect."""
+    account: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen | None = None
+    databases: int = 0
+
+    def prepare(self) -> None:
+        """Make the files of the server."""
+        if os.geteuid() == 0:  # which PostgreSQL refuses to run as
+            names = {entry.pw_name for entry in pwd.getpwall()}
+            self.account = {"user": next(each for each in ("postgres", "nobody") if each in names)}
+            shutil.chown(self.folder, self.account["user"])
+            for parent in self.folder.parents:
+                if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
+                    parent.chmod(parent.stat().st_mode | 0o011)
+        options = ["-U", "impasto", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"]
+        command = [_program("initdb"), "-D", self.folder / "data", *options]
+        subprocess.run(command, check=True, capture_output=True, cwd="/", **self.account)
+        with (self.folder / "data" / "pg_hba.conf").open("a") as rules:
+            rules.write(f"host all all {self.network} trust\n")
+
+    def start(self) -> None:
+        options = ["-p", str(self.port), "-h", self.address, "-k", self.folder, "-c", "max_connections=200"]
+        command = [_program("postgres"), "-D", self.folder / "data", *options]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", **self.account)
+
+    def stop(self, how: int = signal.SIGINT) -> None:
+        """Stop the server: by SIGINT without waiting for those who are connected, by SIGQUIT as in a crash."""
+        self.process.send_signal(how)
+        self.process.wait(30)
+
+    def new_database(self) -> str:
+        """Make a database; return its URL."""
         import psycopg
+
+        where = f"host={self.address} port={self.port} user=impasto dbname=postgres"
 
         def connected():
             try:
-                return psycopg.connect(f"host=127.0.0.1 port={port} user=impasto dbname=postgres", autocommit=True)
+                return psycopg.connect(where, autocommit=True)
             except psycopg.OperationalError:
                 return None
 
-        made = []
+        name = f"test{self.databases}"
+        self.databases += 1
+        with wait_for(connected, what="a connection to PostgreSQL") as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return f"postgresql+psycopg://impasto@{self.address}:{self.port}/{name}"
 
-        def make() -> str:
-            name = f"test{len(made)}"
-            made.append(name)
-            with wait_for(connected, what="a connection to PostgreSQL") as connection:
-                connection.execute(f"CREATE DATABASE {name}")
-            return f"{url}/{name}"
 
-        yield make
+@contextmanager
+def postgresql(folder: Path, **where: str):
+    """A running PostgreSQL server."""
+    if _program("initdb") is None or _program("postgres") is None:
+        missing("PostgreSQL")
+    server = PostgreSQLServer(folder, free_port(), **where)
+    server.prepare()
+    server.start()
+    try:
+        yield server
     finally:
-        server.send_signal(signal.SIGINT)  # do not wait for those who are connected
-        server.wait(30)
-        log.close()
+        server.stop()

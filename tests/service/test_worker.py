@@ -15,13 +15,13 @@ import pytest
 from impasto.api import TERMINAL, JobState
 from impasto.errors import StorageError
 from impasto.images import encode_picture, read_picture, resize_picture
-from impasto.service import wiring
+from impasto.service import wiring, worker
 from impasto.service.child import Child
 from impasto.service.jobs import NewJob, new_id
 from impasto.service.painter import Painted, PaintTask, Progress, is_answer, serve, understand
 from impasto.service.retry import STORAGE_ATTEMPTS
 from impasto.service.settings import Settings
-from impasto.service.worker import work
+from impasto.service.worker import Worker, work
 from service.servers import wait_for
 
 FAST = {"engine": "fast", "options": {"size": 64}, "styles": [{"name": "great-wave"}], "format": "jpeg"}
@@ -165,6 +165,58 @@ def test_a_store_that_cannot_be_reached(parts, submit, monkeypatch, refused, sta
     thread.join(30)
     assert (job.state, job.attempt) == (state, attempt)
     assert job.error_code == (None if state == "succeeded" else "storage")
+
+
+class AwayBlobs:
+    """A store that answers one machine no request, as that of Amazon does if its clock is wrong."""
+
+    def __init__(self, blobs):
+        self._blobs = blobs
+        self.asked = Event()
+
+    def get(self, *keys):
+        self.asked.set()
+        raise StorageError("the store cannot be reached; try again")
+
+    delete = get
+
+    def __getattr__(self, name):
+        return getattr(self._blobs, name)
+
+
+def test_a_worker_that_cannot_reach_the_store_takes_no_more_jobs(parts, submit, monkeypatch):
+    monkeypatch.setattr("impasto.service.worker.job_delay", lambda _: 3600.0)
+    jobs = [submit(), submit()]
+    stop = Event()
+    cut_off = Worker(replace(parts, blobs=AwayBlobs(parts.blobs)), stop)
+    assert cut_off.take()
+    waits = Thread(target=cut_off.take)
+    waits.start()
+    waits.join(1.0)
+    assert waits.is_alive()
+    stop.set()
+    waits.join(30)
+    cut_off.end()
+    assert not waits.is_alive()
+    found = [parts.submissions.find(job) for job in jobs]
+    assert [(job.state, job.attempt, job.max_attempts) for job in found] == [("queued", 1, 4), ("queued", 0, 3)]
+
+
+def test_a_worker_that_cannot_reach_the_store_leaves_deleting_to_others(parts, submit, monkeypatch):
+    monkeypatch.setattr(worker, "_CLEANING_LEASE", 1.0)
+    monkeypatch.setattr(worker, "_CLEANING_PAUSE", 3600.0)
+    assert parts.submissions.erase(submit(), "one")
+    assert list(parts.blobs.entries())
+    stop, away = Event(), AwayBlobs(parts.blobs)
+    cut_off = Thread(target=worker._clean, args=(replace(parts, blobs=away), "cut off", stop))
+    cut_off.start()
+    assert away.asked.wait(30)
+    other = Thread(target=worker._clean, args=(parts, "other", stop))
+    other.start()
+    wait_for(lambda: not list(parts.blobs.entries()) and not parts.upkeep.garbage(), what="nothing left")
+    stop.set()
+    for thread in (cut_off, other):
+        thread.join(30)
 
 
 def test_too_long_and_too_large(parts, settings, submit):

@@ -156,8 +156,7 @@ class Acceptance:
         return answer
 
     def _drop(self, inputs: Mapping[str, str]) -> None:
-        for key in inputs.values():
-            self._blobs.delete(key)
+        self._blobs.delete(*inputs.values())
 
     def _check_options(self, engine: str, options: EngineOptions) -> None:
         for name in sorted(FILES_OF_A_RUN & options.model_fields_set):

@@ -151,6 +151,8 @@ class Delivery:
     channel: Channel
     destination: str
     attempt: int
+    begun: float
+    """Start time of the attempt by the clock of the database, as the clock of this machine may be wrong."""
 
     @property
     def identity(self) -> str:
@@ -181,20 +183,38 @@ class Retention:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counts:
-    """Counts of the job table, for operators."""
+class QueueCounts:
+    """Counts of the jobs of one queue."""
 
-    jobs: Mapping[str, int]
-    """By state."""
-    failed: Mapping[str, int]
-    """By error code."""
-    messages: Mapping[str, int]
-    """By state."""
+    queued: int = 0
+    running: int = 0
+    run_seconds: float = 0.0
+    """Mean running time of the jobs that succeeded or failed within the last hour."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Counts of the open jobs and of the last hour's, for operators."""
+
     oldest_queued: float
     """Seconds that the oldest queued job has waited."""
     wait_seconds: float
     """Mean waiting time of the jobs that succeeded or failed within the last hour."""
     run_seconds: float
     """Mean running time of the same jobs."""
+    queues: Mapping[str, QueueCounts]
+    """By name, of the queues with open jobs or jobs that ended within the last hour."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """Counts of the whole job table, for operators."""
+
+    jobs: Mapping[str, int]
+    """Jobs that have ended, by state."""
+    failed: Mapping[str, int]
+    """By error code."""
+    messages: Mapping[str, int]
+    """By state."""
     retried: int
     """Jobs that took more than one attempt."""

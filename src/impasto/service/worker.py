@@ -13,7 +13,7 @@ import secrets
 import socket
 import time
 from contextlib import suppress
-from threading import Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 from impasto.errors import BlobMissingError, ImpastoError, OutOfMemoryError, StorageError
@@ -38,23 +38,29 @@ _SLOWEST_BEAT = 0.5
 """Longest time between heartbeats in seconds, so that cancelled jobs end soon, and previews come in time."""
 _STOPS_WITHIN = 1.0
 _UPKEEP_EVERY = 1.0
-_SWEEP_EVERY = 60.0
+_EXPIRE_EVERY = 60.0
+_CLEANING_LEASE, _CLEANING_PAUSE = 10.0, 30.0
+_SWEEP_EVERY = 3600.0
+"""Seconds between two searches for orphaned pictures, of all workers together: each lists the whole store."""
 _STRANGE_AFTER = 24 * 3600.0
 _AT_ONCE = 500
 _MESSAGES_AT_ONCE = 6
 _DELIVERY_ENDS_WITHIN = 40.0
 _UNREACHABLE_DELAY = 1.0
+_LONGEST_PAUSE = 3
+"""A worker that cannot reach a store pauses no longer than a job does after so many attempts: 40 s on average."""
 
 
 def work(parts: Parts, stop: Event) -> None:
     """Paint jobs, and share the upkeep of the job table with other workers, until ``stop`` is set."""
     worker = Worker(parts, stop)
     queue = parts.queue.load()(parts, worker.name)
-    courier = Courier(parts.outbox, parts.blobs, senders(parts.settings), worker.name)
+    courier, turn = Courier(parts.outbox, parts.blobs, senders(parts.settings), worker.name, stop), Lock()
     beside = [
         Thread(target=_look_after, args=(parts, worker.name, stop), name="upkeep", daemon=True),
+        Thread(target=_clean, args=(parts, worker.name, stop), name="cleaning", daemon=True),
         *(
-            Thread(target=_deliver, args=(courier, stop), name="delivery", daemon=True)
+            Thread(target=_deliver, args=(courier, turn, stop), name="delivery", daemon=True)
             for _ in range(_MESSAGES_AT_ONCE)
         ),
     ]
@@ -69,38 +75,56 @@ def work(parts: Parts, stop: Event) -> None:
         thread.join(_DELIVERY_ENDS_WITHIN)
 
 
-def _deliver(courier: Courier, stop: Event) -> None:
-    while not stop.wait(_UPKEEP_EVERY):
-        with log_errors("delivery"):
-            while not stop.is_set() and courier.send_one():
-                pass
+def _deliver(courier: Courier, turn: Lock, stop: Event) -> None:
+    while not stop.is_set():
+        delivery = None
+        with turn:  # without messages, one thread of the worker looks for them: with many workers, polling adds up
+            with log_errors("delivery"):
+                delivery = courier.next()
+            if delivery is None:
+                stop.wait(_UPKEEP_EVERY)
+        if delivery is not None:
+            with log_errors("delivery"):
+                courier.send(delivery)
 
 
 def _sweep_orphaned(parts: Parts) -> None:
     """Delete orphaned pictures, left by a request that was never answered or by a lost worker."""
-    old = [key for key, changed in parts.blobs.entries() if time.time() - changed > _STRANGE_AFTER]
+    now = parts.database.time()  # not of this machine's clock, which may be wrong
+    old = [key for key, changed in parts.blobs.entries() if now - changed > _STRANGE_AFTER]
     ours = [key for key in old if key.count("/") == 2]
     for first in range(0, len(ours), _AT_ONCE):
-        for key in parts.upkeep.orphaned(ours[first : first + _AT_ONCE]):
-            parts.blobs.delete(key)
+        parts.blobs.delete(*parts.upkeep.orphaned(ours[first : first + _AT_ONCE]))
 
 
 def _look_after(parts: Parts, name: str, stop: Event) -> None:
-    upkeep, swept = parts.upkeep, float("-inf")
+    upkeep, expired = parts.upkeep, float("-inf")
     while not stop.wait(_UPKEEP_EVERY):
         with log_errors("upkeep"):
             if not upkeep.lead("upkeep", name, 3 * _UPKEEP_EVERY):
                 continue
             upkeep.reap()
             upkeep.correct_times()
-            if time.monotonic() - swept > _SWEEP_EVERY:
-                upkeep.expire()
-                _sweep_orphaned(parts)
-                swept = time.monotonic()
-            while keys := upkeep.garbage():
-                for key in keys:
-                    parts.blobs.delete(key)
+            if time.monotonic() - expired > _EXPIRE_EVERY and not upkeep.expire():  # which takes some jobs at a time
+                expired = time.monotonic()
+
+
+def _clean(parts: Parts, name: str, stop: Event) -> None:
+    """Delete pictures that nobody needs. A worker that cannot do so pauses, so that another one takes the role."""
+    upkeep, pause, sweep_at = parts.upkeep, _UPKEEP_EVERY, float("-inf")
+    while not stop.wait(pause):
+        pause = _CLEANING_PAUSE
+        with log_errors("cleaning"):
+            while not stop.is_set() and upkeep.lead("cleaning", name, _CLEANING_LEASE):
+                keys = upkeep.garbage()
+                if not keys:
+                    if time.monotonic() > sweep_at and upkeep.lead("orphans", name, _SWEEP_EVERY):
+                        sweep_at = time.monotonic() + _SWEEP_EVERY
+                        _sweep_orphaned(parts)
+                    break
+                parts.blobs.delete(*keys)
                 upkeep.collected(keys)
+            pause = _UPKEEP_EVERY
 
 
 class Worker:
@@ -114,16 +138,23 @@ class Worker:
         self._child = Child(serve, understand=understand)
         self._child.start()  # so that the first job need not wait for its imports
         self._group = ""
+        self._unreachable = 0
+        """Attempts in a row that failed because the job table or the picture store could not be reached."""
 
     def take(self, job: str | None = None) -> bool:
         """See `impasto.service.queues.Take`."""
+        # Only this machine may be cut off, or its clock be refused by S3. If it did not wait, it would always be the
+        # worker that is free: it would claim every job and put it back, until the jobs have no attempts left.
+        if self._unreachable and self._stop.wait(job_delay(min(self._unreachable, _LONGEST_PAUSE))):
+            return False
         settings = self._parts.settings
         claimed = self._parts.claims.claim(self.name, settings.queues, settings.lease, group=self._group, job=job)
         if claimed is None:
             return False
         self._group = claimed.group
         with about(job=claimed.id, attempt=claimed.attempt):
-            _Attempt(self._parts, self._child, self._stop, claimed).make()
+            reached = _Attempt(self._parts, self._child, self._stop, claimed).make()
+        self._unreachable = 0 if reached else self._unreachable + 1
         return True
 
     def end(self) -> None:
@@ -145,8 +176,8 @@ class _Attempt:
         self._progress = 0.0
         self._preview: str | None = None
 
-    def make(self) -> None:
-        """End the job, or leave it to another attempt."""
+    def make(self) -> bool:
+        """End the job, or leave it to another attempt; return whether the job table and the pictures were reached."""
         job, claims = self._job, self._parts.claims
         try:
             answer = self._answer()
@@ -166,9 +197,11 @@ class _Attempt:
                     claims.put_back(job, delay=job_delay(job.attempt), counts=False)
             else:
                 self._leave(Failure(error.code, str(error), again=False))
+            return False
         except Exception:  # a bug must not end the worker and so stop all other jobs
             _log.exception("attempt")
             self._leave(Failure(ImpastoError.code, "something went wrong in the service; try again later", again=True))
+        return True
 
     def _leave(self, failure: Failure) -> None:
         # If this cannot be recorded either, the lease runs out, and another worker takes the job.

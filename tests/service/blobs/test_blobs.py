@@ -7,6 +7,7 @@ import os
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import httpx
 import pytest
@@ -14,7 +15,9 @@ from moto.server import ThreadedMotoServer
 
 from impasto.errors import BlobMissingError, StorageError
 from impasto.service.blobs.filesystem import FileBlobs
+from impasto.service.blobs.quota import MeasuredRoom
 from impasto.service.blobs.s3 import S3Blobs
+from service.servers import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +57,15 @@ def test_what_is_put_is_there(blobs):
     blobs.put("inputs/b/content", b"")
     assert blobs.get("inputs/a/content") == b"two" and blobs.get("inputs/b/content") == b""
     assert [key for key, _ in blobs.entries()] == ["inputs/a/content", "inputs/b/content"]
+
+
+def test_many_are_deleted_at_once(blobs):
+    keys = [f"inputs/{number}/content" for number in range(120)]
+    for key in keys:
+        blobs.put(key, b"one")
+    blobs.delete(*keys[1:], "inputs/nothing")
+    blobs.delete()
+    assert [key for key, _ in blobs.entries()] == keys[:1]
 
 
 def test_what_is_deleted_is_gone(blobs):
@@ -98,6 +110,29 @@ def test_room(blobs):
     assert blobs.room() == 0, "although the folder is measured now and then only"
 
 
+def test_only_the_first_request_waits_for_a_measurement():
+    """To list a bucket of millions of pictures takes minutes."""
+    began, goes_on, sizes = Event(), Event(), iter([10, StorageError("away"), 20])
+
+    def measure():
+        began.set()
+        assert goes_on.wait(60)
+        if isinstance(size := next(sizes), StorageError):
+            raise size
+        return size
+
+    room = MeasuredRoom(100, measure, every=0.0)
+    goes_on.set()
+    assert room.left() == 90
+    goes_on.clear()
+    began.clear()
+    room.stored(5)
+    wait_for(lambda: room.left() == 85 and began.is_set(), what="a measurement beside")
+    assert room.left() == 85
+    goes_on.set()
+    wait_for(lambda: room.left() == 80, what="its result, after one that failed")
+
+
 def test_others_use_the_folder_meanwhile(tmp_path):
     blobs = FileBlobs(tmp_path / "blobs", quota=1 << 20)
 
@@ -121,7 +156,7 @@ def test_no_room(tmp_path):
 def test_a_store_that_is_not_there(s3_variables, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     away = S3Blobs("s3://bucket", quota=1, timeout=1, retries=0)
-    for use in (lambda: away.put("a", b"x"), lambda: away.get("a"), lambda: away.delete("a"), away.room):
+    for use in (lambda: away.put("a", b"x"), lambda: away.get("a"), lambda: away.delete("a"), away.room, away.check):
         with pytest.raises(StorageError, match="request to the object store failed"):
             use()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import closing
 from dataclasses import dataclass
+from threading import Event
 
 import pytest
 import trustme
@@ -23,6 +24,15 @@ def authority(tmp_path, monkeypatch):
     made.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
     return made
+
+
+class OneByOne(Courier):
+    def send_one(self):
+        """Send the next message; return whether there was one."""
+        delivery = self.next()
+        if delivery is not None:
+            self.send(delivery)
+        return delivery is not None
 
 
 @dataclass
@@ -46,7 +56,8 @@ class Office:
         return job.id
 
     def courier(self, name="courier", senders=None):
-        return Courier(self.parts.outbox, self.parts.blobs, senders or wiring.senders(self.parts.settings), name)
+        senders = senders or wiring.senders(self.parts.settings)
+        return OneByOne(self.parts.outbox, self.parts.blobs, senders, name, Event())
 
     def sender(self, kind, *, seconds):
         """A sender that gives up after ``seconds``."""

@@ -9,6 +9,7 @@ from email.policy import default
 import pytest
 from aiosmtpd.controller import Controller
 
+from impasto.errors import StorageError
 from impasto.service.delivery.email import EmailSender
 from impasto.service.jobs import Channel
 from service.servers import free_port
@@ -156,3 +157,36 @@ def test_without_a_server(office):
     post.end("email", "a@example.org")
     post.courier().send_one()
     assert post.state() == [("pending", 1, "no email is set up")]
+
+
+def test_a_machine_that_cannot_reach_the_pictures_leaves_messages_to_others(post, postbox, monkeypatch):
+    jobs = [post.end("email", "a@example.org") for _ in range(2)]
+    cut_off, other = post.courier("cut off"), post.courier("other")
+
+    def get(_):
+        raise StorageError("the store cannot be reached; try again")
+
+    with monkeypatch.context() as away:
+        away.setattr(post.parts.blobs, "get", get)
+        assert cut_off.send_one() and not cut_off.send_one()
+    assert [state[:2] for state in post.state()] == [("pending", 1), ("pending", 0)], "nothing is held"
+    post.due()
+    assert other.send_one() and other.send_one() and not cut_off.send_one()
+    assert {message["Message-ID"] for message in postbox.messages} == {
+        f"<{job}.1.email@paint.example.org>" for job in jobs
+    }
+
+
+def test_what_was_sent_is_recorded_when_the_outbox_is_reached_again(post, postbox, monkeypatch):
+    monkeypatch.setattr("impasto.service.delivery._RECORDED_EVERY", 0.0)
+    post.end("email", "a@example.org")
+    delivered, times = post.parts.outbox.delivered, iter(range(3))
+
+    def away(*arguments):
+        if next(times, None) is not None:
+            raise StorageError("the job table cannot be reached; try again")
+        return delivered(*arguments)
+
+    courier = post.courier()
+    monkeypatch.setattr(post.parts.outbox, "delivered", away)
+    assert courier.send_one() and post.state() == [("delivered", 1, None)] and len(postbox.messages) == 1

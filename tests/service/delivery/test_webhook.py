@@ -12,7 +12,7 @@ from threading import Event, Thread
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from impasto.errors import UsageError
+from impasto.errors import StorageError, UsageError
 from impasto.service.delivery.webhook import WebhookSender, check_url, is_public, sign
 from impasto.service.jobs import Channel
 
@@ -147,7 +147,7 @@ def test_a_server_that_answers_byte_by_byte(post, authority):
 
 def test_what_nobody_thought_of_counts_as_an_attempt(post, caplog):
     class Broken:
-        def send(self, delivery, picture):
+        def send(self, *_):
             raise RuntimeError("no sender should do this")
 
     post.end("webhook", "https://example.org/")
@@ -250,3 +250,20 @@ def test_urls_that_are_not_told(url):
 
 def test_urls_that_are():
     assert check_url("https://example.org:8443/hook?x=1") == "https://example.org:8443/hook?x=1"
+
+
+def test_a_machine_whose_clock_is_wrong_and_whose_store_is_away_sends_webhooks(office, target, monkeypatch):
+    """The receiver refuses those whose time is wrong by five minutes; and the picture is not a part of them."""
+    post = office(webhook_secret=SECRET, webhook_private=True)
+    job = post.end("webhook", target.url)
+    with post.parts.database.read() as (_, now):
+        pass
+
+    def get(_):
+        raise StorageError("the store cannot be reached; try again")
+
+    monkeypatch.setattr(post.parts.blobs, "get", get)
+    monkeypatch.setattr(post.parts.database, "_clock", lambda: now + 7200.0)
+    assert post.courier().send_one() and post.state() == [("delivered", 1, None)]
+    ((_, headers, _),) = target.requests
+    assert headers["webhook-id"] == f"{job}.1.webhook" and float(headers["webhook-timestamp"]) == int(now + 7200.0)

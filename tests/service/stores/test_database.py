@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 
+import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from impasto.errors import StorageError
 from impasto.service import wiring
@@ -18,6 +20,7 @@ from impasto.service.retry import (
     message_delay,
 )
 from impasto.service.settings import Settings
+from impasto.service.stores import database as databases
 from impasto.service.stores.claims import SQLClaims, SQLHints
 from impasto.service.stores.database import Database, DefectError, migrate
 from impasto.service.stores.outbox import SQLOutbox
@@ -175,3 +178,51 @@ def test_messages_to_slow_recipients_delay_no_other(parts):
     assert sorted(found) == [("one", "email"), ("one", "webhook"), ("one", "webhook"), ("two", "webhook")]
     parts.outbox.delivered(next(each for each in taken if each.channel == "webhook"), "courier")
     assert parts.outbox.next("courier", 100).channel == "webhook"
+
+
+@pytest.mark.slow
+def test_locks_of_a_machine_that_is_lost_in_a_transaction_end(make_postgresql, monkeypatch):
+    """PostgreSQL would keep them for two hours, and with them the job from whoever requeues it."""
+    monkeypatch.setattr(databases, "_ABANDONED_AFTER", 0.5)
+    with closing(Database(make_postgresql())) as lost, closing(Database(lost.engine.url.render_as_string())) as other:
+        migrate(lost)
+        change = text("UPDATE leaders SET until = until + 1 RETURNING until")
+        with other.begin() as (connection, _):
+            connection.execute(text("INSERT INTO leaders VALUES ('upkeep', 'one', 0)"))
+        changed = None
+        with pytest.raises(StorageError), lost.begin() as (connection, _):
+            connection.execute(change)
+            with other.begin() as (waits, _):
+                waits.execute(text("SET LOCAL lock_timeout = '20s'"))
+                changed = waits.execute(change).scalar()
+        assert changed == 1.0, "the lost transaction has changed nothing, and holds up nothing"
+
+
+@pytest.mark.slow
+def test_a_server_that_goes_silent_counts_as_lost(make_postgresql):
+    with closing(Database(make_postgresql() + "?tcp_user_timeout=5000")) as database, database.begin() as (used, _):
+        found = used.connection.driver_connection.info.get_parameters()
+    assert (found["tcp_user_timeout"], found["keepalives_idle"], found["connect_timeout"]) == ("5000", "10", "10")
+
+
+@pytest.mark.slow
+def test_a_machine_whose_clock_is_wrong_knows_the_time(make_postgresql, monkeypatch):
+    right = time.time()
+    with monkeypatch.context() as wrong, closing(Database(make_postgresql())) as database:
+        wrong.setattr(time, "time", lambda: right - 3600.0)
+        with database.read() as (_, now):
+            assert now == pytest.approx(right, abs=600.0)
+        assert database.time() == pytest.approx(right, abs=600.0)
+
+
+@pytest.mark.slow
+def test_a_connection_that_breaks_while_it_is_made_is_no_defect(make_postgresql):
+    """Psycopg says this of one that breaks in the statement by which SQLAlchemy tests it."""
+
+    def breaks(*_):
+        raise psycopg.ProgrammingError("can't change 'autocommit' now: connection in transaction status UNKNOWN")
+
+    with closing(Database(make_postgresql())) as database:
+        event.listen(database.engine, "connect", breaks, insert=True)
+        with pytest.raises(StorageError, match="the job table cannot be reached"), database.begin():
+            pass

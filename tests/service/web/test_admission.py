@@ -9,6 +9,7 @@ import httpx
 import pytest
 from starlette.exceptions import HTTPException
 
+from impasto.errors import StorageError
 from impasto.service.web.admission import AdmissionLimit, Space, Turns
 from impasto.service.web.receiving import Bodies
 
@@ -99,6 +100,21 @@ def test_a_body_without_space_is_refused():
         free = 3 << 20
         for _ in range(9):
             assert (await app.post("a", bytes(1 << 20))).status_code == 200
+
+    asyncio.run(scenario())
+
+
+def test_a_body_while_nobody_knows_what_is_free_is_refused_for_now():
+    """What is free depends on the job table. FastAPI would answer 400 to any other error while it reads a form."""
+
+    def free():
+        raise StorageError("the job table cannot be reached; try again")
+
+    async def scenario():
+        app = App(Turns(at_once=9, at_once_of_one=9, most=9, most_of_one=9), free=free)
+        with pytest.raises(HTTPException, match="cannot be reached") as refused:
+            await app.post("a", bytes(1 << 20))
+        assert refused.value.status_code == 503 and refused.value.headers["Retry-After"]
 
     asyncio.run(scenario())
 

@@ -46,18 +46,29 @@ class BlobStore(Protocol):
             StorageError: the store cannot be reached.
         """
 
-    def delete(self, key: str) -> None:
-        """Delete the blob, if there is one."""
+    def delete(self, *keys: str) -> None:
+        """Delete these blobs, as far as they exist.
+
+        Raises:
+            StorageError: the store cannot be reached. Some of them may be deleted.
+        """
 
     def entries(self) -> Iterator[tuple[str, float]]:
         """List the keys, each with the time of its last change."""
 
     def room(self) -> int:
         """Return the number of bytes that can still be stored. What others have stored or deleted may be missing in
-        it for some seconds.
+        it for a while.
 
         Raises:
             StorageError: the store cannot be reached.
+        """
+
+    def check(self) -> None:
+        """Check that the store can be reached.
+
+        Raises:
+            StorageError: it cannot.
         """
 
 

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from impasto.errors import BlobMissingError, StorageError
 from impasto.service.blobs import check_key
+from impasto.service.blobs.quota import MeasuredRoom
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _TEMPORARY = ".part"
 _MEASURED_EVERY = 10.0
-_MEASURING_SHARE = 50.0
-"""Pause between measurements, as a multiple of the time that one takes, so that measuring many pictures stays cheap."""
 LEFT_FREE = 1 << 30
 """Bytes of the disk that are left free for other programs."""
 
@@ -51,9 +48,7 @@ class FileBlobs:
             StorageError: files cannot be written into the folder.
         """
         self._folder = folder
-        self._quota = quota
-        self._left, self._measure_at = 0, 0.0
-        self._measuring = Lock()
+        self._room = MeasuredRoom(quota, lambda: _size(folder), every=_MEASURED_EVERY)
         make_folder(folder)
         self._inode = folder.stat().st_ino
 
@@ -78,7 +73,7 @@ class FileBlobs:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise StorageError(f"a picture cannot be kept: {reason}; try again later") from error
-        self._left -= len(data)
+        self._room.stored(len(data))
 
     def get(self, key: str) -> bytes:
         """See `impasto.service.blobs.BlobStore.get`."""
@@ -96,10 +91,13 @@ class FileBlobs:
             file.seek(start)
             return file.read(length)
 
-    def delete(self, key: str) -> None:
+    def delete(self, *keys: str) -> None:
         """See `impasto.service.blobs.BlobStore.delete`."""
         self._check_folder()
-        path = self._path(key)
+        for path in map(self._path, keys):
+            self._delete(path)
+
+    def _delete(self, path: Path) -> None:
         path.unlink(missing_ok=True)
         for folder in path.parents:
             if self._folder in (folder, folder.parent):  # shared folders are kept: another job may be using them
@@ -122,20 +120,14 @@ class FileBlobs:
     def room(self) -> int:
         """See `impasto.service.blobs.BlobStore.room`."""
         self._check_folder()
-        now = time.monotonic()
         try:
-            # One request measures. The others use the previous value, and wait only if there is none.
-            if now > self._measure_at and self._measuring.acquire(blocking=self._measure_at == 0.0):
-                try:
-                    if now > self._measure_at:
-                        self._left = self._quota - _size(self._folder)
-                        took = time.monotonic() - now
-                        self._measure_at = now + max(_MEASURED_EVERY, _MEASURING_SHARE * took)
-                finally:
-                    self._measuring.release()
-            return max(0, min(self._left, shutil.disk_usage(self._folder).free - LEFT_FREE))
+            return max(0, min(self._room.left(), shutil.disk_usage(self._folder).free - LEFT_FREE))
         except OSError as error:
             raise StorageError(f"the pictures cannot be reached: {error.strerror}; try again later") from error
+
+    def check(self) -> None:
+        """See `impasto.service.blobs.BlobStore.check`."""
+        self._check_folder()
 
     def _check_folder(self) -> None:
         """Check that the folder is still the same, because pictures put into another would not be found again.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -12,11 +11,14 @@ from obstore.store import S3Store
 
 from impasto.errors import BlobMissingError, StorageError
 from impasto.service.blobs import check_key
+from impasto.service.blobs.quota import MeasuredRoom
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MEASURED_EVERY = 60.0
+_NOBODY = "nobody"
+"""A key under which nothing is stored."""
 
 
 class S3Blobs:
@@ -32,14 +34,13 @@ class S3Blobs:
             client_options={"timeout": f"{timeout}s", "connect_timeout": "5s", "allow_http": True},
             retry_config={"max_retries": retries},
         )
-        self._quota = quota
-        self._left, self._measured = 0, float("-inf")
+        self._room = MeasuredRoom(quota, self._used, every=_MEASURED_EVERY)
 
     def put(self, key: str, data: bytes) -> None:
         """See `impasto.service.blobs.BlobStore.put`."""
         with _said(key):
             obstore.put(self._store, check_key(key), data)
-        self._left -= len(data)
+        self._room.stored(len(data))
 
     def get(self, key: str) -> bytes:
         """See `impasto.service.blobs.BlobStore.get`."""
@@ -56,10 +57,10 @@ class S3Blobs:
         with _said(key):
             return bytes(obstore.get_range(self._store, check_key(key), start=start, length=length))
 
-    def delete(self, key: str) -> None:
+    def delete(self, *keys: str) -> None:
         """See `impasto.service.blobs.BlobStore.delete`."""
-        with suppress(BlobMissingError), _said(key):
-            obstore.delete(self._store, check_key(key))
+        with suppress(BlobMissingError), _said("a blob"):
+            obstore.delete(self._store, [check_key(key) for key in keys])  # up to 1,000 in one request
 
     def entries(self) -> Iterator[tuple[str, float]]:
         """See `impasto.service.blobs.BlobStore.entries`."""
@@ -70,11 +71,16 @@ class S3Blobs:
 
     def room(self) -> int:
         """See `impasto.service.blobs.BlobStore.room`."""
-        if time.monotonic() - self._measured > _MEASURED_EVERY:
-            with _said(""):
-                used = sum(entry["size"] for page in obstore.list(self._store) for entry in page)
-            self._left, self._measured = self._quota - used, time.monotonic()
-        return max(0, self._left)
+        return self._room.left()
+
+    def check(self) -> None:
+        """See `impasto.service.blobs.BlobStore.check`."""
+        with suppress(BlobMissingError):
+            self.size(_NOBODY)
+
+    def _used(self) -> int:
+        with _said(""):
+            return sum(entry["size"] for page in obstore.list(self._store) for entry in page)
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from impasto.service.delivery import NotDeliveredError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from impasto.service.jobs import Delivery
     from impasto.service.settings import Settings
     from impasto.service.signing import Signer
@@ -31,10 +33,10 @@ class EmailSender:
     seconds: float = 30.0
     """Time limit for each answer of the server."""
 
-    def send(self, delivery: Delivery, picture: bytes | None) -> None:
+    def send(self, delivery: Delivery, picture: Callable[[], bytes | None]) -> None:
         """See `impasto.service.delivery.Sender`."""
         settings = self.settings
-        message = self._message(delivery, picture)
+        message = self._message(delivery, picture())
         try:
             with smtplib.SMTP(settings.smtp_host or "", settings.smtp_port, timeout=self.seconds) as server:
                 if settings.smtp_starttls:

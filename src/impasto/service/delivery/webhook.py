@@ -23,7 +23,7 @@ from impasto.service.delivery import NotDeliveredError
 from impasto.service.settings import WRITTEN_AS_BASE64
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from impasto.service.jobs import Delivery
     from impasto.service.settings import Settings
@@ -95,14 +95,14 @@ class WebhookSender:
     seconds: float = 10.0
     """Time limit of a delivery after the host name is resolved, so that a slow host does not delay other messages."""
 
-    def send(self, delivery: Delivery, picture: bytes | None) -> None:
+    def send(self, delivery: Delivery, picture: Callable[[], bytes | None]) -> None:
         """See `impasto.service.delivery.Sender`. A link to the picture is sent instead of the picture."""
         del picture
         url = urlsplit(delivery.destination)
         encrypted = url.scheme == "https"
         host, port = url.hostname or "", url.port or (443 if encrypted else 80)
         body = self._body(delivery)
-        identity, now = delivery.identity, int(time.time())
+        identity, now = delivery.identity, int(delivery.begun)
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "impasto",

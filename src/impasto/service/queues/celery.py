@@ -37,6 +37,8 @@ _EVERY = 0.3
 """Seconds between two checks of the queues."""
 _ENDS_WITHIN = 40.0
 _LEASE = 10.0
+_ASKED_EVERY = 2.0
+"""Seconds between two attempts to become the dispatcher, which all other workers make."""
 _AGAIN_AFTER = 10.0
 _PER_SLOT, _SMALLEST_WINDOW = 4, 16
 _EPOCH = "impasto:epoch"
@@ -70,9 +72,10 @@ class CeleryQueue:
 
     def _dispatch(self, stop: Event) -> None:
         with closing(self._dispatcher):
-            while not stop.wait(_EVERY):
+            pause = _EVERY
+            while not stop.wait(pause):
                 with log_errors("dispatcher"):
-                    self._dispatcher.dispatch()
+                    pause = _ASKED_EVERY if self._dispatcher.dispatch() is None else _EVERY
             # Celery's handler of SIGTERM sets this. If another thread has set ``stop``, it has to be set here.
             state.should_stop = EX_OK
 
@@ -128,19 +131,25 @@ class Dispatcher:
         except ValueError:  # its text may contain a part of the password
             raise UsageError("setting broker is not a valid address; give one such as redis://host:6379/0") from None
         self._epoch: bytes | None = None
+        self._away = False
+        """True while the broker cannot be reached. The role is then left to a process that reaches it."""
 
-    def dispatch(self) -> int:
-        """Send the hints that are due; return their number.
+    def dispatch(self) -> int | None:
+        """Send the hints that are due; return their number, or None if another process sends them.
 
         Raises:
             StorageError: the job table cannot be reached.
         """
-        if not self._upkeep.lead("dispatcher", self._name, _LEASE):
-            self._epoch = None
-            return 0
         try:
+            if self._away:
+                self._redis.ping()
+                self._away = False
+            if not self._upkeep.lead("dispatcher", self._name, _LEASE):
+                self._epoch = None
+                return None
             self._check_epoch()
         except RedisError as error:
+            self._away = True
             _log.warning("Redis cannot be reached: %s", type(error).__name__)
             return 0
         due = self._hints.due(self._window, _AGAIN_AFTER)
@@ -150,6 +159,7 @@ class Dispatcher:
                 self._app.send_task(_TASK, [job_id], queue=queue, retry=False, ignore_result=True)
                 sent += 1
         except Exception as error:  # any error of Celery, kombu or redis; unsent hints are sent later
+            self._away = True
             _log.warning("a hint cannot be sent: %s", type(error).__name__)
             self._hints.untold([job_id for job_id, _ in due[sent:]])
         return sent

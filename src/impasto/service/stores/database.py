@@ -13,7 +13,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, event, func, select, text
+from sqlalchemy import create_engine, event, func, make_url, select, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.pool import StaticPool
 
@@ -30,6 +30,18 @@ _TABLES_ARE_GONE = ("42P01", "3D000", "3F000")
 """SQLSTATE codes of PostgreSQL: no such table, no such database, no such schema."""
 
 _LOCK = 0x696D7061  # "impa"
+
+_DEAD_PEER = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""Parameters of libpq after which a server that has gone silent counts as lost: 20 to 25 seconds, not two hours."""
+_ABANDONED_AFTER = 15.0
+"""Seconds after which PostgreSQL ends a transaction whose client has gone silent. Until then, its locks hold up all
+others who need the same rows, such as the worker that requeues lost jobs."""
 
 
 class DuplicateError(Exception):
@@ -61,7 +73,10 @@ class Database:
         """
         options: dict[str, Any] = {"pool_pre_ping": True}
         self._sqlite = url.startswith("sqlite")
-        if self._sqlite:
+        if not self._sqlite:
+            given = make_url(url).query
+            options["connect_args"] = {name: value for name, value in _DEAD_PEER.items() if name not in given}
+        else:
             options = {"connect_args": {"timeout": busy_seconds, "check_same_thread": False}}
             if url == "sqlite://":
                 options["poolclass"] = StaticPool
@@ -74,9 +89,12 @@ class Database:
         # the writers of this process wait for a lock instead.
         self._turn: AbstractContextManager[object] = threading.Lock() if self._sqlite else nullcontext()
         self._clock = clock or (time.time if self._sqlite else None)
+        self._ahead = time.time() - time.monotonic()
         if self._sqlite:
             event.listen(self.engine, "connect", self._prepare)
             event.listen(self.engine, "begin", _begin)
+        else:
+            event.listen(self.engine, "connect", _end_abandoned)
 
     def close(self) -> None:
         """Close all connections."""
@@ -106,10 +124,16 @@ class Database:
             with self.engine.connect().execution_options(reads=True) as connection:
                 yield Transaction(connection, self._now(connection))
 
+    def time(self) -> float:
+        """Return the time by the clock of the database server, as far as the last transaction tells."""
+        return self._clock() if self._clock is not None else self._ahead + time.monotonic()
+
     def _now(self, connection: Connection) -> float:
         if self._clock is not None:
             return self._clock()
-        return float(connection.scalar(select(func.extract("epoch", func.now()))) or 0.0)
+        now = float(connection.scalar(select(func.extract("epoch", func.now()))) or 0.0)
+        self._ahead = now - time.monotonic()
+        return now
 
     @contextmanager
     def _reached(self) -> Iterator[None]:
@@ -118,7 +142,7 @@ class Database:
         except IntegrityError:
             raise DuplicateError from None
         except DBAPIError as error:
-            if isinstance(error, _DEFECTS) and getattr(error.orig, "sqlstate", None) not in _TABLES_ARE_GONE:
+            if _is_defect(error):
                 # The message of the database may repeat values, such as an address, and the caller may log it.
                 raise DefectError(f"{type(error.orig).__name__} in: {error.statement}") from None
             raise _unreachable(error.orig) from error
@@ -170,6 +194,12 @@ def migrate(database: Database, to: str = "head") -> None:
         command.upgrade(config, to)
 
 
+def _is_defect(error: DBAPIError) -> bool:
+    # Without a statement, the connection broke while it was made or tested; psycopg may then say that it is misused.
+    tables_are_gone = getattr(error.orig, "sqlstate", None) in _TABLES_ARE_GONE
+    return isinstance(error, _DEFECTS) and error.statement is not None and not tables_are_gone
+
+
 def _unreachable(error: BaseException | None) -> StorageError:
     # Any client may receive this message, and PostgreSQL's own messages name its host and user.
     reason = str(error).strip() if isinstance(error, sqlite3.Error) else type(error).__name__
@@ -191,6 +221,13 @@ def _cleaned(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(map(_cleaned, value))
     return value
+
+
+def _end_abandoned(connection: Any, _: object) -> None:
+    # Not as a parameter of the connection, because PgBouncer refuses those that it does not know.
+    connection.autocommit = True
+    connection.execute(f"SET idle_in_transaction_session_timeout = {int(1000 * _ABANDONED_AFTER)}")
+    connection.autocommit = False
 
 
 def _begin(connection: Connection) -> None:

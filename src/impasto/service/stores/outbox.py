@@ -49,7 +49,7 @@ class SQLOutbox:
                 ).first()
                 if taken is not None:
                     job = connection.execute(select(jobs).where(jobs.c.id == taken.job_id)).one()
-                    return to_delivery(taken, to_job(job))
+                    return to_delivery(taken, to_job(job), now)
         return None
 
     def delivered(self, delivery: Delivery, owner: str) -> bool:

@@ -69,6 +69,7 @@ jobs = Table(
     Index("jobs_leases", "state", "lease_until"),
     Index("jobs_expiry", "state", "expires"),
     Index("jobs_reserved", "state", "reserved"),
+    Index("jobs_finished", "finished"),
 )
 
 outbox = Table(
@@ -124,8 +125,8 @@ def to_job(row: Row[tuple[object, ...]]) -> Job:
     return Job(**{**columns, "state": JobState(columns["state"])})
 
 
-def to_delivery(row: Row[tuple[object, ...]], job: Job) -> Delivery:
-    """Turn a row of `outbox` into a Delivery."""
+def to_delivery(row: Row[tuple[object, ...]], job: Job, begun: float) -> Delivery:
+    """Turn a row of `outbox` into a Delivery whose attempt has ``begun`` at that time."""
     columns = row._mapping
     return Delivery(
         id=columns["id"],
@@ -133,6 +134,7 @@ def to_delivery(row: Row[tuple[object, ...]], job: Job) -> Delivery:
         channel=Channel(columns["channel"]),
         destination=columns["destination"],
         attempt=columns["attempt"],
+        begun=begun,
     )
 
 

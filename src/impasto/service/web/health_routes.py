@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from impasto.api import Health
+from impasto.api import Health, JobState
 from impasto.errors import QuotaError, StorageError
 from impasto.images import largest_file
+from impasto.service.measured import Measured
 from impasto.service.web.access import Tenant
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from impasto.service.stores.upkeep import SQLUpkeep
     from impasto.service.wiring import Parts
 
+_TOTALS_EVERY = 5.0
+
 router = APIRouter(tags=["health"])
 
 
@@ -33,6 +36,7 @@ class Metrics:
     def __init__(self, upkeep: SQLUpkeep) -> None:
         """Read the job table through ``upkeep`` at every scrape."""
         self._upkeep = upkeep
+        self._totals = Measured(upkeep.totals, every=_TOTALS_EVERY)
         registry = self._registry = CollectorRegistry()
         self._jobs = Gauge("impasto_jobs", "Jobs in the table.", ["state"], registry=registry)
         self._failed = Gauge("impasto_jobs_failed", "Failed jobs in the table.", ["code"], registry=registry)
@@ -40,6 +44,15 @@ class Metrics:
         self._oldest = Gauge("impasto_oldest_queued_seconds", "How long the next job has waited.", registry=registry)
         self._waited = Gauge("impasto_job_wait_seconds", "Mean wait, of the last hour's jobs.", registry=registry)
         self._ran = Gauge("impasto_job_run_seconds", "Mean time of painting, of the last hour.", registry=registry)
+        self._in_queue = Gauge(
+            "impasto_queue_jobs", "Queued and running jobs of each queue.", ["queue", "state"], registry=registry
+        )
+        self._ran_in_queue = Gauge(
+            "impasto_queue_run_seconds",
+            "Mean time of painting of each queue, of the last hour.",
+            ["queue"],
+            registry=registry,
+        )
         self._retried = Gauge("impasto_jobs_retried", "Jobs that took more than one attempt.", registry=registry)
         self.accepted = Counter(
             "impasto_jobs_accepted", "Jobs accepted by this process.", ["engine"], registry=registry
@@ -56,19 +69,30 @@ class Metrics:
         Raises:
             StorageError: the job table cannot be reached.
         """
-        counts = self._upkeep.counts()
+        counts, totals = self._upkeep.counts(), self._totals.value()
+        queues = counts.queues.values()
+        still: dict[str, int] = {
+            JobState.QUEUED: sum(queue.queued for queue in queues),
+            JobState.RUNNING: sum(queue.running for queue in queues),
+        }
         for gauge, found in (
-            (self._jobs, counts.jobs),
-            (self._failed, counts.failed),
-            (self._messages, counts.messages),
+            (self._jobs, {**still, **totals.jobs}),
+            (self._failed, totals.failed),
+            (self._messages, totals.messages),
         ):
             gauge.clear()
             for label, number in found.items():
                 gauge.labels(label).set(number)
+        self._in_queue.clear()
+        self._ran_in_queue.clear()
+        for name, queue in counts.queues.items():
+            self._in_queue.labels(name, JobState.QUEUED).set(queue.queued)
+            self._in_queue.labels(name, JobState.RUNNING).set(queue.running)
+            self._ran_in_queue.labels(name).set(queue.run_seconds)
         self._oldest.set(counts.oldest_queued)
         self._waited.set(counts.wait_seconds)
         self._ran.set(counts.run_seconds)
-        self._retried.set(counts.retried)
+        self._retried.set(totals.retried)
         return generate_latest(self._registry)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -114,7 +138,7 @@ def healthz() -> Health:
 def readyz(request: Request, response: Response) -> Health:
     """Say whether the service can be used: 503 if not; degraded if something is missing that it can do without."""
     parts: Parts = request.app.state.parts
-    needed = {"database": _said(_database, parts), "pictures": _said(parts.blobs.room)}
+    needed = {"database": _said(_database, parts), "pictures": _said(parts.blobs.check)}
     if any(said is not None for said in needed.values()):
         response.status_code = 503
         return Health(status="unavailable", checks={name: said or "ok" for name, said in needed.items()})

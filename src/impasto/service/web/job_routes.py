@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -149,7 +148,8 @@ def get_preview(request: Request, tenant: Tenant, job: str) -> Response:
 @router.get("/{job}/result", response_class=Response, responses={200: {"content": {"image/*": {}}}})
 def get_result(request: Request, job: str, until: int | None = None, signature: str | None = None) -> Response:
     """Return the painted picture: to whom the job belongs, or to anybody with a signed link."""
-    if request.app.state.signer.opens(f"/v1/jobs/{job}/result", until, signature):
+    now = _parts(request).database.time()
+    if request.app.state.signer.opens(f"/v1/jobs/{job}/result", until, signature, now=now):
         found = _parts(request).submissions.find(job)
     else:
         found = _parts(request).submissions.find(job, known_tenant(request))
@@ -229,5 +229,5 @@ def _unknown(job: str) -> Problem:
 def body_of(request: Request, job: Job) -> JobBody:
     """Convert ``job`` to a body of the API."""
     position = _parts(request).submissions.position(job) if job.state is JobState.QUEUED else None
-    result = request.app.state.signer.result(job)
-    return JobBody.of(job, position=position, now=time.time(), result=result, root=request.scope["root_path"])
+    result, now = request.app.state.signer.result(job), _parts(request).database.time()
+    return JobBody.of(job, position=position, now=now, result=result, root=request.scope["root_path"])

@@ -87,7 +87,7 @@ class _Body:
         self._take = take
         self._size = 0
         self.on_disk = 0
-        self._problem: HTTPException | StorageError | None = None
+        self._problem: HTTPException | None = None
 
     async def receive(self, receive: Receive) -> bool:
         """Receive the whole body; return False if its sender has gone."""
@@ -113,8 +113,8 @@ class _Body:
                 self._file.write(part)
             else:
                 await to_thread.run_sync(self._write, part)
-        except StorageError as error:
-            self._problem = error
+        except StorageError as error:  # not as it is: FastAPI takes other errors for a body that cannot be parsed
+            self._problem = HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, str(error), RETRY_AFTER)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             detail = f"the request cannot be kept: {reason}; try again later"
