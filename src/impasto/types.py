@@ -211,7 +211,18 @@ def with_notes(on_step: OnStep, notes: MutableSequence[str]) -> OnStep:
     """Return a callback that adds ``notes`` to the next step and takes them out of the list."""
 
     def noted(step: Step) -> None:
-        on_step(replace(step, note=". ".join(filter(None, [*notes, step.note]))))
+        note = ". ".join(filter(None, [*notes, step.note]))
         notes.clear()
+        on_step(replace(step, note=note))
+
+    return noted
+
+
+def notes_only(on_note: Callable[[str], None]) -> OnStep:
+    """Return a callback for steps that passes their notes on, and nothing else."""
+
+    def noted(step: Step) -> None:
+        if step.note:
+            on_note(step.note)
 
     return noted

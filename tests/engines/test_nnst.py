@@ -258,6 +258,16 @@ def test_a_frame_that_follows_another_needs_its_later_stages_only():
     assert [stage.steps for stage in stages] == [12, 6, 5, 3, 3]
 
 
+@pytest.mark.parametrize("steps", [None, 1, 2, 30])
+@pytest.mark.parametrize("width", [1, 40, 405, 512, 641, 853, 1024, 2048])
+def test_a_frame_that_follows_another_has_two_sizes_and_a_step(width, steps):
+    stages = plan_stages(width, width // 2 + 1, steps, follows=True)
+    whole = plan_stages(width, width // 2 + 1, steps)
+    sizes = [*dict.fromkeys(stage.width for stage in whole if not stage.is_large)][-2:]
+    assert [*dict.fromkeys(stage.width for stage in stages if not stage.is_large)] == sizes
+    assert 1 <= sum(stage.steps for stage in stages) <= sum(stage.steps for stage in whole)
+
+
 def test_a_frame_continues_the_one_before_where_the_motion_is_sure(small, painting):
     """Here the motion is sure on the left, and something new is on the right."""
     inputs = StylizeInputs(LazyPicture.of(small), (Style(read_picture(painting)),))
@@ -379,6 +389,31 @@ def test_a_large_picture_is_resumed_to_the_same_bytes(tmp_path, content, styles,
         paint(content, styles[0], on_step=stop_after(stop, KilledError()), checkpoint=Checkpoint(path), **options)
     resumed = paint(content, styles[0], checkpoint=Checkpoint(path, resume=True), **options)
     assert resumed.pixels.tobytes() == whole.pixels.tobytes()
+
+
+@pytest.mark.slow
+def test_state_on_disk_makes_the_same_picture_and_is_announced_once(tmp_path, content, styles, monkeypatch):
+    options = {"checkpoint_every": 1, "steps": 20, "size": 301, "dividing": LARGE_FROM_64}
+    whole, path, steps = paint(content, styles[0], **options), tmp_path / "checkpoint", []
+    monkeypatch.setattr(nnst, "_ON_DISK", 10_000)
+    with pytest.raises(KilledError):
+        paint(content, styles[0], on_step=stop_after(17, KilledError()), checkpoint=Checkpoint(path), **options)
+    resumed = paint(content, styles[0], on_step=steps.append, checkpoint=Checkpoint(path, resume=True), **options)
+    assert resumed.pixels.tobytes() == whole.pixels.tobytes()
+    assert [step.note for step in steps if step.note] == ["up to 0.0 GB of state are kept on disk"]
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint"]
+    inputs = StylizeInputs(LazyPicture.of(content), (Style(styles[0]),))
+    engine = NnstEngine(NnstOptions(size=301))
+    assert engine.forecast(inputs, tmp_path).disk == 60 * 301 * 219
+
+
+def test_a_full_disk_is_told_before_anything_is_painted(tmp_path, content, styles, monkeypatch):
+    monkeypatch.setattr(nnst, "_ON_DISK", 0)
+    monkeypatch.setattr(nnst, "_DISK_BYTES", 1 << 50)
+    steps = []
+    with pytest.raises(OutOfMemoryError, match=r"GB of state need room on the disk of .*; free space, or choose a sm"):
+        paint(content, styles[0], on_step=steps.append, checkpoint=Checkpoint(tmp_path / "checkpoint"))
+    assert not steps
 
 
 @pytest.mark.slow

@@ -158,7 +158,7 @@ class MovedFrame:
 
 
 class PaintFrame(Protocol):
-    """The type of what `Engine.shot` returns."""
+    """A function that paints the frames of a shot: see `Engine.shot`."""
 
     def __call__(self, picture: LazyPicture, before: MovedFrame | None) -> Iterator[Picture]:
         """Paint ``picture``, a frame as large as the first, strip by strip like `StreamingEngine.strips`.
@@ -211,8 +211,8 @@ class Engine(Protocol):
     def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> PaintFrame:
         """Return a function that paints the frames of a shot, whose first frame is the content of ``inputs``.
 
-        All frames are painted with the statistics of the first. Masks are not supported. ``on_note`` is called with
-        notes for the user.
+        If an engine has statistics, those of the first frame are used for all. Masks are not supported. ``on_note`` is
+        called with notes for the user.
         """
 
 

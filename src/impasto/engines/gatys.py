@@ -28,7 +28,7 @@ from impasto.optimization.descent import Descent
 from impasto.optimization.memory import ON_THE_CPU, PeakMemory, freed_blocks_kept, resident_memory
 from impasto.optimization.stages import CoarseToFine, Run, Stage, fit_layers, plan_scales
 from impasto.options import layer_weights
-from impasto.types import with_notes
+from impasto.types import notes_only, with_notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from impasto.optimization.checkpoint import Checkpoint
     from impasto.optimization.memory import Need
     from impasto.options import GatysOptions
-    from impasto.types import FloatArray, OnStep, Picture, Step
+    from impasto.types import FloatArray, OnStep, Picture
 
 _TRIAL = 256
 """Long side in pixels of the trial picture by which memory and time are estimated."""
@@ -260,11 +260,7 @@ class GatysEngine(ABC, Generic[SightT]):
 
     def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> PaintFrame:
         """Paint frame by frame: see `impasto.engines.base.Engine`. Frames are independent of each other."""
-
-        def noted(step: Step) -> None:
-            if step.note:
-                on_note(step.note)
-
+        noted = notes_only(on_note)
         return lambda picture, before: iter([self.stylize(replace(inputs, content=picture), on_step=noted)])
 
     def _state_memory(self, need: Need, memory: Memory) -> Memory:

@@ -32,20 +32,22 @@ _LAYER_POSITIONS = {"relu1_1": 1024, "relu2_1": 2048, "relu3_1": 4096, "relu4_1"
 """Number of random positions of each style with which a layer is matched."""
 _ROWS = 256
 """Number of rows of a strip."""
-_NEAR = 48
+_SHIFT_CELL = 48
 """Side in pixels of the cells in which colours of a film are shifted alike."""
 _LEAST_SHARE = 0.05
 """Smallest share of a cell from which a shift of colours is known."""
-_SURE = 0.5
+_TRUSTED = 0.5
 """Trust in the motion from which on a pixel counts for the colours of a frame."""
-_ENOUGH = 0.1
-"""Share of such pixels from which on they set the colours."""
-_KEPT = 0.5
+_LEAST_TRUSTED = 0.1
+"""Share of such pixels from which on they set the colours where they are."""
+_DRAWN = 0.1
+"""Share by which these colours are drawn towards those of the content in each frame."""
+_PREVIOUS = 0.5
 """Share of the features of the previous frame of a film that a position keeps where the motion is sure."""
 
 
 class StyledShot:
-    """What all frames of a shot have in common: the styles, and the map from the colours of the film to theirs.
+    """The styles of a shot, and the map from the colours of the film to theirs.
 
     A single picture is a shot of one frame.
 
@@ -69,14 +71,14 @@ class StyledShot:
         self._look = look
         cropped = [crop_margin(style.picture.pixels, options.style_margin) for style in styles]
         self.styles = [prepare_style(pixels, first, options.keep_colors) for pixels in cropped]
-        smaller = self.small(self.painted(first))
+        smaller = self.small(self.to_paint(first))
         # With `keep_colors`, the palette is that of the content, and nothing is amplified.
         self.limit = ChromaLimit.of(smaller, options.strength if options.keep_colors == "none" else 0.0)
         own = Palette.of([self.limit(smaller)])
         self.recolor = own.map_to(own.towards(Palette.of(self.styles, shares), options.strength))
 
-    def painted(self, content: FloatArray) -> FloatArray:
-        """Return the pixels of ``content`` (H, W, 3) that are painted: grey if only the luminance is."""
+    def to_paint(self, content: FloatArray) -> FloatArray:
+        """Return ``content`` (H, W, 3) as it is painted: grey if only the luminance is."""
         return prepare_style(content, content, "luminance") if self.options.keep_colors == "luminance" else content
 
     def small(self, pixels: FloatArray) -> FloatArray:
@@ -131,9 +133,10 @@ class NeighborMethod:
         self._look = look
         self._shot = shot
         self._options, self._shares = shot.options, shot.shares
-        self._content = shot.painted(content)
+        self._content = shot.to_paint(content)
         self.picture = picture
         limited = shot.limit(shot.small(self._content))
+        self._limited = limited
         self._palette = Palette.of([limited]).mapped(shot.recolor)
         self.start = self._recolored = shot.recolor(limited)
         self._trust: FloatArray | None = None
@@ -141,7 +144,7 @@ class NeighborMethod:
         if before is not None:
             height, width = limited.shape[:2]
             self._trust = resize_pixels(before.trust, height, width)
-            painted = shot.painted(resize_pixels(before.pixels, height, width))
+            painted = shot.to_paint(resize_pixels(before.pixels, height, width))
             self.start = continued(self._recolored, painted, self._trust)
         self._mix: FloatArray | None = None
         """Share of the content's own features at each position of the hypercolumns, (H / 4, W / 4)."""
@@ -168,7 +171,7 @@ class NeighborMethod:
         kept = enlarge(self._kept, rows, columns)
         for part in parts:
             place = (part.start, 0, part.stop - part.start, columns)
-            enlarged[part] += kept(*place) * (content[part] - coarse(*place).clip(0, 1))
+            enlarged[part] += kept(*place).clip(0, 1) * (content[part] - coarse(*place).clip(0, 1))
         np.clip(enlarged, 0, 1, out=enlarged)
 
     @property
@@ -181,16 +184,21 @@ class NeighborMethod:
     def in_palette(self, pixels: FloatArray) -> FloatArray:
         """Give ``pixels`` (H, W, 3) the mean and covariance of the palette, which depends on the strength.
 
-        In a film, those of the previous frame, where the motion is sure. Otherwise, a passer-by would change the
-        colours of the whole street.
+        Where the motion of a film is sure, they get those of the previous frame. Otherwise, a passer-by would change
+        the colours of the whole street. A moved frame is softer, so they are drawn a little towards the content's.
         """
-        if self._trust is not None:
-            sure = resize_pixels(self._trust, *pixels.shape[:2]) > _SURE
-            if sure.mean() > _ENOUGH:
-                before = resize_pixels(self.start, *pixels.shape[:2])
-                found, wanted = (Palette.of([each[sure][None]]) for each in (pixels, before))
-                return found.map_to(wanted)(pixels)
-        return Palette.of([pixels]).map_to(self._palette)(pixels)
+        result = Palette.of([pixels]).map_to(self._palette)(pixels)
+        if self._trust is None:
+            return result
+        height, width = pixels.shape[:2]
+        trust = resize_pixels(self._trust, height, width)
+        sure = trust > _TRUSTED
+        if sure.mean() < _LEAST_TRUSTED:
+            return result
+        start, content = (resize_pixels(each, height, width)[sure][None] for each in (self.start, self._limited))
+        wanted = Palette.of([start]).towards(Palette.of([content]).mapped(self._shot.recolor), _DRAWN)
+        steady = Palette.of([pixels[sure][None]]).map_to(wanted)(pixels)
+        return result + trust[:, :, None] * (steady - result)
 
     def state(self) -> dict[str, FloatArray]:
         """See `Method.state`."""
@@ -232,7 +240,9 @@ class NeighborMethod:
         target = self._blended(nearest, shifted, own, self._mix)
         if self._trust is not None:
             before = self._look.hypercolumns(resize_pixels(self.start, stage.height, stage.width))
-            target += _KEPT * resize_pixels(self._trust, *target.shape[2:]) * (before - target)
+            before -= target
+            before *= _PREVIOUS * resize_pixels(self._trust, *target.shape[2:])
+            target += before
         return target
 
     def _layer_targets(self, pixels: FloatArray, content: FloatArray, stage: NeighborStage) -> dict[str, Features]:
@@ -251,7 +261,7 @@ class NeighborMethod:
 
         self._look.blend_layers(content, targets, blend)
         if self._trust is not None:
-            shares = _by_step(_KEPT * self._trust, stage)
+            shares = _by_step(_PREVIOUS * self._trust, stage)
 
             def keep(target: FloatArray, before: FloatArray, step: int, tile: Tile) -> None:
                 target += tile.own(shares[step], step) * (before - target)
@@ -273,7 +283,7 @@ def continued(content: FloatArray, painted: FloatArray, trust: FloatArray) -> Fl
     """
     height, width = trust.shape
     sure = trust[:, :, None]
-    rows, columns = -(-height // _NEAR), -(-width // _NEAR)
+    rows, columns = -(-height // _SHIFT_CELL), -(-width // _SHIFT_CELL)
     before, after, share = (resize_pixels(each, rows, columns) for each in (sure * content, sure * painted, sure))
     shift = np.divide(after - before, share.clip(_LEAST_SHARE), dtype=np.float32)
     shifted = content + enlarge(shift, height, width)(0, 0, height, width)

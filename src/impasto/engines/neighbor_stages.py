@@ -15,8 +15,10 @@ WHOLE = 1024
 option ``size`` asks for it, since the time grows with the area."""
 _COARSEST = 48
 """Minimum long side of a stage in pixels, unless the result is smaller."""
-_FOLLOWING = 2
-"""Divisor of the size from which a frame of a film that follows another one is painted, and of its steps."""
+_SIZES_THAT_FOLLOW = 2
+"""Number of sizes up to `WHOLE` at which a frame that follows another one is painted."""
+_STEPS_THAT_FOLLOW = 0.5
+"""Share of the steps of a stage that such a frame takes."""
 _OVERPAINTING_STEPS = 5
 _OVERPAINTING_RATE = 0.015
 
@@ -39,7 +41,7 @@ def plan_stages(
     Args:
         width: width of the result in pixels.
         height: height of the result in pixels.
-        steps: total number of steps; None for the default.
+        steps: total number of steps of a picture; None for the default.
         strength: strength of the style, which also sets how strongly large pictures are painted over.
         whole: long side in pixels above which pictures are only painted over.
         follows: the picture starts from the previous frame of a film.
@@ -51,7 +53,7 @@ def plan_stages(
     while whole / 2 ** (halvings + 1) >= _COARSEST:
         halvings += 1
     stages = []
-    for level in range(halvings, -1, -1):
+    for level in range(min(halvings, _SIZES_THAT_FOLLOW - 1) if follows else halvings, -1, -1):
         size = fit_size(columns, rows, max(1, round(whole / 2**level)))
         side = max(size)
         first, *rounds = (30,) if side <= 160 else (24, 12) if side <= 320 else (10, 6, 6) if side <= 640 else (4, 4)
@@ -62,12 +64,11 @@ def plan_stages(
         size = fit_size(width, height, round(whole * (long_side / whole) ** (level / enlargements)))
         rate = _OVERPAINTING_RATE * strength
         stages.append(NeighborStage(*size, _OVERPAINTING_STEPS, "damped-adam", rate, keeps_best=False, is_large=True))
-    if steps is not None:
-        usual = sum(stage.steps for stage in stages)
-        ends = np.rint(np.cumsum([stage.steps for stage in stages]) * steps / usual).astype(int)
-        counts = np.diff(ends, prepend=0)
-        stages = [replace(stage, steps=int(count)) for stage, count in zip(stages, counts, strict=True)]
+    picture = plan_stages(width, height, None, strength, whole) if follows else stages
+    share = 1.0 if steps is None else steps / sum(stage.steps for stage in picture)
     if follows:
-        later = [stage for stage in stages if max(stage.width, stage.height) * _FOLLOWING >= whole]
-        stages = [replace(stage, steps=ceil(stage.steps / _FOLLOWING)) for stage in later]
-    return stages
+        share *= _STEPS_THAT_FOLLOW
+    ends = np.rint(np.cumsum([stage.steps for stage in stages]) * share).astype(int)
+    counts = np.diff(ends, prepend=0)
+    counts[-1] += not counts.any()  # the last stage gets the size of the result right
+    return [replace(stage, steps=int(count)) for stage, count in zip(stages, counts, strict=True)]

@@ -9,6 +9,7 @@ paper.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from contextlib import nullcontext
 from dataclasses import replace
@@ -32,7 +33,7 @@ from impasto.optimization.arrays import Memory, OnDisk
 from impasto.optimization.checkpoint import fingerprint_run
 from impasto.optimization.memory import PIXEL_BYTES, free_memory, freed_blocks_returned, resident_memory
 from impasto.optimization.stages import Run
-from impasto.types import with_notes
+from impasto.types import notes_only, with_notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from impasto.images import LazyPicture
     from impasto.optimization.checkpoint import Checkpoint
     from impasto.options import NnstOptions
-    from impasto.types import FloatArray, OnStep, Picture, Step
+    from impasto.types import FloatArray, OnStep, Picture
 
 _LARGE = 500_000
 """Number of pixels above which saving memory is worth a tenth of the time."""
@@ -56,9 +57,9 @@ _LARGE_STATE_BYTES = 84
 _ON_DISK = 16_000_000
 """Number of pixels above which the state of the optimisation is on disk, so that memory does not limit prints."""
 _BESIDE_DISK_BYTES = 55
-"""Bytes that such a stage takes in memory per pixel. Measured."""
-_DISK_BYTES = 4 * 3 * 4
-"""Bytes that it takes on disk per pixel: the start, the picture, and two moments of Adam."""
+"""Bytes of memory per pixel if the state is on disk. Measured."""
+_DISK_BYTES = 5 * 3 * 4
+"""Bytes on disk per pixel: the start, which is there twice for a moment, the picture, and two moments of Adam."""
 
 
 class NnstEngine:
@@ -148,12 +149,8 @@ class NnstEngine:
         self._check_memory(given.width, given.height)
         shot = self._shot(inputs, given.read())
 
-        def noted(step: Step) -> None:
-            if step.note:
-                on_note(step.note)
-
         def paint(picture: LazyPicture, before: MovedFrame | None) -> Iterator[Picture]:
-            yield self._painted(self._sized(picture).read(), shot, noted, before=before)
+            yield self._painted(self._sized(picture).read(), shot, notes_only(on_note), before=before)
 
         return paint
 
@@ -187,18 +184,23 @@ class NnstEngine:
             start = resize_pixels(method.start, first.height, first.width)
         settings = {**self._metadata(), "shares": shot.shares}
         folder = checkpoint.path.parent if checkpoint else Path(tempfile.gettempdir())
+        disk = _disk_bytes(width, height)
+        if disk > (free := shutil.disk_usage(folder).free):
+            raise OutOfMemoryError(
+                f"{disk / 1e9:.1f} GB of state need room on the disk of {folder}, where {free / 1e9:.1f} GB are free; "
+                "free space, or choose a smaller size"
+            )
         run = Run(
             stages,
             method,
             checkpoint_every=options.checkpoint_every,
             fingerprint=fingerprint_run(settings, [pixels, *shot.styles, start]),
-            memory=OnDisk(folder) if _disk_bytes(width, height) else Memory(),
+            memory=OnDisk(folder) if disk else Memory(),
         )
-        if disk := _disk_bytes(width, height):
-            self.network.notes.append(f"up to {disk / 1e9:.1f} GB of state are kept on disk")
+        notes = [f"up to {disk / 1e9:.1f} GB of state are kept on disk"] if disk else []
         try:
             with freed_blocks_returned() if width * height > _LARGE else nullcontext():
-                noted = with_notes(on_step, self.network.notes)
+                noted = with_notes(with_notes(on_step, notes), self.network.notes)
                 painted = run.minimize(start, on_step=noted, checkpoint=checkpoint)
         except Interrupted as stop:
             found = resize_pixels(stop.picture.pixels, content.height, content.width)

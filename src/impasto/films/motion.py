@@ -1,4 +1,4 @@
-"""Temporal consistency: each painted frame is mixed with the one before, warped by the optical flow.
+"""Temporal consistency: the painted frame before, warped by the optical flow, and mixed into each painted frame.
 
 Ruder et al. (2016), "Artistic Style Transfer for Videos", section 4, use a loss that keeps a frame close to the warped
 previous one where the optical flow is reliable. Mixing the frames has a similar effect without optimisation.

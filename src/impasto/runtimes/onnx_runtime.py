@@ -48,6 +48,10 @@ finally:
         os.environ[_SWITCH] = _before
 
 
+_SHORTAGE = ("alloc", "memory")
+"""Words of messages about a shortage of memory, of processors or graphics cards."""
+
+
 class OnnxRuntime:
     """An ONNX file in an ONNX Runtime session."""
 
@@ -75,6 +79,8 @@ class OnnxRuntime:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        if "CUDAExecutionProvider" in onnxruntime.get_available_providers() and hasattr(onnxruntime, "preload_dlls"):
+            onnxruntime.preload_dlls()  # CUDA comes in packages of Python, where the system does not look for it
         options.enable_mem_pattern = False  # sizes of pictures differ; DirectML demands it
         providers = [(name, _PROVIDERS[name]) for name in _PROVIDERS if name in onnxruntime.get_available_providers()]
         try:
@@ -94,10 +100,10 @@ class OnnxRuntime:
         try:
             outputs = self._session.run(self._outputs, arrays)
         except Exception as error:  # its errors have no common base class; the names and dimensions were checked above
-            raise OutOfMemoryError(
-                f"ONNX Runtime cannot run the network here ({str(error).splitlines()[0][:80]}); choose a smaller size, "
-                "or runtime 'openvino'"
-            ) from error
+            text = next(iter(str(error).splitlines()), type(error).__name__)
+            kind = OutOfMemoryError if any(sign in str(error).lower() for sign in _SHORTAGE) else NetworkFileError
+            remedy = "choose a smaller size, or runtime 'openvino'"
+            raise kind(f"ONNX Runtime cannot run the network here ({text[:80]}); {remedy}") from error
         return dict(zip(self._outputs, outputs, strict=True))
 
     def release(self) -> None:
