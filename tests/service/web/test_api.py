@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -264,6 +265,11 @@ def test_health(server, tmp_path):
         (tmp_path / "alone" / "blobs").write_text("no folder")
         refused = wait_for(lambda: (found := alone.get("/readyz")).status_code == 503 and found, what="the new state")
         assert refused.json()["status"] == "unavailable" and refused.json()["checks"]["database"] == "ok"
+
+
+def test_the_probe_of_the_process_needs_no_thread():
+    """All threads may wait for the database or the pictures."""
+    assert asyncio.run(health_routes.healthz()).status == "ok"
 
 
 @pytest.mark.parametrize("broken", ["room", "role"])
