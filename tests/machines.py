@@ -65,6 +65,9 @@ WORKERS = 2
 HOUR = 3600
 PAUSE = 4.0
 """Mean time between two faults, in seconds."""
+WRONG_TIME = "webhooks with a wrong time"
+TOO_SKEWED = "requests that S3 refused for their time"
+"""It must not be zero, or the wrong clock has no effect."""
 SECRET = "a secret of enough letters for the tests"
 
 
@@ -304,7 +307,8 @@ def run(jobs: int, faults: int, folder: Path, *, cut: float, side: int, seed: in
             "faults": sum(chaos.done.values()),
             "kinds": dict(chaos.done),
             "messages that came twice": sum(n > 1 for n in (*postman.taken.values(), *hook.taken.values())),
-            "webhooks with a wrong time": hook.refused,
+            WRONG_TIME: hook.refused,
+            TOO_SKEWED: int(httpx.get(f"{store['AWS_ENDPOINT_URL']}/refused").text),
             "seconds": round(time.monotonic() - started),
             **found,
         }
@@ -337,7 +341,7 @@ def main() -> int:
             if arguments.log is not None:
                 arguments.log.write_bytes(Path(folder, "log").read_bytes())
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
-    return int(any(found[name] for name in MUST_BE_ZERO))
+    return int(any(found[name] for name in (*MUST_BE_ZERO, WRONG_TIME)) or not found[TOO_SKEWED])
 
 
 if __name__ == "__main__":

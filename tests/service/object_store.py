@@ -1,5 +1,7 @@
 """An S3 server that refuses requests from a clock that is wrong by 15 minutes, as that of Amazon does.
 
+GET /refused gives the number of requests that it has refused for this reason.
+
 python object_store.py ADDRESS PORT
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from moto.server import DomainDispatcherApplication, create_backend_app
@@ -25,12 +28,19 @@ class Skewless:
 
     def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
         self._application = application
+        self._refused, self._lock = 0, Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/refused":
+            body = str(self._refused).encode()
+            start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+            return [body]
         signed = environ.get("HTTP_X_AMZ_DATE")
         if signed is not None:
             at = datetime.strptime(signed, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
             if abs((datetime.now(UTC) - at).total_seconds()) > _MOST_SKEW:
+                with self._lock:
+                    self._refused += 1
                 body = b"<Error><Code>RequestTimeTooSkewed</Code></Error>"
                 start_response(
                     "403 Forbidden", [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))]

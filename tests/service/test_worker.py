@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import subprocess
 import sys
 from contextlib import closing
 from dataclasses import replace
 from threading import Event, Thread
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -184,16 +186,42 @@ class AwayBlobs:
         return getattr(self._blobs, name)
 
 
+class Pauses(Event):
+    """An event that records for how long it was waited for."""
+
+    def __init__(self):
+        super().__init__()
+        self.seconds, self.begun = [], Event()
+
+    def wait(self, timeout=None):
+        self.seconds.append(timeout)
+        self.begun.set()
+        return super().wait(timeout)
+
+
+def test_a_worker_pauses_once_after_a_failed_attempt_and_never_before_a_claim(parts, submit, monkeypatch):
+    """Else it could remain paused: other workers take the jobs while it sleeps, and the next hint is stale again."""
+    monkeypatch.setattr("impasto.service.worker.job_delay", lambda _: 0.0)
+    job = submit()
+    stop = Pauses()
+    cut_off = Worker(replace(parts, blobs=AwayBlobs(parts.blobs)), stop)
+    assert cut_off.take() and stop.seconds == [0.0]
+    assert parts.claims.claim("another worker", ["cpu"], 60.0).id == job
+    assert not cut_off.take(job), "the hint is stale"
+    assert not cut_off.take()
+    assert stop.seconds == [0.0]
+    cut_off.end()
+
+
 def test_a_worker_that_cannot_reach_the_store_takes_no_more_jobs(parts, submit, monkeypatch):
     monkeypatch.setattr("impasto.service.worker.job_delay", lambda _: 3600.0)
     jobs = [submit(), submit()]
-    stop = Event()
+    stop = Pauses()
     cut_off = Worker(replace(parts, blobs=AwayBlobs(parts.blobs)), stop)
-    assert cut_off.take()
     waits = Thread(target=cut_off.take)
     waits.start()
-    waits.join(1.0)
-    assert waits.is_alive()
+    assert stop.begun.wait(30)
+    assert waits.is_alive() and stop.seconds == [3600.0]
     stop.set()
     waits.join(30)
     cut_off.end()
@@ -217,6 +245,56 @@ def test_a_worker_that_cannot_reach_the_store_leaves_deleting_to_others(parts, s
     stop.set()
     for thread in (cut_off, other):
         thread.join(30)
+
+
+def test_a_message_is_not_taken_after_the_stop():
+    stop = Event()
+
+    class Turn:
+        """A lock for which a thread waits until the worker is stopped."""
+
+        def __enter__(self):
+            stop.set()
+
+        def __exit__(self, *_):
+            pass
+
+    class Courier:
+        def next(self):
+            pytest.fail("a message was taken")
+
+    worker._deliver(Courier(), Turn(), stop)
+
+
+def test_threads_that_do_not_end_are_waited_for_together(monkeypatch):
+    time, waited = iter(range(0, 1000, 15)), []
+    monkeypatch.setattr(worker, "time", SimpleNamespace(monotonic=lambda: float(next(time))))
+    worker._join([SimpleNamespace(join=waited.append)] * 5)
+    assert waited == [25.0, 10.0, 0.0, 0.0, 0.0]
+
+
+class ManyBlobs:
+    """A store that lists orphaned pictures without end, and records which are deleted."""
+
+    def __init__(self, stop, most):
+        self._stop, self._most = stop, most
+        self.listed, self.deleted = 0, []
+
+    def entries(self):
+        for self.listed in itertools.count(1):
+            yield f"inputs/{self.listed}/content", 0.0
+
+    def delete(self, *keys):
+        self.deleted.append(len(keys))
+        if len(self.deleted) == self._most:
+            self._stop.set()
+
+
+def test_the_search_for_orphaned_pictures_goes_in_batches_and_can_be_stopped(parts):
+    stop = Event()
+    many = ManyBlobs(stop, 3)
+    worker._sweep_orphaned(replace(parts, blobs=many), stop)
+    assert many.deleted == [500, 500, 500] and many.listed == 1500
 
 
 def test_too_long_and_too_large(parts, settings, submit):

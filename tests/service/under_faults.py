@@ -108,6 +108,8 @@ class Clients:
     accepted: dict[str, str] = field(default_factory=dict)
     """Job ids by idempotency key."""
     sent_twice: int = 0
+    tried_again: int = 0
+    """Failures after which a job was tried again."""
     sent: int = 0
     lock: Lock = field(default_factory=Lock)
 
@@ -156,6 +158,7 @@ def wait_for_the_end(parts: wiring.Parts, clients: Clients) -> Counter[str]:
             if job.state is JobState.FAILED:
                 assert job.error_code in ("worker_lost", "crashed", "timeout", "out_of_memory"), job
                 parts.submissions.retry(job.id, job.tenant)
+                clients.tried_again += 1
         states = Counter(str(job.state) for job in jobs)
         if all(job.state in TERMINAL - {JobState.FAILED} for job in jobs):
             return states
@@ -191,5 +194,6 @@ def _count(parts: wiring.Parts, clients: Clients, was_told: Callable[[Job], bool
         ),
         "untold": sum(not was_told(job) for job in known),
         "broken promises": len(list(audit(parts.database, parts.blobs))),
+        "failed and tried again": clients.tried_again,
         "attempts beyond the first": sum(job.attempt - 1 for job in known),
     }

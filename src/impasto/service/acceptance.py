@@ -26,7 +26,7 @@ from impasto.options import FILES_OF_A_RUN, PLAIN_NAME, EngineOptions
 from impasto.painting import ALPHA, CONTENT
 from impasto.runtimes.network_folder import bundled_networks
 from impasto.service.checking import Checked, Rejected
-from impasto.service.jobs import DEFAULT_QUEUE, PREVIEW_SIDE, Channel, NewJob, new_id
+from impasto.service.jobs import DEFAULT_QUEUE, PREVIEW_SIDE, Channel, NewJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -112,7 +112,7 @@ class Acceptance:
         if not -2 <= request.priority <= 2:
             raise UsageError(f"priority is {request.priority}; it is from -2, first, to 2, last")
         checked = {key: self._checked(data) for key, data in pictures.items()}
-        content, job = checked[CONTENT], new_id()
+        content, job = checked[CONTENT], self._submissions.new_id()
         largest = max(content.width, content.height)
         if painting.options.size is None and largest > self._settings.max_size:
             raise UsageError(

@@ -36,10 +36,13 @@ class Channel(StrEnum):
     WEBHOOK = "webhook"
 
 
-def new_id() -> str:
-    """Make a UUID of version 7 (RFC 9562). Ids sort by time, and their 74 random bits cannot be guessed."""
+def new_id(now: float | None = None) -> str:
+    """Make a UUID of version 7 (RFC 9562). Ids sort by time, and their 74 random bits cannot be guessed.
+
+    ``now`` is the time in seconds since 1970; that of this machine's clock if it is None.
+    """
     random = int.from_bytes(secrets.token_bytes(10))
-    value = (int(time.time() * 1000) << 80) | random
+    value = (int((time.time() if now is None else now) * 1000) << 80) | random
     value = (value & ~(0xF << 76)) | (7 << 76)
     value = (value & ~(0x3 << 62)) | (2 << 62)
     return str(UUID(int=value))

@@ -13,6 +13,7 @@ import secrets
 import socket
 import time
 from contextlib import suppress
+from itertools import islice
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from impasto.service.retry import STORAGE_ATTEMPTS, job_delay
 from impasto.service.wiring import senders
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from threading import Event
 
     from impasto.service.jobs import Job
@@ -71,14 +73,22 @@ def work(parts: Parts, stop: Event) -> None:
     finally:
         stop.set()
         worker.end()
-    for thread in beside:
-        thread.join(_DELIVERY_ENDS_WITHIN)
+    _join(beside)
+
+
+def _join(threads: Sequence[Thread]) -> None:
+    """Wait until these threads have ended, for no longer than `_DELIVERY_ENDS_WITHIN` in all."""
+    until = time.monotonic() + _DELIVERY_ENDS_WITHIN
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
 
 
 def _deliver(courier: Courier, turn: Lock, stop: Event) -> None:
     while not stop.is_set():
         delivery = None
         with turn:  # without messages, one thread of the worker looks for them: with many workers, polling adds up
+            if stop.is_set():
+                return
             with log_errors("delivery"):
                 delivery = courier.next()
             if delivery is None:
@@ -88,13 +98,12 @@ def _deliver(courier: Courier, turn: Lock, stop: Event) -> None:
                 courier.send(delivery)
 
 
-def _sweep_orphaned(parts: Parts) -> None:
-    """Delete orphaned pictures, left by a request that was never answered or by a lost worker."""
+def _sweep_orphaned(parts: Parts, stop: Event) -> None:
+    """Delete pictures left by a request that was never answered or by a lost worker, until ``stop`` is set."""
     now = parts.database.time()  # not of this machine's clock, which may be wrong
-    old = [key for key, changed in parts.blobs.entries() if now - changed > _STRANGE_AFTER]
-    ours = [key for key in old if key.count("/") == 2]
-    for first in range(0, len(ours), _AT_ONCE):
-        parts.blobs.delete(*parts.upkeep.orphaned(ours[first : first + _AT_ONCE]))
+    keys = (key for key, changed in parts.blobs.entries() if now - changed > _STRANGE_AFTER and key.count("/") == 2)
+    while not stop.is_set() and (some := list(islice(keys, _AT_ONCE))):
+        parts.blobs.delete(*parts.upkeep.orphaned(some))
 
 
 def _look_after(parts: Parts, name: str, stop: Event) -> None:
@@ -120,7 +129,7 @@ def _clean(parts: Parts, name: str, stop: Event) -> None:
                 if not keys:
                     if time.monotonic() > sweep_at and upkeep.lead("orphans", name, _SWEEP_EVERY):
                         sweep_at = time.monotonic() + _SWEEP_EVERY
-                        _sweep_orphaned(parts)
+                        _sweep_orphaned(parts, stop)
                     break
                 parts.blobs.delete(*keys)
                 upkeep.collected(keys)
@@ -143,10 +152,6 @@ class Worker:
 
     def take(self, job: str | None = None) -> bool:
         """See `impasto.service.queues.Take`."""
-        # Only this machine may be cut off, or its clock be refused by S3. If it did not wait, it would always be the
-        # worker that is free: it would claim every job and put it back, until the jobs have no attempts left.
-        if self._unreachable and self._stop.wait(job_delay(min(self._unreachable, _LONGEST_PAUSE))):
-            return False
         settings = self._parts.settings
         claimed = self._parts.claims.claim(self.name, settings.queues, settings.lease, group=self._group, job=job)
         if claimed is None:
@@ -154,7 +159,13 @@ class Worker:
         self._group = claimed.group
         with about(job=claimed.id, attempt=claimed.attempt):
             reached = _Attempt(self._parts, self._child, self._stop, claimed).make()
-        self._unreachable = 0 if reached else self._unreachable + 1
+        if reached:
+            self._unreachable = 0
+        else:
+            # Perhaps only this machine is cut off, or S3 refuses its clock. Without a pause, it would always be the
+            # worker that is free: it would claim every job and put it back, until the jobs have no attempts left.
+            self._unreachable += 1
+            self._stop.wait(job_delay(min(self._unreachable, _LONGEST_PAUSE)))
         return True
 
     def end(self) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import secrets
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 
 import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
 from impasto.errors import BlobMissingError, StorageError
+from impasto.service import measured
 from impasto.service.blobs.filesystem import FileBlobs
 from impasto.service.blobs.quota import MeasuredRoom
 from impasto.service.blobs.s3 import S3Blobs
@@ -131,6 +135,61 @@ def test_only_the_first_request_waits_for_a_measurement():
     assert room.left() == 85
     goes_on.set()
     wait_for(lambda: room.left() == 80, what="its result, after one that failed")
+
+
+def test_a_first_measurement_that_takes_long_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(measured, "_FIRST_WITHIN", 0.0)
+    goes_on, sizes, begun = Event(), iter([StorageError("away"), 10]), []
+
+    def measure():
+        begun.append(1)
+        assert goes_on.wait(60)
+        if isinstance(size := next(sizes), StorageError):
+            raise size
+        return size
+
+    room = MeasuredRoom(100, measure, every=3600.0)
+    for _ in range(3):
+        with pytest.raises(StorageError, match="the stored pictures are not counted yet; try again"):
+            room.left()
+    assert len(begun) == 1, "all wait for the same"
+    goes_on.set()
+
+    def left():
+        with suppress(StorageError):
+            return room.left()
+
+    assert wait_for(left, what="another measurement, after one that failed") == 90
+    assert len(begun) == 2
+
+
+def test_what_is_stored_during_a_measurement_is_counted():
+    def measure():
+        room.stored(7)
+        return 10
+
+    room = MeasuredRoom(100, measure, every=3600.0)
+    room.stored(5)
+    assert room.left() == 83, "5 of the 10 bytes that were found have been counted before"
+
+
+@pytest.mark.parametrize(("takes", "pause"), [(0.1, 60.0), (2.0, 100.0), (100.0, 600.0), (1500.0, 1500.0)])
+def test_the_pause_between_measurements(monkeypatch, takes, pause):
+    clock, count = SimpleNamespace(time=0.0), itertools.count()
+    monkeypatch.setattr(measured, "time", SimpleNamespace(monotonic=lambda: clock.time))
+
+    def measure():
+        clock.time += takes
+        return next(count)
+
+    value = measured.Measured(measure, every=60.0, what="it")
+    with suppress(StorageError):  # by this clock, the first measurement takes too long to wait for
+        value.value()
+    wait_for(value._ended.is_set, what="its end")
+    clock.time += pause - 0.01
+    assert value.value() == 0 and value._ended.is_set(), "no other measurement has begun"
+    clock.time += 0.02
+    wait_for(lambda: value.value() == 1, what="the next")
 
 
 def test_others_use_the_folder_meanwhile(tmp_path):

@@ -466,6 +466,14 @@ def test_unreferenced_blobs_are_what_no_job_needs(submissions, claims, upkeep):
     assert upkeep.orphaned([content, job.own_result_key, *strange]) == strange
 
 
+def test_ids_sort_by_the_time_of_the_database(submissions, clock):
+    first = submissions.new_id()
+    clock.time += 1
+    second = submissions.new_id()
+    assert first < second < new_id(clock.time + 1)
+    assert int(first[:13].replace("-", ""), 16) == 1_000_000_000, "milliseconds"
+
+
 def test_what_a_job_refers_to_is_wanted(submissions, claims, upkeep):
     submissions.submit(new())
     job = claim(claims)

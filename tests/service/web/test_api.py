@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
 import re
 import subprocess
 import sys
+from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
+from fastapi import Response
 from PIL import Image
 
+from impasto.errors import StorageError
 from impasto.images import encode_picture, read_picture, resize_picture
+from impasto.service import wiring
+from impasto.service.settings import Settings
+from impasto.service.web import health_routes
 from lanes import slow
 from service.servers import running_server, wait_for
 
@@ -257,6 +265,26 @@ def test_health(server, tmp_path):
         (tmp_path / "alone" / "blobs").write_text("no folder")
         refused = wait_for(lambda: (found := alone.get("/readyz")).status_code == 503 and found, what="the new state")
         assert refused.json()["status"] == "unavailable" and refused.json()["checks"]["database"] == "ok"
+
+
+def test_the_probe_of_the_process_needs_no_thread():
+    """All threads may wait for the database or the pictures."""
+    assert asyncio.run(health_routes.healthz()).status == "ok"
+
+
+@pytest.mark.parametrize("broken", ["room", "role"])
+def test_readiness_while_the_room_or_a_role_cannot_be_found(tmp_path, monkeypatch, broken):
+    def away(*_):
+        raise StorageError("it cannot be reached; try again")
+
+    with closing(wiring.build(Settings(data_dir=tmp_path))) as parts:
+        request = SimpleNamespace(app=SimpleNamespace(state=SimpleNamespace(parts=parts)))
+        owner, name = (parts.submissions, "check_room") if broken == "room" else (parts.upkeep, "led")
+        monkeypatch.setattr(owner, name, away)
+        health = health_routes.readyz(request, response := Response())
+    assert (health.status, response.status_code) == ("unavailable", 503)
+    failed = "pictures" if broken == "room" else "database"
+    assert health.checks == {"database": "ok", "pictures": "ok", failed: "it cannot be reached; try again"}
 
 
 def test_metrics(server, photo_bytes):

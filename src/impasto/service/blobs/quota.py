@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from impasto.service.measured import Measured
@@ -17,21 +18,24 @@ class MeasuredRoom:
         """Leave ``quota`` bytes beside those that ``measure()`` finds, called every so many seconds at most."""
         self._quota = quota
         self._measure = measure
-        self._used = Measured(self._measured, every=every)
+        # Stored bytes that a measurement has found are subtracted from what it found, as they are also in ``_stored``.
+        self._found = Measured(self._measured, every=every, what="the stored pictures")
         self._stored = 0
+        self._lock = Lock()
 
     def stored(self, size: int) -> None:
         """Count ``size`` bytes that were stored."""
-        self._stored += size
+        with self._lock:
+            self._stored += size
 
     def left(self) -> int:
         """Return the bytes that are left.
 
         Raises:
-            StorageError: the store cannot be reached, and was never measured.
+            StorageError: the store has not been measured yet, or cannot be.
         """
-        return max(0, self._quota - self._used.value() - self._stored)
+        return max(0, self._quota - self._found.value() - self._stored)
 
     def _measured(self) -> int:
-        used, self._stored = self._measure(), 0
-        return used
+        before = self._stored  # what is stored during the measurement may be counted twice, but is never left out
+        return self._measure() - before

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 _RECORDED_EVERY = 1.0
 _PAUSE = 30.0
-"""Seconds without messages after the picture store could not be reached."""
+"""Seconds without messages of any channel after the picture store could not be reached."""
 
 
 class NotDeliveredError(Exception):
@@ -67,7 +67,9 @@ class Courier:
         self._paused_until = float("-inf")
 
     def next(self) -> Delivery | None:
-        """Take a message that has to be sent; None if there is none, or this machine cannot send any.
+        """Take a message that has to be sent; None if there is none.
+
+        For a while after the picture store could not be reached, it is None even if messages wait, also webhooks.
 
         Raises:
             StorageError: the outbox cannot be reached.
@@ -111,8 +113,10 @@ class Courier:
         self._record(lambda: self._outbox.refused(delivery, self._name, str(error), again_in=again_in))
 
     def _record(self, outcome: Callable[[], bool]) -> None:
-        """Record an outcome, even if the outbox cannot be reached for a while: until the lease ends, the message holds
-        up others of its tenant, and then it would be sent again."""
+        """Record an outcome. Retries until the lease ends.
+
+        An unrecorded message blocks others of its tenant and is sent again.
+        """
         until = time.monotonic() + MESSAGE_LEASE
         while True:
             try:

@@ -224,7 +224,8 @@ def _cleaned(value: Any) -> Any:
 
 
 def _end_abandoned(connection: Any, _: object) -> None:
-    # Not as a parameter of the connection, because PgBouncer refuses those that it does not know.
+    # Not as a parameter of the connection, because PgBouncer refuses those that it does not know. In its transaction
+    # mode, this setting may reach other sessions than this one; docs/deployment.md has PgBouncer end them instead.
     connection.autocommit = True
     connection.execute(f"SET idle_in_transaction_session_timeout = {int(1000 * _ABANDONED_AFTER)}")
     connection.autocommit = False

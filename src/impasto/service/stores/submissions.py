@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, delete, 
 
 from impasto.api import OPEN, JobState
 from impasto.errors import BacklogError, ConflictError, QuotaError
+from impasto.service.jobs import new_id
 from impasto.service.retry import ATTEMPTS
 from impasto.service.stores.database import DuplicateError
 from impasto.service.stores.ending import end, forget
@@ -168,6 +169,10 @@ class SQLSubmissions:
             with self._database.read() as transaction:
                 self._count_reserved(transaction)
         return self._reserved.number
+
+    def new_id(self) -> str:
+        """Make an id for a job. Ids sort by time, even if the clocks of the web processes differ."""
+        return new_id(self._database.time())
 
     def check_room(self, size: int) -> None:
         """Check that ``size`` bytes can be stored beside those that the open jobs may still store.

@@ -12,7 +12,7 @@ from impasto.api import OPEN, TERMINAL, JobState
 from impasto.service.jobs import Counts, QueueCounts, Totals
 from impasto.service.retry import LONGEST_JOB_DELAYS, LONGEST_MESSAGE_DELAYS, MESSAGE_LEASE
 from impasto.service.stores.ending import end, forget, requeue
-from impasto.service.stores.schema import garbage, jobs, leaders, outbox, to_job
+from impasto.service.stores.schema import garbage, jobs, leaders, outbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 100
 _LONGEST_ROLE = 10.0
-"""Longest lease of a role in seconds."""
+"""Longest lease in seconds of a role that `led` is asked about: 'upkeep' and 'dispatcher'."""
 
 
 class SQLUpkeep:
@@ -58,7 +58,7 @@ class SQLUpkeep:
             return True
 
     def led(self, role: str) -> bool:
-        """Return whether a process holds this ``role``."""
+        """Return whether a process holds this ``role``, whose lease is at most `_LONGEST_ROLE`."""
         held = select(leaders.c.owner).where(leaders.c.role == role)
         with self._database.read() as (connection, now):
             return connection.execute(held.where(_is_held(leaders.c.until, now, _LONGEST_ROLE))).first() is not None
@@ -167,8 +167,9 @@ class SQLUpkeep:
         """Return the orphaned keys among ``keys``: blob keys such as 'inputs/JOB/...' that no job refers to."""
         owners = {key.split("/")[1] for key in keys}
         with self._database.read() as (connection, _):
-            rows = connection.execute(select(jobs).where(jobs.c.id.in_(owners))).all()
-        return set(keys).difference(*(to_job(row).blobs for row in rows))
+            stored = select(jobs.c.inputs, jobs.c.preview_key, jobs.c.result_key).where(jobs.c.id.in_(owners))
+            rows = connection.execute(stored).all()
+        return set(keys).difference(*((*row.inputs.values(), row.preview_key, row.result_key) for row in rows))
 
     def garbage(self) -> Sequence[str]:
         """Return keys of blobs that are due for deletion."""

@@ -36,7 +36,7 @@ class Metrics:
     def __init__(self, upkeep: SQLUpkeep) -> None:
         """Read the job table through ``upkeep`` at every scrape."""
         self._upkeep = upkeep
-        self._totals = Measured(upkeep.totals, every=_TOTALS_EVERY)
+        self._totals = Measured(upkeep.totals, every=_TOTALS_EVERY, what="the jobs in the table")
         registry = self._registry = CollectorRegistry()
         self._jobs = Gauge("impasto_jobs", "Jobs in the table.", ["state"], registry=registry)
         self._failed = Gauge("impasto_jobs_failed", "Failed jobs in the table.", ["code"], registry=registry)
@@ -67,7 +67,7 @@ class Metrics:
         """Return all metrics in the text format of Prometheus.
 
         Raises:
-            StorageError: the job table cannot be reached.
+            StorageError: the job table cannot be reached, or its jobs are not counted yet.
         """
         counts, totals = self._upkeep.counts(), self._totals.value()
         queues = counts.queues.values()
@@ -129,7 +129,7 @@ def metrics(request: Request, _tenant: Tenant) -> Response:
 
 
 @router.get("/healthz")
-def healthz() -> Health:
+async def healthz() -> Health:  # not in a thread: all of them may wait for the database or the pictures
     """Say that the process is there."""
     return Health(status="ok", checks={})
 
@@ -138,25 +138,30 @@ def healthz() -> Health:
 def readyz(request: Request, response: Response) -> Health:
     """Say whether the service can be used: 503 if not; degraded if something is missing that it can do without."""
     parts: Parts = request.app.state.parts
-    needed = {"database": _said(_database, parts), "pictures": _said(parts.blobs.check)}
-    if any(said is not None for said in needed.values()):
+    missing: dict[str, str] = {}
+    needed = {"database": _said(_check_database, parts, missing), "pictures": _said(parts.blobs.check)}
+    if not any(needed.values()):
+        needed["pictures"] = _said(_check_room, parts, missing)
+    if any(needed.values()):
         response.status_code = 503
         return Health(status="unavailable", checks={name: said or "ok" for name, said in needed.items()})
-    missing = {}
+    return Health(status="degraded" if missing else "ok", checks={**dict.fromkeys(needed, "ok"), **missing})
+
+
+def _check_database(parts: Parts, missing: dict[str, str]) -> None:
+    parts.upkeep.lead("readiness", "any", 1.0)
+    # One worker at a time holds each of these roles.
+    for role, what in {"upkeep": "workers", **{role: role for role in parts.queue.roles}}.items():
+        if not parts.upkeep.led(role):
+            missing[what] = "none is there; jobs wait"
+
+
+def _check_room(parts: Parts, missing: dict[str, str]) -> None:
     largest = parts.settings.max_size
     try:
         parts.submissions.check_room(largest_file(largest, largest, "tiff", bit_depth=32, alpha=True))
     except QuotaError:
         missing["pictures"] = "there is little room for more; large jobs are refused"
-    # One worker at a time holds each of these roles.
-    for role, what in {"upkeep": "workers", **{role: role for role in parts.queue.roles}}.items():
-        if not parts.upkeep.led(role):
-            missing[what] = "none is there; jobs wait"
-    return Health(status="degraded" if missing else "ok", checks={**dict.fromkeys(needed, "ok"), **missing})
-
-
-def _database(parts: Parts) -> None:
-    parts.upkeep.lead("readiness", "any", 1.0)
 
 
 def _said(check: Callable[..., object], *arguments: object) -> str | None:
