@@ -233,15 +233,15 @@ class FeedForwardEngine(ABC):
             painted = paint(seen, 0, 0)
             return painted, share * (painted - seen)
 
-        seen = self._seen(first)
-        painted, added = change(seen)
-        changed = self._seen((seen + added).clip(0, 1))
+        seen_first = self._seen(first)
+        painted_first, added_first = change(seen_first)
+        changed = self._seen((seen_first + added_first).clip(0, 1))
         paint_over = painter(changed)
-        again = color_map(paint_over(changed, 0, 0), painted, "histogram")  # the second pass shifts the colours
+        again = color_map(paint_over(changed, 0, 0), painted_first, "histogram")  # the second pass shifts the colours
 
         def painter_of_frames(thumbnail: FloatArray) -> Paint:
             seen = self._seen(thumbnail)
-            painted, added = change(seen)
+            painted, added = (painted_first, added_first) if thumbnail is first else change(seen)
             enlarged = enlarge(added, content.height, content.width)
 
             def paint_large(content: FloatArray, top: int, left: int) -> FloatArray:
