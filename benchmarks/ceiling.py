@@ -99,7 +99,7 @@ def main() -> None:
     given = parser.parse_args()
     arithmetic, traffic = convolution_rate(given.precision, given.runs), copy_rate(given.runs)
     print(f"Ceilings in {given.precision}: {arithmetic / 1e9:.0f} GFLOPS, {traffic / 1e9:.1f} GB/s.\n")
-    for graph in ("see_layers", "match_layers", "match_hypercolumns"):
+    for graph in ("see_hypercolumns", "see_layers", "match_layers", "match_hypercolumns"):
         path = BUNDLED_DESCRIPTORS / given.descriptor / f"{graph}.onnx"
         model = openvino.Core().read_model(path)
         arrays = inputs_of(model, given.side)

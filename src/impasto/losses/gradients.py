@@ -207,9 +207,11 @@ class NeighborGraphs:
         for depth, (layer, target) in enumerate(targets.items()):
             scale = 2.0 ** (len(targets) - 1 - depth)
             here = own if scale == 1 else F.interpolate(own, scale_factor=scale, mode="nearest")
+            weight = here * factors[depth]
             difference = seen.activations[layer] - target
-            pulls[layer] = difference * (here * (2 * factors[depth]))
-            loss = loss + 0.5 * (pulls[layer] * difference).sum()
+            # Summed over channels first, or OpenVINO would change the order of all activations in memory and back.
+            loss = loss + (weight * (difference * difference).sum(1, keepdim=True)).sum()
+            pulls[layer] = difference * (2 * weight)
         return seen.gradient(pulls), loss
 
     def graphs(self) -> list[Graph]:
