@@ -75,10 +75,19 @@ def test_gram_matrix_does_not_depend_on_how_often_a_texture_repeats() -> None:
     torch.testing.assert_close(gram_matrix(features.repeat(1, 1, 3, 2)), gram_matrix(features))
 
 
-def test_gradient_of_the_gram_matrix_is_the_derivative() -> None:
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_gradient_of_the_gram_matrix_is_the_derivative(channels_last: bool) -> None:
     # gradcheck moves each entry of the matrix alone, so it sees that both D and its transpose are there.
-    flat = random(2, 3, 5).double().requires_grad_()
+    flat = random(2, 5, 3).transpose(1, 2) if channels_last else random(2, 3, 5)
+    flat = flat.double().requires_grad_()
     assert torch.autograd.gradcheck(_Gram.apply, (flat,))
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_gradient_of_the_gram_matrix_keeps_the_memory_format(memory_format: torch.memory_format) -> None:
+    features = random(1, 4, 5, 6).contiguous(memory_format=memory_format).requires_grad_()
+    (gradient,) = torch.autograd.grad(gram_matrix(features).sum(), features)
+    assert gradient.is_contiguous(memory_format=memory_format)
 
 
 def test_mean_and_std_by_hand() -> None:
