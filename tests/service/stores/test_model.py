@@ -1,6 +1,6 @@
 """Random sequences of everything that can happen to the job table, against a model of a few lines.
 
-``IMPASTO_MODEL_STEPS`` sets how many steps are tried; ``.ci/run`` tries more.
+``IMPASTO_MODEL_STEPS`` sets how many steps are tried in each store; ``.ci/run`` tries more.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class Modelled:
 class JobTable(RuleBasedStateMachine):
     """The job table, and the model of it."""
 
+    url: str
     seen = Bundle("seen")
     """Jobs as workers got them: some are out of date."""
     sent = Bundle("sent")
@@ -72,7 +73,7 @@ class JobTable(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = STARTED
-        self.database = Database("sqlite://", clock=lambda: self.now)
+        self.database = Database(self.url, clock=lambda: self.now)
         migrate(self.database)
         self.submissions = SQLSubmissions(self.database, LIMITS, RETENTION, lambda: 0)
         self.claims = SQLClaims(self.database, LIMITS, RETENTION)
@@ -82,6 +83,9 @@ class JobTable(RuleBasedStateMachine):
         self.accepted: dict[str, str] = {}
 
     def teardown(self) -> None:
+        with self.database.begin() as (connection, _):
+            for table in reversed(jobs.metadata.sorted_tables):
+                connection.execute(table.delete())
         self.database.close()
 
     def some(self, number: int) -> str | None:
@@ -306,9 +310,11 @@ class JobTable(RuleBasedStateMachine):
 
 
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning")
-def test_the_job_table_does_what_the_model_does():
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+def test_the_job_table_does_what_the_model_does(store, request):
+    url = "sqlite://" if store == "sqlite" else request.getfixturevalue("make_postgresql")()
     run_state_machine_as_test(
-        JobTable,
+        type("JobTable", (JobTable,), {"url": url}),
         settings=settings(
             max_examples=max(1, STEPS // PER_RUN),
             stateful_step_count=PER_RUN,
