@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from types import TracebackType
 
     from rich.progress import Progress
@@ -28,26 +29,31 @@ def fail(error: object, code: int) -> int:
 class RunDisplay:
     """Shows the steps of one run on stderr, so that stdout stays free for pictures and JSON."""
 
-    def __init__(self, name: str, *, quiet: bool) -> None:
-        """Show the run ``name``. If ``quiet``, show nothing, not even notes."""
+    def __init__(self, name: str, *, quiet: bool, beside: Progress | None = None) -> None:
+        """Show the run ``name``, as one of the bars ``beside`` others if there are any.
+
+        If ``quiet``, show nothing, not even notes.
+        """
         self.name = name
         self._quiet = quiet
-        self._bar: Progress | None = None
-        if sys.stderr.isatty() and not quiet:
-            self._bar = _bar()
+        self._beside = beside
+        self._bar = beside or (_bar() if _shows_bars(quiet) else None)
+        if self._bar:
             self._task = self._bar.add_task(name, total=1.0, state="")
         self._began: tuple[float, float] | None = None
         self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
-        if self._bar:
+        if self._bar and not self._beside:
             self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar:
+        if self._beside:
+            self._beside.remove_task(self._task)
+        elif self._bar:
             self._bar.stop()
 
     def download(self, done: int, total: int | None) -> None:
@@ -86,7 +92,7 @@ class RunDisplay:
         if self._bar:
             self._bar.console.print(f"{self.name}: {text}", markup=False)
         else:
-            print(f"{self.name}: {text}", file=sys.stderr)
+            sys.stderr.write(f"{self.name}: {text}\n")  # at once, because others may write beside it
 
     def _show(self, state: str, last: bool) -> None:
         if self._bar:
@@ -94,6 +100,42 @@ class RunDisplay:
         elif last or time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             self.note(state)
+
+
+class BatchDisplay:
+    """Shows the runs of one command, several of which may go on at once."""
+
+    def __init__(self, total: int, *, quiet: bool) -> None:
+        """Show ``total`` runs. If there are several, another bar counts those that have ended."""
+        self._quiet = quiet
+        self._bars: Progress | None = None
+        if total > 1 and _shows_bars(quiet):
+            self._bars = _bar()
+            self._all = self._bars.add_task(f"{total} pictures", total=total, state="")
+
+    def __enter__(self) -> Self:
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def run(self, target: Path | None) -> RunDisplay:
+        """Return the display of a run whose result is ``target``, or stdout if it is None."""
+        return RunDisplay(target.name if target else "stdout", quiet=self._quiet, beside=self._bars)
+
+    def advance(self) -> None:
+        """Count one more run as ended."""
+        if self._bars:
+            self._bars.advance(self._all)
+
+
+def _shows_bars(quiet: bool) -> bool:
+    return sys.stderr.isatty() and not quiet
 
 
 def _bar() -> Progress:
@@ -116,5 +158,6 @@ def _bar() -> Progress:
         TextColumn("left"),
         TimeRemainingColumn(),
         console=Console(stderr=True),
+        redirect_stdout=False,  # to the console, where --json would be lost
         speed_estimate_period=120,
     )

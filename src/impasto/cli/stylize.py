@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import ExitStack
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from impasto.cli.batch import Failures, expand, pair_outputs
-from impasto.cli.console import SOME_FAILED, RunDisplay, fail
+from impasto.cli.console import SOME_FAILED, BatchDisplay, fail
 from impasto.cli.engine_flags import EngineFlags, check_run_flags, engine_options
 from impasto.cli.film import STEADY, is_film
 from impasto.cli.named_styles import expand_styles
 from impasto.cli.provenance import STDIN_FILE, Painted, Provenance, named
 from impasto.cli.run_files import is_finished, written_files
+from impasto.cli.side_by_side import SideBySide
 from impasto.cli.stylize_run import StylizeRun
 from impasto.errors import UnknownNameError, UsageError
-from impasto.files import check_outputs, folder_made
+from impasto.files import check_outputs
 from impasto.images.limits import UNLIMITED, Limits
 from impasto.options import DEFAULT_ENGINE, FILM_ENGINE, StepwiseOptions
 from impasto.painting import arrange
@@ -180,29 +181,29 @@ def _paint_all(
     json_output: bool,
     quiet: bool,
 ) -> int:
-    """Paint one picture after the other; return the exit code."""
+    """Paint all pictures; return the exit code."""
     failures, kept, code = Failures(len(pairs)), 0, 0
+    waiting: list[tuple[Source, Path | None]] = []
     for source, target in failures.checked(pairs, run.check):
         if keeps_finished and target and is_finished(target):
             kept += 1
             if json_output:
                 print(json.dumps({"content": source.where, "output": str(target), "skipped": True}), flush=True)
-            continue
-        with RunDisplay(target.name if target else "stdout", quiet=quiet) as display, ExitStack() as stack:
-            prepared = None
+        else:
+            waiting.append((source, target))
+    with (
+        BatchDisplay(len(waiting), quiet=quiet) as display,
+        closing(SideBySide(run, display).outcomes(waiting)) as outcomes,
+    ):
+        for source, outcome in outcomes:
             with failures.of(source):
-                if target:
-                    stack.enter_context(folder_made(target.parent))
-                prepared = run.prepare(source, target, display)
-            if prepared is None:
-                continue
-            engine = run.engine(display)  # outside `failures`, because an error here concerns all pictures
-            with failures.of(source):
-                report = prepared.paint(engine)
+                report = outcome.result()
                 if "missing" in report:
-                    code = fail(f"{report['missing']}; {display.name} has what could be read", SOME_FAILED)
+                    name = Path(str(report["output"])).name
+                    code = fail(f"{report['missing']}; {name} has what could be read", SOME_FAILED)
                 if json_output:
                     print(json.dumps({"content": source.where, **report}), flush=True)
+            display.advance()
     if kept and not quiet:
         print(f"{kept} of {len(pairs)} results are there already and were left as they are", file=sys.stderr)
     return failures.exit_code() or code

@@ -9,6 +9,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ from impasto.files import check_folder
 from impasto.images import PictureWriter, fit_size, output_format
 from impasto.images.encoding import picture_format
 from impasto.optimization.memory import free_memory, resident_memory
+from impasto.options import RuntimeOptions
 from impasto.painting import CONTENT
 from impasto.types import Picture
 
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
     from impasto.images.limits import Limits
     from impasto.painting import Painting
     from impasto.types import Step
+
+    Report = dict[str, object]
+    """The fields for ``--json``."""
 
 _ANY_PICTURE = Picture(np.zeros((1, 1, 3), np.float32))
 
@@ -57,7 +62,22 @@ class StylizeRun:
     steady: float
     plan: bool
     prints_plan: bool
+    stopped: Event = field(default_factory=Event, init=False)
+    """Set to stop all pictures at their next step."""
     _engine: Engine | None = field(default=None, init=False)
+
+    @property
+    def threads(self) -> int:
+        """The number of threads of the processor for one picture; 0 for all."""
+        options = self.painting.options
+        return options.threads if isinstance(options, RuntimeOptions) else 0
+
+    @property
+    def shares(self) -> bool:
+        """True if pictures can be painted side by side, each on a part of the processor's threads."""
+        options = self.painting.options
+        on_the_cpu = getattr(options, "device", "auto") in ("auto", "cpu")
+        return isinstance(options, RuntimeOptions) and options.runtime == "openvino" and on_the_cpu and not self.plan
 
     def check(self, content: Source, target: Path | None) -> None:
         """Refuse a result that cannot be written, without reading ``content``.
@@ -119,8 +139,8 @@ class PreparedFilm:
     painting: Painting
     display: RunDisplay
 
-    def paint(self, engine: Engine) -> dict[str, object]:
-        """Paint the film; return the fields for ``--json``."""
+    def paint(self, engine: Engine) -> Report:
+        """Paint the film."""
         began, painting = time.monotonic(), self.painting
         report = self.film.paint(self.target, painting.engine, engine, painting.options, self.display)
         return {**report, "seconds": round(time.monotonic() - began, 3)}
@@ -159,8 +179,8 @@ class Result:
             writer.save(self.target, self.metadata)
 
     @property
-    def report(self) -> dict[str, object]:
-        """The fields for ``--json``."""
+    def report(self) -> Report:
+        """The place and the size of the result."""
         width, height = self.size
         return {"output": str(self.target) if self.target else "-", "width": width, "height": height}
 
@@ -179,8 +199,14 @@ class PictureRun:
         self._last: Step | None = None
         self._plan: Plan | None = None
 
-    def paint(self, engine: Engine) -> dict[str, object]:
-        """Paint the picture, or plan it; return the fields for ``--json``."""
+    @property
+    def pixels(self) -> int:
+        """Number of pixels of the result."""
+        width, height = self._result.size
+        return width * height
+
+    def paint(self, engine: Engine) -> Report:
+        """Paint the picture, or plan it."""
         began, run = time.monotonic(), self._run
         if run.plan:
             self._forecast(engine)
@@ -194,7 +220,7 @@ class PictureRun:
         return {**self._result.report, **self._report, "seconds": round(time.monotonic() - began, 3)}
 
     @property
-    def _report(self) -> dict[str, object]:
+    def _report(self) -> Report:
         if self._plan:
             return self._plan.report
         last = self._last
@@ -240,6 +266,8 @@ class PictureRun:
             raise
 
     def _step(self, step: Step) -> None:
+        if self._run.stopped.is_set():
+            raise KeyboardInterrupt  # which only the main thread gets from the system
         self._last = step
         self._display.step(step)
         self._files.step(step)
@@ -264,8 +292,8 @@ class Plan:
         return self.forecast.memory + self.encoding
 
     @property
-    def report(self) -> dict[str, object]:
-        """The fields for ``--json``."""
+    def report(self) -> Report:
+        """The place and the size of the result."""
         return {"plan": {**asdict(self.forecast), "memory": self.memory, "available": _available()}}
 
     def __str__(self) -> str:

@@ -229,6 +229,6 @@ def result_metadata(engine: str, options: Options, **more: str) -> dict[str, str
     return {
         "software": f"impasto {version('impasto')}",
         "engine": engine,
-        "options": options.model_dump_json(exclude=set(FILES_OF_A_RUN)),
+        "options": options.model_dump_json(exclude={*FILES_OF_A_RUN, "threads"}),
         **more,
     }

@@ -51,7 +51,7 @@ class OpenVINORuntime:
             NetworkFileError: the file is missing or damaged, or there is not enough memory to read it.
             OutOfMemoryError: there is not enough memory.
         """
-        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads
         if precision != "auto":
