@@ -231,7 +231,7 @@ class RuntimeOptions(Options):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Arithmetic of the network; auto takes bfloat16 where the processor has it."
     )
-    threads: int = Field(0, ge=0, le=1024, description="Threads of the processor; 0 for all.")
+    threads: int = Field(0, ge=0, le=1024, description="Threads of the processor for one picture; 0 for all.")
 
 
 class NetworkOptions(RuntimeOptions):
