@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import locale
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -16,6 +18,16 @@ def test_a_damaged_network_is_named(cut, tmp_path):
     path.write_bytes((network_folder(None) / "measure.onnx").read_bytes()[:cut])
     with pytest.raises(WeightsError, match=r"^measure\.onnx is missing or damaged"):
         OpenVINORuntime(path)
+
+
+def test_networks_that_are_read_at_once_leave_the_locale_as_it_was(tmp_path):
+    before = locale.setlocale(locale.LC_ALL)
+    with ThreadPoolExecutor(4) as people:
+        for _ in people.map(
+            lambda _: OpenVINORuntime(network_folder(None) / "measure.onnx", cache=tmp_path), range(40)
+        ):
+            pass
+    assert locale.setlocale(locale.LC_ALL) == before
 
 
 LOAD = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 _SHORTAGE = "the memory does not suffice for the network; choose a smaller size, or close other programs"
 
+_LOADING = Lock()
+"""While it reads a network, OpenVINO sets the locale of the process to C, and then to what it was. Two threads at once
+would leave it at C, and Python would take all files for ASCII."""
 _UNTOUCHED = np.float32(-1e30)
 """Marker value that no network computes."""
 
@@ -51,6 +55,7 @@ class OpenVINORuntime:
             NetworkFileError: the file is missing or damaged, or there is not enough memory to read it.
             OutOfMemoryError: there is not enough memory.
         """
+        # Pinned threads of several networks, or several processes, would all be pinned to the first processors.
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads
@@ -59,13 +64,8 @@ class OpenVINORuntime:
         if cache is not None and _is_writable(cache):
             settings["CACHE_DIR"] = str(cache)
         try:
-            core = _core()
-            if shapes is None:
-                self._network = core.compile_model(str(path), "CPU", settings)
-            else:
-                model = core.read_model(str(path))
-                model.reshape({name: list(shape) for name, shape in shapes.items()})
-                self._network = core.compile_model(model, "CPU", settings)
+            with _LOADING:
+                self._network = _compiled(path, settings, shapes)
             self._request = self._network.create_infer_request()
         except RuntimeError as error:
             if _lacks_memory(str(error)):
@@ -99,6 +99,15 @@ class OpenVINORuntime:
         del self._request  # the request holds inputs and outputs
         self._network.release_memory()
         self._request = self._network.create_infer_request()
+
+
+def _compiled(path: Path, settings: dict[str, Any], shapes: Mapping[str, Sequence[int]] | None) -> Any:
+    core = _core()
+    if shapes is None:
+        return core.compile_model(str(path), "CPU", settings)
+    model = core.read_model(str(path))
+    model.reshape({name: list(shape) for name, shape in shapes.items()})
+    return core.compile_model(model, "CPU", settings)
 
 
 @functools.cache
