@@ -76,13 +76,13 @@ def jpeg_of_size(width: int, height: int) -> bytes:
     return data[: frame + 5] + struct.pack(">HH", height, width) + data[frame + 9 :]
 
 
-def tiff_with(tag: int, value: int) -> bytes:
-    """Return a TIFF file with another ``value`` of ``tag``."""
+def tiff_with(values: dict[int, int]) -> bytes:
+    """Return a TIFF file with other ``values`` of some tags."""
     data = bytearray(WHOLE["tiff"])
     start = struct.unpack_from("<I", data, 4)[0]
     for entry in range(struct.unpack_from("<H", data, start)[0]):
         at = start + 2 + 12 * entry
-        if struct.unpack_from("<H", data, at)[0] == tag:
+        if (value := values.get(struct.unpack_from("<H", data, at)[0])) is not None:
             struct.pack_into("<HII", data, at + 2, 4, 1, value)
     return bytes(data)
 
@@ -162,11 +162,12 @@ BAD = {
     "png of too many pixels": (png(60_000, 50_000), f"is 60000x50000, 3,000,000,000 {TOO_LARGE}"),
     "tiff signature only": (b"II*\0", "truncated TIFF"),
     "tiff with a directory nowhere": (b"II*\0\xff\xff\xff\x7f", "truncated TIFF"),
-    "tiff of 0x0": (tiff_with(256, 0), "truncated TIFF"),
-    "tiff of 64x0": (tiff_with(257, 0), "truncated TIFF"),
-    "tiff of many rows": (tiff_with(257, 1 << 30), "TIFF"),
-    "tiff of many columns": (tiff_with(256, 1 << 30), "TIFF"),
-    "tiff of a billion samples": (tiff_with(277, 1 << 30), "TIFF"),
+    "tiff of 0x0": (tiff_with({256: 0}), "truncated TIFF"),
+    "tiff of 64x0": (tiff_with({257: 0}), "truncated TIFF"),
+    "tiff of many rows": (tiff_with({257: 1 << 30}), "TIFF"),
+    "tiff of many columns": (tiff_with({256: 1 << 30}), "TIFF"),
+    "tiff of a billion samples": (tiff_with({277: 1 << 30}), "TIFF"),
+    "tiff of a billion samples in odd planes": (tiff_with({277: 1 << 30, 284: 67179776}), "TIFF"),
     "tiff with signs": (
         pil(Image.fromarray(np.zeros((40, 50), np.int32)), "TIFF"),
         "has 1 channels of type int; save it as grey, RGB or CMYK",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import logging
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ _READERS = {
     "jxl": ("pillow_jxl.JpegXLImagePlugin", "JXLImageFile", "jxl"),
 }
 """Module, class, and the extra that installs them, by format."""
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # or Python would print what Pillow logs about broken files
 _ORIENTATION, _BITS = 274, 258  # tags of EXIF and TIFF
 _TIFF_MODES = {"1", "L", "LA", "RGB", "RGBA", "CMYK", "I;16"}
 
