@@ -167,7 +167,7 @@ BAD = {
     "tiff of many rows": (tiff_with({257: 1 << 30}), "TIFF"),
     "tiff of many columns": (tiff_with({256: 1 << 30}), "TIFF"),
     "tiff of a billion samples": (tiff_with({277: 1 << 30}), "TIFF"),
-    "tiff of a billion samples in odd planes": (tiff_with({277: 1 << 30, 284: 67179776}), "TIFF"),
+    "tiff of a billion samples of three bits": (tiff_with({258: 3, 277: 1 << 30}), "TIFF"),
     "tiff with signs": (
         pil(Image.fromarray(np.zeros((40, 50), np.int32)), "TIFF"),
         "has 1 channels of type int; save it as grey, RGB or CMYK",
