@@ -17,6 +17,7 @@ import pytest
 from impasto.cli import side_by_side
 from impasto.cli.main import run
 from impasto.cli.stylize_run import PictureRun
+from impasto.errors import OutOfMemoryError
 from impasto.images import read_picture, resize_picture, write_picture
 from service.servers import wait_for
 
@@ -117,6 +118,22 @@ def test_a_picture_that_takes_all_the_memory_is_painted_alone(photo, at_once, mo
     monkeypatch.setattr(side_by_side, "_budget", lambda: 6e9)
     assert paint("-o", "out/") == 0
     assert at_once == [1, 1, 1, 1, 1]
+
+
+@pytest.mark.usefixtures("three_processors")
+def test_a_picture_that_lacks_memory_beside_others_is_painted_alone(monkeypatch, at_once):
+    painted, lacks = PictureRun.paint, ["c.png", "d.png"]
+
+    def greedy(self, engine):
+        if self._display.name in lacks:
+            lacks.remove(self._display.name)
+            raise OutOfMemoryError("64x40 pixels need 9 GB of memory")
+        return painted(self, engine)
+
+    monkeypatch.setattr(PictureRun, "paint", greedy)
+    assert paint("-o", "out/") == 0
+    assert at_once[-2:] == [1, 1]
+    assert sorted(path.name for path in Path("out").iterdir()) == list(NAMES)
 
 
 @pytest.mark.usefixtures("three_processors")

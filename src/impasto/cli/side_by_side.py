@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from impasto.cli.film import is_film
 from impasto.cli.stylize_run import PictureRun
+from impasto.errors import OutOfMemoryError
 from impasto.files import folder_made
 from impasto.optimization.memory import PeakMemory, free_memory, resident_memory
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _SHARE = 0.5
 """Share of the free memory that pictures side by side may take."""
 _PIXEL_BYTES = 2000
-"""Bytes of memory for each pixel that a picture has more than the first. No engine takes more: measured."""
+"""Bytes of memory for each pixel that a picture has more than the first. Engine 'nnst' takes 1,800."""
 
 
 class SideBySide:
@@ -49,6 +50,8 @@ class SideBySide:
 
     def outcomes(self, pairs: Sequence[tuple[Source, Path | None]]) -> Generator[tuple[Source, Future[Report]]]:
         """Paint ``pairs`` of a content image and its target; yield each with its report or error, in their order.
+
+        A picture for which the memory did not suffice beside others is painted alone at the end.
 
         To stop what is being painted, close the iterator.
 
@@ -69,15 +72,22 @@ class SideBySide:
     ) -> Generator[tuple[Source, Future[Report]]]:
         """See `outcomes`; paint ``count`` pictures at once."""
         threads = self._run.threads or _processors() // count
-        room, pool = _Room(_budget()), ThreadPoolExecutor(count)
+        room, pool, left = _Room(_budget()), ThreadPoolExecutor(count), []
         with _blas_limited(threads):
             try:
                 painted = [pool.submit(self._beside, *pair, threads, room) for pair in pairs]
-                for (source, _), outcome in zip(pairs, painted, strict=True):
-                    yield source, outcome
-            finally:
+                for pair, outcome in zip(pairs, painted, strict=True):
+                    if isinstance(outcome.exception(), MemoryError | OutOfMemoryError):
+                        left.append(pair)
+                    else:
+                        yield pair[0], outcome
+            except BaseException:  # also if the iterator is closed
                 self._run.stopped.set()
+                raise
+            finally:
                 pool.shutdown(cancel_futures=True)
+        for source, target in left:  # without others, the memory may suffice
+            yield source, self._alone(source, target)
 
     def _count(self, waiting: Sequence[tuple[Source, Path | None]]) -> int:
         """Return how many of the ``waiting`` can be painted at once, if they are like the first picture."""
@@ -102,7 +112,7 @@ class SideBySide:
             except Exception as error:  # whoever asks for the outcome gets it
                 outcome.set_exception(error)
                 return outcome
-        if isinstance(prepared, PictureRun):
+        if isinstance(prepared, PictureRun) and not self._first:  # later ones share its engine
             self._first = prepared.pixels, max(1, (peak.bytes or resident_memory()) - before)
         return outcome
 
