@@ -1,4 +1,4 @@
-"""Damaged pictures through the confined decoder of the service: whatever a picture does, only the child dies of it.
+"""Damaged pictures through the confined decoder of the service: no picture may do more than end a child.
 
     python -m tests.mutations --pictures 1000000 [--seed 0] [--first 0] [--keep FOLDER]
 
@@ -9,6 +9,7 @@ killed a child.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import random
@@ -36,7 +37,12 @@ from impasto.service.checking import CHILDREN, Checked, CheckLimits, PictureChec
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from impasto.service.child import Child
+
 _LONGEST_SENTENCE = 300
+LIMITS = CheckLimits(bytes=1 << 20, pixels=4_000_000)
+_PART = 10_000
+"""Number of pictures from one line to the next."""
 _GOOD = 0.8
 """Share of pictures that are made of good ones."""
 _EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
@@ -139,13 +145,19 @@ def mutated(files: Sequence[Sequence[bytes]], seed: int, number: int) -> bytes:
 
 
 class Watched(PictureCheck):
-    """A check that counts the children that died."""
+    """A check that counts the children that died, and keeps the pictures that they died of in the folder ``keep``."""
 
-    died = 0
+    def __init__(self, limits: CheckLimits, keep: Path | None) -> None:
+        super().__init__(limits)
+        self._keep, self._lock, self.died = keep, Lock(), 0
 
-    def _ask(self, child: object, data: bytes) -> Checked | Rejected | None:
-        answer = super()._ask(child, data)  # type: ignore[arg-type]
-        self.died += answer is None
+    def _ask(self, child: Child, data: bytes) -> Checked | Rejected | None:
+        answer = super()._ask(child, data)
+        if answer is None:
+            with self._lock:
+                self.died += 1
+            if self._keep:
+                (self._keep / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
         return answer
 
 
@@ -157,8 +169,8 @@ def tried(check: Watched, data: bytes) -> tuple[str, str]:
         return "too slow", ""
     if isinstance(answer, Checked):
         return f"read as {answer.format}", ""
-    bad = not answer.text or "\n" in answer.text or len(answer.text) > _LONGEST_SENTENCE
-    return answer.code, f"a sentence like {answer.text!r}" if bad else ""
+    odd_text = not answer.text or "\n" in answer.text or len(answer.text) > _LONGEST_SENTENCE
+    return answer.code, f"a sentence like {answer.text!r}" if odd_text else ""
 
 
 def main() -> int:
@@ -172,30 +184,25 @@ def main() -> int:
     files, lock = (good(), bad()), Lock()
     found: Counter[str] = Counter()
     wrong: list[str] = []
-    began, memory = time.monotonic(), 0
-    with tempfile.TemporaryFile() as said, closing(Watched(CheckLimits(bytes=1 << 20, pixels=4_000_000))) as check:
-        os.dup2(said.fileno(), 2)  # the children have this stderr, too
+    began, memory, end = time.monotonic(), 0, given.first + given.pictures
+    with tempfile.TemporaryFile() as said, closing(Watched(LIMITS, given.keep)) as check:
+        ours = os.dup(2)
+        os.dup2(said.fileno(), 2)  # which the children inherit
 
         def one(number: int) -> None:
-            nonlocal memory
-            data = mutated(files, given.seed, number)
-            died = check.died
-            word, problem = tried(check, data)
+            word, problem = tried(check, mutated(files, given.seed, number))
             with lock:
                 found[word] += 1
                 if problem:
                     wrong.append(f"picture {number}: {problem}")
-                if word == "decode_failed" and check.died > died and given.keep:
-                    (given.keep / f"{given.seed}-{number}").write_bytes(data)
-                if number % 10_000 == 9_999:
-                    children = psutil.Process().children()
-                    memory = max([memory, *(each.memory_info().rss for each in children)])
-                    sys.stdout.write(f"{number + 1:,}: {time.monotonic() - began:.0f} s\n")
-                    sys.stdout.flush()
 
-        with ThreadPoolExecutor(CHILDREN) as people:
-            for first in range(given.first, given.first + given.pictures, 10_000):
-                list(people.map(one, range(first, min(first + 10_000, given.first + given.pictures))))
+        with ThreadPoolExecutor(CHILDREN) as pool:
+            for first in range(given.first, end, _PART):
+                list(pool.map(one, range(first, min(first + _PART, end))))
+                memory = max([memory, *(each.memory_info().rss for each in psutil.Process().children())])
+                sys.stdout.write(f"{found.total():,} in {time.monotonic() - began:.0f} s\n")
+                sys.stdout.flush()
+        os.dup2(ours, 2)
         said.seek(0)
         printed = [line.decode(errors="replace")[:200].strip() for line in said]
     report = {

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from impasto.cli.main import run
+from impasto.cli.provenance import Painted
 from impasto.images import made_by, read_picture, resize_picture, write_picture
 from lanes import slow
 
@@ -43,6 +44,15 @@ def test_every_format_can_be_painted_again(form):
     assert Path(f"one.{form}.xmp").exists() == (form == "gif"), "beside it only where the file has no room"
     assert stylize("--from", f"two.{form}", "--strength", 0.2, "-o", f"three.{form}") == 0
     assert not same(f"one.{form}", f"three.{form}"), "what is given wins"
+
+
+def test_threads_are_not_recorded_and_those_of_an_older_result_are_not_taken_over(monkeypatch):
+    with monkeypatch.context() as before:
+        before.setattr("impasto.engines.base.UNRECORDED", ())
+        assert stylize("photo.png", "-s", "great-wave", "--engine", "fast", "--threads", 1, "-o", "one.png") == 0
+    assert '"threads":1' in made_by(Path("one.png"))["options"] and "threads" not in Painted(Path("one.png")).options
+    assert stylize("--from", "one.png", "-o", "two.png") == 0
+    assert "threads" not in made_by(Path("two.png"))["options"]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from impasto.cli.main import run
 from impasto.cli.stylize_run import PictureRun
 from impasto.errors import OutOfMemoryError
 from impasto.images import read_picture, resize_picture, write_picture
+from lanes import slow
 from service.servers import wait_for
 
 NAMES = ("a.png", "b.png", "c.png", "d.png", "e.png")
@@ -37,7 +38,9 @@ def folder(tmp_path, monkeypatch, photo, painting):
 
 @pytest.fixture
 def three_processors(monkeypatch):
+    """Three processors, and memory for as many pictures."""
     monkeypatch.setattr(side_by_side, "_processors", lambda: 3)
+    monkeypatch.setattr(side_by_side, "_budget", lambda: 1e12)
 
 
 @pytest.fixture
@@ -82,7 +85,14 @@ def test_pictures_are_painted_at_once_after_the_first(monkeypatch):
 
 
 @pytest.mark.usefixtures("three_processors")
-@pytest.mark.parametrize(("engine", "settings"), [("fast", ()), ("nnst", ("--steps", "8"))])
+@pytest.mark.parametrize(
+    ("engine", "settings"),
+    [
+        ("fast", ()),
+        ("nnst", ("--steps", "8")),
+        *slow(("fast", ("--size", "700")), ("nnst", ("--steps", "8", "--size", "512"))),  # of several tiles
+    ],
+)
 def test_a_picture_is_the_same_file_beside_others_and_alone(engine, settings):
     assert paint("-o", "out/", *settings, engine=engine) == 0
     for name in NAMES:
@@ -145,20 +155,34 @@ def test_what_needs_all_threads_is_painted_one_by_one(at_once, settings):
     assert at_once == [1, 1, 1, 1, 1]
 
 
+def test_results_that_another_command_has_painted_meanwhile_are_kept(monkeypatch, capsys):
+    painted = PictureRun.paint
+
+    def meanwhile(self, engine):
+        if self._display.name == "a.png":
+            Path("out/c.png").write_bytes(Path("photos/c.png").read_bytes())
+        return painted(self, engine)
+
+    monkeypatch.setattr(PictureRun, "paint", meanwhile)
+    assert paint("-o", "out/", "--json", "--skip-existing") == 0
+    reports = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [report.get("skipped", False) for report in reports] == [False, False, True, False, False]
+    assert Path("out/c.png").read_bytes() == Path("photos/c.png").read_bytes()
+
+
 @pytest.mark.slow
-def test_ctrl_c_keeps_what_is_painted_so_far_and_paints_no_more(photo):
+@pytest.mark.parametrize(("pixel_bytes", "begun"), [(0, 2), (10**9, 1)])
+def test_ctrl_c_keeps_what_is_painted_so_far_and_paints_no_more(photo, pixel_bytes, begun):
     for name in NAMES[1:]:  # the first one is painted soon, and these take longer
         write_picture(resize_picture(read_picture(photo), 480, 400), f"photos/{name}")
     program = (
         "import sys; from impasto.cli import side_by_side; side_by_side._processors = lambda: 2\n"
+        f"side_by_side._PIXEL_BYTES = {pixel_bytes}; side_by_side._budget = lambda: 1e10\n"
         "from impasto.cli.main import main; main(sys.argv[1:])"
     )
     arguments = ["stylize", "photos", "-s", "style.png", "--steps", "200", "--checkpoint-every", "1", "-o", "out/"]
     with subprocess.Popen([sys.executable, "-c", program, *arguments], stderr=subprocess.PIPE, text=True) as process:
-        wait_for(
-            lambda: len(list(Path("out").glob("[b-e].png.checkpoint"))) == 2 or process.poll(),
-            what="two pictures at once",
-        )
+        wait_for(lambda: len(list(Path("out").glob("[b-e].png.checkpoint"))) == begun, what="pictures at once")
         while True:
             process.send_signal(signal.SIGINT)
             try:
@@ -167,11 +191,12 @@ def test_ctrl_c_keeps_what_is_painted_so_far_and_paints_no_more(photo):
             except subprocess.TimeoutExpired:
                 pass  # pyvips loses a signal that arrives in its log handler, so users may have to press Ctrl-C again
     assert process.returncode == 130, errors
-    assert {path.name for path in Path("out").glob("[a-e].png")} == {"a.png", "b.png", "c.png"}
-    assert errors.count("interrupted; the best picture so far is written") == 2
+    written = sorted(path.name for path in Path("out").glob("[b-e].png"))
+    assert len(written) == begun
+    assert errors.count("interrupted; the best picture so far is written") == begun
     assert errors.splitlines()[-1] == "error: interrupted"
     assert "Traceback" not in errors
-    assert read_picture("out/b.png").width == 480
+    assert Path("out/a.png").exists() and read_picture(Path("out", written[0])).width == 480
 
 
 def test_json_goes_to_stdout_while_bars_are_on_the_terminal():

@@ -31,7 +31,7 @@ def test_what_is_wrong_is_said(name: str, tmp_path: Path, capfd: pytest.CaptureF
 
 
 def test_a_library_that_logs_about_a_broken_file_is_not_heard(tmp_path: Path) -> None:
-    """In a process of its own, because pytest hears all logs, and Python prints those that nobody hears."""
+    """In a process of its own: pytest captures logs, and Python prints those that have no handler."""
     data, _ = BAD["tiff of a billion samples of three bits"]
     path = tmp_path / "odd.tiff"
     path.write_bytes(data)

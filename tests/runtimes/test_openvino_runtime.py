@@ -22,10 +22,8 @@ def test_a_damaged_network_is_named(cut, tmp_path):
 
 def test_networks_that_are_read_at_once_leave_the_locale_as_it_was(tmp_path):
     before = locale.setlocale(locale.LC_ALL)
-    with ThreadPoolExecutor(4) as people:
-        for _ in people.map(
-            lambda _: OpenVINORuntime(network_folder(None) / "measure.onnx", cache=tmp_path), range(40)
-        ):
+    with ThreadPoolExecutor(4) as pool:
+        for _ in pool.map(lambda _: OpenVINORuntime(network_folder(None) / "measure.onnx", cache=tmp_path), range(40)):
             pass
     assert locale.setlocale(locale.LC_ALL) == before
 

@@ -29,30 +29,30 @@ def fail(error: object, code: int) -> int:
 class RunDisplay:
     """Shows the steps of one run on stderr, so that stdout stays free for pictures and JSON."""
 
-    def __init__(self, name: str, *, quiet: bool, beside: Progress | None = None) -> None:
-        """Show the run ``name``, as one of the bars ``beside`` others if there are any.
+    def __init__(self, name: str, *, quiet: bool, bars: Progress | None = None) -> None:
+        """Show the run ``name`` among ``bars``, or in a bar of its own if None.
 
         If ``quiet``, show nothing, not even notes.
         """
         self.name = name
         self._quiet = quiet
-        self._beside = beside
-        self._bar = beside or (_bar() if _shows_bars(quiet) else None)
+        self._shared = bars
+        self._bar = bars or (_bar() if _shows_bars(quiet) else None)
         if self._bar:
             self._task = self._bar.add_task(name, total=1.0, state="")
         self._began: tuple[float, float] | None = None
         self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
-        if self._bar and not self._beside:
+        if self._bar and not self._shared:
             self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._beside:
-            self._beside.remove_task(self._task)
+        if self._shared:
+            self._shared.remove_task(self._task)
         elif self._bar:
             self._bar.stop()
 
@@ -126,7 +126,7 @@ class BatchDisplay:
 
     def run(self, target: Path | None) -> RunDisplay:
         """Return the display of a run whose result is ``target``, or stdout if it is None."""
-        return RunDisplay(target.name if target else "stdout", quiet=self._quiet, beside=self._bars)
+        return RunDisplay(target.name if target else "stdout", quiet=self._quiet, bars=self._bars)
 
     def advance(self) -> None:
         """Count one more run as ended."""
@@ -158,6 +158,6 @@ def _bar() -> Progress:
         TextColumn("left"),
         TimeRemainingColumn(),
         console=Console(stderr=True),
-        redirect_stdout=False,  # to the console, where --json would be lost
+        redirect_stdout=sys.stdout.isatty(),  # what is written to a file is no part of the display
         speed_estimate_period=120,
     )

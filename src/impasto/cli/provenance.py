@@ -14,6 +14,7 @@ from pydantic import BaseModel, InstanceOf, TypeAdapter
 from impasto.errors import UsageError
 from impasto.gallery import style_path
 from impasto.images import made_by
+from impasto.options import UNRECORDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -105,7 +106,8 @@ class Painted:
         try:
             self.engine: str = self._metadata["engine"]
             # Pydantic's own parser refuses file names that are not UTF-8.
-            self.options = _Options.validate_python(json.loads(self._metadata["options"]))
+            recorded = _Options.validate_python(json.loads(self._metadata["options"]))
+            self.options = {name: value for name, value in recorded.items() if name not in UNRECORDED}
             self._run = _Run.model_validate(json.loads(self._metadata.get(_RUN, "{}")))
         except (KeyError, ValueError, RecursionError):
             raise UsageError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +17,7 @@ from impasto.cli.engine_flags import EngineFlags, check_run_flags, engine_option
 from impasto.cli.film import STEADY, is_film
 from impasto.cli.named_styles import expand_styles
 from impasto.cli.provenance import STDIN_FILE, Painted, Provenance, named
-from impasto.cli.run_files import is_finished, written_files
+from impasto.cli.run_files import written_files
 from impasto.cli.side_by_side import SideBySide
 from impasto.cli.stylize_run import StylizeRun
 from impasto.errors import UnknownNameError, UsageError
@@ -183,21 +182,15 @@ def _paint_all(
 ) -> int:
     """Paint all pictures; return the exit code."""
     failures, kept, code = Failures(len(pairs)), 0, 0
-    waiting: list[tuple[Source, Path | None]] = []
-    for source, target in failures.checked(pairs, run.check):
-        if keeps_finished and target and is_finished(target):
-            kept += 1
-            if json_output:
-                print(json.dumps({"content": source.where, "output": str(target), "skipped": True}), flush=True)
-        else:
-            waiting.append((source, target))
+    good = failures.checked(pairs, run.check)
     with (
-        BatchDisplay(len(waiting), quiet=quiet) as display,
-        closing(SideBySide(run, display).outcomes(waiting)) as outcomes,
+        BatchDisplay(len(good), quiet=quiet) as display,
+        SideBySide(run, display, keeps_finished=keeps_finished) as painters,
     ):
-        for source, outcome in outcomes:
+        for source, outcome in painters.outcomes(good):
             with failures.of(source):
                 report = outcome.result()
+                kept += "skipped" in report
                 if "missing" in report:
                     name = Path(str(report["output"])).name
                     code = fail(f"{report['missing']}; {name} has what could be read", SOME_FAILED)

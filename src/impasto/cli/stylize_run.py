@@ -45,7 +45,7 @@ _ANY_PICTURE = Picture(np.zeros((1, 1, 3), np.float32))
 
 @dataclass
 class StylizeRun:
-    """One painting for several contents, with one engine."""
+    """One painting for several contents."""
 
     painting: Painting
     sources: Mapping[str, StyleSource]
@@ -68,16 +68,14 @@ class StylizeRun:
 
     @property
     def threads(self) -> int:
-        """The number of threads of the processor for one picture; 0 for all."""
+        """Number of threads for each picture, as asked for; 0 if not."""
         options = self.painting.options
         return options.threads if isinstance(options, RuntimeOptions) else 0
 
     @property
-    def shares(self) -> bool:
-        """True if pictures can be painted side by side, each on a part of the processor's threads."""
-        options = self.painting.options
-        on_the_cpu = getattr(options, "device", "auto") in ("auto", "cpu")
-        return isinstance(options, RuntimeOptions) and options.runtime == "openvino" and on_the_cpu and not self.plan
+    def paints_side_by_side(self) -> bool:
+        """True if several pictures can be painted at once, each on a part of the processor's threads."""
+        return self.painting.options.divides_the_processor and not self.plan
 
     def check(self, content: Source, target: Path | None) -> None:
         """Refuse a result that cannot be written, without reading ``content``.
@@ -117,7 +115,7 @@ class StylizeRun:
         return PictureRun(self, inputs, files, Result(inputs.content.outline, target, size, provenance), display)
 
     def engine(self, display: RunDisplay) -> Engine:
-        """Return the engine of all pictures, which is created once.
+        """Return the engine of pictures that are painted alone, which is created once.
 
         Raises:
             ImpastoError: the engine cannot be created.
@@ -266,11 +264,11 @@ class PictureRun:
             raise
 
     def _step(self, step: Step) -> None:
-        if self._run.stopped.is_set():
-            raise KeyboardInterrupt  # which only the main thread gets from the system
         self._last = step
         self._display.step(step)
         self._files.step(step)
+        if self._run.stopped.is_set():
+            raise KeyboardInterrupt  # the system interrupts only the main thread
 
     def _write(self, picture: Picture) -> None:
         with self._result.writer(picture, picture.width, picture.height) as writer:
@@ -293,7 +291,7 @@ class Plan:
 
     @property
     def report(self) -> Report:
-        """The place and the size of the result."""
+        """The forecast as fields for ``--json``."""
         return {"plan": {**asdict(self.forecast), "memory": self.memory, "available": _available()}}
 
     def __str__(self) -> str:

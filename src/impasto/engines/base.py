@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from impasto.errors import UsageError
-from impasto.options import FILES_OF_A_RUN
+from impasto.options import UNRECORDED
 from impasto.types import Picture
 
 if TYPE_CHECKING:
@@ -229,6 +229,6 @@ def result_metadata(engine: str, options: Options, **more: str) -> dict[str, str
     return {
         "software": f"impasto {version('impasto')}",
         "engine": engine,
-        "options": options.model_dump_json(exclude={*FILES_OF_A_RUN, "threads"}),
+        "options": options.model_dump_json(exclude=set(UNRECORDED)),
         **more,
     }

@@ -26,9 +26,10 @@ _READERS = {
     "jxl": ("pillow_jxl.JpegXLImagePlugin", "JXLImageFile", "jxl"),
 }
 """Module, class, and the extra that installs them, by format."""
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # or Python would print what Pillow logs about broken files
 _ORIENTATION, _BITS = 274, 258  # tags of EXIF and TIFF
 _TIFF_MODES = {"1", "L", "LA", "RGB", "RGBA", "CMYK", "I;16"}
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # or Python would print what Pillow logs about broken files
 
 
 def transcoded(

@@ -33,10 +33,11 @@ _BLOTCH, _STRETCH, _STROKES = 16, 4.0, 0.05
 
 
 class _Gram(torch.autograd.Function):
-    """``F F^T`` of each image, whose gradient ``(D + D^T) F`` takes one matrix product, not two.
+    """``F F^T`` of each image.
 
-    Image by image and in the memory format of the features: the products of batches copy what is not contiguous, and
-    a gradient in another format slows down the sum with that of the next layer. Both took a sixth of a step of Gatys et
+    Its gradient ``(D + D^T) F`` takes one matrix product; automatic differentiation takes two. Images are multiplied
+    one by one, because products of batches copy features that are not contiguous. The gradient has the memory format of
+    the features, because gradients in two formats are slow to add. Together this saves a sixth of a step of Gatys et
     al. (2016) in bfloat16.
     """
 

@@ -18,6 +18,8 @@ PLAIN_NAME = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
 """A name of stored weights or of a network, without a path or suffix."""
 FILES_OF_A_RUN = frozenset({"save_every", "checkpoint_every"})
 """Options that change no pixel, only which files a run leaves behind."""
+UNRECORDED = FILES_OF_A_RUN | {"threads"}
+"""Options that do not change the result, so its metadata do not have them."""
 
 StyleMargin = Annotated[
     float,
@@ -66,6 +68,11 @@ class EngineOptions(Options):
     def expected_steps(self) -> int:
         """Number of steps of a usual run."""
         return 1
+
+    @property
+    def divides_the_processor(self) -> bool:
+        """True if several engines can compute at once, each on a part of the processor's threads."""
+        return False
 
     @property
     def saved_every(self) -> int:
@@ -231,7 +238,18 @@ class RuntimeOptions(Options):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Arithmetic of the network; auto takes bfloat16 where the processor has it."
     )
-    threads: int = Field(0, ge=0, le=1024, description="Threads of the processor for one picture; 0 for all.")
+    threads: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Threads of the processor for each picture; 0 divides all among the pictures that are painted at "
+        "once.",
+    )
+
+    @property
+    def divides_the_processor(self) -> bool:
+        """See `EngineOptions.divides_the_processor`."""
+        return self.runtime == "openvino"
 
 
 class NetworkOptions(RuntimeOptions):
@@ -288,6 +306,11 @@ class NnstOptions(StepwiseOptions, SeedOptions, RuntimeOptions, StyleImageOption
     def expected_steps(self) -> int:
         """See `EngineOptions.expected_steps`."""
         return self.steps or 118
+
+    @property
+    def divides_the_processor(self) -> bool:
+        """See `EngineOptions.divides_the_processor`."""
+        return super().divides_the_processor and self.device in ("auto", "cpu")
 
     @property
     def network_key(self) -> tuple[str, ...]:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _SHORTAGE = "the memory does not suffice for the network; choose a smaller size, or close other programs"
 
 _LOADING = Lock()
-"""While it reads a network, OpenVINO sets the locale of the process to C, and then to what it was. Two threads at once
-would leave it at C, and Python would take all files for ASCII."""
+"""OpenVINO sets the locale of the process to C while it reads a network, and then restores it. If two threads read at
+once, it may stay at C, and Python then decodes files as ASCII."""
 _UNTOUCHED = np.float32(-1e30)
 """Marker value that no network computes."""
 
@@ -55,7 +55,7 @@ class OpenVINORuntime:
             NetworkFileError: the file is missing or damaged, or there is not enough memory to read it.
             OutOfMemoryError: there is not enough memory.
         """
-        # Pinned threads of several networks, or several processes, would all be pinned to the first processors.
+        # With pinning, several networks or processes would all compute on the first processors.
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads
@@ -66,7 +66,7 @@ class OpenVINORuntime:
         try:
             with _LOADING:
                 self._network = _compiled(path, settings, shapes)
-            self._request = self._network.create_infer_request()
+            self._request: Any = self._network.create_infer_request()
         except RuntimeError as error:
             if _lacks_memory(str(error)):
                 raise OutOfMemoryError(_SHORTAGE) from error
@@ -79,10 +79,12 @@ class OpenVINORuntime:
     def run(self, inputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """Compute all outputs: see `impasto.runtimes.Runtime`."""
         check_inputs(inputs, self._dimensions)
-        # With too little memory, OpenVINO may fail without an error and leave the previous outputs in place.
-        for tensor in self._request.output_tensors:
-            tensor.data.reshape(-1)[:1] = _UNTOUCHED
         try:
+            if self._request is None:
+                self._request = self._network.create_infer_request()
+            # With too little memory, OpenVINO may fail without an error and leave the previous outputs in place.
+            for tensor in self._request.output_tensors:
+                tensor.data.reshape(-1)[:1] = _UNTOUCHED
             arrays = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
             found = self._request.infer(arrays, share_inputs=True)
         except RuntimeError as error:  # the names and dimensions were checked above
@@ -96,9 +98,8 @@ class OpenVINORuntime:
 
     def release(self) -> None:
         """Free the memory of the last run: see `impasto.runtimes.Runtime`."""
-        del self._request  # the request holds inputs and outputs
+        self._request = None  # it holds inputs and outputs; the next run makes another
         self._network.release_memory()
-        self._request = self._network.create_infer_request()
 
 
 def _compiled(path: Path, settings: dict[str, Any], shapes: Mapping[str, Sequence[int]] | None) -> Any:
