@@ -198,3 +198,9 @@ def test_a_profile_without_curves_and_primaries_gives_srgb(profile: bytes) -> No
     data = encode_picture(Picture(picture.pixels, icc=profile), "png")
     found = read_picture(data)
     assert found.icc is None or profile == with_curve(para(0, 0.0))
+
+
+@pytest.mark.parametrize("numbers", [(32000.0, 32000.0, 0.0, 0.0, 0.0), (-2.0, 1.0, 0.0, 0.0, 0.0)])
+def test_a_curve_that_leaves_the_range_of_numbers_ends_at_the_brightest_light(numbers: tuple[float, ...]) -> None:
+    light = MatrixProfile.of(with_curve(para(3, *numbers))).light(np.array([0.0, 0.5, 1.0]))
+    assert np.isfinite(light).all() and light.min() >= 0 and light.max() == 1

@@ -159,7 +159,8 @@ def _evaluated(curve: bytes, x: Numbers) -> Numbers:
     g, a, b, c, d, e, f = [*given, *(1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)[len(given) :]]
     if kind in (1, 2):  # these have no parameter d: the curve is constant below the level -b / a
         c, d, e, f = 0.0, -b / a if a else 0.0, given[3] if kind == 2 else 0.0, given[3] if kind == 2 else 0.0
-    return np.where(x >= d, np.maximum(a * x + b, 0) ** g + e, c * x + f).clip(0, 1)
+    with np.errstate(over="ignore", divide="ignore"):  # curves of broken profiles
+        return np.where(x >= d, np.maximum(a * x + b, 0) ** g + e, c * x + f).clip(0, 1)
 
 
 def _text(text: str) -> bytes:
