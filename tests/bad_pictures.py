@@ -92,6 +92,13 @@ def gif_of_size(width: int, height: int) -> bytes:
     return WHOLE["gif"][:6] + struct.pack("<HH", width, height) + WHOLE["gif"][10:]
 
 
+def gif_of_an_empty_frame() -> bytes:
+    """Return a GIF file whose first frame has no columns."""
+    data = WHOLE["gif"]
+    descriptor = data.index(b",\0\0\0\0")
+    return data[: descriptor + 5] + bytes(2) + data[descriptor + 7 :]
+
+
 def webp_of_size(width: int, height: int) -> bytes:
     """Return the beginning of a lossless WebP file."""
     pixels = b"\x2f" + struct.pack("<I", (width - 1) | (height - 1) << 14) + bytes(4095)
@@ -162,6 +169,7 @@ BAD = {
     "png of too many pixels": (png(60_000, 50_000), f"is 60000x50000, 3,000,000,000 {TOO_LARGE}"),
     "tiff signature only": (b"II*\0", "truncated TIFF"),
     "tiff with a directory nowhere": (b"II*\0\xff\xff\xff\x7f", "truncated TIFF"),
+    "gif of an empty frame": (gif_of_an_empty_frame(), "truncated GIF"),
     "tiff of 0x0": (tiff_with({256: 0}), "truncated TIFF"),
     "tiff of 64x0": (tiff_with({257: 0}), "truncated TIFF"),
     "tiff of many rows": (tiff_with({257: 1 << 30}), "TIFF"),

@@ -154,6 +154,8 @@ def _on_its_canvas(image: Any, data: bytes) -> Any:
     if frame is None or frame == (0, 0, image.width, image.height):
         return image
     left, top, width, height = frame
+    if not (width and height):
+        raise pyvips.Error("its first frame is empty")
     covered = (pyvips.Image.black(width, height) + 255).cast("uchar")
     covered = covered.embed(left, top, image.width, image.height)
     colours = profiles.colour_bands(image)
