@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import pty
@@ -11,6 +12,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 from threading import Barrier, Lock
+from weakref import WeakSet
 
 import pytest
 
@@ -132,17 +134,22 @@ def test_a_picture_that_takes_all_the_memory_is_painted_alone(photo, at_once, mo
 
 @pytest.mark.usefixtures("three_processors")
 def test_a_picture_that_lacks_memory_beside_others_is_painted_alone(monkeypatch, at_once):
-    painted, lacks = PictureRun.paint, ["c.png", "d.png"]
+    painted, lacks, engines, alive = PictureRun.paint, ["c.png", "d.png"], WeakSet(), []
 
     def greedy(self, engine):
         if self._display.name in lacks:
             lacks.remove(self._display.name)
+            engines.add(engine)
             raise OutOfMemoryError("64x40 pixels need 9 GB of memory")
+        if not lacks and self._display.name in ("c.png", "d.png"):
+            gc.collect()
+            alive.append(len(engines))
         return painted(self, engine)
 
     monkeypatch.setattr(PictureRun, "paint", greedy)
     assert paint("-o", "out/") == 0
     assert at_once[-2:] == [1, 1]
+    assert alive == [0, 0], "the engines of the others are gone"
     assert sorted(path.name for path in Path("out").iterdir()) == list(NAMES)
 
 

@@ -95,7 +95,8 @@ class SideBySide:
         if not waiting:
             return
         threads = self._run.threads or _processors() // count
-        self._open.enter_context(_blas_limited(threads))
+        limited = self._open.enter_context(ExitStack())
+        limited.enter_context(_blas_limited(threads))
         room, pool, left = _Room(_budget()), ThreadPoolExecutor(count), []
         self._pool = pool
         painted = deque((pair, pool.submit(self._beside, *pair, threads, room)) for pair in waiting)
@@ -106,6 +107,8 @@ class SideBySide:
             else:
                 yield pair[0], outcome
             del outcome
+        pool.shutdown()  # its threads have the engines
+        limited.close()
         for source, target in left:
             yield source, self._alone(source, target)
 
