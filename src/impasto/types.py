@@ -208,10 +208,10 @@ def as_part(on_step: OnStep, name: str, steps: Sequence[int], index: int) -> OnS
 
 
 def with_notes(on_step: OnStep, notes: MutableSequence[str]) -> OnStep:
-    """Return a callback that adds ``notes`` to the next step and takes them out of the list."""
+    """Return a callback that adds ``notes`` to the next step, each once, and takes them out of the list."""
 
     def noted(step: Step) -> None:
-        note = ". ".join(filter(None, [*notes, step.note]))
+        note = ". ".join(filter(None, dict.fromkeys([*notes, step.note])))
         notes.clear()
         on_step(replace(step, note=note))
 

@@ -95,6 +95,7 @@ WRONG = [
         "no content image is given; name a file, a folder, a pattern, or '-'",
     ),
     (1, f"stylize missing.jpg -s painting.jpg -o out.png {GATYS}", "missing.jpg does not exist; check the path"),
+    (1, f"stylize photoss -s painting.jpg -o painted/ {GATYS}", "photoss does not exist; check the path"),
     (1, f"stylize text.jpg -s painting.jpg -o out.png {GATYS}", f"text.jpg {NO_PICTURE}"),
     (
         2,

@@ -404,7 +404,7 @@ def test_state_on_disk_makes_the_same_picture_and_is_announced_once(tmp_path, co
     assert [file.name for file in tmp_path.iterdir()] == ["checkpoint"]
     inputs = StylizeInputs(LazyPicture.of(content), (Style(styles[0]),))
     engine = NnstEngine(NnstOptions(size=301))
-    assert engine.forecast(inputs, tmp_path).disk == 60 * 301 * 219
+    assert engine.forecast(inputs, tmp_path).disk == 72 * 301 * 219
 
 
 def test_a_full_disk_is_told_before_anything_is_painted(tmp_path, content, styles, monkeypatch):

@@ -3,8 +3,15 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import onnxruntime
+import pytest
 
+from impasto.engines.base import Style, StylizeInputs
+from impasto.engines.fast import FastEngine
+from impasto.images import LazyPicture, read_picture
+from impasto.optimization.memory import ON_THE_CPU
+from impasto.options import FastOptions
 from impasto.runtimes.network_folder import network_folder
 from impasto.runtimes.onnx_runtime import OnnxRuntime
 
@@ -48,3 +55,49 @@ def test_a_gpu_is_preferred_and_tensorrt_left_alone(monkeypatch):
     monkeypatch.setattr(onnxruntime, "InferenceSession", opened)
     OnnxRuntime(network_folder(None) / "predict.onnx")
     assert [name for name, _ in given] == ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+class FullCard:
+    """A session whose graphics card is full, ``when`` it is opened or run; on the processor, a real one."""
+
+    when = "run"
+
+    def __init__(self, path, options, providers):
+        self._on_card = providers[0][0] != "CPUExecutionProvider"
+        if self._on_card and self.when == "opened":
+            raise RuntimeError("CUDA failure 2: out of memory ; GPU=0")
+        self._real = REAL_SESSION(path, options, ["CPUExecutionProvider"])
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+    def get_providers(self):
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"] if self._on_card else ["CPUExecutionProvider"]
+
+    def run(self, outputs, inputs):
+        if self._on_card:
+            raise RuntimeError("Failed to allocate memory for requested buffer of size 402653184")
+        return self._real.run(outputs, inputs)
+
+
+REAL_SESSION = onnxruntime.InferenceSession
+
+
+@pytest.mark.parametrize("when", ["opened", "run"])
+def test_the_processor_goes_on_when_a_graphics_card_is_full(monkeypatch, photo, painting, when):
+    content, style = (read_picture(path) for path in (photo, painting))
+    options = FastOptions(runtime="onnxruntime", size=128)
+
+    def painted(notes):
+        inputs = StylizeInputs(LazyPicture.of(content), (Style(style),))
+        return FastEngine(options).stylize(inputs, on_step=lambda step: notes.append(step.note)).pixels
+
+    expected = painted([])
+    monkeypatch.setattr(FullCard, "when", when)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", FullCard)
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    notes = []
+    assert np.array_equal(painted(notes), expected)
+    assert notes == [ON_THE_CPU]

@@ -20,6 +20,7 @@ from impasto.engines.base import StreamingEngine
 from impasto.errors import Interrupted
 from impasto.files import check_folder
 from impasto.images import PictureWriter, fit_size, output_format
+from impasto.images.decoding import check_file
 from impasto.images.encoding import picture_format
 from impasto.optimization.memory import free_memory, resident_memory
 from impasto.options import RuntimeOptions
@@ -78,15 +79,18 @@ class StylizeRun:
         return self.painting.options.divides_the_processor and not self.plan
 
     def check(self, content: Source, target: Path | None) -> None:
-        """Refuse a result that cannot be written, without reading ``content``.
+        """Refuse a ``content`` that is not there, and a result that cannot be written, without reading anything.
 
         Raises:
-            ImpastoError: the result cannot be written.
+            ImpastoError: there is no such file, or the result cannot be written.
         """
         provenance = self.provenance(content)
         if is_film(content.path, target):
             self._film(provenance, target).check()
-        elif target:
+            return
+        if content.path:
+            check_file(content.path, self.limits)
+        if target:
             PictureWriter(_ANY_PICTURE, 1, 1, picture_format(target), quality=provenance.quality).close()
 
     def prepare(self, content: Source, target: Path | None, display: RunDisplay) -> PreparedFilm | PictureRun:

@@ -142,5 +142,6 @@ class DescriptorGraphs:
             precision=options.precision,
             cache=None if shapes else cache_folder() / "openvino",
             shapes=shapes,
+            on_note=self.notes.append,
         )
         return runtime

@@ -33,6 +33,8 @@ _SAMPLE = 16384
 _LARGE = 30 << 20
 """Number of bytes above which target features take half of them."""
 _NOTHING = 1e-12
+STRIP_ROWS = 256
+"""Number of rows of a picture that are computed at a time, to save memory with large pictures."""
 
 
 class Target(Protocol):
@@ -278,11 +280,13 @@ def add_total_variation(image: FloatArray, gradient: FloatArray, weight: float) 
         if image.shape[axis] == 1:
             continue
         before, after = (tuple([slice(None)] * axis + [part]) for part in (slice(None, -1), slice(1, None)))
-        count = image[after].size
-        for channel in range(image.shape[1]):  # one at a time, to save memory with large pictures
-            change = image[after][:, channel] - image[before][:, channel]
-            total += float(np.vdot(change, change)) / count
-            change *= np.float32(2 * weight / count)
-            gradient[after][:, channel] += change
-            gradient[before][:, channel] -= change
+        earlier, later = image[before], image[after]
+        share = np.float32(2 * weight / later.size)
+        for top in range(0, later.shape[2], STRIP_ROWS):
+            rows = (slice(None), slice(None), slice(top, top + STRIP_ROWS))
+            change = later[rows] - earlier[rows]
+            total += float(np.vdot(change, change)) / later.size
+            change *= share
+            gradient[after][rows] += change
+            gradient[before][rows] -= change
     return total

@@ -22,7 +22,7 @@ from impasto.errors import WeightsError
 from impasto.images.color import color_map, prepare_style, restore_colors
 from impasto.images.scale import enlarge, fit_size
 from impasto.optimization.memory import PIXEL_BYTES, PeakMemory, resident_memory
-from impasto.types import Picture, joined
+from impasto.types import Picture, joined, notes_only, with_notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -139,7 +139,6 @@ class FeedForwardEngine(ABC):
 
     def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> PaintFrame:
         """Paint a shot with the statistics of its first frame: see `impasto.engines.base.Engine`."""
-        del on_note
         first = self._sized(inputs.content)
         painter = self._finished(inputs, self._thumbnail(first), first)
 
@@ -147,7 +146,7 @@ class FeedForwardEngine(ABC):
             del before
             content = self._sized(picture)
             thumbnail = self._thumbnail(content)
-            return self._strips(content, self._rows(content), painter(thumbnail), thumbnail, lambda step: None)
+            return self._strips(content, self._rows(content), painter(thumbnail), thumbnail, notes_only(on_note))
 
         return strips
 
@@ -193,7 +192,8 @@ class FeedForwardEngine(ABC):
     def _strips(
         self, content: LazyPicture, rows: list[list[Tile]], paint: Paint, thumbnail: FloatArray, on_step: OnStep
     ) -> Iterator[Picture]:
-        steps = TileSteps(rows, on_step, lambda: Picture(paint(thumbnail, 0, 0)))
+        noted = with_notes(on_step, self.network.notes)
+        steps = TileSteps(rows, noted, lambda: Picture(paint(thumbnail, 0, 0)))
         for row in rows:
             yield self._strip(content, row, paint, steps)
 

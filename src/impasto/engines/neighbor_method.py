@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impasto.engines.feature_distance import LAYER_STEPS, Features, flat
+from impasto.engines.feature_distance import LAYER_STEPS, STRIP_ROWS, Features, flat
 from impasto.engines.mirrored_tiles import STRIDE, padded_size
 from impasto.engines.neighbors import NeighborSearch, confidence_mix
 from impasto.images.color import ChromaLimit, Palette, prepare_style
@@ -30,8 +30,6 @@ _DIMENSIONS = 96
 _HYPERCOLUMN_POSITIONS = 16384
 _LAYER_POSITIONS = {"relu1_1": 1024, "relu2_1": 2048, "relu3_1": 4096, "relu4_1": 4096}
 """Number of random positions of each style with which a layer is matched."""
-_ROWS = 256
-"""Number of rows of a strip."""
 _SHIFT_CELL = 48
 """Side in pixels of the cells in which colours of a film are shifted alike."""
 _LEAST_SHARE = 0.05
@@ -153,26 +151,37 @@ class NeighborMethod:
         """See `Method.resized`."""
         if pixels.shape[:2] == (stage.height, stage.width):
             return pixels
+        details = self._details(stage, *pixels.shape[:2]) if stage.is_large else None
         enlarged = resize_pixels(self.in_palette(pixels), stage.height, stage.width)
-        if stage.is_large:
-            self._add_details(enlarged, *pixels.shape[:2])
+        if details:
+            for top in range(0, stage.height, STRIP_ROWS):
+                part = enlarged[top : top + STRIP_ROWS]
+                part += details(top, len(part))
+            np.clip(enlarged, 0, 1, out=enlarged)
         return enlarged
 
-    def _add_details(self, enlarged: FloatArray, height: int, width: int) -> None:
-        """Add details of the content that are finer than ``height`` x ``width``, in proportion to `_kept`."""
-        rows, columns = enlarged.shape[:2]
-        parts = [slice(top, min(top + _ROWS, rows)) for top in range(0, rows, _ROWS)]
-        seen = resize_pixels(self._content, rows, columns)
-        content = np.empty_like(seen)
-        for part in parts:  # in strips, to save memory with large pictures
-            content[part] = self._shot.recolor(self._shot.limit(seen[part]))
-        del seen
-        coarse = enlarge(resize_pixels(content, height, width), rows, columns)
-        kept = enlarge(self._kept, rows, columns)
-        for part in parts:
-            place = (part.start, 0, part.stop - part.start, columns)
-            enlarged[part] += kept(*place).clip(0, 1) * (content[part] - coarse(*place).clip(0, 1))
-        np.clip(enlarged, 0, 1, out=enlarged)
+    def _details(self, stage: NeighborStage, height: int, width: int) -> Callable[[int, int], FloatArray]:
+        """Return the details of the content that are finer than ``height`` x ``width``, in proportion to `_kept`.
+
+        They are returned as a function that computes some rows of ``stage`` from their top and number.
+        """
+        seen = resize_pixels(self._content, stage.height, stage.width)
+
+        def content(top: int, rows: int) -> FloatArray:
+            return self._shot.recolor(self._shot.limit(seen[top : top + rows]))
+
+        whole = np.empty(seen.shape, np.float32)
+        for top in range(0, stage.height, STRIP_ROWS):
+            whole[top : top + STRIP_ROWS] = content(top, STRIP_ROWS)
+        coarse = enlarge(resize_pixels(whole, height, width), stage.height, stage.width)
+        kept = enlarge(self._kept, stage.height, stage.width)
+
+        def details(top: int, rows: int) -> FloatArray:
+            place = (top, 0, rows, stage.width)
+            added: FloatArray = kept(*place).clip(0, 1) * (content(top, rows) - coarse(*place).clip(0, 1))
+            return added
+
+        return details
 
     @property
     def _kept(self) -> FloatArray:

@@ -30,6 +30,7 @@ class NetworkGraphs:
     Attributes:
         folder: folder of the network.
         description: description of the network, as stored in the folder.
+        notes: notes for the user; who shows them takes them out of the list.
     """
 
     def __init__(self, options: NetworkOptions, architecture: str) -> None:
@@ -42,6 +43,7 @@ class NetworkGraphs:
         self.folder = network_folder(options.network, architecture)
         self.description = read_description(self.folder)
         self._options = options
+        self.notes: list[str] = []
         self._runtimes: dict[str, Runtime] = {}
         self._changed: NetworkGraphs | None = None
 
@@ -63,6 +65,7 @@ class NetworkGraphs:
                 threads=options.threads,
                 precision=options.precision,
                 cache=cache_folder() / "openvino",
+                on_note=self.notes.append,
             )
         return self._runtimes[graph].run(inputs)
 
@@ -76,6 +79,7 @@ class NetworkGraphs:
         if self._changed is None or self._changed.folder != folder:
             named = self._options.model_copy(update={"network": str(folder)})
             self._changed = NetworkGraphs(named, self.description.architecture)
+            self._changed.notes = self.notes
         return self._changed
 
     def metadata(self, engine: str, options: NetworkOptions) -> dict[str, str]:

@@ -56,10 +56,11 @@ _LARGE_STATE_BYTES = 84
 """The same for stages that paint over an enlarged picture. Measured."""
 _ON_DISK = 16_000_000
 """Number of pixels above which the state of the optimisation is on disk, so that memory does not limit prints."""
-_BESIDE_DISK_BYTES = 55
+_BESIDE_DISK_BYTES = 42
 """Bytes of memory per pixel if the state is on disk. Measured."""
-_DISK_BYTES = 5 * 3 * 4
-"""Bytes on disk per pixel: the start, which is there twice for a moment, the picture, and two moments of Adam."""
+_DISK_BYTES = 6 * 3 * 4
+"""Bytes on disk per pixel: the content, the start, which is there twice for a moment, the picture, and two moments of
+Adam."""
 
 
 class NnstEngine:
@@ -113,8 +114,10 @@ class NnstEngine:
         if self._options.strength == 0:
             return replace(given.read(exact=True), metadata=self._metadata())
         self._check_memory(given.width, given.height)
-        content = given.read()
-        return self._painted(content, self._shot(inputs, content), on_step, checkpoint)
+        folder = checkpoint.path.parent if checkpoint else Path(tempfile.gettempdir())
+        memory = self._memory(given, folder)
+        content = _read(given, memory)
+        return self._painted(content, memory, self._shot(inputs, content), on_step, checkpoint)
 
     def forecast(self, inputs: StylizeInputs, folder: Path) -> Forecast:
         """Estimate memory and time by painting a small picture: see `impasto.engines.base.Engine`."""
@@ -150,7 +153,9 @@ class NnstEngine:
         shot = self._shot(inputs, given.read())
 
         def paint(picture: LazyPicture, before: MovedFrame | None) -> Iterator[Picture]:
-            yield self._painted(self._sized(picture).read(), shot, notes_only(on_note), before=before)
+            sized = self._sized(picture)
+            memory = self._memory(sized, Path(tempfile.gettempdir()))
+            yield self._painted(_read(sized, memory), memory, shot, notes_only(on_note), before=before)
 
         return paint
 
@@ -166,12 +171,13 @@ class NnstEngine:
     def _painted(
         self,
         content: Picture,
+        memory: Memory,
         shot: StyledShot,
         on_step: OnStep,
         checkpoint: Checkpoint | None = None,
         before: MovedFrame | None = None,
     ) -> Picture:
-        """Paint ``content``, a frame of ``shot``; see `stylize`."""
+        """Paint ``content``, a frame of ``shot``, with the state in ``memory``; see `stylize`."""
         options = self._options
         width, height = self._painted_size(content.width, content.height)
         pixels = resize_pixels(content.pixels, height, width)
@@ -183,20 +189,14 @@ class NnstEngine:
         else:
             start = resize_pixels(method.start, first.height, first.width)
         settings = {**self._metadata(), "shares": shot.shares}
-        folder = checkpoint.path.parent if checkpoint else Path(tempfile.gettempdir())
-        disk = _disk_bytes(width, height)
-        if disk > (free := shutil.disk_usage(folder).free):
-            raise OutOfMemoryError(
-                f"{disk / 1e9:.1f} GB of state need room on the disk of {folder}, where {free / 1e9:.1f} GB are free; "
-                "free space, or choose a smaller size"
-            )
         run = Run(
             stages,
             method,
             checkpoint_every=options.checkpoint_every,
             fingerprint=fingerprint_run(settings, [pixels, *shot.styles, start]),
-            memory=OnDisk(folder) if disk else Memory(),
+            memory=memory,
         )
+        disk = _disk_bytes(width, height)
         notes = [f"up to {disk / 1e9:.1f} GB of state are kept on disk"] if disk else []
         try:
             with freed_blocks_returned() if width * height > _LARGE else nullcontext():
@@ -208,6 +208,16 @@ class NnstEngine:
         self.network.release()
         painted = resize_pixels(method.in_palette(painted), content.height, content.width)
         return self._finished(painted, content)
+
+    def _memory(self, given: LazyPicture, folder: Path) -> Memory:
+        """Return the storage of the state for painting ``given``, which is in ``folder`` if it is on disk."""
+        disk = _disk_bytes(*self._painted_size(given.width, given.height))
+        if disk > (free := shutil.disk_usage(folder).free):
+            raise OutOfMemoryError(
+                f"{disk / 1e9:.1f} GB of state need room on the disk of {folder}, where {free / 1e9:.1f} GB are free; "
+                "free space, or choose a smaller size"
+            )
+        return OnDisk(folder) if disk else Memory()
 
     def _check_memory(self, width: int, height: int) -> None:
         """Refuse to paint a picture of this width and height if the memory does not suffice."""
@@ -243,6 +253,12 @@ class NnstEngine:
     def _metadata(self) -> dict[str, str]:
         descriptor = f"{self._options.descriptor} sha256:{self.network.identity}"
         return result_metadata("nnst", self._options, descriptor=descriptor)
+
+
+def _read(given: LazyPicture, memory: Memory) -> Picture:
+    """Read ``given``, with its pixels in ``memory``."""
+    content = given.read()
+    return replace(content, pixels=memory.kept(content.pixels))
 
 
 def _disk_bytes(width: int, height: int) -> int:

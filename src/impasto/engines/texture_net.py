@@ -11,7 +11,7 @@ from impasto.engines.feedforward import FeedForwardEngine
 from impasto.engines.network_graphs import NetworkGraphs
 from impasto.engines.tiling import TileSteps, plan_tiles
 from impasto.errors import UsageError
-from impasto.types import Picture
+from impasto.types import Picture, with_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +87,8 @@ class TextureNetSynthesizer:
         affine = self._affine
         metadata = self._graphs.metadata("texture-net", self._options)
         rows = plan_tiles(height, width, self._tile, self._tile, halo=0)
-        steps = TileSteps(rows, on_step, lambda: Picture(self._made(noise, affine, rows[0][0])))
+        noted = with_notes(on_step, self._graphs.notes)
+        steps = TileSteps(rows, noted, lambda: Picture(self._made(noise, affine, rows[0][0])))
         for row in rows:
             top, bottom = row[0].top, row[0].bottom
             strip = np.empty((bottom - top, width, 3), np.float32)

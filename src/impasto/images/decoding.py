@@ -14,6 +14,7 @@ import os
 import shutil
 import tempfile
 import textwrap
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeGuard
@@ -29,7 +30,7 @@ from impasto.images.limits import Limits
 from impasto.types import PathOrFile, Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from impasto.images.code_points import CodePoints
 
@@ -212,14 +213,31 @@ def _load(source: FileSource, limits: Limits) -> tuple[str, bytes]:
     return name, data
 
 
-def _load_path(path: Path, limits: Limits) -> bytes:
-    try:
+def check_file(path: Path, limits: Limits) -> None:
+    """Refuse a path at which there is no file within ``limits``, without reading it.
+
+    Raises:
+        ImageReadError: the file is missing, too large, or a folder.
+    """
+    with _explained(path):
         if path.is_dir():
             raise ImageReadError(f"{path} is a folder; name a picture file in it")
         limits.check_bytes(str(path), path.stat().st_size)
         if not path.is_file():
             raise ImageReadError(f"{path} is not a regular file; copy it into one")
+
+
+def _load_path(path: Path, limits: Limits) -> bytes:
+    check_file(path, limits)
+    with _explained(path):
         return path.read_bytes()
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Explain why the system cannot read ``path``."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise ImageReadError(f"{path} does not exist; check the path") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from impasto.errors import NetworkFileError, OutOfMemoryError, needs_extra
+from impasto.optimization.memory import ON_THE_CPU
 from impasto.runtimes import check_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from impasto.runtimes import Precision
@@ -48,6 +49,7 @@ finally:
         os.environ[_SWITCH] = _before
 
 
+_ON_PROCESSOR = ["CPUExecutionProvider"]
 _SHORTAGE = ("alloc", "memory")
 """Words of messages about a shortage of memory, of processors or graphics cards."""
 
@@ -63,6 +65,7 @@ class OnnxRuntime:
         precision: Precision = "auto",
         cache: Path | None = None,
         shapes: Mapping[str, Sequence[int]] | None = None,
+        on_note: Callable[[str], None] = lambda note: None,
     ) -> None:
         """Open ``path``.
 
@@ -72,24 +75,21 @@ class OnnxRuntime:
             precision: not used; computations are always in float32.
             cache: not used; sessions open quickly.
             shapes: not used.
+            on_note: called if the memory of a graphics card does not suffice, and the processor goes on.
 
         Raises:
             NetworkFileError: the file is missing or damaged, or there is not enough memory to read it.
         """
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        if "CUDAExecutionProvider" in onnxruntime.get_available_providers() and hasattr(onnxruntime, "preload_dlls"):
+        self._path = path
+        self._on_note = on_note
+        self._options = onnxruntime.SessionOptions()
+        self._options.intra_op_num_threads = threads
+        self._options.log_severity_level = 3
+        self._options.enable_mem_pattern = False  # sizes of pictures differ; DirectML demands it
+        available = onnxruntime.get_available_providers()
+        if "CUDAExecutionProvider" in available and hasattr(onnxruntime, "preload_dlls"):
             onnxruntime.preload_dlls()  # CUDA comes in packages of Python, where the system does not look for it
-        options.enable_mem_pattern = False  # sizes of pictures differ; DirectML demands it
-        providers = [(name, _PROVIDERS[name]) for name in _PROVIDERS if name in onnxruntime.get_available_providers()]
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers)
-        except Exception as error:  # its errors have no common base class
-            raise NetworkFileError(
-                f"{path.name} is missing or damaged, or the memory does not suffice for it; install impasto again, or "
-                "close other programs"
-            ) from error
+        self._session = self._opened([name for name in _PROVIDERS if name in available])
         self._dimensions = {port.name: len(port.shape) for port in self._session.get_inputs()}
         self._outputs = [port.name for port in self._session.get_outputs()]
 
@@ -100,11 +100,36 @@ class OnnxRuntime:
         try:
             outputs = self._session.run(self._outputs, arrays)
         except Exception as error:  # its errors have no common base class; the names and dimensions were checked above
-            text = next(iter(str(error).splitlines()), type(error).__name__)
-            kind = OutOfMemoryError if any(sign in str(error).lower() for sign in _SHORTAGE) else NetworkFileError
-            remedy = "choose a smaller size, or runtime 'openvino'"
-            raise kind(f"ONNX Runtime cannot run the network here ({text[:80]}); {remedy}") from error
-        return dict(zip(self._outputs, outputs, strict=True))
+            short = _is_shortage(error)
+            if not short or self._session.get_providers() == _ON_PROCESSOR:
+                text = next(iter(str(error).splitlines()), type(error).__name__)
+                kind = OutOfMemoryError if short else NetworkFileError
+                remedy = "choose a smaller size, or runtime 'openvino'"
+                raise kind(f"ONNX Runtime cannot run the network here ({text[:80]}); {remedy}") from error
+        else:
+            return dict(zip(self._outputs, outputs, strict=True))
+        # Not in the clause above, whose error keeps alive what the graphics card holds.
+        del self._session
+        self._on_note(ON_THE_CPU)
+        self._session = self._opened(_ON_PROCESSOR)
+        return self.run(inputs)
 
     def release(self) -> None:
         """Do nothing: a session cannot free its memory."""
+
+    def _opened(self, providers: Sequence[str]) -> onnxruntime.InferenceSession:
+        given = [(name, _PROVIDERS[name]) for name in providers]
+        try:
+            return onnxruntime.InferenceSession(str(self._path), self._options, given)
+        except Exception as error:  # its errors have no common base class
+            if providers == _ON_PROCESSOR or not _is_shortage(error):
+                raise NetworkFileError(
+                    f"{self._path.name} is missing or damaged, or the memory does not suffice for it; install impasto "
+                    "again, or close other programs"
+                ) from error
+        self._on_note(ON_THE_CPU)
+        return self._opened(_ON_PROCESSOR)
+
+
+def _is_shortage(error: Exception) -> bool:
+    return any(sign in str(error).lower() for sign in _SHORTAGE)
