@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
     from impasto.types import Picture
 
+ON_THE_CPU = "the memory of the GPU does not suffice; painting goes on on the processor"
+"""Note for the user, in place of an error."""
 _ON_GPU = ("MPS backend out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 
 

@@ -169,7 +169,7 @@ def test_a_file_that_cannot_be_read_costs_the_others_nothing(capsys):
     long = "x" * 300 + ".png"
     assert paint("pipe.png", "broken.png", long, "photo.png", "-o", "out/", "-q") == 3
     assert found("out") == ["photo.png"]
-    assert capsys.readouterr().err.splitlines()[-1].startswith("error: 3 of 4 pictures failed: pipe.png, broken.png, x")
+    assert capsys.readouterr().err.splitlines()[-1] == f"error: 3 of 4 pictures failed: pipe.png, {long}, broken.png"
 
 
 # --- no output replaces an input ------------------------------------------------------------------------------------
@@ -234,6 +234,14 @@ def test_results_that_are_there_already_can_be_left(capsys):
     assert Path("out/photo.png").stat().st_mtime_ns == before
 
 
+def test_a_result_is_left_when_its_content_is_gone(capsys):
+    assert paint("photo.png", "-o", "out/", "-q") == 0
+    Path("photo.png").unlink()
+    assert paint("photo.png", "-o", "out/", "--skip-existing", "-q") == 0
+    assert paint("photo.png", "-o", "out/", "-q") == 1
+    assert capsys.readouterr().err == "error: photo.png does not exist; check the path\n"
+
+
 def test_resume_leaves_a_finished_picture_as_it_is(capsys):
     steps = ["--steps", "2"]
     assert paint("photo.png", "-o", "out.png", *steps, engine="nnst") == 0
@@ -253,6 +261,16 @@ def test_a_film_that_cannot_be_read_is_named_once(capsys):
     assert first.startswith("error: d/a.mp4 cannot be read as a film: ")
     assert summary == "error: 1 of 2 pictures failed: d/a.mp4"
     assert found("out") == ["photo.png"]
+
+
+def test_contents_that_do_not_exist_are_named_before_anything_is_painted(capsys):
+    assert paint("photo.png", "no.png", "no.mp4", "-o", "out/", "--json", "-q") == 3
+    output = capsys.readouterr()
+    assert output.err.splitlines()[:2] == [
+        "error: no.png does not exist; check the path",
+        "error: no.mp4 does not exist; check the path",
+    ]
+    assert json.loads(output.out)["content"] == "photo.png"
 
 
 # --- any file name --------------------------------------------------------------------------------------------------

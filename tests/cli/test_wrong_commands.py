@@ -225,7 +225,7 @@ WRONG = [
     (2, "stylize photo.png -s great-wave -o out.png --plan --resume", "--plan is for a whole run"),
     (2, "stylize photo.png -s great-wave -o out.png --steady 0.5", "--steady is for films"),
     (1, "stylize text.mp4 -s great-wave -o out.mp4", "text.mp4 cannot be read as a film"),
-    (1, "stylize nowhere.mp4 -s great-wave -o out.mp4", "nowhere.mp4 cannot be read as a film: no such file"),
+    (1, "stylize nowhere.mp4 -s great-wave -o out.mp4", "nowhere.mp4 does not exist; check the path"),
     # other commands
     (2, "texture painting.jpg -o out.png --size 64", "size is '64'; write WIDTHxHEIGHT in pixels"),
     (2, "texture -o out.png", "no style is given; name a picture of a texture, or a texture network"),

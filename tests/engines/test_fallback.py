@@ -12,11 +12,12 @@ from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.descriptor_graphs import DescriptorGraphs
 from impasto.engines.nnst import NnstEngine
 from impasto.engines.optimization import OptimizationEngine
+from impasto.errors import ON_THE_CPU
 from impasto.images import LazyPicture, read_picture
 from impasto.losses.gradients import NeighborGraphs
 from impasto.optimization import Evaluation
 from impasto.optimization.arrays import Memory
-from impasto.optimization.memory import ON_THE_CPU, Need
+from impasto.optimization.memory import Need
 from impasto.optimization.stages import Stage
 from impasto.optimization.tensors import FallbackObjective
 from impasto.options import GatysOptions, NnstOptions

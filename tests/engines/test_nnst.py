@@ -11,7 +11,7 @@ import pytest
 
 import impasto
 from impasto.descriptors.compact import BUNDLED
-from impasto.engines import nnst
+from impasto.engines import feature_distance, neighbor_method, nnst
 from impasto.engines.base import MovedFrame, Style, StylizeInputs
 from impasto.engines.descriptor_graphs import DescriptorGraphs
 from impasto.engines.feature_distance import LAYER_STEPS, Features, Look, add_total_variation
@@ -21,7 +21,7 @@ from impasto.engines.nnst import NnstEngine
 from impasto.errors import CheckpointError, Interrupted, OutOfMemoryError, UsageError
 from impasto.images import LazyPicture, fit_size, read_picture, resize_picture
 from impasto.images.color import luminance
-from impasto.optimization.arrays import Memory
+from impasto.optimization.arrays import Memory, OnDisk
 from impasto.optimization.checkpoint import Checkpoint
 from impasto.options import NnstOptions
 from impasto.types import Picture
@@ -396,10 +396,13 @@ def test_state_on_disk_makes_the_same_picture_and_is_announced_once(tmp_path, co
     options = {"checkpoint_every": 1, "steps": 20, "size": 301, "dividing": LARGE_FROM_64}
     whole, path, steps = paint(content, styles[0], **options), tmp_path / "checkpoint", []
     monkeypatch.setattr(nnst, "_ON_DISK", 10_000)
+    kept, real_kept = [], OnDisk.kept
+    monkeypatch.setattr(OnDisk, "kept", lambda self, array: kept.append(array) or real_kept(self, array))
     with pytest.raises(KilledError):
         paint(content, styles[0], on_step=stop_after(17, KilledError()), checkpoint=Checkpoint(path), **options)
     resumed = paint(content, styles[0], on_step=steps.append, checkpoint=Checkpoint(path, resume=True), **options)
     assert resumed.pixels.tobytes() == whole.pixels.tobytes()
+    assert np.array_equal(kept[0], content.pixels)
     assert [step.note for step in steps if step.note] == ["up to 0.0 GB of state are kept on disk"]
     assert [file.name for file in tmp_path.iterdir()] == ["checkpoint"]
     inputs = StylizeInputs(LazyPicture.of(content), (Style(styles[0]),))
@@ -414,6 +417,15 @@ def test_a_full_disk_is_told_before_anything_is_painted(tmp_path, content, style
     with pytest.raises(OutOfMemoryError, match=r"GB of state need room on the disk of .*; free space, or choose a sm"):
         paint(content, styles[0], on_step=steps.append, checkpoint=Checkpoint(tmp_path / "checkpoint"))
     assert not steps
+
+
+@pytest.mark.slow
+def test_strips_are_not_visible_in_a_large_picture(content, styles, monkeypatch):
+    options = {"size": 301, "dividing": LARGE_FROM_64}
+    whole = paint(content, styles[0], **options)
+    for module in (feature_distance, neighbor_method):
+        monkeypatch.setattr(module, "STRIP_ROWS", 37)
+    assert np.array_equal(paint(content, styles[0], **options).pixels, whole.pixels)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import onnxruntime
@@ -9,9 +10,10 @@ import pytest
 
 from impasto.engines.base import Style, StylizeInputs
 from impasto.engines.fast import FastEngine
+from impasto.engines.nnst import NnstEngine
+from impasto.errors import ON_THE_CPU
 from impasto.images import LazyPicture, read_picture
-from impasto.optimization.memory import ON_THE_CPU
-from impasto.options import FastOptions
+from impasto.options import FastOptions, NnstOptions
 from impasto.runtimes.network_folder import network_folder
 from impasto.runtimes.onnx_runtime import OnnxRuntime
 
@@ -41,63 +43,77 @@ def test_a_shortage_of_memory_is_said_in_a_sentence():
     assert done.stdout.endswith("); choose a smaller size, or runtime 'openvino'\n")
 
 
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+OUT_OF_MEMORY = "Failed to allocate memory for requested buffer of size 402653184"
+
+
+class Card:
+    """Pretends that ONNX Runtime has been built for CUDA, and that there is a card; the processor computes.
+
+    Attributes:
+        opened: providers of every session.
+    """
+
+    def __init__(self, monkeypatch, *, opening=None, running=None, is_used=True):
+        """On the card, sessions fail with the texts ``opening`` and ``running``, or are not used at all."""
+        self.opened = []
+        session, card = onnxruntime.InferenceSession, self
+        create, run = session._create_inference_session, session.run
+
+        def created(self, providers, *others):
+            names = [name for name, _ in providers]
+            card.opened.append(names)
+            if CUDA in names and opening:
+                raise RuntimeError(opening)  # which ONNX Runtime would catch, and print to stdout
+            create(self, [CPU], *others)
+            self._providers = names if is_used else [CPU]
+
+        def ran(self, outputs, inputs):
+            if CUDA in self._providers and running:
+                raise RuntimeError(running)
+            return run(self, outputs, inputs)
+
+        monkeypatch.setattr(session, "_create_inference_session", created)
+        monkeypatch.setattr(session, "run", ran)
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["TensorrtExecutionProvider", CUDA, CPU])
+
+
 def test_a_gpu_is_preferred_and_tensorrt_left_alone(monkeypatch):
-    """Which providers a session gets where the library has been built for CUDA."""
-    given = []
-    session = onnxruntime.InferenceSession
-    available = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: available)
-
-    def opened(path, options, providers):
-        given.extend(providers)
-        return session(path, options, ["CPUExecutionProvider"])
-
-    monkeypatch.setattr(onnxruntime, "InferenceSession", opened)
+    card = Card(monkeypatch)
     OnnxRuntime(network_folder(None) / "predict.onnx")
-    assert [name for name, _ in given] == ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    OnnxRuntime(network_folder(None) / "predict.onnx", accelerated=False)
+    assert card.opened == [[CUDA, CPU], [CPU]]
 
 
-class FullCard:
-    """A session whose graphics card is full, ``when`` it is opened or run; on the processor, a real one."""
-
-    when = "run"
-
-    def __init__(self, path, options, providers):
-        self._on_card = providers[0][0] != "CPUExecutionProvider"
-        if self._on_card and self.when == "opened":
-            raise RuntimeError("CUDA failure 2: out of memory ; GPU=0")
-        self._real = REAL_SESSION(path, options, ["CPUExecutionProvider"])
-
-    def __getattr__(self, name):
-        return getattr(self._real, name)
-
-    def get_providers(self):
-        return ["CUDAExecutionProvider", "CPUExecutionProvider"] if self._on_card else ["CPUExecutionProvider"]
-
-    def run(self, outputs, inputs):
-        if self._on_card:
-            raise RuntimeError("Failed to allocate memory for requested buffer of size 402653184")
-        return self._real.run(outputs, inputs)
-
-
-REAL_SESSION = onnxruntime.InferenceSession
-
-
-@pytest.mark.parametrize("when", ["opened", "run"])
-def test_the_processor_goes_on_when_a_graphics_card_is_full(monkeypatch, photo, painting, when):
+@pytest.mark.parametrize(
+    ("card", "note"),
+    [
+        ({"opening": "CUDA failure 2: out of memory ; GPU=0"}, ON_THE_CPU),
+        ({"running": OUT_OF_MEMORY}, ON_THE_CPU),
+        (
+            {"opening": "CUDA failure 35: driver too old\nat line 1"},
+            "the GPU cannot be used (CUDA failure 35: driver too old); painting goes on on the processor",
+        ),
+        ({"is_used": False}, "the GPU cannot be used; painting goes on on the processor"),
+    ],
+)
+@pytest.mark.parametrize("engine", ["fast", "nnst"])
+def test_the_processor_goes_on_without_the_gpu_and_says_so_once(
+    monkeypatch, capsys, photo, painting, engine, card, note
+):
     content, style = (read_picture(path) for path in (photo, painting))
-    options = FastOptions(runtime="onnxruntime", size=128)
+    kind = {
+        "fast": partial(FastEngine, FastOptions(runtime="onnxruntime", size=128)),
+        "nnst": partial(NnstEngine, NnstOptions(runtime="onnxruntime", size=128, steps=9)),
+    }[engine]
 
     def painted(notes):
         inputs = StylizeInputs(LazyPicture.of(content), (Style(style),))
-        return FastEngine(options).stylize(inputs, on_step=lambda step: notes.append(step.note)).pixels
+        return kind().stylize(inputs, on_step=lambda step: notes.append(step.note)).pixels
 
     expected = painted([])
-    monkeypatch.setattr(FullCard, "when", when)
-    monkeypatch.setattr(onnxruntime, "InferenceSession", FullCard)
-    monkeypatch.setattr(
-        onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    )
-    notes = []
+    opened, notes = Card(monkeypatch, **card).opened, []
     assert np.array_equal(painted(notes), expected)
-    assert notes == [ON_THE_CPU]
+    assert list(filter(None, notes)) == [note]
+    assert sum(CUDA in names for names in opened) == 1
+    assert capsys.readouterr().out == ""

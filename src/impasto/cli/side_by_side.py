@@ -17,7 +17,6 @@ from threading import Condition, local
 from typing import TYPE_CHECKING, Self
 
 from impasto.cli.film import is_film
-from impasto.cli.run_files import is_finished
 from impasto.cli.stylize_run import PictureRun
 from impasto.errors import Interrupted, NetworkFileError, OutOfMemoryError
 from impasto.files import folder_made
@@ -53,11 +52,10 @@ class SideBySide:
     The ``with`` block ends when no picture is being painted any more. On Ctrl-C, they stop after their next step.
     """
 
-    def __init__(self, run: StylizeRun, display: BatchDisplay, *, keeps_finished: bool) -> None:
-        """Prepare to paint. With ``keeps_finished``, finished results are left as they are, and reported as skipped."""
+    def __init__(self, run: StylizeRun, display: BatchDisplay) -> None:
+        """Prepare to paint. Results that ``run`` keeps are reported as skipped."""
         self._run = run
         self._display = display
-        self._keeps_finished = keeps_finished
         self._before = resident_memory()
         self._first: tuple[int, int] | None = None
         """Number of pixels of the first picture, and the bytes of memory that it took."""
@@ -153,8 +151,7 @@ class SideBySide:
 
     def _skipped(self, target: Path | None) -> Report | None:
         """Return the report on a finished result that is to be kept. Another command may have painted it meanwhile."""
-        keeps = self._keeps_finished and target is not None and is_finished(target)
-        return {"output": str(target), "skipped": True} if keeps else None
+        return {"output": str(target), "skipped": True} if self._run.keeps(target) else None
 
     def _prepared(self, source: Source, target: Path | None, display: RunDisplay) -> PreparedFilm | PictureRun:
         if target:

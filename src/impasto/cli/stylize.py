@@ -162,6 +162,7 @@ def stylize(
         ),
         again,
         resume=resume,
+        keeps_finished=skip_existing or resume,
         animation=animation,
         losses=losses,
         limits=UNLIMITED if trusted else Limits(),
@@ -169,23 +170,16 @@ def stylize(
         plan=plan,
         prints_plan=not json_output,
     )
-    return _paint_all(run, pairs, keeps_finished=skip_existing or resume, json_output=json_output, quiet=quiet)
+    return _paint_all(run, pairs, json_output=json_output, quiet=quiet)
 
 
-def _paint_all(
-    run: StylizeRun,
-    pairs: Sequence[tuple[Source, Path | None]],
-    *,
-    keeps_finished: bool,
-    json_output: bool,
-    quiet: bool,
-) -> int:
+def _paint_all(run: StylizeRun, pairs: Sequence[tuple[Source, Path | None]], *, json_output: bool, quiet: bool) -> int:
     """Paint all pictures; return the exit code."""
     failures, kept, code = Failures(len(pairs)), 0, 0
     good = failures.checked(pairs, run.check)
     with (
         BatchDisplay(len(good), quiet=quiet) as display,
-        SideBySide(run, display, keeps_finished=keeps_finished) as painters,
+        SideBySide(run, display) as painters,
     ):
         for source, outcome in painters.outcomes(good):
             with failures.of(source):

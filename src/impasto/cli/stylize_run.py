@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from impasto.cli.film import Film, is_film
-from impasto.cli.run_files import RunFiles, checkpoint_path
+from impasto.cli.run_files import RunFiles, checkpoint_path, is_finished
 from impasto.engines.base import StreamingEngine
 from impasto.errors import Interrupted
 from impasto.files import check_folder
 from impasto.images import PictureWriter, fit_size, output_format
 from impasto.images.decoding import check_file
 from impasto.images.encoding import picture_format
+from impasto.images.limits import UNLIMITED
 from impasto.optimization.memory import free_memory, resident_memory
 from impasto.options import RuntimeOptions
 from impasto.painting import CONTENT
@@ -56,6 +57,8 @@ class StylizeRun:
     again: Painted | None
     """The result that is painted again."""
     resume: bool
+    keeps_finished: bool
+    """True to leave finished results as they are."""
     animation: Path | None
     losses: Path | None
     limits: Limits
@@ -78,19 +81,24 @@ class StylizeRun:
         """True if several pictures can be painted at once, each on a part of the processor's threads."""
         return self.painting.options.divides_the_processor and not self.plan
 
+    def keeps(self, target: Path | None) -> bool:
+        """Return True if ``target`` is a finished result that is to be left as it is."""
+        return self.keeps_finished and target is not None and is_finished(target)
+
     def check(self, content: Source, target: Path | None) -> None:
-        """Refuse a ``content`` that is not there, and a result that cannot be written, without reading anything.
+        """Refuse a ``content`` that is not there, and a result that cannot be written, without decoding anything.
 
         Raises:
             ImpastoError: there is no such file, or the result cannot be written.
         """
-        provenance = self.provenance(content)
-        if is_film(content.path, target):
-            self._film(provenance, target).check()
-            return
+        if self.keeps(target):
+            return  # the content may be gone
+        provenance, films = self.provenance(content), is_film(content.path, target)
         if content.path:
-            check_file(content.path, self.limits)
-        if target:
+            check_file(content.path, UNLIMITED if films else self.limits)
+        if films:
+            self._film(provenance, target).check()
+        elif target:
             PictureWriter(_ANY_PICTURE, 1, 1, picture_format(target), quality=provenance.quality).close()
 
     def prepare(self, content: Source, target: Path | None, display: RunDisplay) -> PreparedFilm | PictureRun:

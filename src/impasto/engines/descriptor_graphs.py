@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impasto.engines.network_graphs import cache_folder, check_addresses
-from impasto.errors import UnknownNameError, is_shortage_of_gpu, needs_extra
-from impasto.optimization.memory import ON_THE_CPU, return_freed_blocks
-from impasto.runtimes import RUNTIMES
+from impasto.errors import ON_THE_CPU, UnknownNameError, is_shortage_of_gpu, needs_extra
+from impasto.optimization.memory import return_freed_blocks
+from impasto.runtimes import RUNTIMES, AcceleratorError
 from impasto.runtimes.network_folder import graphs_folder
 from impasto.weights.location import (
     BUNDLED_DESCRIPTORS,
@@ -41,7 +41,7 @@ class DescriptorGraphs:
     """The functions of a descriptor network and their gradients, for an optimisation.
 
     Attributes:
-        notes: notes for the user; who shows them takes them out of the list.
+        notes: notes for the user. The caller that shows them removes them.
     """
 
     def __init__(
@@ -109,12 +109,15 @@ class DescriptorGraphs:
                 runtime = self._runtimes[key] = self._loaded(graph, shapes)
             self._last = runtime
             return runtime.run(inputs)
+        except AcceleratorError as error:
+            self.notes.append(str(error))
         except RuntimeError as error:
             if not is_shortage_of_gpu(error):
                 raise
-        # Not in the clause above, whose error keeps alive what the GPU holds.
+            self.notes.append(ON_THE_CPU)
+        # Not in the clauses above, whose error keeps alive what the GPU holds.
         self._device, self._runtimes, self._last = "cpu", {}, None
-        self.notes.append(ON_THE_CPU)
+        del runtime
         return self.run(graph, **inputs)
 
     def release(self) -> None:
@@ -142,6 +145,6 @@ class DescriptorGraphs:
             precision=options.precision,
             cache=None if shapes else cache_folder() / "openvino",
             shapes=shapes,
-            on_note=self.notes.append,
+            accelerated=self._device != "cpu",
         )
         return runtime

@@ -18,14 +18,14 @@ from impasto.descriptors import check_size
 from impasto.engines.base import Forecast, result_metadata
 from impasto.engines.initialization import check_init, initial_pixels
 from impasto.engines.masks import painted_through_masks
-from impasto.errors import Interrupted, shortage_explained
+from impasto.errors import ON_THE_CPU, Interrupted, shortage_explained
 from impasto.images.color import prepare_style, restore_colors
 from impasto.images.lazy import resize_picture
 from impasto.images.scale import crop_margin, fit_size, resize_pixels
 from impasto.optimization.arrays import Memory
 from impasto.optimization.checkpoint import fingerprint_run
 from impasto.optimization.descent import Descent
-from impasto.optimization.memory import ON_THE_CPU, PeakMemory, freed_blocks_kept, resident_memory
+from impasto.optimization.memory import PeakMemory, freed_blocks_kept, resident_memory
 from impasto.optimization.stages import CoarseToFine, Run, Stage, fit_layers, plan_scales
 from impasto.options import layer_weights
 from impasto.types import notes_only, with_notes

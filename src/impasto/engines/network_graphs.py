@@ -8,7 +8,7 @@ from impasto.engines.base import result_metadata
 from impasto.errors import OutOfMemoryError
 from impasto.folders import user_folder
 from impasto.optimization.memory import free_addresses
-from impasto.runtimes import RUNTIMES
+from impasto.runtimes import RUNTIMES, AcceleratorError
 from impasto.runtimes.network_folder import changed_folder, network_folder, read_description
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class NetworkGraphs:
     Attributes:
         folder: folder of the network.
         description: description of the network, as stored in the folder.
-        notes: notes for the user; who shows them takes them out of the list.
+        notes: notes for the user. The caller that shows them removes them.
     """
 
     def __init__(self, options: NetworkOptions, architecture: str) -> None:
@@ -44,6 +44,7 @@ class NetworkGraphs:
         self.description = read_description(self.folder)
         self._options = options
         self.notes: list[str] = []
+        self._accelerated = True
         self._runtimes: dict[str, Runtime] = {}
         self._changed: NetworkGraphs | None = None
 
@@ -54,20 +55,26 @@ class NetworkGraphs:
             WeightsError: the file of the graph is damaged.
             OutOfMemoryError: the memory does not suffice.
         """
-        if graph not in self._runtimes:
-            # A picture needs all graphs in turn, so all stay loaded. They free memory only when another one is loaded.
-            for loaded in self._runtimes.values():
-                loaded.release()
-            check_addresses()
-            options = self._options
-            self._runtimes[graph] = RUNTIMES.load(options.runtime)(
-                self.folder / f"{graph}.onnx",
-                threads=options.threads,
-                precision=options.precision,
-                cache=cache_folder() / "openvino",
-                on_note=self.notes.append,
-            )
-        return self._runtimes[graph].run(inputs)
+        try:
+            if graph not in self._runtimes:
+                # A picture needs all graphs in turn, so all stay loaded. They free memory only when another is loaded.
+                for loaded in self._runtimes.values():
+                    loaded.release()
+                check_addresses()
+                options = self._options
+                self._runtimes[graph] = RUNTIMES.load(options.runtime)(
+                    self.folder / f"{graph}.onnx",
+                    threads=options.threads,
+                    precision=options.precision,
+                    cache=cache_folder() / "openvino",
+                    accelerated=self._accelerated,
+                )
+            return self._runtimes[graph].run(inputs)
+        except AcceleratorError as error:
+            self.notes.append(str(error))
+        # Not in the clause above, whose error keeps alive what the graphics card holds.
+        self._accelerated, self._runtimes = False, {}
+        return self.run(graph, **inputs)
 
     def with_layers(self, layers: Mapping[str, FloatArray]) -> NetworkGraphs:
         """Return the graphs of the same network with its layers replaced by these ``layers``, by name.

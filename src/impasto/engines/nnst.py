@@ -232,6 +232,8 @@ class NnstEngine:
         """Return the additional memory in bytes for painting ``width`` x ``height`` pixels."""
         pixels = width * height
         whole, large = min(pixels, self._whole**2), _LARGE_STATE_BYTES if pixels <= _ON_DISK else _BESIDE_DISK_BYTES
+        if self._options.keep_colors == "luminance":
+            large += PIXEL_BYTES  # a grey copy of the content
         return _GRAPH_BYTES * min(whole, self._tile_pixels) + max(_STATE_BYTES * whole, large * pixels)
 
     def _stages(self, width: int, height: int, *, follows: bool = False) -> list[NeighborStage]:

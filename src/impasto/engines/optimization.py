@@ -13,11 +13,11 @@ from impasto.descriptors.devices import choose_device, device_of
 from impasto.descriptors.vgg import VGG, rescale_activations
 from impasto.engines.gatys import GatysEngine
 from impasto.engines.tiled_objective import TiledObjective, Tiling
-from impasto.errors import UsageError
+from impasto.errors import ON_THE_CPU, UsageError
 from impasto.images.scale import resize_pixels
 from impasto.losses.objective import STYLE_LOSSES, LayerLosses, blended_losses, content_losses
 from impasto.losses.objective import Objective as WeightedLosses
-from impasto.optimization.memory import ON_THE_CPU, TILES, Footprint, plan
+from impasto.optimization.memory import TILES, Footprint, plan
 from impasto.optimization.tensors import FallbackObjective, OnDevice, TorchObjective, to_tensor
 from impasto.options import shares_of_layers
 

@@ -217,7 +217,8 @@ def check_file(path: Path, limits: Limits) -> None:
     """Refuse a path at which there is no file within ``limits``, without reading it.
 
     Raises:
-        ImageReadError: the file is missing, too large, or a folder.
+        ImageReadError: the file is missing or cannot be read, or is a folder.
+        ImageLimitError: the file has more bytes than ``limits`` allow.
     """
     with _explained(path):
         if path.is_dir():

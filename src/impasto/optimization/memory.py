@@ -43,8 +43,6 @@ _PLANES = 6
 _FIXED = 100_000_000
 """Bytes that a pass takes regardless of the size, for kernels and for memory blocks that are too small for reuse."""
 
-ON_THE_CPU = "the memory of the GPU does not suffice; painting goes on on the processor"
-
 
 @contextmanager
 def freed_blocks_kept() -> Iterator[None]:

@@ -299,7 +299,9 @@ class NnstOptions(StepwiseOptions, SeedOptions, RuntimeOptions, StyleImageOption
         description="Steps in all, over all sizes of the picture. Not given: as many as pay, 118 at 512 pixels.",
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
-        "auto", description="Where to compute; auto is the processor; cuda and mps run in PyTorch."
+        "auto",
+        description="Where to compute; auto is the processor, or a GPU if ONNX Runtime finds one; cuda and mps run in "
+        "PyTorch.",
     )
 
     @property

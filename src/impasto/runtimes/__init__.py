@@ -25,6 +25,10 @@ RUNTIMES = Registry(
 """The runtime classes. Each is built from the path of an ONNX file."""
 
 
+class AcceleratorError(Exception):
+    """A graphics card cannot run a network, and the processor goes on. The message is a note about it for the user."""
+
+
 class Runtime(Protocol):
     """A network that is ready to run. Sizes of inputs may change from call to call."""
 
@@ -33,6 +37,7 @@ class Runtime(Protocol):
 
         Raises:
             UsageError: an input is missing, unknown, or has another number of dimensions.
+            AcceleratorError: a graphics card cannot run the network.
         """
 
     def release(self) -> None:

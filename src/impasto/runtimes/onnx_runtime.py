@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from impasto.errors import NetworkFileError, OutOfMemoryError, needs_extra
-from impasto.optimization.memory import ON_THE_CPU
-from impasto.runtimes import check_inputs
+from impasto.errors import ON_THE_CPU, NetworkFileError, OutOfMemoryError, needs_extra
+from impasto.runtimes import AcceleratorError, check_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from impasto.runtimes import Precision
@@ -49,8 +48,8 @@ finally:
         os.environ[_SWITCH] = _before
 
 
-_ON_PROCESSOR = ["CPUExecutionProvider"]
-_SHORTAGE = ("alloc", "memory")
+_PROCESSOR = "CPUExecutionProvider"
+_SHORTAGE = ("alloc", "out of memory", "not enough memory")
 """Words of messages about a shortage of memory, of processors or graphics cards."""
 
 
@@ -65,7 +64,7 @@ class OnnxRuntime:
         precision: Precision = "auto",
         cache: Path | None = None,
         shapes: Mapping[str, Sequence[int]] | None = None,
-        on_note: Callable[[str], None] = lambda note: None,
+        accelerated: bool = True,
     ) -> None:
         """Open ``path``.
 
@@ -75,21 +74,35 @@ class OnnxRuntime:
             precision: not used; computations are always in float32.
             cache: not used; sessions open quickly.
             shapes: not used.
-            on_note: called if the memory of a graphics card does not suffice, and the processor goes on.
+            accelerated: True to compute on a graphics card if there is one.
 
         Raises:
             NetworkFileError: the file is missing or damaged, or there is not enough memory to read it.
+            AcceleratorError: a graphics card cannot run the network.
         """
-        self._path = path
-        self._on_note = on_note
-        self._options = onnxruntime.SessionOptions()
-        self._options.intra_op_num_threads = threads
-        self._options.log_severity_level = 3
-        self._options.enable_mem_pattern = False  # sizes of pictures differ; DirectML demands it
         available = onnxruntime.get_available_providers()
+        given = [(name, _PROVIDERS[name]) for name in _PROVIDERS if name in available]
+        if not accelerated:
+            given = given[-1:]
         if "CUDAExecutionProvider" in available and hasattr(onnxruntime, "preload_dlls"):
             onnxruntime.preload_dlls()  # CUDA comes in packages of Python, where the system does not look for it
-        self._session = self._opened([name for name in _PROVIDERS if name in available])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        options.enable_mem_pattern = False  # sizes of pictures differ; DirectML demands it
+        self._accelerated = given[0][0] != _PROCESSOR
+        try:
+            # Its own fallback to the processor would print to stdout.
+            self._session = onnxruntime.InferenceSession(str(path), options, given, enable_fallback=False)
+        except Exception as error:  # its errors have no common base class
+            if self._accelerated:
+                raise _of_gpu(error) from error
+            raise NetworkFileError(
+                f"{path.name} is missing or damaged, or the memory does not suffice for it; install impasto again, or "
+                "close other programs"
+            ) from error
+        if given[0][0] not in self._session.get_providers():  # libraries of the card or its driver are missing
+            raise AcceleratorError("the GPU cannot be used; painting goes on on the processor")
         self._dimensions = {port.name: len(port.shape) for port in self._session.get_inputs()}
         self._outputs = [port.name for port in self._session.get_outputs()]
 
@@ -100,36 +113,26 @@ class OnnxRuntime:
         try:
             outputs = self._session.run(self._outputs, arrays)
         except Exception as error:  # its errors have no common base class; the names and dimensions were checked above
-            short = _is_shortage(error)
-            if not short or self._session.get_providers() == _ON_PROCESSOR:
-                text = next(iter(str(error).splitlines()), type(error).__name__)
-                kind = OutOfMemoryError if short else NetworkFileError
-                remedy = "choose a smaller size, or runtime 'openvino'"
-                raise kind(f"ONNX Runtime cannot run the network here ({text[:80]}); {remedy}") from error
-        else:
-            return dict(zip(self._outputs, outputs, strict=True))
-        # Not in the clause above, whose error keeps alive what the graphics card holds.
-        del self._session
-        self._on_note(ON_THE_CPU)
-        self._session = self._opened(_ON_PROCESSOR)
-        return self.run(inputs)
+            if self._accelerated:
+                raise _of_gpu(error) from error
+            kind = OutOfMemoryError if _is_shortage(error) else NetworkFileError
+            remedy = "choose a smaller size, or runtime 'openvino'"
+            raise kind(f"ONNX Runtime cannot run the network here ({_first_line(error)}); {remedy}") from error
+        return dict(zip(self._outputs, outputs, strict=True))
 
     def release(self) -> None:
         """Do nothing: a session cannot free its memory."""
 
-    def _opened(self, providers: Sequence[str]) -> onnxruntime.InferenceSession:
-        given = [(name, _PROVIDERS[name]) for name in providers]
-        try:
-            return onnxruntime.InferenceSession(str(self._path), self._options, given)
-        except Exception as error:  # its errors have no common base class
-            if providers == _ON_PROCESSOR or not _is_shortage(error):
-                raise NetworkFileError(
-                    f"{self._path.name} is missing or damaged, or the memory does not suffice for it; install impasto "
-                    "again, or close other programs"
-                ) from error
-        self._on_note(ON_THE_CPU)
-        return self._opened(_ON_PROCESSOR)
+
+def _of_gpu(error: Exception) -> AcceleratorError:
+    if _is_shortage(error):
+        return AcceleratorError(ON_THE_CPU)
+    return AcceleratorError(f"the GPU cannot be used ({_first_line(error)}); painting goes on on the processor")
 
 
 def _is_shortage(error: Exception) -> bool:
     return any(sign in str(error).lower() for sign in _SHORTAGE)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:80]

@@ -13,7 +13,7 @@ from impasto.errors import NetworkFileError, OutOfMemoryError
 from impasto.runtimes import check_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from impasto.runtimes import Precision
@@ -41,7 +41,7 @@ class OpenVINORuntime:
         precision: Precision = "auto",
         cache: Path | None = None,
         shapes: Mapping[str, Sequence[int]] | None = None,
-        on_note: Callable[[str], None] = lambda note: None,
+        accelerated: bool = True,
     ) -> None:
         """Compile ``path``.
 
@@ -51,13 +51,13 @@ class OpenVINORuntime:
             precision: 'auto' takes bfloat16 on processors that support it.
             cache: a folder for compiled networks, which makes the next start faster.
             shapes: shapes of all inputs, by name, if they never change; this saves about half of the memory.
-            on_note: not used, since OpenVINO never goes on elsewhere.
+            accelerated: not used; computations are always on the processor.
 
         Raises:
             NetworkFileError: the file is missing or damaged, or there is not enough memory to read it.
             OutOfMemoryError: there is not enough memory.
         """
-        del on_note
+        del accelerated
         # With pinning, several networks or processes would all compute on the first processors.
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
         if threads:
