@@ -5,7 +5,6 @@ import sys
 from functools import partial
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from impasto.engines.base import Style, StylizeInputs
@@ -16,6 +15,7 @@ from impasto.images import LazyPicture, read_picture
 from impasto.options import FastOptions, NnstOptions
 from impasto.runtimes.network_folder import network_folder
 from impasto.runtimes.onnx_runtime import OnnxRuntime
+from pretended_card import CPU, CUDA, OUT_OF_MEMORY, Card
 
 SHORTAGE = """
 import resource, sys
@@ -41,41 +41,6 @@ def test_a_shortage_of_memory_is_said_in_a_sentence():
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("ONNX Runtime cannot run the network here (")
     assert done.stdout.endswith("); choose a smaller size, or runtime 'openvino'\n")
-
-
-CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-OUT_OF_MEMORY = "Failed to allocate memory for requested buffer of size 402653184"
-
-
-class Card:
-    """Pretends that ONNX Runtime has been built for CUDA, and that there is a card; the processor computes.
-
-    Attributes:
-        opened: providers of every session.
-    """
-
-    def __init__(self, monkeypatch, *, opening=None, running=None, is_used=True):
-        """On the card, sessions fail with the texts ``opening`` and ``running``, or are not used at all."""
-        self.opened = []
-        session, card = onnxruntime.InferenceSession, self
-        create, run = session._create_inference_session, session.run
-
-        def created(self, providers, *others):
-            names = [name for name, _ in providers]
-            card.opened.append(names)
-            if CUDA in names and opening:
-                raise RuntimeError(opening)  # which ONNX Runtime would catch, and print to stdout
-            create(self, [CPU], *others)
-            self._providers = names if is_used else [CPU]
-
-        def ran(self, outputs, inputs):
-            if CUDA in self._providers and running:
-                raise RuntimeError(running)
-            return run(self, outputs, inputs)
-
-        monkeypatch.setattr(session, "_create_inference_session", created)
-        monkeypatch.setattr(session, "run", ran)
-        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["TensorrtExecutionProvider", CUDA, CPU])
 
 
 def test_a_gpu_is_preferred_and_tensorrt_left_alone(monkeypatch):

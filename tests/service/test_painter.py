@@ -6,6 +6,7 @@ import pytest
 
 from impasto.images import encode_picture, read_picture, resize_picture
 from impasto.service.painter import Failure, Painted, Painter, PaintTask
+from pretended_card import OUT_OF_MEMORY, Card
 
 
 @pytest.fixture
@@ -32,6 +33,14 @@ def test_jobs_share_a_network_whatever_their_options(paint):
     assert len(kept) == 2
     paint("gatys", size=32, steps=1, descriptor="compact", scales=1)
     assert len(kept) == 2 and first not in kept.values(), "the one that was not used for the longest time is gone"
+
+
+def test_a_network_whose_gpu_was_full_is_not_kept(paint, monkeypatch):
+    card = Card(monkeypatch, running=OUT_OF_MEMORY)
+    assert isinstance(paint(runtime="onnxruntime"), Painted)
+    first = len(card.opened)
+    assert isinstance(paint(runtime="onnxruntime"), Painted)
+    assert card.opened[first] == card.opened[0], "the next job tries the GPU again"
 
 
 def test_what_cannot_be_painted_has_a_code(paint):

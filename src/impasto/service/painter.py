@@ -126,6 +126,8 @@ class Painter:
         painting = Painting.of_json(task.painting)
         engine = self._engine(painting)
         picture = paint(painting, task.inputs, on_step=watch.step, engine=engine)
+        if watch.noted:
+            self._networks.popitem()  # without its GPU, which was full, it would never use it again
         return Painted(encode_picture(picture, painting.format or "png"))
 
     def _engine(self, painting: Painting) -> Engine:
@@ -139,17 +141,23 @@ class Painter:
 
 
 class _Watch:
-    """Sends progress at a limited rate, and stops the run when asked to."""
+    """Sends progress at a limited rate, and stops the run when asked to.
+
+    Attributes:
+        noted: True if a step had a note.
+    """
 
     def __init__(self, send: Any, is_stopped: Callable[[], bool]) -> None:
         self._send = send
         self._is_stopped = is_stopped
+        self.noted = False
         self._told = time.monotonic()
         self._next_preview = self._told + _SECONDS_BETWEEN_PREVIEWS
 
     def step(self, step: Step) -> None:
         if self._is_stopped():
             raise _Stopped
+        self.noted |= bool(step.note)
         now = time.monotonic()
         if now - self._told < _SECONDS_BETWEEN_STEPS:
             return
