@@ -54,7 +54,7 @@ _STATE_BYTES = 550
 """Bytes that the targets, their search and the optimisation take per pixel. Measured."""
 _LARGE_STATE_BYTES = 84
 """The same for stages that paint over an enlarged picture. Measured."""
-_ON_DISK = 16_000_000
+_ON_DISK = 8_000_000
 """Number of pixels above which the state of the optimisation is on disk, so that memory does not limit prints."""
 _BESIDE_DISK_BYTES = 42
 """Bytes of memory per pixel if the state is on disk. Measured."""
