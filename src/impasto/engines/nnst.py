@@ -137,8 +137,10 @@ class NnstEngine:
         seconds = perf_counter() - began
         tried = self._stages(*fit_size(width, height, trial.size))
         more = sum(stage.work for stage in sizes) / max(1, sum(stage.work for stage in tried))
-        memory = before + self._needed_memory(width, height) + 2 * PIXEL_BYTES * size[0] * size[1]
-        return Forecast(memory, runs * seconds * more, disk=_disk_bytes(width, height))
+        memory, disk = before + self._needed_memory(width, height), _disk_bytes(width, height)
+        if not disk:
+            memory += 2 * PIXEL_BYTES * size[0] * size[1]  # content and result; beside the disk, they are included
+        return Forecast(memory, runs * seconds * more, disk=disk)
 
     def shot(self, inputs: StylizeInputs, on_note: Callable[[str], None]) -> PaintFrame:
         """Paint frame by frame: see `impasto.engines.base.Engine`.
