@@ -115,8 +115,7 @@ class NnstEngine:
             return replace(given.read(exact=True), metadata=self._metadata())
         self._check_memory(given.width, given.height)
         folder = checkpoint.path.parent if checkpoint else Path(tempfile.gettempdir())
-        memory = self._memory(given, folder)
-        content = _read(given, memory)
+        content, memory = self._read(given, folder)
         return self._painted(content, memory, self._shot(inputs, content), on_step, checkpoint)
 
     def forecast(self, inputs: StylizeInputs, folder: Path) -> Forecast:
@@ -155,9 +154,8 @@ class NnstEngine:
         shot = self._shot(inputs, given.read())
 
         def paint(picture: LazyPicture, before: MovedFrame | None) -> Iterator[Picture]:
-            sized = self._sized(picture)
-            memory = self._memory(sized, Path(tempfile.gettempdir()))
-            yield self._painted(_read(sized, memory), memory, shot, notes_only(on_note), before=before)
+            read = self._read(self._sized(picture), Path(tempfile.gettempdir()))
+            yield self._painted(*read, shot, notes_only(on_note), before=before)
 
         return paint
 
@@ -211,15 +209,17 @@ class NnstEngine:
         painted = resize_pixels(method.in_palette(painted), content.height, content.width)
         return self._finished(painted, content)
 
-    def _memory(self, given: LazyPicture, folder: Path) -> Memory:
-        """Return the storage of the state for painting ``given``, which is in ``folder`` if it is on disk."""
+    def _read(self, given: LazyPicture, folder: Path) -> tuple[Picture, Memory]:
+        """Read ``given``; return it and the storage of its pixels and the state, in ``folder`` if that is on disk."""
         disk = _disk_bytes(*self._painted_size(given.width, given.height))
         if disk > (free := shutil.disk_usage(folder).free):
             raise OutOfMemoryError(
                 f"{disk / 1e9:.1f} GB of state need room on the disk of {folder}, where {free / 1e9:.1f} GB are free; "
                 "free space, or choose a smaller size"
             )
-        return OnDisk(folder) if disk else Memory()
+        memory = OnDisk(folder) if disk else Memory()
+        content = given.read()
+        return replace(content, pixels=memory.kept(content.pixels)), memory
 
     def _check_memory(self, width: int, height: int) -> None:
         """Refuse to paint a picture of this width and height if the memory does not suffice."""
@@ -257,12 +257,6 @@ class NnstEngine:
     def _metadata(self) -> dict[str, str]:
         descriptor = f"{self._options.descriptor} sha256:{self.network.identity}"
         return result_metadata("nnst", self._options, descriptor=descriptor)
-
-
-def _read(given: LazyPicture, memory: Memory) -> Picture:
-    """Read ``given``, with its pixels in ``memory``."""
-    content = given.read()
-    return replace(content, pixels=memory.kept(content.pixels))
 
 
 def _disk_bytes(width: int, height: int) -> int:

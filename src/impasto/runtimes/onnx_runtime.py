@@ -80,10 +80,8 @@ class OnnxRuntime:
             NetworkFileError: the file is missing or damaged, or there is not enough memory to read it.
             AcceleratorError: a graphics card cannot run the network.
         """
-        available = onnxruntime.get_available_providers()
+        available = onnxruntime.get_available_providers() if accelerated else [_PROCESSOR]
         given = [(name, _PROVIDERS[name]) for name in _PROVIDERS if name in available]
-        if not accelerated:
-            given = given[-1:]
         if "CUDAExecutionProvider" in available and hasattr(onnxruntime, "preload_dlls"):
             onnxruntime.preload_dlls()  # CUDA comes in packages of Python, where the system does not look for it
         options = onnxruntime.SessionOptions()
